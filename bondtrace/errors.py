@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The errors that reach a user.
+
+Every message states the fact, the object and the remedy in one or two lines. ``cli`` prints it
+after ``bondtrace: `` on stderr and ends with the exit status; nothing else prints tracebacks.
+"""
+
+from __future__ import annotations
+
+
+class BondtraceError(Exception):
+    """A failure at run time that the user can act on; exit status 1."""
+
+    exit_status = 1
+
+
+class UsageError(BondtraceError):
+    """Wrong use: an option, a name or a file that cannot be meant; exit status 2."""
+
+    exit_status = 2

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Turns the kernel's type information into the C header that bpf/ is compiled with.
+
+A field becomes ``STRUCT__NAME`` (its byte offset) and, for a bit field, ``STRUCT__NAME_MASK``.
+A required field that the kernel lacks is an error; an optional one is left undefined, and the BPF
+source decides by ``#ifdef`` what to do without it: features are detected, never versions.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Optional
+
+from .btf import Btf, BtfError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A field that the BPF programs read: ``macro`` in C, where it is, and whether they need it."""
+
+    macro: str
+    struct: str
+    path: str
+    required: bool = True
+
+
+WANTED = (
+    Wanted("SK_BUFF__DEV", "sk_buff", "dev"),
+    Wanted("SK_BUFF__LEN", "sk_buff", "len"),
+    Wanted("SK_BUFF__HEAD", "sk_buff", "head"),
+    Wanted("SK_BUFF__DATA", "sk_buff", "data"),
+    Wanted("SK_BUFF__TAIL", "sk_buff", "tail"),
+    Wanted("SK_BUFF__MAC_HEADER", "sk_buff", "mac_header"),
+    Wanted("SK_BUFF__PROTOCOL", "sk_buff", "protocol"),
+    Wanted("SK_BUFF__PKT_TYPE", "sk_buff", "pkt_type"),
+    Wanted("SK_BUFF__VLAN_TCI", "sk_buff", "vlan_tci"),
+    Wanted("SK_BUFF__VLAN_PROTO", "sk_buff", "vlan_proto"),
+    Wanted("SK_BUFF__VLAN_PRESENT", "sk_buff", "vlan_present", required=False),
+    Wanted("SK_BUFF__LIST", "sk_buff", "list"),
+    Wanted("NET_DEVICE__IFINDEX", "net_device", "ifindex"),
+    Wanted("NET_DEVICE__NET", "net_device", "nd_net.net"),
+    Wanted("NET_DEVICE__TYPE", "net_device", "type"),
+    Wanted("NET__INUM", "net", "ns.inum"),
+    Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
+    Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
+    Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
+)
+
+# Where a function's arguments and result are, by machine: fields of struct pt_regs.
+_REGISTERS = {
+    "x86_64": (("di", "si", "dx", "cx", "r8"), "ax"),
+    "aarch64": (("regs", "regs+8", "regs+16", "regs+24", "regs+32"), "regs"),
+}
+
+
+def _register(btf: Btf, struct_id: int, name: str) -> int:
+    field_name, _, more = name.partition("+")
+    field = btf.field(struct_id, field_name)
+    if field is None:
+        raise BtfError(f"the kernel's struct pt_regs has no field {field_name}")
+    return field.offset + int(more or 0)
+
+
+def _register_lines(btf: Btf, structs: dict[str, int], machine: str) -> list[str]:
+    if machine not in _REGISTERS:
+        raise BtfError(f"bondtrace does not know the calling convention of {machine} "
+                       f"(it knows {', '.join(sorted(_REGISTERS))})")
+    arguments, result = _REGISTERS[machine]
+    pt_regs = structs["pt_regs"]
+    lines = [f"#define PT_REGS__ARG{i} {_register(btf, pt_regs, name)}" for i, name in enumerate(arguments)]
+    return [*lines, f"#define PT_REGS__RESULT {_register(btf, pt_regs, result)}"]
+
+
+def _inode_line(btf: Btf, structs: dict[str, int]) -> str:
+    """A socket's inode lies beside it in struct socket_alloc."""
+    socket = btf.field(structs["socket_alloc"], "socket")
+    inode = btf.field(structs["socket_alloc"], "vfs_inode.i_ino")
+    if socket is None or inode is None:
+        raise BtfError("the kernel's struct socket_alloc has no socket and vfs_inode.i_ino")
+    return f"#define SOCKET__INODE {inode.offset - socket.offset}"
+
+
+def _field_lines(btf: Btf, structs: dict[str, int], wanted: Wanted) -> list[str]:
+    field = btf.field(structs[wanted.struct], wanted.path)
+    if field is None:
+        if wanted.required:
+            raise BtfError(f"the kernel's struct {wanted.struct} has no field {wanted.path}; "
+                           "this bondtrace does not know such a kernel")
+        return []
+    lines = [f"#define {wanted.macro} {field.offset}"]
+    if field.bits:
+        lines.append(f"#define {wanted.macro}_MASK {((1 << field.bits) - 1) << field.shift}")
+    return lines
+
+
+def header(btf: Btf, machine: Optional[str] = None) -> str:
+    """The text of the generated header, a ``#define`` a line. ``BtfError`` where it cannot be made."""
+    names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc"}
+    structs = btf.find_many(names)
+    missing = sorted(names - set(structs))
+    if missing:
+        raise BtfError(f"the kernel's type information has no struct {missing[0]}; "
+                       "this bondtrace does not know such a kernel")
+    lines = [line for wanted in WANTED for line in _field_lines(btf, structs, wanted)]
+    lines.append(_inode_line(btf, structs))
+    lines += _register_lines(btf, structs, machine or platform.machine())
+    reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}
+    if "SKB_CONSUMED" in reasons and btf.functions({"sk_skb_reason_drop"}):
+        lines.append(f"#define SKB_CONSUMED {reasons['SKB_CONSUMED']}")
+    return "\n".join(lines) + "\n"

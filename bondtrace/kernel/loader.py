@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compiles the BPF programs with bcc, loads and attaches them: the only module that imports bcc.
+
+Nothing stays in the kernel once the process is gone: every probe hangs on a file descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import Any, Iterable, Iterator, Optional
+
+from ..errors import BondtraceError
+from ..wire import COUNTERS
+from . import layout, source, symbols
+from .btf import Btf, BtfError, read_kernel_btf
+from .plan import (FENTRY, FEXIT, HANDLERS, KPROBE, KRETPROBE, Abilities, Plan, Probe, Stage, make, wanted_functions)
+from .ring import Ring
+
+RING_BYTES = 16 << 20
+
+_INSTALL = ("install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
+            "`dnf install python3-bcc` (Fedora)")
+
+
+class _Attached(BondtraceError):
+    """A probe that could not be loaded or attached; carries its stage's program name."""
+
+
+def import_bcc() -> Any:
+    """The bcc module, or a clear error: PyPI's package of that name is an unrelated one."""
+    try:
+        import bcc
+    except ImportError as error:
+        if "bcc" not in str(error):
+            raise BondtraceError(f"bcc does not load here ({error}); {_INSTALL}") from None
+        raise BondtraceError("the BPF compiler collection (bcc) is not installed for this Python; "
+                             f"{_INSTALL}") from None
+    if not hasattr(bcc, "BPF"):
+        where = getattr(bcc, "__file__", None) or "an unknown place"
+        raise BondtraceError(f"the `bcc` that this Python imports ({where}) is another project's; "
+                             f"`pip uninstall bcc` and {_INSTALL}")
+    return bcc
+
+
+def _quiet_bpf(bcc: Any) -> Any:
+    """bcc's BPF class without its habit of attaching by function name at once."""
+
+    class Bpf(bcc.BPF):  # type: ignore[misc]
+        def _trace_autoload(self) -> None:
+            return None
+
+    return Bpf
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[list[str]]:
+    """What bcc and LLVM write to file descriptor 2, as text instead."""
+    said: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            said.append(file.read().decode("utf-8", "replace").strip())
+
+
+@dataclass
+class Kernel:
+    """What was learnt about the running kernel: types and symbols, which the plan is made of."""
+
+    btf: Btf
+    found: dict[str, symbols.Symbol]
+    functions: dict[str, set[str]]
+
+    def has_btf_function(self, name: str, module: str) -> bool:
+        """Is there type information for this function (needed by fentry)?"""
+        if module not in self.functions:
+            try:
+                self.functions[module] = read_kernel_btf(module or None, self.btf).functions(wanted_functions())
+            except BtfError:
+                self.functions[module] = set()
+        return name in self.functions[module]
+
+
+def read_kernel() -> Kernel:
+    """Read the running kernel's types and symbols. ``BtfError`` where there are no types."""
+    btf = read_kernel_btf()
+    return Kernel(btf, symbols.find(symbols.read_kallsyms(), wanted_functions()),
+                  {"": btf.functions(wanted_functions())})
+
+
+def _module_fentry(bcc: Any) -> bool:
+    """bcc learnt to attach fentry to functions of modules in 0.28, and names programs differently since."""
+    version = str(getattr(bcc, "__version__", "0")).split("+")[0].split(".")
+    try:
+        return (int(version[0]), int(version[1])) >= (0, 28)
+    except (ValueError, IndexError):
+        return True
+
+
+def make_plan(kernel: Kernel, *, fentry: bool = True) -> Plan:
+    """The probe plan for this kernel and bcc; ``fentry=False`` keeps to kprobes."""
+    bcc = import_bcc()
+    trampolines = "bpf_trampoline_link_prog" in kernel.found
+    return make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines, _module_fentry(bcc)))
+
+
+class Tracer:
+    """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent."""
+
+    def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES) -> None:
+        self.plan = plan
+        self._bcc = import_bcc()
+        self._prefix = "vmlinux__" if _module_fentry(self._bcc) else ""
+        self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
+        self._devices: set[tuple[int, int]] = set()
+        self._words: dict[int, int] = {}
+        self.ring = Ring(self._bpf["events"].map_fd, ring_bytes)
+
+    def __enter__(self) -> Tracer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _compile(self, header: str, ring_bytes: int) -> Any:
+        text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._prefix)
+        os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
+        try:
+            with _captured_stderr() as said:
+                return _quiet_bpf(self._bcc)(text=text.encode(), cflags=["-Wno-macro-redefined"])
+        except Exception as error:
+            raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
+
+    def attach(self) -> None:
+        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work;
+        fentry that is refused falls back to kprobes by the caller making another plan."""
+        for stage in self.plan.stages:
+            if stage.available:
+                self._attach_stage(stage)
+        if not any(stage.available for stage in self.plan.stages if stage.name in ("receive", "transmit")):
+            reason = next(stage.missing for stage in self.plan.stages if stage.name == "receive")
+            raise BondtraceError(f"no probe can be attached to this kernel: {reason}")
+
+    def _attach_stage(self, stage: Stage) -> None:
+        # Ends before begins, so that no begin goes without its end.
+        for probe in sorted(stage.probes, key=lambda p: p.mechanism not in (FEXIT, KRETPROBE)):
+            try:
+                with _captured_stderr() as said:
+                    self._attach_probe(probe)
+            except Exception as error:
+                reason = f"{probe.mechanism} {probe.symbol}: {_gist(said) or error}"
+                self.plan = self.plan.without_stage(stage.name, reason)
+                return
+
+    def _attach_probe(self, probe: Probe) -> None:
+        bpf, bcc = self._bpf, self._bcc
+        name = source.program_name(probe.program, probe.mechanism, probe.function, probe.module,
+                                   self._prefix).encode()
+        if probe.mechanism == FENTRY:
+            bpf.attach_kfunc(fn_name=name)
+        elif probe.mechanism == FEXIT:
+            bpf.attach_kretfunc(fn_name=name)
+        elif probe.mechanism == KPROBE:
+            bpf.load_func(name, bcc.BPF.KPROBE)
+            bpf.attach_kprobe(event=probe.symbol.encode(), fn_name=name)
+        elif probe.mechanism == KRETPROBE:
+            bpf.load_func(name, bcc.BPF.KPROBE)
+            bpf.attach_kretprobe(event=probe.symbol.encode(), fn_name=name)
+        else:
+            bpf.attach_raw_tracepoint(tp=probe.symbol.encode(), fn_name=name)
+
+    def set_devices(self, devices: Iterable[tuple[int, int]]) -> None:
+        """Trace exactly these devices, each (namespace inode, ifindex)."""
+        wanted = set(devices)
+        table = self._bpf["devices"]
+        for netns, ifindex in wanted - self._devices:
+            table[ctypes.c_uint64(netns << 32 | ifindex)] = ctypes.c_ubyte(1)
+        self._set_words(wanted)
+        for netns, ifindex in self._devices - wanted:
+            with contextlib.suppress(KeyError):
+                del table[ctypes.c_uint64(netns << 32 | ifindex)]
+        self._devices = wanted
+
+    def _set_words(self, devices: set[tuple[int, int]]) -> None:
+        words: dict[int, int] = {}
+        for _, ifindex in devices:
+            word = (ifindex >> 6) % source.IFINDEX_WORDS
+            words[word] = words.get(word, 0) | 1 << (ifindex & 63)
+        table = self._bpf["ifindexes"]
+        for word in set(words) | set(self._words):
+            table[ctypes.c_int(word)] = ctypes.c_uint64(words.get(word, 0))
+        self._words = words
+
+    def counters(self) -> dict[str, list[int]]:
+        """Every counter of bpf/wire.h by name, a value a CPU."""
+        table = self._bpf["counters"]
+        return {name: [int(value) for value in table[ctypes.c_int(i)]] for i, name in enumerate(COUNTERS)}
+
+    def close(self) -> None:
+        """Detach and unload everything."""
+        self.ring.close()
+        self._bpf.cleanup()
+
+
+def _gist(said: list[str]) -> str:
+    """The line of a compiler's or verifier's outpour that says what is wrong."""
+    lines = [line.strip() for line in "\n".join(said).splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    if os.environ.get("DBG"): print("\n".join(said))
+    return (errors or lines or [""])[0][:300]
+
+
+__all__ = ["HANDLERS", "Kernel", "Tracer", "import_bcc", "make_plan", "read_kernel"]

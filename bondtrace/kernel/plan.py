@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Chooses the probes: for every stage the best mechanism that the kernel and bcc offer.
+
+A stage is a thing that bondtrace can tell (packets received, taps with a mapped ring, the bond's
+rx_handler, ...) and the probes it takes. fentry and fexit come first (a third of a kprobe's cost and never
+skipped); kprobe and kretprobe where those cannot attach: a suffixed symbol, a module's function with a
+bcc before 0.28, a kernel without trampolines. A stage that cannot be had is kept, with the reason and with
+what will be missing: it is shown by ``doctor``, in the output and in the recording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Callable, Optional
+
+from .symbols import Symbol
+
+FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint"
+
+HANDLERS = ("bond_handle_frame", "br_handle_frame", "team_handle_frame", "macvlan_handle_frame",
+            "ipvlan_handle_frame", "netdev_frame_hook", "macsec_handle_frame")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A probe as a stage asks for it: the program in bpf/, the kernel's function, where in it."""
+
+    program: str
+    function: str
+    where: str  # "entry", "exit" or "tracepoint"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What a stage tells, the probes it takes, and what is not told without it."""
+
+    name: str
+    tells: str
+    wants: tuple[Wanted, ...]
+    without: str
+    instead_of: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe as it is attached."""
+
+    program: str
+    function: str
+    symbol: str
+    module: str
+    mechanism: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with its probes, or with the reason why it has none."""
+
+    name: str
+    tells: str
+    without: str
+    probes: tuple[Probe, ...]
+    missing: str = ""
+
+    @property
+    def available(self) -> bool:
+        return not self.missing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages, and the rx_handlers in the order in which the programs number them."""
+
+    stages: tuple[Stage, ...]
+    handlers: tuple[str, ...] = ()
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return tuple(probe for stage in self.stages if stage.available for probe in stage.probes)
+
+    def without_stage(self, name: str, reason: str) -> Plan:
+        """The plan with a stage given up, for this reason."""
+        stages = tuple(replace(stage, probes=(), missing=reason) if stage.name == name else stage
+                       for stage in self.stages)
+        return replace(self, stages=stages)
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What the kernel and bcc offer. ``has_btf_function(name, module)`` asks the type information."""
+
+    symbols: dict[str, Symbol]
+    has_btf_function: Callable[[str, str], bool] = field(default=lambda name, module: False)
+    fentry: bool = False
+    module_fentry: bool = False
+
+
+def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
+    return Wanted(f"{name}_enter", function, "entry"), Wanted(f"{name}_exit", function, "exit")
+
+
+RX = StageSpec("receive", "packets received", (
+    *_both("rx_one", "__netif_receive_skb_one_core"),
+    *_both("rx_list", "__netif_receive_skb_list_core"),
+    Wanted("rx_packet", "netif_receive_skb", "tracepoint")), "no received packet is seen")
+RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core"),
+                    "no received packet is seen", instead_of="__netif_receive_skb_one_core")
+TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit"),
+               "no transmitted packet is seen")
+
+
+def _freed(symbols: dict[str, Symbol]) -> Wanted:
+    function = "sk_skb_reason_drop" if "sk_skb_reason_drop" in symbols else "consume_skb"
+    return Wanted("tap_freed", function, "entry")
+
+
+def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
+    one_core = "__netif_receive_skb_one_core" in symbols
+    queued = (Wanted("tap_queued", "sock_def_readable", "entry"), _freed(symbols))
+    return [
+        RX if one_core else RX_CORE,
+        StageSpec("ring taps", "taps with a mapped ring (tcpdump, libpcap)", (
+            *_both("tap_ring", "tpacket_rcv"), Wanted("tap_ring_room", "__packet_rcv_has_room", "entry"),
+            Wanted("tap_ring_copy", "skb_copy_bits", "entry")), "taps with a mapped ring are not seen"),
+        StageSpec("queue taps", "taps without a ring (plain packet sockets)",
+                  (*_both("tap_queue", "packet_rcv"), *queued), "plain packet sockets are not seen"),
+        StageSpec("SOCK_PACKET taps", "taps of the oldest kind", _both("tap_spkt", "packet_rcv_spkt"),
+                  "SOCK_PACKET sockets are not seen"),
+        StageSpec("fanout groups", "offers to fanout groups",
+                  (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
+                  "an offer to a fanout group is only seen at the member"),
+        TX,
+        *(StageSpec(function, "the protocol handler's turn", (Wanted(function, function, "entry"),),
+                    "delivery to it is not told") for function in
+          ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")),
+    ]
+
+
+def wanted_functions() -> set[str]:
+    """Every function name that a plan may ask the symbol list for."""
+    names = {want.function for specs in (_specs({}), _specs({"__netif_receive_skb_one_core": Symbol(""),
+                                                             "sk_skb_reason_drop": Symbol("")}))
+             for spec in specs for want in spec.wants if want.where != "tracepoint"}
+    return names | set(HANDLERS) | {"__netif_receive_skb_core", "bpf_trampoline_link_prog", "sk_skb_reason_drop"}
+
+
+def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
+    fentry = (abilities.fentry and symbol.name == want.function
+              and (abilities.module_fentry or not symbol.module)
+              and abilities.has_btf_function(want.function, symbol.module))
+    if want.where == "entry":
+        return FENTRY if fentry else KPROBE
+    return FEXIT if fentry else KRETPROBE
+
+
+def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
+    if want.where == "tracepoint":
+        return Probe(want.program, want.function, want.function, "", TRACEPOINT)
+    symbol = abilities.symbols.get(want.function)
+    if symbol is None:
+        return None
+    return Probe(want.program, want.function, symbol.name, symbol.module, _mechanism(want, symbol, abilities))
+
+
+def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
+    probes = [_probe(want, abilities) for want in spec.wants]
+    absent = [want.function for want, probe in zip(spec.wants, probes) if probe is None]
+    missing = f"this kernel has no function {absent[0]}" if absent else ""
+    return Stage(spec.name, spec.tells, spec.without,
+                 () if missing else tuple(probe for probe in probes if probe), missing)
+
+
+def _handler_spec(place: int, function: str) -> StageSpec:
+    return StageSpec(function, "its verdicts", _both_handler(place, function), "its verdicts are not seen")
+
+
+def _both_handler(place: int, function: str) -> tuple[Wanted, ...]:
+    return (Wanted(f"handler_enter_{place}", function, "entry"), Wanted(f"handler_exit_{place}", function, "exit"))
+
+
+def make(abilities: Abilities) -> Plan:
+    """The plan for a kernel. An rx_handler whose module is not loaded is not part of it."""
+    handlers = tuple(name for name in HANDLERS if name in abilities.symbols)
+    specs = [*_specs(abilities.symbols), *(_handler_spec(i, name) for i, name in enumerate(handlers))]
+    return Plan(tuple(_stage(spec, abilities) for spec in specs), handlers)
+
+
+def programs(handlers: tuple[str, ...]) -> list[str]:
+    """Every program that the BPF source holds, attached or not."""
+    specs = [RX, RX_CORE, *_specs({"__netif_receive_skb_one_core": Symbol("")}),
+             *(_handler_spec(i, name) for i, name in enumerate(handlers))]
+    return list(dict.fromkeys(want.program for spec in specs for want in spec.wants))

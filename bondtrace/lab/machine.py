@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One command in one throwaway virtual machine: the host's file system, another kernel.
+
+virtme-ng boots the kernel in QEMU by software emulation. The guest sees the host's files; what it writes to them stays
+in the guest, except in the output directory, which is shared. What it keeps true: the command's output and its status
+come back through files in that directory and not through a console, which needs a terminal on the host; the guest has
+no network; only processes started here are ended, and none outlives the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.lab.kernels import Kernel
+
+#: Enough for a compiler at work in the guest; less makes it swap its programs through the shared file system.
+MEMORY_MB = 1024
+
+#: The subdirectory of the output directory for what is between the host and the guest.
+EXCHANGE = "lab"
+
+# All emulated CPUs read one clock. A kernel that doubts it (5.10 does) falls back to the HPET, whose every read stops
+# the emulation: a scenario then takes three times as long.
+_KERNEL_OPTIONS = "tsc=reliable"
+
+_POLL_S = 0.05
+_POWEROFF_S = 5
+_CONSOLE_LINES = 15
+_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """A program that the lab needs and this machine lacks."""
+
+    tool: str
+    purpose: str
+    #: One command for each family of distributions, e.g. {"Debian, Ubuntu": "apt install kmod"}.
+    install: Mapping[str, str]
+
+
+def _install(debian: str, fedora: str) -> dict[str, str]:
+    return {"Debian, Ubuntu": debian, "Fedora": fedora}
+
+
+_NEEDED = (
+    Missing(
+        "qemu-system-x86_64",
+        "runs the virtual machine",
+        _install("apt install qemu-system-x86", "dnf install qemu-system-x86-core"),
+    ),
+    Missing(
+        "vng",
+        "boots a kernel on this file system",
+        _install("pip install virtme-ng", "pip install virtme-ng"),
+    ),
+    Missing(
+        "busybox",
+        "a static one starts the guest",
+        _install("apt install busybox-static", "dnf install busybox"),
+    ),
+    Missing("modprobe", "loads modules in the guest", _install("apt install kmod", "dnf install kmod")),
+    Missing("depmod", "lists a kernel's modules", _install("apt install kmod", "dnf install kmod")),
+    Missing("ip", "builds the guest's network", _install("apt install iproute2", "dnf install iproute")),
+    Missing("tcpdump", "is the scenarios' tap", _install("apt install tcpdump", "dnf install tcpdump")),
+    Missing("ping", "is the scenarios' traffic", _install("apt install iputils-ping", "dnf install iputils")),
+)
+
+
+def find_tool(name: str) -> str | None:
+    """The path of a program: beside this Python first (a virtual environment), then on PATH, then where root's are."""
+    beside = os.path.join(os.path.dirname(sys.executable), name)
+    if os.access(beside, os.X_OK):
+        return beside
+    return shutil.which(name) or shutil.which(name, path=_GUEST_PATH)
+
+
+def requirements() -> list[Missing]:
+    """What is missing on this machine to run the lab; empty when all is there."""
+    missing = [need for need in _NEEDED if find_tool(need.tool) is None]
+    busybox = find_tool("busybox")
+    if busybox is not None and not _is_static(Path(busybox)):
+        missing += [need for need in _NEEDED if need.tool == "busybox"]
+    return missing
+
+
+def _is_static(program: Path) -> bool:
+    """True for an ELF program without an interpreter (program header type 3, PT_INTERP)."""
+    head = program.read_bytes()[:4096]
+    if head[:5] != b"\x7fELF\x02":
+        return False
+    offset, size, count = (
+        int.from_bytes(head[at : at + length], "little") for at, length in ((32, 8), (54, 2), (56, 2))
+    )
+    return all(head[offset + i * size : offset + i * size + 4] != b"\3\0\0\0" for i in range(count))
+
+
+def run(
+    kernel: Kernel,
+    command: Sequence[str],
+    out_dir: Path,
+    *,
+    cpus: int = 2,
+    memory_mb: int = MEMORY_MB,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 300,
+    on_output: Callable[[bytes], None] = lambda data: None,
+    qemu_opts: Sequence[str] = (),
+) -> int:
+    """Boots a kernel, runs a command in it as root and returns the command's exit status.
+
+    :param out_dir: shared with the guest, at the same path, for reading and writing; the command starts in it.
+    :param env: added to the guest's environment, which has PATH and PYTHONPATH for this Python and this bondtrace.
+    :param on_output: given the command's stdout and stderr, as they come.
+    :raises BondtraceError: the guest never ran the command to its end; the message has the console's last lines.
+    """
+    exchange = _prepare(out_dir, command, env or {})
+    argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, qemu_opts)
+    output = exchange / "output"
+    with output.open("rb") as stream, _started(argv, exchange / "console.log") as process:
+        status = _follow(process, stream, exchange, on_output, time.monotonic() + timeout_s)
+    if status is None:
+        raise BondtraceError(_failure(kernel, exchange, timeout_s, process))
+    return status
+
+
+def vng_command(
+    kernel: Kernel, script: Path, out_dir: Path, cpus: int, memory_mb: int, qemu_opts: Sequence[str]
+) -> list[str]:
+    """The command line that boots the kernel and runs the script in it."""
+    vng = find_tool("vng")
+    if vng is None:
+        raise BondtraceError("no vng on this machine: install it with pip install virtme-ng")
+    # Without a terminal the console is all there is to see; --force-9p saves five seconds of waiting for virtiofsd.
+    argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
+    argv += ["--append", _KERNEL_OPTIONS, "--cpus", str(cpus), "--memory", f"{memory_mb}M", "--rwdir", str(out_dir)]
+    argv += [f"--qemu-opts={option}" for option in qemu_opts]
+    return [*argv, "--", "bash", str(script)]
+
+
+def guest_script(command: Sequence[str], out_dir: Path, env: Mapping[str, str]) -> str:
+    """The shell script that runs in the guest: mounts, environment, the command, its status."""
+    exchange = out_dir / EXCHANGE
+    lines = ["#!/bin/bash"]
+    for kind, where in (
+        ("bpf", "/sys/fs/bpf"),
+        ("tracefs", "/sys/kernel/tracing"),
+        ("debugfs", "/sys/kernel/debug"),
+    ):
+        lines.append(f"grep -q ' {where} ' /proc/mounts || mount -t {kind} {kind} {where}")
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
+    lines += [
+        f"cd {shlex.quote(str(out_dir))}",
+        f"{shlex.join(command)} </dev/null >>{shlex.quote(str(exchange / 'output'))} 2>&1",
+        f"echo $? >{shlex.quote(str(exchange / 'status.new'))}",
+        "sync",
+        f"mv {shlex.quote(str(exchange / 'status.new'))} {shlex.quote(str(exchange / 'status'))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def guest_environment(out_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """The guest's environment: this Python and this bondtrace are found there as here."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    python_path = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    base = {
+        "PATH": f"{os.path.dirname(sys.executable)}:{_GUEST_PATH}",
+        "PYTHONPATH": ":".join(python_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "LC_ALL": "C.UTF-8",
+        "LAB_OUT": str(out_dir),
+    }
+    return {**base, **env}
+
+
+def _prepare(out_dir: Path, command: Sequence[str], env: Mapping[str, str]) -> Path:
+    out_dir = out_dir.absolute()
+    if re.search(r"[\s,=`'\"\\]", str(out_dir)):
+        raise UsageError(
+            f"cannot share {str(out_dir)!r} with the guest: choose a path without spaces, commas, quotes"
+        )
+    exchange = out_dir / EXCHANGE
+    try:
+        exchange.mkdir(parents=True, exist_ok=True)
+        (exchange / "status").unlink(missing_ok=True)
+        (exchange / "output").write_bytes(b"")
+        script = guest_script(command, out_dir, guest_environment(out_dir, env))
+        (exchange / "guest.sh").write_text(script, encoding="utf-8")
+    except OSError as error:
+        raise BondtraceError(f"cannot write to {out_dir}: {error.strerror}") from error
+    return exchange
+
+
+@contextlib.contextmanager
+def _started(argv: Sequence[str], console: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The virtual machine, in a process group of its own that is gone when the block is left."""
+    environment = {**os.environ, "PATH": f"{os.path.dirname(argv[0])}:{os.environ.get('PATH', _GUEST_PATH)}"}
+    with console.open("wb") as log:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+    process.wait()
+
+
+def _follow(
+    process: subprocess.Popen[bytes],
+    stream: BinaryIO,
+    exchange: Path,
+    on_output: Callable[[bytes], None],
+    deadline: float,
+) -> int | None:
+    """Passes the output on until the command's status is there; None when the machine ended or time ran out first."""
+    status = exchange / "status"
+    while True:
+        ended = process.poll() is not None
+        done = status.exists()
+        data = stream.read()
+        if data:
+            on_output(data)
+        if done:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_POWEROFF_S)  # virtme-ng then removes its temporary files
+            return int(status.read_text(encoding="ascii"))
+        if ended or time.monotonic() > deadline:
+            return None
+        time.sleep(_POLL_S)
+
+
+def _failure(kernel: Kernel, exchange: Path, timeout_s: float, process: subprocess.Popen[bytes]) -> str:
+    console = exchange / "console.log"
+    text = console.read_text(encoding="utf-8", errors="replace")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text)
+    lines = [line for line in text.splitlines() if line.strip()][-_CONSOLE_LINES:]
+    if "Kernel panic" in text:
+        fact = f"kernel {kernel.release} panicked in the lab"
+    elif process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
+        fact = f"kernel {kernel.release} did not finish the command in {timeout_s:g} s"
+    else:
+        fact = f"the lab's machine with kernel {kernel.release} ended before the command did"
+    return "\n  ".join([f"{fact}; its console ({console}) ends:", *lines])

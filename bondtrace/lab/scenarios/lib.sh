@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Helpers for scenarios. All of it runs as root in the guest; $LAB_OUT is the directory shared with the host.
+#
+# A scenario is a bash file with a header of comments (title, description, iface) and the functions setup and play;
+# check, if there is one, runs after the tracer has ended. A command that fails ends the run.
+
+# Names and pids of the taps that run, in the order they were started.
+tap_names=()
+tap_pids=()
+
+# wait_until COMMAND...: tries the command every 0.1 s until it succeeds; fails after $LAB_WAIT_S (30) seconds.
+wait_until() {
+    local deadline=$((SECONDS + ${LAB_WAIT_S:-30}))
+    until "$@"; do
+        if ((SECONDS > deadline)); then
+            echo "waited ${LAB_WAIT_S:-30} s in vain for: $*" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# keep_quiet: this namespace sends nothing of its own accord from the devices made from now on: no IPv6 solicitations,
+# and no ARP probe of a neighbour that answered a while ago (the guest may be slow).
+keep_quiet() {
+    local scope
+    for scope in all default; do
+        if [ -e /proc/sys/net/ipv6/conf/$scope/disable_ipv6 ]; then
+            echo 1 >/proc/sys/net/ipv6/conf/$scope/disable_ipv6
+        fi
+    done
+    # The first namespace's default serves all of them, and only it has the file.
+    if [ -e /proc/sys/net/ipv4/neigh/default/delay_first_probe_time ]; then
+        echo 3600 >/proc/sys/net/ipv4/neigh/default/delay_first_probe_time
+    fi
+}
+
+# make_namespace NAME: a quiet network namespace, its loopback up.
+make_namespace() {
+    ip netns add "$1"
+    in_namespace "$1" keep_quiet
+    ip -n "$1" link set lo up
+}
+
+# in_namespace NAME COMMAND...: runs a command or one of these functions in a namespace.
+in_namespace() {
+    local name=$1
+    shift
+    if declare -F "$1" >/dev/null; then
+        ip netns exec "$name" bash -c "$(declare -f "$1"); \"\$@\"" bash "$@"
+    else
+        ip netns exec "$name" "$@"
+    fi
+}
+
+# make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own.
+make_bridge() {
+    ip -n "$1" link add "$2" type bridge forward_delay 0 mcast_snooping 0
+    ip -n "$1" link set "$2" up
+}
+
+# make_port DEVICE NAMESPACE BRIDGE PEER: a veth pair, DEVICE here and PEER a port of the bridge.
+make_port() {
+    ip link add "$1" type veth peer name "$4" netns "$2"
+    ip -n "$2" link set "$4" master "$3" up
+}
+
+# make_bond NAME MODE SLAVE...: a bond that is up, each slave's link seen up; active-backup: the first slave active.
+make_bond() {
+    local name=$1 mode=$2 slave
+    shift 2
+    modprobe bonding max_bonds=0
+    ip link add "$name" type bond mode "$mode" miimon 100
+    if [ "$mode" = active-backup ]; then
+        # Else the bond announces its address some time later, in the middle of the scenario.
+        ip link set "$name" type bond num_grat_arp 0
+    fi
+    for slave in "$@"; do
+        ip link set "$slave" down
+        ip link set "$slave" master "$name"
+    done
+    ip link set "$name" up
+    for slave in "$@"; do
+        wait_until grep -qx up "/sys/class/net/$slave/bonding_slave/mii_status"
+    done
+    if [ "$mode" = active-backup ]; then
+        ip link set "$name" type bond active_slave "$1"
+        wait_until grep -qx "$1" "/sys/class/net/$name/bonding/active_slave"
+    fi
+    wait_until grep -qx up "/sys/class/net/$name/operstate"
+}
+
+# start_tap NAME DEVICE [FILTER...]: a tcpdump that writes $LAB_OUT/NAME.pcap; returns when it listens.
+start_tap() {
+    _launch_tap "$@"
+    _tap_listens "$1"
+}
+
+# start_taps DEVICE...: a tap for each device, named as the device; returns when all listen.
+start_taps() {
+    local device
+    for device in "$@"; do
+        _launch_tap "$device" "$device"
+    done
+    for device in "$@"; do
+        _tap_listens "$device"
+    done
+}
+
+_tap_listens() { wait_until grep -q 'listening on' "$LAB_OUT/$1.tcpdump"; }
+
+_launch_tap() {
+    local name=$1 device=$2
+    shift 2
+    # bash starts background commands with SIGINT ignored; tcpdump shall keep root, the file is root's.
+    env --default-signal=INT tcpdump -Z root -i "$device" -U -n --immediate-mode -w "$LAB_OUT/$name.pcap" "$@" \
+        2>"$LAB_OUT/$name.tcpdump" &
+    tap_pids+=($!)
+    tap_names+=("$name")
+}
+
+_tap_sizes() { (cd "$LAB_OUT" && stat -c %s "${tap_names[@]/%/.pcap}"); }
+
+# settle_taps: returns when the taps' files have stopped growing.
+settle_taps() {
+    local before="" now quiet=0 tries=0
+    if ((${#tap_names[@]} == 0)); then
+        return 0
+    fi
+    while ((quiet < 3 && tries++ < 100)); do
+        now=$(_tap_sizes)
+        if [ "$now" = "$before" ]; then
+            quiet=$((quiet + 1))
+        else
+            quiet=0
+        fi
+        before=$now
+        sleep 0.1
+    done
+}
+
+# stop_taps: ends the taps; their counts stay in $LAB_OUT/NAME.tcpdump.
+stop_taps() {
+    local i
+    for i in "${!tap_pids[@]}"; do
+        kill -INT "${tap_pids[i]}" 2>/dev/null || true
+    done
+    for i in "${!tap_pids[@]}"; do
+        wait "${tap_pids[i]}" || true
+        echo "tap ${tap_names[i]}:" $(tail -n 3 "$LAB_OUT/${tap_names[i]}.tcpdump")
+    done
+    tap_names=()
+    tap_pids=()
+}

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The values that everything else speaks of: devices, taps, packets, steps, passes, journeys.
+
+They are plain, frozen and know nothing of where they came from or how they are shown. The words
+are the project's own (docs/words.md): a *tap* is a packet socket, a *pass* one trip of one skb
+through the receive (rx) or transmit-tap (tx) code on one CPU, a *round* one walk from
+``another_round:`` in ``__netif_receive_skb_core``, a *journey* all passes of one packet.
+
+Times are nanoseconds; ``*_ns`` of a step is since its journey's begin, ``time_ns`` is
+CLOCK_MONOTONIC unless said otherwise. A namespace is named by its inode number (``netns``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Device:
+    """One network device as the kernel described it at one moment.
+
+    ``kind`` is the rtnetlink kind ("bond", "bridge", "vlan", "veth", "team", "macvlan", ...), or
+    "ether" / "loopback" / "arphrd-N" for a device without one. ``master`` is the ifindex of the
+    bond, team or bridge it is enslaved to; ``link`` the ifindex that it is stacked on (VLAN,
+    macvlan; for a veth its peer, which may live in ``link_netnsid``). ``link_netns`` is the inode of
+    that other namespace where it was asked for and found (stacked devices only). ``slave_state`` is
+    "active" or "backup" for a slave of a bond. ``bond_mode`` and ``active_slave`` (ifindex) are of a bond.
+    """
+
+    netns: int
+    ifindex: int
+    name: str
+    kind: str
+    arphrd: int = 1
+    master: Optional[int] = None
+    link: Optional[int] = None
+    link_netnsid: Optional[int] = None
+    up: bool = False
+    address: str = ""
+    mtu: int = 0
+    promiscuity: int = 0
+    slave_state: Optional[str] = None
+    bond_mode: Optional[str] = None
+    active_slave: Optional[int] = None
+    vlan_id: Optional[int] = None
+    link_netns: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that holds a tap open. ``cmdline`` has its arguments joined by spaces."""
+
+    pid: int
+    comm: str
+    cmdline: str
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One packet socket, named by its inode.
+
+    ``ifindex`` is the device it is bound to: 0 any, -1 its device is gone. ``protocol`` is the
+    Ethernet type it asked for in host order (3 = ETH_P_ALL, 0 = not hooked yet). ``kind`` is
+    "raw", "cooked" or "packet" (SOCK_PACKET). ``buffer`` is "queue" or "ring". ``has_filter``: a
+    classic socket filter that can refuse a packet (the kernel does not tell of an eBPF one).
+    ``drops`` counts since the socket was opened. ``None`` means that this could not be learnt.
+    """
+
+    inode: int
+    netns: int
+    ifindex: int
+    protocol: int
+    kind: str
+    dev: str = ""
+    uid: Optional[int] = None
+    buffer: Optional[str] = None
+    ring_version: Optional[int] = None
+    ring_bytes: Optional[int] = None
+    running: Optional[bool] = None
+    fanout_id: Optional[int] = None
+    fanout_type: Optional[int] = None
+    has_filter: Optional[bool] = None
+    promiscuous: Optional[bool] = None
+    ignore_outgoing: Optional[bool] = None
+    origdev: Optional[bool] = None
+    drops: Optional[int] = None
+    rmem_bytes: Optional[int] = None
+    processes: tuple[Process, ...] = ()
+
+
+@dataclass(frozen=True)
+class Packet:
+    """What names a packet in one line. ``length`` is the frame's length in bytes on the wire;
+    ``ethertype`` that of the payload (after VLAN tags); ``vlan`` the tags' ids, outermost first."""
+
+    length: int
+    ethertype: int
+    protocol: str
+    src: str
+    dst: str
+    info: str
+    vlan: tuple[int, ...] = ()
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happened in a pass; fields that do not apply are ``None``.
+
+    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "dropped".
+    ``inferred`` is true where bondtrace concluded it rather than saw it.
+    """
+
+    t_ns: int
+    kind: str
+    round: int
+    dev: str
+    orig_dev: str
+    ifindex: int
+    orig_ifindex: int
+    function: Optional[str] = None
+    tap: Optional[int] = None
+    outcome: Optional[str] = None
+    verdict: Optional[str] = None
+    next_dev: Optional[str] = None
+    reason: Optional[str] = None
+    inferred: bool = False
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One trip of one skb; ``steps_lost`` counts the steps that did not fit its record."""
+
+    direction: str
+    cpu: int
+    netns: int
+    skb: int
+    time_ns: int
+    end_ns: int
+    steps: tuple[Step, ...]
+    steps_lost: int = 0
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A tap that was not offered the packet; ``reason`` is one of the closed list."""
+
+    tap: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Journey:
+    """All passes of one packet, in order. ``wall_ns`` is nanoseconds since the Unix epoch."""
+
+    id: int
+    time_ns: int
+    wall_ns: int
+    duration_ns: int
+    direction: str
+    complete: bool
+    packet: Packet
+    passes: tuple[Pass, ...]
+    unseen: tuple[Unseen, ...] = ()
+    notes: tuple[str, ...] = field(default_factory=tuple)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Passes to journeys: which passes are trips of the same packet.
+
+Everything works on columns; Python objects are only made for what is shown (``assemble``). Rules, in the
+order in which they are tried, each needing the same contents (``fingerprint``):
+
+1. A *late* record (a tap or protocol handler that ran after its packet's core call) belongs to the pass
+   that it was nested in, or, in list mode, to the pass of its list receive with the same skb.
+2. A pass nested in another on its CPU (a bridge's local delivery, a forwarded packet's transmit) belongs
+   to that one's journey.
+3. Passes with the same skb address that follow one another belong together if the packet can have gone
+   that way: from a device to the one below or above it, or through a veth to its peer.
+
+The kernel reuses skb addresses at once, so an address alone never joins: contents and way must agree, and
+a pass that repeats a device begins a new journey. What no rule joins stays a journey of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+
+from .wire import (EMPTY, RECORD_LATE, RECORD_RX, RECORD_TX, STEP, Array, Passes, concatenate)
+
+HOLD_NS = 100_000_000
+
+Related = Callable[[tuple[int, int], tuple[int, int]], bool]
+
+
+@dataclass(frozen=True)
+class Journeys:
+    """``passes`` in the order of their journeys and times; journey ``i`` has the passes
+    ``offsets[i]:offsets[i + 1]`` and the number ``first_id + i``."""
+
+    passes: Passes
+    offsets: Array
+    first_id: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def of_pass(self) -> Array:
+        """For every pass the place of its journey, shape (passes,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+def fingerprint(passes: Passes) -> Array:
+    """A number a pass that is equal for the same packet on different devices, shape (n,) of uint64.
+
+    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tag, TTL,
+    checksums. Bytes beyond the captured ones count as zero.
+    """
+    packet = passes.records["packet"].copy()
+    captured = passes.records["captured"].astype(np.int64)
+    packet[np.arange(packet.shape[1]) >= captured[:, None]] = 0
+    ethertype = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
+    tagged = np.isin(ethertype, (0x8100, 0x88A8)) & np.isin(passes.records["arphrd"], (1, 772))
+    packet[tagged, :-4] = packet[tagged, 4:]
+    body = packet[:, 14:76]
+    kind = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
+    ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
+    body[np.ix_(ipv4, (1, 8, 10, 11))] = 0
+    body[np.ix_(ipv6, (7,))] = 0
+    for is_ip, header, protocol in ((ipv4, 20, body[:, 9]), (ipv6, 40, body[:, 6])):
+        body[np.ix_(is_ip & (protocol == 6), (header + 16, header + 17))] = 0
+        body[np.ix_(is_ip & (protocol == 17), (header + 6, header + 7))] = 0
+    weights = np.random.default_rng(20141122).integers(1, 1 << 63, body.shape[1], dtype=np.uint64) | np.uint64(1)
+    with np.errstate(over="ignore"):
+        mixed = (body.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
+        return mixed + kind.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+
+
+class Stitcher:
+    """Joins a stream of batches. ``related(a, b)`` says whether a packet can go from device ``a`` to ``b``,
+    each (netns, ifindex), as the devices are stacked now."""
+
+    def __init__(self, related: Related, first_id: int = 1) -> None:
+        self._related = related
+        self._held = EMPTY
+        self._next_id = first_id
+
+    def add(self, batch: Passes, now_ns: int) -> Journeys:
+        """Take a batch; give the journeys that nothing later than ``now_ns`` can add to."""
+        self._held = concatenate([self._held, batch])
+        return self._complete(now_ns - HOLD_NS)
+
+    def flush(self) -> Journeys:
+        """Give what is left."""
+        return self._complete(None)
+
+    def _complete(self, before_ns: int | None) -> Journeys:
+        passes = merge_late(self._held, before_ns)
+        order = np.argsort(passes.records["time_ns"], kind="stable")
+        passes = passes.take(order)
+        journey = join(passes, self._related)
+        if before_ns is not None:
+            ends = passes.records["time_ns"] + passes.records["duration_ns"]
+            last = np.zeros(len(passes), np.uint64)
+            np.maximum.at(last, journey, ends)
+            done = last[journey] < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
+            self._held = passes.take(~done)
+            passes, journey = passes.take(done), journey[done]
+        else:
+            self._held = EMPTY
+        return self._number(passes, journey)
+
+    def _number(self, passes: Passes, journey: Array) -> Journeys:
+        order = np.argsort(journey, kind="stable")
+        begins = np.flatnonzero(np.diff(journey[order], prepend=-1))
+        offsets = np.append(begins, len(passes)).astype(np.int64)
+        first_id, self._next_id = self._next_id, self._next_id + len(begins)
+        return Journeys(passes.take(order), offsets, first_id)
+
+
+def merge_late(passes: Passes, before_ns: int | None = None) -> Passes:
+    """Move the steps of late records into the passes they belong to. A late record that finds none stays as
+    it is."""
+    late = np.flatnonzero(passes.records["kind"] == RECORD_LATE)
+    if not len(late):
+        return passes
+    counts = np.diff(passes.offsets)
+    owner = np.repeat(np.arange(len(passes)), counts)
+    moved = np.flatnonzero(np.isin(owner, late))
+    target = _late_targets(passes, owner[moved], passes.steps["skb_low"][moved])
+    found = target >= 0
+    moved, target = moved[found], target[found]
+    steps = passes.steps.copy()
+    shift = (passes.records["time_ns"][owner[moved]].astype(np.int64)
+             - passes.records["time_ns"][target].astype(np.int64))
+    steps["t_ns"][moved] = np.clip(steps["t_ns"][moved] + shift, 0, 0xFFFFFFFF)
+    owner[moved] = target
+    return _regroup(passes, steps, owner)
+
+
+def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
+    """Give the steps to their new owners, late ones after the others; drop late records left empty."""
+    order = np.argsort(owner, kind="stable")
+    counts = np.bincount(owner, minlength=len(passes))
+    records = passes.records.copy()
+    records["steps"] = counts
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    whole = Passes(records, steps[order].astype(STEP, copy=False), offsets)
+    return whole.take((records["kind"] != RECORD_LATE) | (counts > 0))
+
+
+def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
+    """The pass that each late step belongs to, or -1; shape of ``owner``."""
+    records = passes.records
+    nested = {(int(r["cpu"]), int(r["seq"])): i for i, r in _rows(records, records["kind"] != RECORD_LATE)}
+    listed: dict[tuple[int, int, int], int] = {}
+    for i, r in _rows(records, records["kind"] == RECORD_RX):
+        for skb in (int(r["skb"]), int(r["last_skb"])):
+            listed[int(r["cpu"]), int(r["frame"]), skb & 0xFFFFFFFF] = i
+    targets = np.full(len(owner), -1, np.int64)
+    for place, (late, low) in enumerate(zip(owner, skb_low)):
+        record = records[late]
+        cpu = int(record["cpu"])
+        target = nested.get((cpu, int(record["parent"]))) if record["parent"] else None
+        if target is None:
+            target = listed.get((cpu, int(record["frame"]), int(low)))
+        if target is not None:
+            targets[place] = target
+    return targets
+
+
+def _rows(records: Array, mask: Array) -> list[tuple[int, Array]]:
+    return [(int(i), records[i]) for i in np.flatnonzero(mask)]
+
+
+def join(passes: Passes, related: Related) -> Array:
+    """For every pass (sorted by time) the place of its journey's first pass, shape (n,)."""
+    count = len(passes)
+    prints = fingerprint(passes)
+    before = np.arange(count)
+    _join_nested(passes, prints, before)
+    _join_same_skb(passes, prints, before, related)
+    while True:  # follow the links to the first pass of each journey
+        further = before[before]
+        if np.array_equal(further, before):
+            return before
+        before = further
+
+
+def _join_nested(passes: Passes, prints: Array, before: Array) -> None:
+    records = passes.records
+    nested = np.flatnonzero((records["parent"] > 0) & (records["kind"] != RECORD_LATE))
+    if not len(nested):
+        return
+    key = records["cpu"].astype(np.int64) << 32 | records["seq"]
+    order = np.argsort(key, kind="stable")
+    wanted = records["cpu"][nested].astype(np.int64) << 32 | records["parent"][nested]
+    found = order[np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)]
+    same = (key[found] == wanted) & (prints[found] == prints[nested]) & (found < nested)
+    before[nested[same]] = found[same]
+
+
+def _join_same_skb(passes: Passes, prints: Array, before: Array, related: Related) -> None:
+    records = passes.records
+    order = np.lexsort((records["time_ns"], records["skb"]))
+    first, second = order[:-1], order[1:]
+    device = records["netns"].astype(np.int64) << 32 | records["ifindex"]
+    may = ((records["skb"][first] == records["skb"][second]) & (prints[first] == prints[second])
+           & (device[first] != device[second]) & (records["kind"][first] != RECORD_LATE)
+           & (records["kind"][second] != RECORD_LATE) & (before[second] == second))
+    may &= ~((records["kind"][first] == RECORD_RX) & (records["kind"][second] == RECORD_TX)
+             & (records["parent"][second] == 0))
+    first, second = first[may], second[may]
+    if not len(first):
+        return
+    pairs, which = np.unique(np.stack([device[first], device[second]]), axis=1, return_inverse=True)
+    allowed = np.array([related((int(a >> 32), int(a & 0xFFFFFFFF)), (int(b >> 32), int(b & 0xFFFFFFFF)))
+                        for a, b in pairs.T])[which.reshape(-1)]
+    before[second[allowed]] = first[allowed]
+
+
+__all__ = ["HOLD_NS", "RECORD_TX", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The mirror of bpf/wire.h, and bytes to columns.
+
+``decode`` turns the ring's slots into three numpy arrays without a Python step per record. What it
+keeps true: the dtypes here are those structs, byte for byte (tests/test_wire.py asks the compiler).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SLOT_BYTES = 256
+SLOT_CONTINUES = 0x0B07D7AC
+PACKET_BYTES = 80
+FIRST_STEPS = 4
+MORE_STEPS = 10
+
+RECORD_RX, RECORD_TX, RECORD_LATE = 1, 2, 3
+RECORD_VLAN, RECORD_LIST, RECORD_CLONED = 1, 2, 4
+STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL = 1, 2, 3, 4
+VERDICT_PENDING = 255
+FUNC_HANDLER = 64
+
+FUNCTIONS = {1: "packet_rcv", 2: "tpacket_rcv", 3: "packet_rcv_spkt", 4: "packet_rcv_fanout",
+             16: "ip_rcv", 17: "ipv6_rcv", 18: "arp_rcv", 19: "ip_list_rcv", 20: "ipv6_list_rcv"}
+OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
+VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}
+COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced")
+COUNTERS_MAX = 8
+
+STEP = np.dtype([
+    ("t_ns", "<u4"), ("ifindex", "<u4"), ("orig_ifindex", "<u4"), ("arg", "<u4"),
+    ("kind", "u1"), ("round", "u1"), ("result", "u1"), ("func", "u1"), ("skb_low", "<u4"),
+])
+RECORD = np.dtype([
+    ("time_ns", "<u8"), ("skb", "<u8"), ("netns", "<u4"), ("ifindex", "<u4"), ("len", "<u4"),
+    ("cpu", "<u2"), ("protocol", "<u2"), ("vlan_tci", "<u2"), ("kind", "u1"), ("flags", "u1"),
+    ("steps", "<u2"), ("steps_lost", "<u2"), ("seq", "<u4"), ("parent", "<u4"), ("duration_ns", "<u4"),
+    ("arphrd", "<u2"), ("captured", "u1"), ("pkt_type", "u1"), ("last_skb", "<u8"), ("frame", "<u4"),
+    ("reserved", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
+])
+_FIRST_SLOT = np.dtype([("ring", "<u8"), ("record", RECORD), ("first", STEP, (FIRST_STEPS,))])
+_MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unused", "<u8")])
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Records as columns. ``records`` has shape (n,) of RECORD; the steps of record ``i`` are
+    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64."""
+
+    records: Array
+    steps: Array
+    offsets: Array
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def take(self, places: Array) -> Passes:
+        """The passes at these places (an index array or a boolean mask), in that order."""
+        if places.dtype == bool:
+            places = np.flatnonzero(places)
+        counts = np.diff(self.offsets)[places]
+        offsets = _offsets(counts)
+        begins = np.repeat(self.offsets[places] - offsets[:-1], counts)
+        return Passes(self.records[places], self.steps[begins + np.arange(offsets[-1])], offsets)
+
+
+EMPTY = Passes(np.zeros(0, RECORD), np.zeros(0, STEP), np.zeros(1, np.int64))
+
+
+def _offsets(counts: Array) -> Array:
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def concatenate(parts: list[Passes]) -> Passes:
+    """Several batches as one."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return EMPTY
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    return Passes(np.concatenate([part.records for part in parts]),
+                  np.concatenate([part.steps for part in parts]), _offsets(counts))
+
+
+def decode(slots: Array) -> Passes:
+    """Slots, shape (n, 256) of uint8, whole records only, to passes."""
+    if not len(slots):
+        return EMPTY
+    starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
+    first = slots.view(_FIRST_SLOT)[:, 0][starts]
+    records = first["record"]
+    counts = records["steps"].astype(np.int64)
+    offsets = _offsets(counts)
+    steps = np.empty(offsets[-1], STEP)
+    place = np.arange(FIRST_STEPS)
+    valid = place < counts[:, None]
+    steps[(offsets[:-1, None] + place)[valid]] = first["first"][valid]
+    if len(starts) < len(slots):
+        _decode_more(slots, starts, counts, offsets, steps)
+    return Passes(records, steps, offsets)
+
+
+def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, steps: Array) -> None:
+    """Fill in the steps of records that take more than one slot."""
+    owner = np.searchsorted(starts, np.arange(len(slots)), side="right") - 1
+    more = np.flatnonzero(np.arange(len(slots)) != starts[owner])
+    owner = owner[more]
+    nth = more - starts[owner] - 1
+    place = FIRST_STEPS + nth[:, None] * MORE_STEPS + np.arange(MORE_STEPS)
+    valid = place < counts[owner, None]
+    steps[(offsets[owner, None] + place)[valid]] = slots.view(_MORE_SLOT)[:, 0][more]["more"][valid]

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The begin of a pass: what the record says of the packet and its device.
+ *
+ * At rx the link-layer header lies before skb->data (skb->head + skb->mac_header); at tx skb->data
+ * points at it. Only the linear part is copied; the record says how many bytes are valid.
+ */
+
+static __always_inline u16 swap16(u16 value)
+{
+	return value << 8 | value >> 8;
+}
+
+static __always_inline void describe_vlan(struct record *record, u64 skb)
+{
+	record->vlan_tci = READ(u16, skb, SK_BUFF__VLAN_TCI);
+#ifdef SK_BUFF__VLAN_PRESENT /* until 6.1 a bit says so (354259fa73e2), later the tag itself */
+	u8 present = READ(u8, skb, SK_BUFF__VLAN_PRESENT) & SK_BUFF__VLAN_PRESENT_MASK;
+#else
+	u32 present = READ(u16, skb, SK_BUFF__VLAN_PROTO) | record->vlan_tci;
+#endif
+	if (present)
+		record->flags |= RECORD_VLAN;
+}
+
+static __always_inline void describe_packet(struct record *record, u64 skb, u8 outgoing)
+{
+	u64 head = READ(u64, skb, SK_BUFF__HEAD);
+	u64 data = READ(u64, skb, SK_BUFF__DATA);
+	u64 tail = head + READ(u32, skb, SK_BUFF__TAIL);
+	u64 mac = outgoing ? data : head + READ(u16, skb, SK_BUFF__MAC_HEADER);
+	s64 linear = tail - mac;
+
+	record->len = READ(u32, skb, SK_BUFF__LEN) + (u32)(data - mac);
+	record->protocol = swap16(READ(u16, skb, SK_BUFF__PROTOCOL));
+	record->pkt_type = READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
+	record->captured = 0;
+	if (linear <= 0)
+		return;
+	u32 size = linear > PACKET_BYTES ? PACKET_BYTES : linear;
+	if (size == PACKET_BYTES || size < PACKET_BYTES) /* for the verifier: bounded on both sides */
+		if (!bpf_probe_read_kernel(record->packet, size & 127, (void *)mac))
+			record->captured = size;
+}
+
+/* Open a pass in a frame, if its device is traced. */
+static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 dev,
+				      u8 kind)
+{
+	u32 netns = 0;
+	u32 ifindex = traced(dev, &netns);
+	struct frame *outer;
+	struct record *record = record_of(frame);
+
+	if (!ifindex)
+		return;
+	record->time_ns = bpf_ktime_get_ns();
+	record->skb = skb;
+	record->netns = netns;
+	record->ifindex = ifindex;
+	record->cpu = bpf_get_smp_processor_id();
+	record->kind = kind;
+	record->flags = frame->kind == FRAME_RX_LIST ? RECORD_LIST : 0;
+	record->steps = 0;
+	record->steps_lost = 0;
+	record->seq = ++cpu->seq;
+	record->parent = 0;
+	record->frame = frame->number;
+	record->arphrd = READ(u16, dev, NET_DEVICE__TYPE);
+	outer = frame_at(cpu, cpu->depth - 2);
+	if (outer && outer->active)
+		record->parent = record_of(outer)->seq;
+	describe_vlan(record, skb);
+	describe_packet(record, skb, kind == RECORD_TX);
+	frame->skb = skb;
+	frame->dev = dev;
+	frame->round = 1;
+	frame->handler_pos = 0;
+	frame->pos = 8 + __builtin_offsetof(struct record, first);
+	frame->active = 1;
+}
+
+/* A record of its own for a step whose packet has no open pass here; 0 if its device is not traced. */
+static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u64 dev)
+{
+	u32 netns = 0;
+	u32 ifindex = traced(dev, &netns);
+	struct frame *frame = &cpu->late;
+	struct frame *outer = top(cpu);
+	struct record *record = record_of(frame);
+
+	if (!ifindex)
+		return 0;
+	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));
+	record->time_ns = bpf_ktime_get_ns();
+	record->skb = skb;
+	record->netns = netns;
+	record->ifindex = ifindex;
+	record->cpu = bpf_get_smp_processor_id();
+	record->kind = RECORD_LATE;
+	if (outer) {
+		record->frame = outer->number;
+		if (outer->kind == FRAME_RX && outer->active)
+			record->parent = record_of(outer)->seq;
+	}
+	frame->skb = skb;
+	frame->dev = dev;
+	frame->round = 0; /* Python knows it from the pass that this belongs to */
+	frame->pos = 8 + __builtin_offsetof(struct record, first);
+	return frame;
+}

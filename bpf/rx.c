@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Receive: a frame is a call of __netif_receive_skb_one_core or __netif_receive_skb_list_core, a
+ * pass begins at the tracepoint net:netif_receive_skb, which sits inside
+ * __netif_receive_skb_core before its first round. A frame, not the core call, is the bracket:
+ * the last tap of a packet is called after core has returned.
+ *
+ * Where the compiler has inlined __netif_receive_skb_one_core, the bracket is
+ * __netif_receive_skb_core itself (whatever its suffix), by kprobe and kretprobe.
+ */
+
+static __always_inline int rx_begin(u8 kind)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (cpu)
+		push(cpu, kind);
+	return 0;
+}
+
+static __always_inline int frame_end(void)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (cpu)
+		pop(cpu);
+	return 0;
+}
+
+static __always_inline int rx_packet(u64 skb)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu)
+		return 0;
+	struct frame *frame = top(cpu);
+	if (!frame || frame->kind == FRAME_TX)
+		return 0; /* attached while the call was under way, or nested too deep */
+	if (frame->active)
+		send(cpu, frame); /* list mode: the next packet ends the one before it */
+	open_pass(cpu, frame, skb, READ(u64, skb, SK_BUFF__DEV), RECORD_RX);
+	return 0;
+}
+
+#ifdef PROBE_RX_CORE
+static __always_inline int rx_core_begin(u64 pskb)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu)
+		return 0;
+	struct frame *frame = push(cpu, FRAME_RX);
+	u64 skb = READ(u64, pskb, 0);
+	if (frame)
+		open_pass(cpu, frame, skb, READ(u64, skb, SK_BUFF__DEV), RECORD_RX);
+	return 0;
+}
+
+PROBE(rx_core_enter) { return rx_core_begin(ARG(rx_core_enter, 0)); }
+PROBE(rx_core_exit) { return frame_end(); }
+#else
+PROBE(rx_one_enter) { return rx_begin(FRAME_RX); }
+PROBE(rx_one_exit) { return frame_end(); }
+PROBE(rx_list_enter) { return rx_begin(FRAME_RX_LIST); }
+PROBE(rx_list_exit) { return frame_end(); }
+PROBE(rx_packet) { return rx_packet(((u64 *)ctx)[0]); }
+#endif

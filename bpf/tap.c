@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Taps: the receive functions of packet sockets, and what became of the packet in each.
+ *
+ * The outcome is read off the functions that the receive function calls, not off the socket's
+ * counters, which race with other CPUs:
+ *
+ *   tpacket_rcv   __packet_rcv_has_room is called once the socket's filter has accepted;
+ *                 skb_copy_bits once there is a slot for the packet. Both: captured. Only the
+ *                 first: full. Neither: filtered (or ignored: see ignored()).
+ *   packet_rcv    sk->sk_data_ready (sock_def_readable) is called once it is queued: captured.
+ *                 Otherwise the skb is freed: by consume_skb when the filter said no, by
+ *                 kfree_skb when the receive buffer was full; since 6.12 (ba8de796baf4) by
+ *                 sk_skb_reason_drop with a reason in both cases.
+ *   packet_rcv_spkt  as packet_rcv, without a filter: not queued is full.
+ *
+ * Taps do not nest, but for a fanout group's function, which calls its member's.
+ */
+
+#define PACKET_LOOPBACK 5
+
+static __always_inline u32 socket_inode(u64 sk)
+{
+	u64 socket = READ(u64, sk, SOCK__SK_SOCKET);
+	/* Freed from its file while the hook is still there: a tap without a name. */
+	return socket ? READ(u64, socket, SOCKET__INODE) : 0;
+}
+
+/* Both refuse before the socket's filter runs: a copy of what the loopback device sent, and a
+ * packet of another namespace than the socket's. */
+static __always_inline u8 ignored(u64 skb, u64 dev, u64 sk)
+{
+	if ((READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK) == PACKET_LOOPBACK)
+		return 1;
+	return READ(u64, dev, NET_DEVICE__NET) != READ(u64, sk, SOCK__SKC_NET);
+}
+
+static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u32 inode,
+				     u8 func, u8 outcome)
+{
+	struct step *step;
+
+	follow_device(frame, dev);
+	step = next_step(frame);
+	if (!step)
+		return;
+	step->t_ns = since(record_of(frame));
+	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	step->orig_ifindex = READ(u32, orig_dev, NET_DEVICE__IFINDEX);
+	step->arg = inode;
+	step->kind = func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP;
+	step->round = frame->round;
+	step->result = outcome;
+	step->func = func;
+	step->skb_low = skb;
+}
+
+/* Does this frame's pass hold this skb? In list mode several packets share a frame. */
+static __always_inline u8 holds(struct frame *frame, u64 skb)
+{
+	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
+}
+
+static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u64 orig_dev, u32 inode,
+				     u8 func, u8 outcome)
+{
+	struct frame *frame = top(cpu);
+
+	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
+		return; /* a pass that is not traced */
+	if (!frame || !frame->active || !holds(frame, skb)) {
+		frame = open_late(cpu, skb, dev);
+		if (!frame)
+			return;
+		fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
+		send(cpu, frame);
+		return;
+	}
+	fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
+}
+
+static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu)
+		return 0;
+	struct frame *frame = top(cpu);
+	struct tap_call *tap = &cpu->tap;
+
+	tap->open = 0;
+	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
+		return 0;
+	tap->skb = skb;
+	tap->dev = dev;
+	tap->orig_dev = orig_dev;
+	tap->sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
+	tap->accepted = 0;
+	tap->copied = 0;
+	tap->freed = ignored(skb, dev, tap->sk) ? OUTCOME_IGNORED : 0;
+	tap->open = 1;
+	return 0;
+}
+
+static __always_inline u8 ring_outcome(struct tap_call *tap)
+{
+	if (tap->copied)
+		return OUTCOME_CAPTURED;
+	if (tap->accepted)
+		return OUTCOME_FULL;
+	return tap->freed ? tap->freed : OUTCOME_FILTERED;
+}
+
+static __always_inline u8 queue_outcome(struct tap_call *tap)
+{
+	if (tap->copied)
+		return OUTCOME_CAPTURED;
+	return tap->freed ? tap->freed : OUTCOME_FULL;
+}
+
+static __always_inline int tap_end(u8 func)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu)
+		return 0;
+	struct tap_call *tap = &cpu->tap;
+	if (!tap->open)
+		return 0;
+	tap->open = 0;
+	tap_step(cpu, tap->skb, tap->dev, tap->orig_dev, socket_inode(tap->sk), func,
+		 func == FUNC_TPACKET_RCV ? ring_outcome(tap) : queue_outcome(tap));
+	return 0;
+}
+
+static __always_inline int tap_fanout(u64 skb, u64 dev, u64 orig_dev)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (cpu)
+		tap_step(cpu, skb, dev, orig_dev, 0, FUNC_PACKET_RCV_FANOUT, OUTCOME_UNKNOWN);
+	return 0;
+}
+
+/* The running tap, if the call that was just seen is of its socket (sk) or skb. */
+static __always_inline struct tap_call *running_tap(void)
+{
+	struct cpu_state *cpu = this_cpu();
+	return cpu && cpu->tap.open ? &cpu->tap : 0;
+}
+
+static __always_inline int tap_room(u64 sk)
+{
+	struct tap_call *tap = running_tap();
+	if (tap && tap->sk == sk)
+		tap->accepted = 1;
+	return 0;
+}
+
+static __always_inline int tap_copied(void)
+{
+	struct tap_call *tap = running_tap();
+	if (tap && tap->accepted)
+		tap->copied = 1;
+	return 0;
+}
+
+static __always_inline int tap_queued(u64 sk)
+{
+	struct tap_call *tap = running_tap();
+	if (tap && tap->sk == sk)
+		tap->copied = 1;
+	return 0;
+}
+
+static __always_inline int tap_freed(u64 skb)
+{
+	struct tap_call *tap = running_tap();
+	if (tap && tap->skb == skb && !tap->freed)
+		tap->freed = OUTCOME_FILTERED;
+	return 0;
+}
+
+PROBE(tap_ring_enter)
+{
+	return tap_begin(ARG(tap_ring_enter, 0), ARG(tap_ring_enter, 1), ARG(tap_ring_enter, 2),
+			 ARG(tap_ring_enter, 3));
+}
+PROBE(tap_ring_exit) { return tap_end(FUNC_TPACKET_RCV); }
+PROBE(tap_ring_room) { return tap_room(ARG(tap_ring_room, 0)); }
+PROBE(tap_ring_copy) { return tap_copied(); }
+
+PROBE(tap_queue_enter)
+{
+	return tap_begin(ARG(tap_queue_enter, 0), ARG(tap_queue_enter, 1), ARG(tap_queue_enter, 2),
+			 ARG(tap_queue_enter, 3));
+}
+PROBE(tap_queue_exit) { return tap_end(FUNC_PACKET_RCV); }
+
+PROBE(tap_spkt_enter)
+{
+	return tap_begin(ARG(tap_spkt_enter, 0), ARG(tap_spkt_enter, 1), ARG(tap_spkt_enter, 2),
+			 ARG(tap_spkt_enter, 3));
+}
+PROBE(tap_spkt_exit) { return tap_end(FUNC_PACKET_RCV_SPKT); }
+PROBE(tap_queued) { return tap_queued(ARG(tap_queued, 0)); }
+
+#ifdef SKB_CONSUMED /* sk_skb_reason_drop(sk, skb, reason) */
+PROBE(tap_freed)
+{
+	return (u32)ARG(tap_freed, 2) == SKB_CONSUMED ? tap_freed(ARG(tap_freed, 1)) : 0;
+}
+#else /* consume_skb(skb) */
+PROBE(tap_freed) { return tap_freed(ARG(tap_freed, 0)); }
+#endif
+
+PROBE(tap_fanout_enter)
+{
+	return tap_fanout(ARG(tap_fanout_enter, 0), ARG(tap_fanout_enter, 1), ARG(tap_fanout_enter, 3));
+}

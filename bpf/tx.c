@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Transmit taps: a pass is a call of dev_queue_xmit_nit(skb, dev). It clones the skb once for all
+ * taps, so inside the call the taps' skb is another than the one that is sent; the record keeps the
+ * latter, which is the same on the bond and then on the slave.
+ */
+
+static __always_inline int tx_begin(u64 skb, u64 dev)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu)
+		return 0;
+	struct frame *frame = push(cpu, FRAME_TX);
+	if (frame)
+		open_pass(cpu, frame, skb, dev, RECORD_TX);
+	return 0;
+}
+
+PROBE(tx_enter) { return tx_begin(ARG(tx_enter, 0), ARG(tx_enter, 1)); }
+PROBE(tx_exit) { return frame_end(); }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the kernel side hands to the user side: one record a pass, as slots of 256 bytes.
+ *
+ * The first 8 bytes of a slot are the ring buffer's own record header (first slot) or the word
+ * SLOT_CONTINUES (every further slot of the same record), so the ring's data area can be read as
+ * one array of slots. bondtrace/wire.py mirrors this file; tests/test_wire.py holds the two
+ * together by the compiler's own offsets.
+ */
+#ifndef BONDTRACE_WIRE_H
+#define BONDTRACE_WIRE_H
+
+#define SLOT_BYTES 256
+#define SLOTS_MAX 8 /* slots of the longest record; steps that do not fit are counted */
+#define SLOT_CONTINUES 0x0b07d7acU
+#define PACKET_BYTES 80 /* enough for Ethernet + VLAN + IPv6 + TCP's fixed part */
+#define FIRST_STEPS 4   /* steps in the first slot: an ordinary bonded pass with two taps */
+#define MORE_STEPS 10   /* steps in every further slot */
+
+enum record_kind { RECORD_RX = 1, RECORD_TX = 2, RECORD_LATE = 3 };
+
+enum record_flag {
+	RECORD_VLAN = 1,   /* vlan_tci is valid: the tag is outside the packet's bytes */
+	RECORD_LIST = 2,   /* received in a list: taps and protocol handlers may come as late records */
+	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
+};
+
+enum step_kind { STEP_TAP = 1, STEP_FANOUT = 2, STEP_HANDLER = 3, STEP_PROTOCOL = 4 };
+
+/* step.result of a tap */
+enum outcome { OUTCOME_UNKNOWN = 0, OUTCOME_CAPTURED = 1, OUTCOME_FILTERED = 2, OUTCOME_FULL = 3, OUTCOME_IGNORED = 4 };
+
+/* step.result of an rx_handler: the kernel's rx_handler_result_t, or: it has not returned yet */
+#define VERDICT_PENDING 255
+
+/* step.func */
+enum function {
+	FUNC_NONE = 0,
+	FUNC_PACKET_RCV = 1,
+	FUNC_TPACKET_RCV = 2,
+	FUNC_PACKET_RCV_SPKT = 3,
+	FUNC_PACKET_RCV_FANOUT = 4,
+	FUNC_IP_RCV = 16,
+	FUNC_IPV6_RCV = 17,
+	FUNC_ARP_RCV = 18,
+	FUNC_IP_LIST_RCV = 19,
+	FUNC_IPV6_LIST_RCV = 20,
+	FUNC_HANDLER = 64, /* + the handler's place in the probe plan */
+};
+
+/* Counters, one set a CPU: every way to lose something has one. */
+enum counter {
+	COUNT_SENT = 0,       /* records put into the ring */
+	COUNT_LOST = 1,       /* records for which the ring had no room */
+	COUNT_STEPS_LOST = 2, /* steps that did not fit their record */
+	COUNT_TOO_DEEP = 3,   /* passes nested deeper than the stack of open passes */
+	COUNT_UNBALANCED = 4, /* an end without its begin, or a begin whose end was missed */
+	COUNTERS = 8,
+};
+
+struct step {
+	unsigned int t_ns;         /* since the record's time_ns, saturating */
+	unsigned int ifindex;      /* skb->dev now */
+	unsigned int orig_ifindex; /* orig_dev */
+	unsigned int arg;          /* tap: socket inode; rx_handler: ifindex of skb->dev after it */
+	unsigned char kind;
+	unsigned char round;
+	unsigned char result; /* tap: outcome; rx_handler: verdict */
+	unsigned char func;
+	unsigned int skb_low; /* low half of the skb's address */
+};
+
+struct record {
+	unsigned long long time_ns; /* CLOCK_MONOTONIC at the begin of the pass */
+	unsigned long long skb;
+	unsigned int netns;   /* inode of the device's network namespace */
+	unsigned int ifindex; /* skb->dev at the begin: orig_dev of an rx pass */
+	unsigned int len;     /* bytes of the frame, link-layer header included */
+	unsigned short cpu;
+	unsigned short protocol; /* skb->protocol, host order */
+	unsigned short vlan_tci;
+	unsigned char kind;
+	unsigned char flags;
+	unsigned short steps;
+	unsigned short steps_lost;
+	unsigned int seq;    /* number of this pass on its CPU, from 1 */
+	unsigned int parent; /* seq of the pass it is nested in on its CPU, or 0 */
+	unsigned int duration_ns;
+	unsigned short arphrd; /* device type: 1 Ethernet, 772 loopback, ... */
+	unsigned char captured; /* valid bytes in packet */
+	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */
+	unsigned long long last_skb; /* the skb's address at the end, where it was replaced on the way */
+	unsigned int frame; /* number of the list receive that this pass belongs to on its CPU */
+	unsigned int reserved;
+	unsigned char packet[PACKET_BYTES];
+	struct step first[FIRST_STEPS];
+};
+
+#endif

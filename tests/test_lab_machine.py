@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the lab asks of the host and sends to the guest, without booting one."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from bondtrace import lab
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.lab import machine
+from bondtrace.lab.kernels import Kernel
+
+KERNEL = Kernel("6.1.0-56-amd64", Path("/k/boot/vmlinuz-6.1.0-56-amd64"), Path("/k"))
+
+
+def fake_vng(directory: Path, monkeypatch, body: str) -> None:
+    """Puts a vng on PATH that runs `body`; $script is the guest script that it was given."""
+    program = directory / "bin" / "vng"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/bash\nscript="${{@: -1}}"\n{body}\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(program.parent / "python3"))
+
+
+def test_the_commands_output_and_status_come_back(tmp_path, monkeypatch):
+    # given a machine that runs the guest's script
+    fake_vng(tmp_path, monkeypatch, 'sed -i "/^grep/d" "$script"; exec bash "$script"')
+    received = []
+    # when a command prints on both streams and fails
+    status = machine.run(
+        KERNEL,
+        ["bash", "-c", 'echo "$GREETING"; echo err >&2; pwd; exit 7'],
+        tmp_path / "out",
+        env={"GREETING": "it's fine"},
+        on_output=received.append,
+    )
+    # then both are passed on as they were
+    assert (status, b"".join(received)) == (7, f"it's fine\nerr\n{tmp_path}/out\n".encode())
+
+
+def test_a_panic_is_told_with_the_consoles_end(tmp_path, monkeypatch):
+    fake_vng(tmp_path, monkeypatch, 'printf "\\033[1mbooting\\r\\nKernel panic - not syncing: oh\\n"')
+    with pytest.raises(BondtraceError) as raised:
+        machine.run(KERNEL, ["true"], tmp_path / "out")
+    console = tmp_path / "out" / "lab" / "console.log"
+    assert str(raised.value) == (
+        f"kernel 6.1.0-56-amd64 panicked in the lab; its console ({console}) ends:\n"
+        "  booting\n"
+        "  Kernel panic - not syncing: oh"
+    )
+
+
+def test_a_machine_that_takes_too_long_is_ended_with_all_it_started(tmp_path, monkeypatch):
+    # given a machine that hangs, with a child of its own
+    fake_vng(tmp_path, monkeypatch, f"sleep 1000 & echo $! > {tmp_path}/child; echo waiting; wait")
+    # when its time is over
+    with pytest.raises(BondtraceError) as raised:
+        machine.run(KERNEL, ["true"], tmp_path / "out", timeout_s=0.5)
+    # then it is said so, and the child is gone too
+    console = tmp_path / "out" / "lab" / "console.log"
+    assert str(raised.value) == (
+        f"kernel 6.1.0-56-amd64 did not finish the command in 0.5 s; its console ({console}) ends:\n  waiting"
+    )
+    child = int((tmp_path / "child").read_text())
+    assert not os.path.exists(f"/proc/{child}") or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text()
+
+
+def test_a_path_that_cannot_be_shared_is_refused(tmp_path):
+    with pytest.raises(UsageError) as raised:
+        machine.run(KERNEL, ["true"], tmp_path / "two words")
+    shown = repr(str(tmp_path / "two words"))
+    assert str(raised.value) == (
+        f"cannot share {shown} with the guest: choose a path without spaces, commas, quotes"
+    )
+
+
+def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "find_tool", lambda name: None)
+    assert [missing.tool for missing in machine.requirements()] == [
+        "qemu-system-x86_64",
+        "vng",
+        "busybox",
+        "modprobe",
+        "depmod",
+        "ip",
+        "tcpdump",
+        "ping",
+    ]
+
+
+def test_every_scenario_has_a_title_a_description_and_a_device():
+    for scenario in lab.scenarios():
+        assert scenario.title != scenario.name and scenario.description and scenario.iface, scenario
+
+
+def test_a_users_own_scenario_is_read_from_its_path(tmp_path):
+    path = tmp_path / "mine.sh"
+    path.write_text("# title: Mine\n# iface: team0\n\nsetup() { :; }\n# description: too late\n")
+    assert lab.find_scenario(str(path)) == lab.Scenario("mine", "Mine", "", "team0", path)
+
+
+def test_an_unknown_scenario_names_the_known_ones():
+    with pytest.raises(
+        UsageError, match=r"^no scenario pong: give one of .*ping.*, or the path of your own$"
+    ):
+        lab.find_scenario("pong")
