@@ -103,10 +103,10 @@ def test_an_error_during_a_dump_is_an_oserror(kind):
 
 def test_the_kernels_error_is_an_oserror():
     # given a real socket
-    with netlink.Netlink(netlink.NETLINK_ROUTE) as client:
-        # when an ifindex is asked for that no device has; then
-        with pytest.raises(OSError) as raised:
-            client.request(18, struct.pack("=BxHiII", 0, 0, 0x7FFFFFFF, 0, 0))
+    with netlink.Netlink(netlink.NETLINK_ROUTE) as client, pytest.raises(OSError) as raised:
+        # when an ifindex is asked for that no device has
+        client.request(18, struct.pack("=BxHiII", 0, 0, 0x7FFFFFFF, 0, 0))
+    # then
     assert raised.value.errno == errno.ENODEV
 
 

@@ -55,7 +55,7 @@ _KINDS = {socket.SOCK_DGRAM: "cooked", socket.SOCK_RAW: "raw", 10: "packet"}
 _RING_VERSIONS = {0: 1, 1: 2, 2: 3}  # TPACKET_V1, _V2, _V3
 
 NOT_AVAILABLE = (
-    "this kernel offers no packet_diag (try `modprobe packet_diag`): "
+    "this kernel offers no packet_diag (try `modprobe af_packet_diag`): "
     "buffers, filters, fanout groups and drops of taps are not known"
 )
 

@@ -33,7 +33,7 @@ MEMORY_MB = 1024
 EXCHANGE = "lab"
 
 # All emulated CPUs read one clock. A kernel that doubts it (5.10 does) falls back to the HPET, whose every read stops
-# the emulation: a scenario then takes three times as long.
+# the emulation: a scenario then takes much longer.
 _KERNEL_OPTIONS = "tsc=reliable"
 
 _POLL_S = 0.05
@@ -146,7 +146,8 @@ def vng_command(
         raise BondtraceError("no vng on this machine: install it with pip install virtme-ng")
     # Without a terminal the console is all there is to see; --force-9p saves five seconds of waiting for virtiofsd.
     argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
-    argv += ["--append", _KERNEL_OPTIONS, "--cpus", str(cpus), "--memory", f"{memory_mb}M", "--rwdir", str(out_dir)]
+    argv += ["--append", _KERNEL_OPTIONS, "--rwdir", str(out_dir)]
+    argv += ["--cpus", str(cpus), "--memory", f"{memory_mb}M"]
     argv += [f"--qemu-opts={option}" for option in qemu_opts]
     return [*argv, "--", "bash", str(script)]
 

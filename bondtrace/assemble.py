@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Columns to the values of ``model``: the journeys that somebody wants to look at, one by one.
+
+Times of steps are since the begin of their journey. Names are as they were at the time of the pass.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional
+
+from . import reasons
+from .model import Journey, Packet, Pass, Step
+from .packet import describe
+from .scene import Scene
+from .stitch import Journeys
+from .wire import (FUNC_HANDLER, FUNCTIONS, OUTCOMES, RECORD_LATE, RECORD_TX, RECORD_VLAN, STEP_FANOUT,
+                   STEP_HANDLER, STEP_PROTOCOL, STEP_TAP, VERDICTS, Array, Passes)
+
+_KINDS = {STEP_TAP: "tap", STEP_FANOUT: "fanout", STEP_HANDLER: "rx_handler", STEP_PROTOCOL: "protocol"}
+
+
+def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
+    """Every journey of the columns, in order."""
+    for place in range(len(columns)):
+        yield journey(columns, place, scene)
+
+
+def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
+    """The journey at a place of the columns."""
+    begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
+    records = columns.passes.records[begin:end]
+    begin_ns = int(records["time_ns"].min())
+    passes = tuple(_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end))
+    end_ns = max(one.end_ns for one in passes)
+    complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
+    first = records[0]
+    return Journey(
+        id=columns.first_id + place, time_ns=begin_ns, wall_ns=begin_ns + scene.wall_offset_ns,
+        duration_ns=end_ns - begin_ns, direction=passes[0].direction, complete=complete,
+        packet=_packet(first), passes=passes, unseen=reasons.unseen(passes, scene, int(first["protocol"])))
+
+
+def _packet(record: Array) -> Packet:
+    if record["kind"] == RECORD_LATE:
+        return Packet(0, 0, "unknown", "", "", "its begin was not recorded")
+    return describe(record["packet"].tobytes()[: int(record["captured"])], wire_len=int(record["len"]),
+                    ethertype=int(record["protocol"]), arphrd=int(record["arphrd"]),
+                    vlan_tci=int(record["vlan_tci"]) if record["flags"] & RECORD_VLAN else None)
+
+
+def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
+    record = passes.records[place]
+    time_ns = int(record["time_ns"])
+    netns = int(record["netns"])
+    names = _Names(scene, netns, time_ns)
+    steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, names)]
+    raw = passes.steps[passes.offsets[place]: passes.offsets[place + 1]]
+    rounds = {int(record["ifindex"]): 1}
+    for step in raw:
+        steps.append(_step(step, record, time_ns - begin_ns, names, rounds, scene))
+    end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
+    return Pass(direction="tx" if record["kind"] == RECORD_TX else "rx", cpu=int(record["cpu"]), netns=netns,
+                skb=int(record["skb"]), time_ns=time_ns, end_ns=end_ns, steps=tuple(steps),
+                steps_lost=int(record["steps_lost"]))
+
+
+class _Names:
+    """Device names of one namespace at one time."""
+
+    def __init__(self, scene: Scene, netns: int, time_ns: int) -> None:
+        self._scene, self._netns, self._time_ns = scene, netns, time_ns
+
+    def __getitem__(self, ifindex: int) -> str:
+        return self._scene.device_name(self._netns, ifindex, self._time_ns)
+
+
+def _enter(record: Array, t_ns: int, names: _Names) -> Step:
+    ifindex = int(record["ifindex"])
+    return Step(t_ns, "enter", 1, names[ifindex], names[ifindex], ifindex, ifindex)
+
+
+def _step(raw: Array, record: Array, offset_ns: int, names: _Names, rounds: dict[int, int],
+          scene: Scene) -> Step:
+    kind, ifindex, orig = int(raw["kind"]), int(raw["ifindex"]), int(raw["orig_ifindex"])
+    known_round = int(raw["round"])
+    # A late step does not know its round: it is that of its device, or the next one.
+    number = known_round or rounds.get(ifindex) or max(rounds.values()) + 1
+    rounds[ifindex] = number
+    func, verdict, next_dev = int(raw["func"]), None, None
+    if kind == STEP_HANDLER:
+        verdict = VERDICTS.get(int(raw["result"]), "unknown")
+        if verdict == "ANOTHER":
+            next_dev = names[int(raw["arg"])]
+            rounds.setdefault(int(raw["arg"]), number + 1)
+    function = _function(func, scene)
+    return Step(
+        t_ns=int(raw["t_ns"]) + offset_ns, kind=_KINDS.get(kind, f"unknown-{kind}"), round=number,
+        dev=names[ifindex], orig_dev=names[orig], ifindex=ifindex, orig_ifindex=orig, function=function,
+        tap=int(raw["arg"]) if kind == STEP_TAP else None,
+        outcome=OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None,
+        verdict=verdict, next_dev=next_dev,
+        reason=reasons.verdict_reason(function, verdict, names, ifindex, record, scene) if verdict else None,
+        inferred=not known_round)
+
+
+def _function(func: int, scene: Scene) -> Optional[str]:
+    if func >= FUNC_HANDLER:
+        handlers = scene.handlers
+        place = func - FUNC_HANDLER
+        return handlers[place] if place < len(handlers) else f"rx_handler-{place}"
+    return FUNCTIONS.get(func)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line: puts the subcommands together, and turns errors into one clear line and an exit status.
+
+Exit status: 0 done, 1 a failure at run time, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, Optional
+
+import click
+
+from . import __version__
+from .errors import BondtraceError
+
+COMMANDS = ("live", "record", "show", "summary", "doctor", "lab")
+
+
+class _Commands(click.Group):
+    """Imports a subcommand only when it is used, and takes `live` where none is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f".commands.{cmd_name}", __package__), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "--version")):
+            args = ["live", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, package_name="bondtrace", prog_name="bondtrace")
+def cli() -> None:
+    """Which taps saw this packet, on which device, and why not the others.
+
+    Without a subcommand: `bondtrace live`, e.g. `sudo bondtrace --iface bond0`.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        status: Any = cli.main(prog_name="bondtrace", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        status = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        status = 130
+    except BondtraceError as error:
+        print(f"bondtrace: {error}", file=sys.stderr)
+        status = error.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

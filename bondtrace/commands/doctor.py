@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace doctor`: what this host allows, which probes would be used, what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from ..errors import BondtraceError
+from ..kernel import loader
+from .options import json_option
+
+
+@click.command()
+@click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had.")
+@json_option
+def doctor(kprobes: bool, as_json: bool) -> None:
+    """Tell what bondtrace can trace on this host, by trying: probes are attached and detached again."""
+    findings = _examine(not kprobes)
+    if as_json:
+        print(json.dumps(findings))
+    else:
+        _print(findings)
+    if not findings["can_trace"]:
+        sys.exit(1)
+
+
+def _examine(fentry: bool) -> dict[str, Any]:
+    findings: dict[str, Any] = {"kernel": platform.release(), "machine": platform.machine(), "root": os.geteuid() == 0,
+                                "checks": [], "stages": [], "can_trace": False}
+    checks = findings["checks"]
+    try:
+        bcc = loader.import_bcc()
+        checks.append({"check": "bcc", "ok": True, "detail": f"{getattr(bcc, '__version__', '?')}"})
+    except BondtraceError as error:
+        checks.append({"check": "bcc", "ok": False, "detail": str(error)})
+    try:
+        kernel = loader.read_kernel()
+        checks.append({"check": "kernel type information (BTF)", "ok": True,
+                       "detail": f"{kernel.btf.type_count} types"})
+    except BondtraceError as error:
+        checks.append({"check": "kernel type information (BTF)", "ok": False, "detail": str(error)})
+    checks.append({"check": "root", "ok": findings["root"], "detail": "" if findings["root"] else "run it with sudo"})
+    if all(check["ok"] for check in checks):
+        _try_plan(findings, kernel, fentry)
+    return findings
+
+
+def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool) -> None:
+    """Attach for a moment; where the kernel refuses fentry altogether, by kprobes."""
+    for use_fentry in ((True, False) if fentry else (False,)):
+        plan = loader.make_plan(kernel, fentry=use_fentry)
+        try:
+            with loader.Tracer(kernel, plan, 1 << 20) as tracer:
+                error = _attach(tracer)
+                plan = tracer.plan
+        except BondtraceError as failure:
+            findings["checks"].append({"check": "BPF programs", "ok": False, "detail": str(failure)})
+            return
+        findings["stages"] = [
+            {"stage": stage.name, "tells": stage.tells, "available": stage.available, "missing": stage.missing,
+             "without": stage.without, "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
+            for stage in plan.stages]
+        if not error:
+            findings["can_trace"] = True
+            return
+    findings["checks"].append({"check": "attaching", "ok": False, "detail": error})
+
+
+def _attach(tracer: loader.Tracer) -> str:
+    try:
+        tracer.attach()
+    except BondtraceError as error:
+        return str(error)
+    return ""
+
+
+def _print(findings: dict[str, Any]) -> None:
+    print(f"kernel {findings['kernel']} ({findings['machine']})")
+    for check in findings["checks"]:
+        print(f"  {'ok     ' if check['ok'] else 'MISSING'} {check['check']}: {check['detail']}".rstrip(": "))
+    if findings["stages"]:
+        rows = [[stage["stage"], stage["tells"], "yes" if stage["available"] else "NO",
+                 "\n".join(stage["probes"]) or f"{stage['missing']}\n-> {stage['without']}"]
+                for stage in findings["stages"]]
+        print(tabulate(rows, headers=["stage", "tells", "attached", "probes"]))
+    print("bondtrace can trace here" if findings["can_trace"] else "bondtrace cannot trace here")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace [live]`: journeys as they happen, and the summary at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Optional
+
+import click
+
+from ..pipeline import Pipeline
+from ..reporters import table
+from .options import directions, end_on_signals, json_option, refuse_filter, reporter, say, trace_options
+
+
+@click.command()
+@trace_options
+@json_option
+@click.argument("filter", nargs=-1)
+def live(interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_tx: bool, count: Optional[int],
+         duration: Optional[float], kprobes: bool, as_json: bool, filter: tuple[str, ...]) -> None:
+    """Show the journeys of packets as they happen (the default command).
+
+    Ctrl-C ends with the summary: which taps were given which packets.
+    """
+    refuse_filter(filter)
+    pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
+    pipeline.show = reporter(as_json, pipeline.scene)
+    trace(pipeline, interfaces, netns, duration, kprobes)
+    if as_json:
+        table.write_json(pipeline.summary, pipeline.scene, sys.stderr)
+    else:
+        print()
+        table.write(pipeline.summary, pipeline.scene, sys.stdout)
+
+
+def trace(pipeline: Pipeline, interfaces: tuple[str, ...], netns: Optional[str], duration: Optional[float],
+          kprobes: bool) -> None:
+    """Run a pipeline on the running kernel until it is told to end."""
+    begin = time.monotonic()
+    from ..sources.live import LiveSource
+
+    source: Any = LiveSource(interfaces, netns, pipeline.directions, fentry=not kprobes)
+    with source:
+        end_on_signals(source.stop, duration)
+        say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
+        pipeline.run(source.batches(), source.stop)

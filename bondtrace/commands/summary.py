@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace summary`: which taps were given which packets, from a recording or live."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from ..errors import UsageError
+from ..pipeline import Pipeline
+from ..reporters import table
+from .live import trace
+from .options import directions, json_option, trace_options
+from .show import replay
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@trace_options
+@json_option
+@click.option("--format", "form", type=click.Choice(table.FORMATS), default="simple", show_default=True,
+              help="How the table is drawn.")
+def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_tx: bool,
+            count: Optional[int], duration: Optional[float], kprobes: bool, as_json: bool, form: str) -> None:
+    """Show the table of taps and devices, of a recording or of a live trace until Ctrl-C."""
+    pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
+    if file is not None and (interfaces or netns or duration):
+        raise UsageError(f"a recording ({file}) is summarised whole: --iface, --netns and --duration are for live")
+    if file is not None:
+        replay(pipeline, file)
+    else:
+        trace(pipeline, interfaces, netns, duration, kprobes)
+    if as_json:
+        table.write_json(pipeline.summary, pipeline.scene, sys.stdout)
+    else:
+        table.write(pipeline.summary, pipeline.scene, sys.stdout, form)

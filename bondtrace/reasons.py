@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Why: the plain reason behind a verdict, and why a tap was not offered a packet.
+
+The rules are the kernel's (net/core/dev.c, net/packet/af_packet.c, drivers/net/bonding/bond_main.c; docs/
+receive-path.md). A reason is one of a closed list; where the facts do not decide, it is ``unknown``:
+never a guess.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Optional
+
+from .model import Pass, Tap, Unseen
+from .scene import Scene
+
+ETH_P_ALL = 3
+
+REASONS = ("bound-elsewhere", "protocol", "netns", "inactive-slave", "consumed-before", "dropped-before",
+           "outgoing-ignored", "own-packet", "outgoing-not-offered", "fanout-other-member", "not-running",
+           "not-yet-open", "unknown")
+
+_SLOW_PROTOCOLS = 0x8809
+_BOND = "bond_handle_frame"
+
+
+def verdict_reason(function: Optional[str], verdict: str, names: Any, ifindex: int, record: Any,
+                   scene: Scene) -> Optional[str]:
+    """One plain phrase for what an rx_handler answered."""
+    if function == _BOND:
+        return _bond_reason(verdict, int(record["protocol"]))
+    return {"CONSUMED": "taken over by the handler", "ANOTHER": "handed to the upper device",
+            "EXACT": "only exact matches from here on", "PASS": "left to the device itself"}.get(verdict)
+
+
+def _bond_reason(verdict: str, protocol: int) -> Optional[str]:
+    if verdict == "ANOTHER":
+        return "active slave"
+    if verdict == "EXACT":
+        return "inactive slave"
+    if verdict == "PASS":
+        return "link-local frame on an inactive slave"
+    if verdict == "CONSUMED":
+        return "LACP frame consumed by the bond" if protocol == _SLOW_PROTOCOLS else "out of memory"
+    return None
+
+
+def unseen(passes: tuple[Pass, ...], scene: Scene, protocol: int) -> tuple[Unseen, ...]:
+    """Every tap that was not offered the packet, with the reason. ``protocol`` is skb->protocol."""
+    offered = {step.tap for one in passes for step in one.steps if step.kind == "tap"}
+    journey = _Facts(passes, scene, protocol, {inode for inode in offered if inode is not None})
+    result = []
+    for tap, open_yet in scene.taps_at(passes[0].time_ns):
+        if tap.inode not in offered:
+            reason, detail = journey.why_not(tap, open_yet)
+            result.append(Unseen(tap.inode, reason, detail))
+    return tuple(result)
+
+
+class _Facts:
+    """What a journey's passes say, put so that the question can be asked per tap."""
+
+    def __init__(self, passes: tuple[Pass, ...], scene: Scene, protocol: int, offered: set[int]) -> None:
+        self._passes, self._scene, self._protocol, self._offered = passes, scene, protocol, offered
+        self._time_ns = passes[0].time_ns
+        self._visited = {(one.netns, step.ifindex) for one in passes for step in one.steps}
+        self._namespaces = {one.netns for one in passes}
+        self._rx = [one for one in passes if one.direction == "rx"]
+        self._names = {(one.netns, step.ifindex): step.dev for one in passes for step in one.steps}
+
+    def why_not(self, tap: Tap, open_yet: bool) -> tuple[str, str]:
+        """(reason, detail) for a tap that was not offered the packet."""
+        checks = (self._not_there(tap, open_yet), self._elsewhere(tap), self._in_place(tap))
+        return next((answer for answer in checks if answer),
+                    ("unknown", "no rule explains it: bondtrace cannot tell"))
+
+    def _not_there(self, tap: Tap, open_yet: bool) -> Optional[tuple[str, str]]:
+        if not open_yet:
+            return "not-yet-open", "it was opened only afterwards"
+        if tap.ifindex == -1:
+            return "not-running", "the device that it was bound to is gone"
+        if tap.protocol == 0:
+            return "not-running", "it has not been bound to a protocol: nothing is hooked"
+        if tap.running is False:
+            return "not-running", "its device is down or gone: the socket is not running"
+        if tap.netns not in self._namespaces:
+            return "netns", "it lives in another network namespace"
+        return None
+
+    def _elsewhere(self, tap: Tap) -> Optional[tuple[str, str]]:
+        """A tap bound to a device that the packet did not come by."""
+        if tap.ifindex == 0 or (tap.netns, tap.ifindex) in self._visited:
+            return None
+        name = self._scene.device_name(tap.netns, tap.ifindex, self._time_ns)
+        for step, netns in self._handled():
+            if not self._is_above(netns, step.ifindex, tap):
+                continue
+            if step.verdict in ("EXACT", "PASS") and step.function in (_BOND, "team_handle_frame"):
+                return "inactive-slave", (f"bound to {name}, and {step.function} kept the packet on {step.dev}: "
+                                          f"{step.reason} ({step.verdict})")
+            if step.verdict == "CONSUMED":
+                return "consumed-before", (f"bound to {name}, and {step.function} consumed the packet on "
+                                           f"{step.dev}: {step.reason}")
+        return "bound-elsewhere", f"bound to {name}; the packet passed {self._path()}"
+
+    def _handled(self) -> Iterator[tuple[Any, int]]:
+        for one in self._rx:
+            for step in one.steps:
+                if step.kind == "rx_handler":
+                    yield step, one.netns
+
+    def _is_above(self, netns: int, ifindex: int, tap: Tap) -> bool:
+        """Is the tap's device stacked on this one (its master, or something on that)?"""
+        seen: set[int] = set()
+        level = {ifindex}
+        while level:
+            above = {key[1] for key in self._scene.devices if key[0] == netns and self._stacked(key, level)} - seen
+            if tap.netns == netns and tap.ifindex in above:
+                return True
+            seen |= above
+            level = above
+        return False
+
+    def _stacked(self, key: tuple[int, int], below: set[int]) -> bool:
+        device = self._scene.device(key[0], key[1], self._time_ns)
+        if device is None:
+            return False
+        if device.link in below and device.kind != "veth":
+            return True
+        return any(lower is not None and lower.master == key[1]
+                   for lower in (self._scene.device(key[0], index, self._time_ns) for index in below))
+
+    def _path(self) -> str:
+        return " and ".join(dict.fromkeys(self._names.values()))
+
+    def _in_place(self, tap: Tap) -> Optional[tuple[str, str]]:
+        """A tap whose device (or any) the packet did come by."""
+        if tap.fanout_id is not None and self._other_member(tap):
+            return "fanout-other-member", f"fanout group {tap.fanout_id} gave it to another member"
+        if not self._rx:
+            return self._outgoing(tap)
+        if tap.protocol not in (ETH_P_ALL, self._protocol):
+            return "protocol", (f"it takes only protocol 0x{tap.protocol:04x}; this packet is "
+                                f"0x{self._protocol:04x}")
+        if tap.protocol != ETH_P_ALL:
+            return self._stopped_before_delivery()
+        return None
+
+    def _other_member(self, tap: Tap) -> bool:
+        others = (self._scene.tap(inode, self._time_ns) for inode in self._offered)
+        return any(other is not None and other.netns == tap.netns and other.fanout_id == tap.fanout_id
+                   for other in others)
+
+    def _outgoing(self, tap: Tap) -> Optional[tuple[str, str]]:
+        if tap.protocol != ETH_P_ALL:
+            return "outgoing-not-offered", "outgoing packets are offered only to taps for all protocols"
+        if tap.ignore_outgoing:
+            return "outgoing-ignored", "it asked not to get outgoing packets (PACKET_IGNORE_OUTGOING)"
+        return None
+
+    def _stopped_before_delivery(self) -> Optional[tuple[str, str]]:
+        """Per-protocol taps are served last, so what a handler withheld they never get."""
+        for step, _ in self._handled():
+            if step.verdict == "CONSUMED":
+                return "consumed-before", f"{step.function} consumed the packet on {step.dev}: {step.reason}"
+            if step.verdict == "EXACT":
+                return "inactive-slave", (f"{step.function} on {step.dev} let only taps bound to that device have "
+                                          f"it: {step.reason} (EXACT)")
+        return None

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recordings: one file, an Arrow IPC stream, that any Arrow reader opens (docs/recording.md).
+
+A row is a pass as the kernel sent it, unstitched, or an event (``kind`` 0, JSON in ``event``). What it keeps true:
+every batch that was written is whole on disk whatever ends the writer, and reading gives every whole batch
+of a file that was cut off, and then says that it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Iterator, NamedTuple, Optional
+
+import numpy as np
+
+from .errors import BondtraceError, UsageError
+from .scene import Event
+from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes
+
+FORMAT = 1
+
+# Column names with their Arrow types; all but packet, steps and event are fields of RECORD.
+_NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),
+            ("len", "uint32"), ("cpu", "uint16"), ("protocol", "uint16"), ("vlan_tci", "uint16"), ("flags", "uint8"),
+            ("steps_lost", "uint16"), ("seq", "uint32"), ("parent", "uint32"), ("duration_ns", "uint32"),
+            ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint64"), ("frame", "uint32"))
+_STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
+                 ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
+COLUMNS = (*(name for name, _ in _NUMBERS), "packet", "steps", "event")
+
+
+class Batch(NamedTuple):
+    """What came at one time: passes, events, and up to when (CLOCK_MONOTONIC) nothing is outstanding."""
+
+    passes: Passes
+    events: list[Event]
+    now_ns: int
+
+
+def _arrow() -> Any:
+    try:
+        import nanoarrow
+        import nanoarrow.ipc
+    except ImportError:
+        raise BondtraceError("recordings need the Python package nanoarrow; `pip install nanoarrow`") from None
+    return nanoarrow
+
+
+def _schemas(na: Any) -> tuple[Any, Any]:
+    """(step, row)."""
+    step = na.struct({name: getattr(na, kind)(nullable=False) for name, kind in _STEP_NUMBERS}, nullable=False)
+    columns = {name: getattr(na, kind)(nullable=False) for name, kind in _NUMBERS}
+    columns["packet"] = na.binary(nullable=False)
+    columns["steps"] = na.list_(step, nullable=False)
+    columns["event"] = na.string()
+    return step, na.struct(columns, nullable=False)
+
+
+class Recorder:
+    """Writes a recording. ``UsageError`` when the file exists and ``force`` is not set."""
+
+    def __init__(self, path: Path, force: bool = False) -> None:
+        self._na = _arrow()
+        self._step_schema, self._schema = _schemas(self._na)
+        self.path = path
+        self._file = os.fdopen(_create(path, force), "wb", buffering=0)
+        self._writer = self._na.ipc.StreamWriter.from_writable(self._file)
+        self.bytes = 0
+        self.passes = 0
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: Optional[type[BaseException]], value: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def write(self, passes: Passes, events: list[Event]) -> None:
+        """Append one batch. ``BondtraceError`` when the disk does not take it."""
+        if not len(passes) and not events:
+            return
+        try:
+            self._writer.write_array(self._array(passes, [json.dumps(e, separators=(",", ":")) for e in events]))
+            self.bytes = self._file.tell()
+        except OSError as error:
+            raise BondtraceError(f"cannot write to {self.path}: {error.strerror}; what was written before is whole"
+                                 ) from None
+        self.passes += len(passes)
+
+    def close(self) -> None:
+        """End the stream. Without it the file reads as well, and is said to be cut off."""
+        if not self._file.closed:
+            self._writer.close()
+            self._file.close()
+
+    def _array(self, passes: Passes, events: list[str]) -> Any:
+        build, records = self._na.c_array_from_buffers, passes.records
+        extra, rows = len(events), len(events) + len(passes)
+        children = []
+        for name, kind in _NUMBERS:
+            column = np.zeros(rows, kind)
+            column[extra:] = records[name]
+            children.append(build(getattr(self._na, kind)(nullable=False), rows, [None, column]))
+        captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
+        packets = records["packet"][np.arange(PACKET_BYTES) < captured[:, None]]
+        children.append(build(self._na.binary(nullable=False), rows,
+                              [None, _list_offsets(np.zeros(extra, np.int64), captured), packets]))
+        children.append(build(self._na.list_(self._step_schema, nullable=False), rows,
+                              [None, _list_offsets(np.zeros(extra, np.int64), np.diff(passes.offsets))],
+                              children=[self._steps(passes.steps)]))
+        text = [event.encode() for event in events]
+        sizes = np.array([len(one) for one in text], np.int64)
+        children.append(build(self._na.string(), rows, [
+            np.packbits(np.arange(rows) < extra, bitorder="little"),
+            _list_offsets(sizes, np.zeros(len(passes), np.int64)), b"".join(text)], null_count=len(passes)))
+        return build(self._schema, rows, [None], children=children)
+
+    def _steps(self, steps: Array) -> Any:
+        build = self._na.c_array_from_buffers
+        children = [build(getattr(self._na, kind)(nullable=False), len(steps), [None, np.ascontiguousarray(steps[name])])
+                    for name, kind in _STEP_NUMBERS]
+        return build(self._step_schema, len(steps), [None], children=children)
+
+
+def _list_offsets(first: Array, second: Array) -> Array:
+    offsets = np.zeros(len(first) + len(second) + 1, np.int32)
+    np.cumsum(np.concatenate([first, second]), out=offsets[1:])
+    return offsets
+
+
+def _create(path: Path, force: bool) -> int:
+    """A new file that only its owner reads, never through a symbolic link; under sudo it is the caller's."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already; name another file, or --force to overwrite it") from None
+    except OSError as error:
+        link = error.errno == errno.ELOOP
+        raise BondtraceError(f"cannot create {path}: "
+                             f"{'it is a symbolic link' if link else error.strerror}; name another file") from None
+    os.fchmod(fd, 0o600)
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
+    return fd
+
+
+class Recording:
+    """Reads a recording. After ``batches()`` has ended, ``cut_off`` says whether the file stops short."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cut_off = False
+
+    def batches(self) -> Iterator[Batch]:
+        """Every whole batch, in order. ``BondtraceError`` for a file that is no recording."""
+        na = _arrow()
+        with self._open() as file:
+            try:
+                stream = na.c_array_stream(na.ipc.InputStream.from_readable(file))
+                names = [child.name for child in stream.get_schema().children]
+            except Exception:
+                raise self._no_recording("it is not an Arrow stream") from None
+            missing = [name for name in COLUMNS if name not in names]
+            if missing:
+                raise self._no_recording(f"it has no column {missing[0]!r}")
+            yield from self._read(stream, names)
+            self.cut_off |= not _ends_properly(file)
+
+    def _open(self) -> Any:
+        try:
+            return open(self.path, "rb")
+        except OSError as error:
+            raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
+
+    def _no_recording(self, why: str) -> BondtraceError:
+        return BondtraceError(f"{self.path} is no bondtrace recording: {why}; `bondtrace record -o FILE` makes one")
+
+    def _read(self, stream: Any, names: list[str]) -> Iterator[Batch]:
+        while True:
+            try:
+                array = stream.get_next()
+            except StopIteration:
+                return
+            except Exception:
+                self.cut_off = True
+                return
+            try:
+                batch = _batch(array, names)
+            except (ValueError, IndexError, TypeError, KeyError) as error:
+                raise self._no_recording(f"a batch does not hold together ({error})") from None
+            yield batch
+
+
+def _ends_properly(file: Any) -> bool:
+    """The last 8 bytes of a stream that was closed are a continuation mark and a zero length."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    return bool(file.read() == b"\xff\xff\xff\xff\0\0\0\0")
+
+
+def _numbers(view: Any, kind: str, rows: int) -> Array:
+    values = np.frombuffer(view.buffer(1), kind, count=rows + view.offset)[view.offset:]
+    return values
+
+
+def _ranges(view: Any, rows: int, content: int) -> Array:
+    """The offsets of a list, string or binary column, checked against its content."""
+    offsets = np.frombuffer(view.buffer(1), "<i4", count=rows + 1 + view.offset)[view.offset:].astype(np.int64)
+    if offsets[0] < 0 or offsets[-1] > content or (np.diff(offsets) < 0).any():
+        raise ValueError("offsets out of order")
+    return offsets
+
+
+def _batch(array: Any, names: list[str]) -> Batch:
+    view, rows = array.view(), array.length
+    columns = {name: view.child(place) for place, name in enumerate(names)}
+    kind = _numbers(columns["kind"], "u1", rows)
+    records = np.zeros(rows, RECORD)
+    for name, dtype in _NUMBERS:
+        records[name] = _numbers(columns[name], dtype, rows)
+    _fill_packets(records, columns["packet"], rows)
+    passes = _passes(records, columns["steps"], rows).take(kind != 0) if rows else EMPTY
+    events = _events(columns["event"], np.flatnonzero(kind == 0), rows)
+    times = [int(event.get("time_ns", 0)) for event in events]
+    now_ns = max([int((passes.records["time_ns"] + passes.records["duration_ns"]).max()) if len(passes) else 0, *times])
+    return Batch(passes, events, now_ns)
+
+
+def _fill_packets(records: Array, view: Any, rows: int) -> None:
+    content = np.frombuffer(view.buffer(2), np.uint8)
+    offsets = _ranges(view, rows, len(content))
+    sizes = np.diff(offsets)
+    if rows and int(sizes.max()) > PACKET_BYTES:
+        raise ValueError("packet too long")
+    records["captured"] = sizes
+    place = np.arange(PACKET_BYTES)
+    valid = place < sizes[:, None]
+    records["packet"][valid] = content[(offsets[:-1, None] + place)[valid]]
+
+
+def _passes(records: Array, view: Any, rows: int) -> Passes:
+    inner = view.child(0)
+    offsets = _ranges(view, rows, inner.length)
+    steps = np.zeros(int(offsets[-1]), STEP)
+    for place, (name, kind) in enumerate(_STEP_NUMBERS):
+        child = inner.child(place)
+        steps[name] = _numbers(child, kind, inner.length)[: len(steps)]
+    records["steps"] = np.diff(offsets)
+    return Passes(records, steps[int(offsets[0]):], offsets - offsets[0])
+
+
+def _events(view: Any, places: Array, rows: int) -> list[Event]:
+    content = bytes(view.buffer(2))
+    offsets = _ranges(view, rows, len(content))
+    events = []
+    for place in places:
+        event = json.loads(content[offsets[place]: offsets[place + 1]] or "{}")
+        if not isinstance(event, dict):
+            raise ValueError("an event is not an object")
+        events.append(event)
+    return events

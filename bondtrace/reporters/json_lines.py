@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Journeys as JSON, one a line, and summaries as one object: the contract for programs (docs/json.md).
+
+Text that is no valid UTF-8 in the kernel's or a process's own words is carried as ``\\xNN``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Optional, TextIO
+
+from ..host.labels import label
+from ..model import Journey, Step, Tap
+from ..scene import Scene
+from .text import printable
+
+
+def timestamp(wall_ns: int) -> str:
+    """RFC 3339 in UTC with nanoseconds."""
+    seconds, rest = divmod(wall_ns, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+
+
+def protocol_name(number: int) -> str:
+    """A tap's protocol: ALL, none (not hooked) or its Ethernet type."""
+    return {3: "ALL", 0: "none"}.get(number, f"0x{number:04x}")
+
+
+def bound_device(tap: Tap, scene: Scene, time_ns: int) -> str:
+    """The device that a tap is bound to; "any" for none, "gone" when it went."""
+    if tap.ifindex == 0:
+        return "any"
+    if tap.ifindex == -1:
+        return "gone"
+    return scene.device_name(tap.netns, tap.ifindex, time_ns)
+
+
+def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
+    """A tap as JSON tells it."""
+    first = tap.processes[0] if tap.processes else None
+    return {
+        "pid": first.pid if first else None, "comm": printable(first.comm) if first else None,
+        "name": printable(label(tap)), "dev": printable(bound_device(tap, scene, time_ns)),
+        "protocol": protocol_name(tap.protocol), "kind": tap.kind, "buffer": tap.buffer, "netns": tap.netns,
+        "processes": [{"pid": one.pid, "comm": printable(one.comm), "cmdline": printable(one.cmdline)}
+                      for one in tap.processes]}
+
+
+def _step_object(step: Step) -> dict[str, Any]:
+    values: dict[str, Any] = {"t_ns": step.t_ns, "kind": step.kind, "round": step.round,
+                              "dev": printable(step.dev), "orig_dev": printable(step.orig_dev)}
+    optional: dict[str, Optional[Any]] = {
+        "function": step.function, "tap": step.tap, "outcome": step.outcome, "verdict": step.verdict,
+        "next_dev": printable(step.next_dev) if step.next_dev else None, "reason": step.reason,
+        "inferred": step.inferred or None}
+    values.update({name: value for name, value in optional.items() if value is not None})
+    return values
+
+
+def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
+    """A journey as the contract has it."""
+    packet = journey.packet
+    inodes = {step.tap for one in journey.passes for step in one.steps if step.tap is not None}
+    inodes |= {one.tap for one in journey.unseen}
+    taps = {inode: scene.tap(inode, journey.time_ns) for inode in sorted(inodes)}
+    return {
+        "id": journey.id, "time": timestamp(journey.wall_ns), "duration_ns": journey.duration_ns,
+        "direction": journey.direction, "complete": journey.complete,
+        "packet": {"len": packet.length, "ethertype": f"0x{packet.ethertype:04x}", "protocol": packet.protocol,
+                   "src": packet.src, "dst": packet.dst, "info": packet.info, "vlan": list(packet.vlan)},
+        "passes": [{"direction": one.direction, "cpu": one.cpu, "netns": one.netns, "skb": f"0x{one.skb:x}",
+                    "steps_lost": one.steps_lost, "steps": [_step_object(step) for step in one.steps]}
+                   for one in journey.passes],
+        "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)}
+                   for one in journey.unseen],
+        "taps": {str(inode): tap_object(tap, scene, journey.time_ns) for inode, tap in taps.items() if tap},
+        "trust": trust_object(scene)}
+
+
+def trust_object(scene: Scene) -> dict[str, Any]:
+    """Whether an absence can be believed: ``clean``, else what was lost and what is not attached."""
+    losses, missing = scene.losses(), scene.missing_stages()
+    return {"clean": not losses and not missing, "losses": losses, "not_attached": missing}
+
+
+class JsonReporter:
+    """Writes one journey a line, flushed."""
+
+    def __init__(self, stream: TextIO, scene: Scene) -> None:
+        self._stream, self._scene = stream, scene
+
+    def write(self, journey: Journey) -> None:
+        print(json.dumps(journey_object(journey, self._scene), ensure_ascii=False), file=self._stream, flush=True)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Journeys as text for people: a heading a packet, then a line a step, then the taps that did not see it.
+
+Names that come from the kernel or from processes are made printable before they reach the terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Optional, TextIO
+
+from ..host.labels import label
+from ..model import Journey, Step
+from ..packet import one_line
+from ..scene import Scene
+
+_COLOURS = {"captured": "32", "filtered": "33", "full": "31", "ignored": "33", "ANOTHER": "36", "EXACT": "33",
+            "PASS": "36", "CONSUMED": "31", "heading": "1", "unseen": "2"}
+
+
+def printable(text: str) -> str:
+    """The text without anything that a terminal would obey: what is not printable as ``\\xNN``."""
+    return "".join(char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in
+                                                          char.encode("utf-8", "surrogateescape")) for char in text)
+
+
+def clock(wall_ns: int) -> str:
+    """Local time of day with microseconds."""
+    seconds, rest = divmod(wall_ns, 1_000_000_000)
+    return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{rest // 1000:06d}"
+
+
+def duration(value_ns: int) -> str:
+    """A short time for people: 850 ns, 21.3 µs, 4.2 ms, 1.50 s."""
+    for limit, unit, scale, digits in ((1_000, "ns", 1, 0), (1_000_000, "µs", 1_000, 1),
+                                       (1_000_000_000, "ms", 1_000_000, 1)):
+        if value_ns < limit:
+            return f"{value_ns / scale:.{digits}f} {unit}"
+    return f"{value_ns / 1e9:.2f} s"
+
+
+class TextReporter:
+    """Writes journeys to a stream, flushed line by line. ``colour`` adds terminal colours."""
+
+    def __init__(self, stream: TextIO, scene: Scene, colour: bool = False) -> None:
+        self._stream, self._scene, self._colour = stream, scene, colour
+
+    def write(self, journey: Journey) -> None:
+        for line in lines(journey, self._scene, self._paint):
+            print(line, file=self._stream, flush=True)
+
+    def _paint(self, text: str, style: Optional[str]) -> str:
+        code = _COLOURS.get(style or "")
+        return f"\033[{code}m{text}\033[0m" if self._colour and code else text
+
+
+def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], str]) -> list[str]:
+    """The lines of one journey, without their ends."""
+    marks = "" if journey.complete else " (incomplete)"
+    heading = (f"{clock(journey.wall_ns)} {journey.direction} #{journey.id} {printable(one_line(journey.packet))} "
+               f"({duration(journey.duration_ns)}){marks}")
+    result = [paint(heading, "heading")]
+    for number, one in enumerate(journey.passes):
+        if number:
+            result.append(f"    {_pass_heading(one.direction, one.cpu, journey)}")
+        result += [_step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps
+                   if step.kind != "enter"]
+        if len(one.steps) <= 1:
+            result.append(_row(0 if not one.steps else one.steps[0].t_ns, one.steps[0] if one.steps else None,
+                               "no tap, rx_handler or protocol handler took it"))
+        if one.steps_lost:
+            result.append(f"    {one.steps_lost} more steps did not fit the record")
+    result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
+    return result
+
+
+def _pass_heading(direction: str, cpu: int, journey: Journey) -> str:
+    return {"rx": "received", "tx": "sent on"}[direction] + (
+        f", CPU {cpu}" if cpu != journey.passes[0].cpu else "")
+
+
+def _row(t_ns: int, step: Optional[Step], what: str) -> str:
+    where = ""
+    if step is not None:
+        where = printable(step.dev)
+        if step.orig_dev != step.dev:
+            where += f" (orig {printable(step.orig_dev)})"
+    return f"    {duration(t_ns):>9}  {where:<20} {what}"
+
+
+def _step_line(step: Step, direction: str, scene: Scene, time_ns: int,
+               paint: Callable[[str, Optional[str]], str]) -> str:
+    mark = " (inferred)" if step.inferred else ""
+    if step.kind == "tap":
+        what = f"{direction} tap {tap_name(step.tap or 0, scene, time_ns)}: {paint(step.outcome or '', step.outcome)}"
+    elif step.kind == "fanout":
+        what = f"{direction} tap: offered to a fanout group"
+    elif step.kind == "rx_handler":
+        onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
+        because = f" ({step.reason})" if step.reason else ""
+        what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
+    else:
+        what = f"→ {step.function}"
+    return _row(step.t_ns, step, what + mark)
+
+
+def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
+    """What people call the tap, always with its inode."""
+    tap = scene.tap(inode, time_ns)
+    return f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}] (known only by its inode)"
+
+
+def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
+    return [f"    not seen by {tap_name(one.tap, scene, journey.time_ns)}: {printable(one.detail)} ({one.reason})"
+            for one in journey.unseen]
+
+
+def trust_line(scene: Scene) -> str:
+    """What was lost, or that nothing was: every claim of absence is only as good as this."""
+    losses = [f"{text} {count}" for text, count in scene.losses().items()]
+    missing = scene.missing_stages()
+    if not losses and not missing:
+        return "losses: none"
+    return "losses: " + "; ".join([*losses, *missing]) + " (so an absence may be a loss)"

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What surrounds the passes: devices, taps, namespaces, probes, losses, and how they changed.
+
+A scene is built from *events*, plain dicts that a recording holds as JSON and a live trace produces;
+so live and later analysis know the same. Every event has ``kind`` and ``time_ns`` (CLOCK_MONOTONIC).
+What it keeps true: a question about a time is answered as of that time.
+
+Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages, handlers, loop), ``device``,
+``device-gone``, ``tap``, ``tap-gone``, ``namespace``, ``losses`` (counters by CPU), ``note`` (text), ``end``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Generic, Iterator, Optional, TypeVar
+
+from .model import Device, Process, Tap
+
+Event = dict[str, Any]
+T = TypeVar("T")
+
+
+class History(Generic[T]):
+    """The values of one thing over time; ``None`` where it was gone."""
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        self._values: list[Optional[T]] = []
+
+    def put(self, time_ns: int, value: Optional[T]) -> None:
+        """Times come in order but for the first, which holds for all before it too."""
+        self._times.append(time_ns)
+        self._values.append(value)
+
+    def at(self, time_ns: int) -> Optional[T]:
+        """The value then; before the first, the first."""
+        place = bisect_right(self._times, time_ns) - 1
+        return self._values[max(place, 0)] if self._values else None
+
+    def last_known(self) -> Optional[T]:
+        """The newest value that is not ``None``: the name of what is gone."""
+        return next((value for value in reversed(self._values) if value is not None), None)
+
+    @property
+    def first_ns(self) -> int:
+        return self._times[0]
+
+    @property
+    def gone_ns(self) -> Optional[int]:
+        """When it went, if it has."""
+        return self._times[-1] if self._values and self._values[-1] is None else None
+
+
+def device_from(values: dict[str, Any]) -> Device:
+    """A Device from JSON; unknown keys of a newer writer are passed over."""
+    return Device(**_known(Device, values))
+
+
+def tap_from(values: dict[str, Any]) -> Tap:
+    """A Tap from JSON; unknown keys of a newer writer are passed over."""
+    processes = tuple(Process(**_known(Process, process)) for process in values.get("processes", ()))
+    return Tap(**{**_known(Tap, values), "processes": processes})
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def device_event(time_ns: int, device: Device) -> Event:
+    return {"kind": "device", "time_ns": time_ns, "device": asdict(device)}
+
+
+def tap_event(time_ns: int, tap: Tap, opened: bool = False) -> Event:
+    """``opened`` marks a tap that was not there when the trace began."""
+    return {"kind": "tap", "time_ns": time_ns, "tap": asdict(tap), "opened": opened}
+
+
+@dataclass
+class Scene:
+    """Everything known of the surroundings so far."""
+
+    start: Event = field(default_factory=dict)
+    devices: dict[tuple[int, int], History[Device]] = field(default_factory=dict)
+    taps: dict[int, History[Tap]] = field(default_factory=dict)
+    opened_ns: dict[int, int] = field(default_factory=dict)
+    namespaces: dict[int, str] = field(default_factory=dict)
+    counters: dict[str, list[int]] = field(default_factory=dict)
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    ended: bool = False
+
+    def apply(self, event: Event) -> None:
+        """Take one event. Kinds that a newer bondtrace may write are passed over."""
+        kind, time_ns = event.get("kind"), int(event.get("time_ns", 0))
+        if kind == "start":
+            self.start = event
+        elif kind == "device":
+            device = device_from(event["device"])
+            self.devices.setdefault((device.netns, device.ifindex), History()).put(time_ns, device)
+        elif kind == "device-gone":
+            self.devices.setdefault((event["netns"], event["ifindex"]), History()).put(time_ns, None)
+        elif kind == "tap":
+            tap = tap_from(event["tap"])
+            if event.get("opened") and tap.inode not in self.taps:
+                self.opened_ns[tap.inode] = time_ns
+            self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
+        elif kind == "tap-gone":
+            self.taps.setdefault(event["inode"], History()).put(time_ns, None)
+        elif kind == "namespace":
+            self.namespaces[int(event["netns"])] = str(event["name"])
+        elif kind == "losses":
+            self.counters = {str(name): [int(v) for v in values] for name, values in event["counters"].items()}
+        elif kind == "note":
+            self.notes.append((time_ns, str(event["text"])))
+        elif kind == "end":
+            self.ended = True
+
+    @property
+    def handlers(self) -> list[str]:
+        return [str(name) for name in self.start.get("handlers", ())]
+
+    @property
+    def wall_offset_ns(self) -> int:
+        """Add to CLOCK_MONOTONIC to get nanoseconds since the Unix epoch."""
+        return int(self.start.get("wall_offset_ns", 0))
+
+    def device(self, netns: int, ifindex: int, time_ns: int) -> Optional[Device]:
+        """The device as it was then, or as it last was if it had gone."""
+        history = self.devices.get((netns, ifindex))
+        return (history.at(time_ns) or history.last_known()) if history else None
+
+    def device_name(self, netns: int, ifindex: int, time_ns: int) -> str:
+        """Its name then; ``if7`` where the name is not known."""
+        device = self.device(netns, ifindex, time_ns)
+        return device.name if device else f"if{ifindex}"
+
+    def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
+        """The tap as it was then, or as it last was."""
+        history = self.taps.get(inode)
+        return (history.at(time_ns) or history.last_known()) if history else None
+
+    def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, bool]]:
+        """(tap, had it been opened yet) for every tap that was not gone before then."""
+        for inode, history in self.taps.items():
+            gone = history.gone_ns
+            tap = history.at(begin_ns) or history.last_known()
+            if tap is not None and (gone is None or gone > begin_ns):
+                yield tap, self.opened_ns.get(inode, 0) <= begin_ns
+
+    def related(self, first: tuple[int, int], second: tuple[int, int]) -> bool:
+        """Can a packet go from the first device to the second: stacked on one another, or a veth's peers?"""
+        a, b = self._newest(first), self._newest(second)
+        if a is None or b is None:
+            return False
+        if a.netns == b.netns:
+            if b.ifindex in (a.master, a.link) or a.ifindex in (b.master, b.link):
+                return True
+        return a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
+
+    def _newest(self, key: tuple[int, int]) -> Optional[Device]:
+        history = self.devices.get(key)
+        return history.last_known() if history else None
+
+    def losses(self) -> dict[str, int]:
+        """Every way in which something was lost, with its count; only those that are not zero."""
+        named = {"lost": "records lost", "steps_lost": "steps that did not fit",
+                 "too_deep": "passes nested too deep", "unbalanced": "begins or ends missed",
+                 "probe_misses": "probe firings missed"}
+        totals = {text: sum(self.counters.get(name, ())) for name, text in named.items()}
+        return {text: total for text, total in totals.items() if total}
+
+    def missing_stages(self) -> list[str]:
+        """A sentence for each stage that is not attached."""
+        return [f"{stage['name']}: {stage['without']} ({stage['missing']})"
+                for stage in self.start.get("stages", ()) if stage.get("missing")]

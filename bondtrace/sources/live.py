@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The running kernel as a source of batches.
+
+It owns the attached probes and keeps the surroundings current: devices by rtnetlink notifications, taps by
+packet_diag twice a second, or at once when a step names a tap that is not known yet. What it keeps true:
+the set of traced devices follows the named ones through renames, joins and leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import socket
+import time
+from contextlib import ExitStack
+from typing import Iterator, Optional
+
+import numpy as np
+
+from .. import __version__
+from ..errors import BondtraceError
+from ..host.devices import Change, LinkMonitor, family, read_devices
+from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
+from ..host.taps import TapWatcher
+from ..kernel import loader
+from ..kernel.plan import Plan
+from ..model import Device, Tap
+from ..recording import FORMAT, Batch
+from ..scene import Event, device_event, tap_event
+from ..wire import EMPTY, STEP_TAP, Passes, concatenate, decode
+
+POLL_S = 0.02
+TAPS_EVERY_NS = 500_000_000
+LOSSES_EVERY_NS = 1_000_000_000
+
+
+def now_ns() -> int:
+    """CLOCK_MONOTONIC, the clock of the kernel's steps."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def require_root() -> None:
+    """``BondtraceError`` without the rights to load BPF programs."""
+    if os.geteuid() != 0:
+        raise BondtraceError("tracing needs root (BPF programs are loaded into the kernel); run it with sudo")
+
+
+class LiveSource:
+    """A trace of ``interfaces`` (all of the namespace when empty), of the ``directions`` "rx" and "tx"."""
+
+    def __init__(self, interfaces: tuple[str, ...] = (), netns: Optional[str] = None,
+                 directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
+                 ring_bytes: int = loader.RING_BYTES) -> None:
+        require_root()
+        self._namespace: Namespace = resolve(netns) if netns else current_namespace()
+        self.interfaces, self._directions, self._fentry = interfaces, directions, fentry
+        self._ring_bytes = ring_bytes
+        self._stack = ExitStack()
+        self._devices: dict[tuple[int, int], Device] = {}
+        self._taps: dict[int, Tap] = {}
+        self._named: set[tuple[int, int]] = set()
+        self._events: list[Event] = []
+        self._stopping = False
+        self._next_taps_ns = self._next_losses_ns = 0
+
+    def __enter__(self) -> LiveSource:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        self._monitor = self._stack.enter_context(LinkMonitor(self._namespace))
+        namespaces = list(list_namespaces().values())
+        problems: list[str] = []
+        self._devices = {(d.netns, d.ifindex): d for d in read_devices(namespaces, problems)}
+        traced = self._family(first=True)
+        kernel = loader.read_kernel()
+        self._tracer = self._stack.enter_context(self._attached(kernel))
+        self._tracer.set_devices(traced)
+        self._watcher = TapWatcher(namespaces, self._devices.values())
+        self._tell_start(namespaces, problems)
+
+    def _attached(self, kernel: loader.Kernel) -> loader.Tracer:
+        """Attach; where the kernel refuses fentry, once more with kprobes alone."""
+        tracer = loader.Tracer(kernel, self._plan(kernel, self._fentry), self._ring_bytes)
+        try:
+            tracer.attach()
+        except BondtraceError:
+            tracer.close()
+            if not self._fentry:
+                raise
+            tracer = loader.Tracer(kernel, self._plan(kernel, False), self._ring_bytes)
+            tracer.attach()
+        return tracer
+
+    def _plan(self, kernel: loader.Kernel, fentry: bool) -> Plan:
+        plan = loader.make_plan(kernel, fentry=fentry)
+        if "tx" not in self._directions:
+            plan = plan.without_stage("transmit", "not asked for (--rx)")
+        if "rx" not in self._directions:
+            plan = plan.without_stage("receive", "not asked for (--tx)")
+        return plan
+
+    def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
+        time_ns = now_ns()
+        self._events.append({
+            "kind": "start", "time_ns": time_ns, "format": FORMAT, "bondtrace": __version__,
+            "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),
+            "wall_offset_ns": time.time_ns() - now_ns(), "netns": self._namespace.inode,
+            "interfaces": list(self.interfaces), "handlers": list(self._tracer.plan.handlers),
+            "directions": list(self._directions),
+            "stages": [{"name": stage.name, "tells": stage.tells, "without": stage.without, "missing": stage.missing,
+                        "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
+                       for stage in self._tracer.plan.stages]})
+        self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
+                         for one in namespaces]
+        self._events += [device_event(time_ns, device) for device in self._devices.values()]
+        self._events += [{"kind": "note", "time_ns": time_ns, "text": text} for text in problems]
+        refresh = self._watcher.refresh({})
+        self._taps = refresh.current
+        self._events += [tap_event(time_ns, tap) for tap in refresh.opened]
+
+    def describe(self) -> str:
+        """What is attached, in one line."""
+        count = len(self._tracer.plan.probes)
+        names = sorted(self._devices[key].name for key in self._family() if key in self._devices)
+        what = ", ".join(self.interfaces) if self.interfaces else "all devices"
+        return f"{count} probes, {what} ({', '.join(names)}), {len(self._taps)} taps on this host"
+
+    def stop(self) -> None:
+        """End the batches soon; safe in a signal handler."""
+        self._stopping = True
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches until ``stop()``; the last one holds what was still under way, and the end."""
+        while not self._stopping:
+            yield self._batch(now_ns())
+            select.select([self._monitor], [], [], POLL_S)
+        self._tracer.set_devices(())
+        time.sleep(POLL_S)  # passes that were open when the devices were taken away
+        last = self._batch(now_ns(), final=True)
+        last.events.append({"kind": "end", "time_ns": now_ns()})
+        yield last
+
+    def _batch(self, time_ns: int, final: bool = False) -> Batch:
+        self._follow_devices()
+        passes = self._drain(whole=final)
+        self._follow_taps(passes, time_ns)
+        if final or time_ns >= self._next_losses_ns:
+            self._next_losses_ns = time_ns + LOSSES_EVERY_NS
+            self._events.append({"kind": "losses", "time_ns": time_ns, "counters": self._tracer.counters()})
+        events, self._events = self._events, []
+        return Batch(passes, events, time_ns)
+
+    def _drain(self, whole: bool) -> Passes:
+        parts = [decode(self._tracer.ring.read())]
+        while whole and len(parts[-1]):
+            parts.append(decode(self._tracer.ring.read()))
+        return concatenate(parts) if parts else EMPTY
+
+    def _follow_taps(self, passes: Passes, time_ns: int) -> None:
+        named = np.unique(passes.steps["arg"][passes.steps["kind"] == STEP_TAP]).tolist()
+        unknown = any(inode and inode not in self._taps for inode in named)
+        if time_ns < self._next_taps_ns and not unknown:
+            return
+        self._next_taps_ns = time_ns + TAPS_EVERY_NS
+        refresh = self._watcher.refresh(self._taps)
+        self._taps = refresh.current
+        self._events += [tap_event(time_ns, tap, opened=True) for tap in refresh.opened]
+        self._events += [tap_event(time_ns, tap) for tap in refresh.changed]
+        self._events += [{"kind": "tap-gone", "time_ns": time_ns, "inode": tap.inode} for tap in refresh.closed]
+
+    def _follow_devices(self) -> None:
+        changes = self._monitor.read()
+        if not changes:
+            return
+        time_ns = now_ns()
+        for change in changes:
+            self._take(change, time_ns)
+        self._watcher.know(self._devices.values())
+        self._tracer.set_devices(self._family())
+
+    def _take(self, change: Change, time_ns: int) -> None:
+        if change.device is None:
+            self._reread(time_ns)
+            return
+        device = change.device
+        key = (device.netns, device.ifindex)
+        if change.what == "remove":
+            self._devices.pop(key, None)
+            self._events.append({"kind": "device-gone", "time_ns": time_ns, "netns": key[0], "ifindex": key[1]})
+        elif self._devices.get(key) != device:
+            self._devices[key] = device
+            self._events.append(device_event(time_ns, device))
+
+    def _reread(self, time_ns: int) -> None:
+        """Notifications were lost: compare with what is there now."""
+        there = {(d.netns, d.ifindex): d for d in read_devices([self._namespace], [])}
+        for key in [key for key in self._devices if key[0] == self._namespace.inode and key not in there]:
+            self._take(Change("remove", self._devices[key]), time_ns)
+        for device in there.values():
+            self._take(Change("add", device), time_ns)
+
+    def _family(self, first: bool = False) -> set[tuple[int, int]]:
+        """The devices to trace now: those named at the start (by ifindex: a rename does not lose them) or
+        called so now, with what is below and above them."""
+        here = [d for d in self._devices.values()]
+        if not self.interfaces:
+            return {key for key in self._devices if key[0] == self._namespace.inode}
+        if first:
+            found = family(here, self.interfaces, self._namespace.inode)
+            self._named = {key for key, d in self._devices.items()
+                           if key[0] == self._namespace.inode and d.name in self.interfaces}
+            return found
+        self._named |= {key for key, d in self._devices.items()
+                        if key[0] == self._namespace.inode and d.name in self.interfaces}
+        self._named = {key for key in self._named if key in self._devices}
+        names = {self._devices[key].name for key in self._named}
+        return family(here, sorted(names), self._namespace.inode) if names else set()
