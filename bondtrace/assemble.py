@@ -6,15 +6,29 @@ Times of steps are since the begin of their journey. Names are as they were at t
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
+from collections.abc import Iterator
+from typing import Optional
 
 from . import reasons
 from .model import Journey, Packet, Pass, Step
 from .packet import describe
 from .scene import Scene
 from .stitch import Journeys
-from .wire import (FUNC_HANDLER, FUNCTIONS, OUTCOMES, RECORD_LATE, RECORD_TX, RECORD_VLAN, STEP_FANOUT,
-                   STEP_HANDLER, STEP_PROTOCOL, STEP_TAP, VERDICTS, Array, Passes)
+from .wire import (
+    FUNC_HANDLER,
+    FUNCTIONS,
+    OUTCOMES,
+    RECORD_LATE,
+    RECORD_TX,
+    RECORD_VLAN,
+    STEP_FANOUT,
+    STEP_HANDLER,
+    STEP_PROTOCOL,
+    STEP_TAP,
+    VERDICTS,
+    Array,
+    Passes,
+)
 
 _KINDS = {STEP_TAP: "tap", STEP_FANOUT: "fanout", STEP_HANDLER: "rx_handler", STEP_PROTOCOL: "protocol"}
 

@@ -8,7 +8,8 @@ never a guess.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from .model import Pass, Tap, Unseen
 from .scene import Scene

@@ -11,9 +11,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -120,10 +121,10 @@ class Recorder:
         return build(self._schema, rows, [None], children=children)
 
     def _steps(self, steps: Array) -> Any:
-        build = self._na.c_array_from_buffers
-        children = [build(getattr(self._na, kind)(nullable=False), len(steps), [None, np.ascontiguousarray(steps[name])])
+        build, rows = self._na.c_array_from_buffers, len(steps)
+        children = [build(getattr(self._na, kind)(nullable=False), rows, [None, np.ascontiguousarray(steps[name])])
                     for name, kind in _STEP_NUMBERS]
-        return build(self._step_schema, len(steps), [None], children=children)
+        return build(self._step_schema, rows, [None], children=children)
 
 
 def _list_offsets(first: Array, second: Array) -> Array:

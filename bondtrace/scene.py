@@ -12,8 +12,9 @@ Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages,
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Generic, Iterator, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 from .model import Device, Process, Tap
 
@@ -153,9 +154,8 @@ class Scene:
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None:
             return False
-        if a.netns == b.netns:
-            if b.ifindex in (a.master, a.link) or a.ifindex in (b.master, b.link):
-                return True
+        if a.netns == b.netns and (b.ifindex in (a.master, a.link) or a.ifindex in (b.master, b.link)):
+            return True
         return a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
 
     def _newest(self, key: tuple[int, int]) -> Optional[Device]:

@@ -22,7 +22,7 @@ from typing import Callable
 
 import numpy as np
 
-from .wire import (EMPTY, RECORD_LATE, RECORD_RX, RECORD_TX, STEP, Array, Passes, concatenate)
+from .wire import EMPTY, RECORD_LATE, RECORD_RX, RECORD_TX, STEP, Array, Passes, concatenate
 
 HOLD_NS = 100_000_000
 
@@ -69,8 +69,9 @@ def fingerprint(passes: Passes) -> Array:
         body[np.ix_(is_ip & (protocol == 17), (header + 6, header + 7))] = 0
     weights = np.random.default_rng(20141122).integers(1, 1 << 63, body.shape[1], dtype=np.uint64) | np.uint64(1)
     with np.errstate(over="ignore"):
-        mixed = (body.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
-        return mixed + kind.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed: Array = (body.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
+        mixed += kind.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return mixed
 
 
 class Stitcher:
@@ -202,7 +203,7 @@ def _join_same_skb(passes: Passes, prints: Array, before: Array, related: Relate
     records = passes.records
     order = np.lexsort((records["time_ns"], records["skb"]))
     first, second = order[:-1], order[1:]
-    device = records["netns"].astype(np.int64) << 32 | records["ifindex"]
+    device = records["netns"].astype(np.uint64) << np.uint64(32) | records["ifindex"]
     may = ((records["skb"][first] == records["skb"][second]) & (prints[first] == prints[second])
            & (device[first] != device[second]) & (records["kind"][first] != RECORD_LATE)
            & (records["kind"][second] != RECORD_LATE) & (before[second] == second))
@@ -212,8 +213,8 @@ def _join_same_skb(passes: Passes, prints: Array, before: Array, related: Relate
     if not len(first):
         return
     pairs, which = np.unique(np.stack([device[first], device[second]]), axis=1, return_inverse=True)
-    allowed = np.array([related((int(a >> 32), int(a & 0xFFFFFFFF)), (int(b >> 32), int(b & 0xFFFFFFFF)))
-                        for a, b in pairs.T])[which.reshape(-1)]
+    allowed = np.array([related((a >> 32, a & 0xFFFFFFFF), (b >> 32, b & 0xFFFFFFFF))
+                        for a, b in pairs.T.tolist()])[which.reshape(-1)]
     before[second[allowed]] = first[allowed]
 
 

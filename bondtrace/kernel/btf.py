@@ -12,9 +12,10 @@ give ``BtfError``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Optional
 
 from ..errors import BondtraceError
 
@@ -72,7 +73,8 @@ class Btf:
 
     def _index(self) -> list[int]:
         """The index of every type's first word. One pass: it decides the start-up time."""
-        words, starts, at, end = self._words, [], 0, len(self._words)
+        starts: list[int] = []
+        words, at, end = self._words, 0, len(self._words)
         append, extra = starts.append, _EXTRA_WORDS
         while at < end:
             append(at)

@@ -10,14 +10,15 @@ import contextlib
 import ctypes
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Optional
+from typing import Any
 
 from ..errors import BondtraceError
 from ..wire import COUNTERS
 from . import layout, source, symbols
 from .btf import Btf, BtfError, read_kernel_btf
-from .plan import (FENTRY, FEXIT, HANDLERS, KPROBE, KRETPROBE, Abilities, Plan, Probe, Stage, make, wanted_functions)
+from .plan import FENTRY, FEXIT, HANDLERS, KPROBE, KRETPROBE, Abilities, Plan, Probe, Stage, make, wanted_functions
 from .ring import Ring
 
 RING_BYTES = 16 << 20
@@ -215,7 +216,6 @@ def _gist(said: list[str]) -> str:
     """The line of a compiler's or verifier's outpour that says what is wrong."""
     lines = [line.strip() for line in "\n".join(said).splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    if os.environ.get("DBG"): print("\n".join(said))
     return (errors or lines or [""])[0][:300]
 
 

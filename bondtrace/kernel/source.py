@@ -30,7 +30,8 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix
     """The whole C text. ``ring_bytes`` is a power of two of whole pages; ``kfunc_prefix`` is what this
     bcc wants between ``kfunc__`` and the function ("" before 0.28, "vmlinux__" or the module's since)."""
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
-             f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n#define IFINDEX_WORDS {IFINDEX_WORDS}\n",
+             f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
+             f"#define IFINDEX_WORDS {IFINDEX_WORDS}\n",
              program_names(plan, kfunc_prefix)]
     for name in FILES:
         parts.append(f'#line 1 "bpf/{name}"\n')

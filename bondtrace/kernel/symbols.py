@@ -10,9 +10,10 @@ the arguments are not where the source says.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Optional
+from typing import Optional
 
 KALLSYMS = Path("/proc/kallsyms")
 

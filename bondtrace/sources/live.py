@@ -13,8 +13,9 @@ import platform
 import select
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Iterator, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -211,7 +212,7 @@ class LiveSource:
     def _family(self, first: bool = False) -> set[tuple[int, int]]:
         """The devices to trace now: those named at the start (by ifindex: a rename does not lose them) or
         called so now, with what is below and above them."""
-        here = [d for d in self._devices.values()]
+        here = list(self._devices.values())
         if not self.interfaces:
             return {key for key in self._devices if key[0] == self._namespace.inode}
         if first:

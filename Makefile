@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Two commands do all the set-up on a fresh Debian or Ubuntu machine:
+#   make demo   a ping over a real bond, traced, in a throwaway virtual machine
+#   make test   all checks: lint, types, unit tests, and the tests in the virtual machine
+
+# bcc is a package of the distribution for the distribution's Python, so the environment is made with that.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc
+
+.PHONY: demo test unit lint setup clean example
+demo: setup
+	$(BIN)/bondtrace lab
+
+test: lint unit
+	$(BIN)/python -m pytest -m lab
+
+unit: setup
+	$(BIN)/python -m pytest -m "not lab"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+example: setup
+	$(BIN)/bondtrace lab --out lab-out -- bondtrace record --force -o lab-out/ping.arrows --iface bond0
+	cp lab-out/ping.arrows examples/ping.arrows
+
+setup: $(VENV)/ready
+
+# numpy is asked for by version: the distribution's is too old for the other packages.
+$(VENV)/ready: setup.cfg Makefile
+	./scripts/install-tools $(TOOLS)
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'numpy>=2' -e '.[test,lab]'
+	$(BIN)/python -m compileall -q bondtrace
+	touch $@
+
+clean:
+	rm -rf $(VENV) build lab-out *.egg-info
