@@ -48,10 +48,24 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     first = records[0]
+    packet = _packet(first)
+    protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(first["protocol"])) if one))
     return Journey(
         id=columns.first_id + place, time_ns=begin_ns, wall_ns=begin_ns + scene.wall_offset_ns,
         duration_ns=end_ns - begin_ns, direction=passes[0].direction, complete=complete,
-        packet=_packet(first), passes=passes, unseen=reasons.unseen(passes, scene, int(first["protocol"])))
+        packet=packet, passes=passes, unseen=reasons.unseen(passes, scene, protocols), notes=_notes(passes))
+
+
+def _notes(passes: tuple[Pass, ...]) -> tuple[str, ...]:
+    """Taps that were offered the packet more than once, told as such."""
+    seen: dict[int, list[str]] = {}
+    for one in passes:
+        for step in one.steps:
+            if step.tap is not None:
+                seen.setdefault(step.tap, []).append(step.dev)
+    times = {2: "twice", 3: "three times"}
+    return tuple(f"tap {inode} saw it {times.get(len(devices), f'{len(devices)} times')}: on {', then '.join(devices)}"
+                 for inode, devices in seen.items() if len(devices) > 1)
 
 
 def _packet(record: Array) -> Packet:
@@ -75,7 +89,7 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     return Pass(direction="tx" if record["kind"] == RECORD_TX else "rx", cpu=int(record["cpu"]), netns=netns,
                 skb=int(record["skb"]), time_ns=time_ns, end_ns=end_ns, steps=tuple(steps),
-                steps_lost=int(record["steps_lost"]))
+                steps_lost=int(record["steps_lost"]), sender=int(record["sender"]) or None)
 
 
 class _Names:
@@ -112,7 +126,7 @@ def _step(raw: Array, record: Array, offset_ns: int, names: _Names, rounds: dict
         dev=names[ifindex], orig_dev=names[orig], ifindex=ifindex, orig_ifindex=orig, function=function,
         tap=int(raw["arg"]) if kind == STEP_TAP else None,
         outcome=OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None,
-        verdict=verdict, next_dev=next_dev,
+        verdict=verdict, next_dev=next_dev, next_ifindex=int(raw["arg"]) if next_dev else None,
         reason=reasons.verdict_reason(function, verdict, names, ifindex, record, scene) if verdict else None,
         inferred=not known_round)
 

@@ -16,7 +16,7 @@ import click
 from . import __version__
 from .errors import BondtraceError
 
-COMMANDS = ("live", "record", "show", "summary", "doctor", "lab")
+COMMANDS = ("live", "record", "show", "summary", "explain", "taps", "doctor", "lab")
 
 
 class _Commands(click.Group):

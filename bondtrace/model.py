@@ -124,13 +124,15 @@ class Step:
     outcome: Optional[str] = None
     verdict: Optional[str] = None
     next_dev: Optional[str] = None
+    next_ifindex: Optional[int] = None
     reason: Optional[str] = None
     inferred: bool = False
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One trip of one skb; ``steps_lost`` counts the steps that did not fit its record."""
+    """One trip of one skb; ``steps_lost`` counts the steps that did not fit its record, ``sender`` is the
+    inode of the packet socket that sent it, if one did."""
 
     direction: str
     cpu: int
@@ -140,6 +142,7 @@ class Pass:
     end_ns: int
     steps: tuple[Step, ...]
     steps_lost: int = 0
+    sender: Optional[int] = None
 
 
 @dataclass(frozen=True)

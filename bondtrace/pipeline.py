@@ -40,7 +40,8 @@ class Pipeline:
         for batch in batches:
             self._keep(batch)
             if not enough:
-                self._tell(stitcher.add(_only(batch.passes, self.directions), batch.now_ns))
+                passes = self.scene.take_hooks(batch.passes)
+                self._tell(stitcher.add(_only(passes, self.directions), batch.now_ns))
             if self.count is not None and not enough and self.summary.journeys >= self.count:
                 enough = True
                 stop()
@@ -56,7 +57,7 @@ class Pipeline:
     def _tell(self, journeys: Journeys) -> None:
         if self.count is not None and self.summary.journeys + len(journeys) > self.count:
             journeys = _first(journeys, self.count - self.summary.journeys)
-        self.summary.add(journeys)
+        self.summary.add(journeys, self.scene)
         if self.show:
             for journey in assemble.journeys(journeys, self.scene):
                 self.show(journey)

@@ -45,14 +45,15 @@ def _bond_reason(verdict: str, protocol: int) -> Optional[str]:
     return None
 
 
-def unseen(passes: tuple[Pass, ...], scene: Scene, protocol: int) -> tuple[Unseen, ...]:
-    """Every tap that was not offered the packet, with the reason. ``protocol`` is skb->protocol."""
+def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
+    """Every tap that was not offered the packet, with the reason. ``protocols`` are what skb->protocol was on
+    the way: the packet's Ethernet type and, for a tagged frame, that of the tag."""
     offered = {step.tap for one in passes for step in one.steps if step.kind == "tap"}
-    journey = _Facts(passes, scene, protocol, {inode for inode in offered if inode is not None})
+    journey = _Facts(passes, scene, protocols, {inode for inode in offered if inode is not None})
     result = []
-    for tap, open_yet in scene.taps_at(passes[0].time_ns):
+    for tap, presence in scene.taps_at(passes[0].time_ns):
         if tap.inode not in offered:
-            reason, detail = journey.why_not(tap, open_yet)
+            reason, detail = journey.why_not(tap, presence)
             result.append(Unseen(tap.inode, reason, detail))
     return tuple(result)
 
@@ -60,34 +61,41 @@ def unseen(passes: tuple[Pass, ...], scene: Scene, protocol: int) -> tuple[Unsee
 class _Facts:
     """What a journey's passes say, put so that the question can be asked per tap."""
 
-    def __init__(self, passes: tuple[Pass, ...], scene: Scene, protocol: int, offered: set[int]) -> None:
-        self._passes, self._scene, self._protocol, self._offered = passes, scene, protocol, offered
+    def __init__(self, passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...],
+                 offered: set[int]) -> None:
+        self._passes, self._scene, self._protocols, self._offered = passes, scene, protocols, offered
         self._time_ns = passes[0].time_ns
         self._visited = {(one.netns, step.ifindex) for one in passes for step in one.steps}
         self._namespaces = {one.netns for one in passes}
         self._rx = [one for one in passes if one.direction == "rx"]
         self._names = {(one.netns, step.ifindex): step.dev for one in passes for step in one.steps}
+        self._whole = all(one.steps and one.steps[0].kind == "enter" and not one.steps_lost for one in passes)
 
-    def why_not(self, tap: Tap, open_yet: bool) -> tuple[str, str]:
+    def why_not(self, tap: Tap, presence: str) -> tuple[str, str]:
         """(reason, detail) for a tap that was not offered the packet."""
-        checks = (self._not_there(tap, open_yet), self._elsewhere(tap), self._in_place(tap))
-        return next((answer for answer in checks if answer),
-                    ("unknown", "no rule explains it: bondtrace cannot tell"))
+        checks = (self._not_there, self._elsewhere, self._in_place)
+        for check in checks:
+            answer = check(tap, presence)
+            if answer:
+                return answer
+        return "unknown", "no rule explains it: bondtrace cannot tell"
 
-    def _not_there(self, tap: Tap, open_yet: bool) -> Optional[tuple[str, str]]:
-        if not open_yet:
+    def _not_there(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
+        if presence == "not yet":
             return "not-yet-open", "it was opened only afterwards"
+        if presence == "unsure":
+            return "unknown", "it opened, bound or closed at about that time: bondtrace cannot tell"
         if tap.ifindex == -1:
             return "not-running", "the device that it was bound to is gone"
         if tap.protocol == 0:
             return "not-running", "it has not been bound to a protocol: nothing is hooked"
-        if tap.running is False:
-            return "not-running", "its device is down or gone: the socket is not running"
+        if presence == "out" or tap.running is False:
+            return "not-running", "it was not hooked in: not bound yet, or its device was down"
         if tap.netns not in self._namespaces:
             return "netns", "it lives in another network namespace"
         return None
 
-    def _elsewhere(self, tap: Tap) -> Optional[tuple[str, str]]:
+    def _elsewhere(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
         """A tap bound to a device that the packet did not come by."""
         if tap.ifindex == 0 or (tap.netns, tap.ifindex) in self._visited:
             return None
@@ -101,7 +109,32 @@ class _Facts:
             if step.verdict == "CONSUMED":
                 return "consumed-before", (f"bound to {name}, and {step.function} consumed the packet on "
                                            f"{step.dev}: {step.reason}")
+        dropped = self._dropped_below(tap)
+        if dropped:
+            return "dropped-before", f"bound to {name}, and the packet went no further than {dropped}"
         return "bound-elsewhere", f"bound to {name}; the packet passed {self._path()}"
+
+    def _dropped_below(self, tap: Tap) -> Optional[str]:
+        """The slave on which a packet vanished before its rx_handler could hand it to the tap's device: tc
+        ingress, netfilter ingress or generic XDP took it. Only where the handler would have been seen."""
+        handlers = set(self._scene.handlers)
+        if not self._whole or not handlers:
+            return None
+        for one in self._rx:
+            last = one.steps[-1]
+            device = self._scene.device(one.netns, last.ifindex, self._time_ns)
+            handled = any(step.kind in ("rx_handler", "protocol") and step.ifindex == last.ifindex
+                          for step in one.steps)
+            if (device is not None and device.master is not None and not handled
+                    and self._is_above(one.netns, last.ifindex, tap) and self._handler_of(one.netns, device.master)):
+                return f"{last.dev}: taken or dropped there before the rx_handler (tc, netfilter or XDP ingress)"
+        return None
+
+    def _handler_of(self, netns: int, master: int) -> bool:
+        """Is the rx_handler that the master installs on its slaves among the attached ones?"""
+        device = self._scene.device(netns, master, self._time_ns)
+        by_kind = {"bond": _BOND, "team": "team_handle_frame", "bridge": "br_handle_frame"}
+        return device is not None and by_kind.get(device.kind) in self._scene.handlers
 
     def _handled(self) -> Iterator[tuple[Any, int]]:
         for one in self._rx:
@@ -133,18 +166,23 @@ class _Facts:
     def _path(self) -> str:
         return " and ".join(dict.fromkeys(self._names.values()))
 
-    def _in_place(self, tap: Tap) -> Optional[tuple[str, str]]:
+    def _in_place(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
         """A tap whose device (or any) the packet did come by."""
         if tap.fanout_id is not None and self._other_member(tap):
             return "fanout-other-member", f"fanout group {tap.fanout_id} gave it to another member"
-        if not self._rx:
+        if not self._rx_at(tap):
             return self._outgoing(tap)
-        if tap.protocol not in (ETH_P_ALL, self._protocol):
+        if tap.protocol not in (ETH_P_ALL, *self._protocols):
             return "protocol", (f"it takes only protocol 0x{tap.protocol:04x}; this packet is "
-                                f"0x{self._protocol:04x}")
+                                f"{' in '.join(f'0x{one:04x}' for one in self._protocols)}")
         if tap.protocol != ETH_P_ALL:
-            return self._stopped_before_delivery()
+            return self._stopped_before_delivery(tap)
         return None
+
+    def _rx_at(self, tap: Tap) -> bool:
+        """Was it received (not only sent) where this tap listens?"""
+        return any(tap.ifindex in (0, step.ifindex) and one.netns == tap.netns
+                   for one in self._rx for step in one.steps)
 
     def _other_member(self, tap: Tap) -> bool:
         others = (self._scene.tap(inode, self._time_ns) for inode in self._offered)
@@ -152,18 +190,33 @@ class _Facts:
                    for other in others)
 
     def _outgoing(self, tap: Tap) -> Optional[tuple[str, str]]:
+        if any(one.sender == tap.inode for one in self._passes):
+            return "own-packet", "it sent the packet itself; the kernel does not offer a socket its own packets"
         if tap.protocol != ETH_P_ALL:
             return "outgoing-not-offered", "outgoing packets are offered only to taps for all protocols"
         if tap.ignore_outgoing:
             return "outgoing-ignored", "it asked not to get outgoing packets (PACKET_IGNORE_OUTGOING)"
         return None
 
-    def _stopped_before_delivery(self) -> Optional[tuple[str, str]]:
-        """Per-protocol taps are served last, so what a handler withheld they never get."""
+    def _stopped_before_delivery(self, tap: Tap) -> Optional[tuple[str, str]]:
+        """Per-protocol taps are served last, in the last round only: what a handler withheld or handed on
+        they never get on the lower device, unless they are bound to orig_dev itself."""
         for step, _ in self._handled():
             if step.verdict == "CONSUMED":
                 return "consumed-before", f"{step.function} consumed the packet on {step.dev}: {step.reason}"
-            if step.verdict == "EXACT":
+            if step.verdict == "EXACT" and tap.ifindex == 0:
                 return "inactive-slave", (f"{step.function} on {step.dev} let only taps bound to that device have "
                                           f"it: {step.reason} (EXACT)")
+        if self._dropped_somewhere():
+            return "dropped-before", "the packet was taken or dropped before delivery by protocol"
+        served = {device for one in self._rx for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
+        if tap.ifindex and tap.ifindex not in served:
+            return "bound-elsewhere", ("taps for one protocol are served only on the first and the last device of "
+                                       f"the packet's way ({self._path()})")
         return None
+
+    def _dropped_somewhere(self) -> bool:
+        """Did every received pass end without a handler's or a protocol handler's step on its last device?"""
+        return self._whole and all(
+            not any(step.kind in ("rx_handler", "protocol") and step.ifindex == one.steps[-1].ifindex
+                    for step in one.steps) for one in self._rx)

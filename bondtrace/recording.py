@@ -28,10 +28,13 @@ FORMAT = 1
 _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),
             ("len", "uint32"), ("cpu", "uint16"), ("protocol", "uint16"), ("vlan_tci", "uint16"), ("flags", "uint8"),
             ("steps_lost", "uint16"), ("seq", "uint32"), ("parent", "uint32"), ("duration_ns", "uint32"),
-            ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint64"), ("frame", "uint32"))
+            ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint64"), ("frame", "uint32"),
+            ("sender", "uint32"))
 _STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
                  ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
-COLUMNS = (*(name for name, _ in _NUMBERS), "packet", "steps", "event")
+# Columns that came later: a recording without them reads as if they were 0.
+_LATER = ("sender",)
+COLUMNS = (*(name for name, _ in _NUMBERS if name not in _LATER), "packet", "steps", "event")
 
 
 class Batch(NamedTuple):
@@ -223,7 +226,8 @@ def _batch(array: Any, names: list[str]) -> Batch:
     kind = _numbers(columns["kind"], "u1", rows)
     records = np.zeros(rows, RECORD)
     for name, dtype in _NUMBERS:
-        records[name] = _numbers(columns[name], dtype, rows)
+        if name in columns:
+            records[name] = _numbers(columns[name], dtype, rows)
     _fill_packets(records, columns["packet"], rows)
     passes = _passes(records, columns["steps"], rows).take(kind != 0) if rows else EMPTY
     events = _events(columns["event"], np.flatnonzero(kind == 0), rows)

@@ -17,8 +17,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Generic, Optional, TypeVar
 
 from .model import Device, Process, Tap
+from .wire import RECORD_HOOK, Passes
 
 Event = dict[str, Any]
+
+# A packet that was under way when a tap hooked itself in or out may or may not have been offered to it.
+HOOK_MARGIN_NS = 1_000_000
 T = TypeVar("T")
 
 
@@ -73,9 +77,10 @@ def device_event(time_ns: int, device: Device) -> Event:
     return {"kind": "device", "time_ns": time_ns, "device": asdict(device)}
 
 
-def tap_event(time_ns: int, tap: Tap, opened: bool = False) -> Event:
-    """``opened`` marks a tap that was not there when the trace began."""
-    return {"kind": "tap", "time_ns": time_ns, "tap": asdict(tap), "opened": opened}
+def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None) -> Event:
+    """``not_before_ns`` is when a tap that opened during the trace was known not to be there yet."""
+    event = {"kind": "tap", "time_ns": time_ns, "tap": asdict(tap)}
+    return event if not_before_ns is None else {**event, "not_before_ns": not_before_ns}
 
 
 @dataclass
@@ -85,7 +90,10 @@ class Scene:
     start: Event = field(default_factory=dict)
     devices: dict[tuple[int, int], History[Device]] = field(default_factory=dict)
     taps: dict[int, History[Tap]] = field(default_factory=dict)
-    opened_ns: dict[int, int] = field(default_factory=dict)
+    opened_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
+    closed_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
+    hooks: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
+    changes_ns: list[int] = field(default_factory=list)
     namespaces: dict[int, str] = field(default_factory=dict)
     counters: dict[str, list[int]] = field(default_factory=dict)
     notes: list[tuple[int, str]] = field(default_factory=list)
@@ -94,6 +102,8 @@ class Scene:
     def apply(self, event: Event) -> None:
         """Take one event. Kinds that a newer bondtrace may write are passed over."""
         kind, time_ns = event.get("kind"), int(event.get("time_ns", 0))
+        if kind in ("device", "device-gone", "tap", "tap-gone"):
+            self._changed(time_ns)
         if kind == "start":
             self.start = event
         elif kind == "device":
@@ -103,11 +113,12 @@ class Scene:
             self.devices.setdefault((event["netns"], event["ifindex"]), History()).put(time_ns, None)
         elif kind == "tap":
             tap = tap_from(event["tap"])
-            if event.get("opened") and tap.inode not in self.taps:
-                self.opened_ns[tap.inode] = time_ns
+            if "not_before_ns" in event and tap.inode not in self.taps:
+                self.opened_ns[tap.inode] = int(event["not_before_ns"]), time_ns
             self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
         elif kind == "tap-gone":
             self.taps.setdefault(event["inode"], History()).put(time_ns, None)
+            self.closed_ns[event["inode"]] = int(event.get("not_before_ns", time_ns)), time_ns
         elif kind == "namespace":
             self.namespaces[int(event["netns"])] = str(event["name"])
         elif kind == "losses":
@@ -141,13 +152,57 @@ class Scene:
         history = self.taps.get(inode)
         return (history.at(time_ns) or history.last_known()) if history else None
 
-    def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, bool]]:
-        """(tap, had it been opened yet) for every tap that was not gone before then."""
+    def take_hooks(self, passes: Passes) -> Passes:
+        """Take the records that tell when taps were hooked in and out; give the others."""
+        hooks = passes.records["kind"] == RECORD_HOOK
+        if not hooks.any():
+            return passes
+        told = passes.take(hooks)
+        for time_ns, inode, added in zip(told.records["time_ns"].tolist(), told.steps["arg"].tolist(),
+                                         told.steps["result"].tolist()):
+            self.hooks.setdefault(inode, []).append((time_ns, bool(added)))
+            self._changed(time_ns)
+            self._changed(time_ns + HOOK_MARGIN_NS)
+        return passes.take(~hooks)
+
+    def _changed(self, time_ns: int) -> None:
+        if not self.changes_ns or self.changes_ns[-1] != time_ns:
+            self.changes_ns.append(time_ns)
+
+    def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, str]]:
+        """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
+        nothing, or its device is down) or "unsure" (it came or went about then). Taps that had closed are
+        left out."""
         for inode, history in self.taps.items():
-            gone = history.gone_ns
             tap = history.at(begin_ns) or history.last_known()
-            if tap is not None and (gone is None or gone > begin_ns):
-                yield tap, self.opened_ns.get(inode, 0) <= begin_ns
+            presence = self._presence(inode, begin_ns, tap)
+            if tap is not None and presence != "closed":
+                yield tap, presence
+
+    def _presence(self, inode: int, time_ns: int, tap: Optional[Tap]) -> str:
+        hooks = self.hooks.get(inode)
+        closed = self.closed_ns.get(inode)
+        if hooks and (tap is None or tap.fanout_id is None):
+            return self._by_hooks(hooks, inode, time_ns)
+        if closed is not None and time_ns >= closed[0]:
+            return "closed" if time_ns > closed[1] else "unsure"
+        opened = self.opened_ns.get(inode)
+        if opened is not None and time_ns <= opened[1]:
+            return "not yet" if time_ns <= opened[0] else "unsure"
+        return "hooked"
+
+    def _by_hooks(self, hooks: list[tuple[int, bool]], inode: int, time_ns: int) -> str:
+        """From the exact times at which the tap was hooked in and out."""
+        past = [(at_ns, added) for at_ns, added in hooks if at_ns <= time_ns]
+        if any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in past):
+            return "unsure"
+        if past:
+            if past[-1][1]:
+                return "hooked"
+            return "closed" if inode in self.closed_ns and len(past) == len(hooks) else "out"
+        if inode in self.opened_ns:
+            return "not yet"
+        return "out" if hooks[0][1] else "hooked"
 
     def related(self, first: tuple[int, int], second: tuple[int, int]) -> bool:
         """Can a packet go from the first device to the second: stacked on one another, or a veth's peers?"""

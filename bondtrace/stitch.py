@@ -13,6 +13,9 @@ order in which they are tried, each needing the same contents (``fingerprint``):
 
 The kernel reuses skb addresses at once, so an address alone never joins: contents and way must agree, and
 a pass that repeats a device begins a new journey. What no rule joins stays a journey of its own.
+
+Journeys come in the order in which they began, and are the same however the stream is cut into batches, as
+long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import numpy as np
 from .wire import EMPTY, RECORD_LATE, RECORD_RX, RECORD_TX, STEP, Array, Passes, concatenate
 
 HOLD_NS = 100_000_000
+GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
 Related = Callable[[tuple[int, int], tuple[int, int]], bool]
 
@@ -102,6 +106,7 @@ class Stitcher:
             last = np.zeros(len(passes), np.uint64)
             np.maximum.at(last, journey, ends)
             done = last[journey] < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
+            done &= journey < journey[~done].min(initial=len(passes))  # none before one that began earlier
             self._held = passes.take(~done)
             passes, journey = passes.take(done), journey[done]
         else:
@@ -209,13 +214,29 @@ def _join_same_skb(passes: Passes, prints: Array, before: Array, related: Relate
            & (records["kind"][second] != RECORD_LATE) & (before[second] == second))
     may &= ~((records["kind"][first] == RECORD_RX) & (records["kind"][second] == RECORD_TX)
              & (records["parent"][second] == 0))
-    first, second = first[may], second[may]
-    if not len(first):
+    may &= records["time_ns"][second] <= records["time_ns"][first] + records["duration_ns"][first] + np.uint64(GAP_NS)
+    links = np.flatnonzero(may)
+    if not len(links):
         return
-    pairs, which = np.unique(np.stack([device[first], device[second]]), axis=1, return_inverse=True)
-    allowed = np.array([related((a >> 32, a & 0xFFFFFFFF), (b >> 32, b & 0xFFFFFFFF))
-                        for a, b in pairs.T.tolist()])[which.reshape(-1)]
-    before[second[allowed]] = first[allowed]
+    pairs, which = np.unique(np.stack([device[first[links]], device[second[links]]]), axis=1, return_inverse=True)
+    may[links] = np.array([related((a >> 32, a & 0xFFFFFFFF), (b >> 32, b & 0xFFFFFFFF))
+                           for a, b in pairs.T.tolist()])[which.reshape(-1)]
+    _cut_repeats(may, device[order], records["kind"][order])
+    before[second[may]] = first[may]
 
 
-__all__ = ["HOLD_NS", "RECORD_TX", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]
+def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
+    """``linked[i]`` says that pass ``i + 1`` follows pass ``i``: cut where a chain comes by a device again in the
+    same direction, which is the same contents sent once more."""
+    chain = np.concatenate([[0], np.cumsum(~linked)])
+    order = np.lexsort((np.arange(len(device)), kind, device, chain))
+    earlier, later = order[:-1], order[1:]
+    again = (chain[earlier] == chain[later]) & (device[earlier] == device[later]) & (kind[earlier] == kind[later])
+    begin = 0
+    for last, place in sorted(zip(earlier[again].tolist(), later[again].tolist()), key=lambda pair: pair[1]):
+        if last >= begin:
+            linked[place - 1] = False
+            begin = place
+
+
+__all__ = ["GAP_NS", "HOLD_NS", "RECORD_TX", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts over journeys, in columns: which taps were given how many packets, on which device, and what of it.
+"""Counts over journeys: which taps were offered how many packets, where, what became of them, and why not.
 
-A packet *passes* a device when a round of it runs with skb->dev there (or it is offered to the transmit
-taps there). A tap is *given* it when its receive function was called. What it keeps true: memory does not
-grow with the number of journeys.
+Most journeys are alike: the same steps on the same devices by the same taps. So journeys are grouped by
+*shape* in columns, one of each shape is assembled and counted as often as the shape occurs. What it keeps
+true: memory does not grow with the number of journeys, and the counts are those of counting one by one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import assemble
+from .model import Journey
 from .scene import Scene
 from .stitch import Journeys
-from .wire import OUTCOMES, RECORD_LATE, RECORD_TX, STEP_HANDLER, STEP_TAP, Array
+from .wire import Array
 
 Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
@@ -24,72 +26,112 @@ Place = tuple[int, int, str]
 
 @dataclass
 class Summary:
-    """The counts so far: ``passed`` by place, ``given`` by (tap inode, place), ``outcomes`` by (tap inode,
-    outcome), ``twice`` packets offered more than once, by tap inode."""
+    """The counts so far. A packet *passes* a place when a round of it runs with skb->dev there, or it is
+    offered to the transmit taps there; ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by
+    (tap inode, outcome), ``unseen`` by (tap inode, reason), ``twice`` (offered more than once) by tap inode;
+    ``examples`` has a journey's number for each (tap inode, reason) with its detail."""
 
     journeys: int = 0
+    incomplete: int = 0
     passed: Counter[Place] = field(default_factory=Counter)
-    given: Counter[tuple[int, Place]] = field(default_factory=Counter)
+    offered: Counter[tuple[int, Place]] = field(default_factory=Counter)
+    captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
     outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
+    examples: dict[tuple[int, str], tuple[int, str]] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
 
-    def add(self, columns: Journeys) -> None:
+    def add(self, columns: Journeys, scene: Scene) -> None:
         """Count these journeys."""
-        self.journeys += len(columns)
-        if not len(columns):
-            return
-        records, steps = columns.passes.records, columns.passes.steps
-        owner = np.repeat(np.arange(len(records)), np.diff(columns.passes.offsets))
-        taps = steps["kind"] == STEP_TAP
-        self._count_passed(columns, owner)
-        self._count_given(columns, owner[taps], steps[taps])
+        for place, count in shapes(columns, scene):
+            self.count(assemble.journey(columns, place, scene), count)
 
-    def _count_passed(self, columns: Journeys, owner: Array) -> None:
-        """A device counts once a journey and direction, however many steps it has there."""
-        records, steps, of_pass = columns.passes.records, columns.passes.steps, columns.of_pass
-        onward = (steps["kind"] == STEP_HANDLER) & (steps["result"] == 1)
-        begun = records["kind"] != RECORD_LATE
-        rows = np.concatenate([
-            _places(of_pass[begun], records[begun], records["ifindex"][begun]),
-            _places(of_pass[owner], records[owner], steps["ifindex"]),
-            _places(of_pass[owner[onward]], records[owner[onward]], steps["arg"][onward])])
-        seen = np.unique(rows, axis=0)
-        for place, count in _counted(seen[:, 1:]):
-            self.passed[place] += count
-
-    def _count_given(self, columns: Journeys, owner: Array, steps: Array) -> None:
-        records, journey = columns.passes.records[owner], columns.of_pass[owner]
-        rows = _places(steps["arg"], records, steps["ifindex"])
-        for (inode, netns, ifindex, tx), count in _unique_rows(rows):
-            self.given[inode, (netns, ifindex, "tx" if tx else "rx")] += count
-        for (inode, outcome), count in _unique_rows(np.stack(
-                [steps["arg"].astype(np.int64), steps["result"].astype(np.int64)], axis=1)):
-            self.outcomes[inode, OUTCOMES.get(outcome, "unknown")] += count
-        offers, counts = np.unique(np.stack([journey, steps["arg"]], axis=1), axis=0, return_counts=True)
-        for (inode,), count in _unique_rows(offers[counts > 1][:, 1:]):
-            self.twice[inode] += count
+    def count(self, journey: Journey, times: int = 1) -> None:
+        """Count a journey as so many."""
+        self.journeys += times
+        self.incomplete += 0 if journey.complete else times
+        places: set[Place] = set()
+        offers: Counter[int] = Counter()
+        for one in journey.passes:
+            for step in one.steps:
+                place = (one.netns, step.ifindex, one.direction)
+                places.add(place)
+                if step.next_ifindex is not None:
+                    places.add((one.netns, step.next_ifindex, one.direction))
+                if step.tap is None:
+                    continue
+                offers[step.tap] += 1
+                self.offered[step.tap, place] += times
+                self.captured[step.tap, place] += times if step.outcome == "captured" else 0
+                self.outcomes[step.tap, step.outcome or "unknown"] += times
+        for place in places:
+            self.passed[place] += times
+        for inode, count in offers.items():
+            if count > 1:
+                self.twice[inode] += times
+        for missed in journey.unseen:
+            self.unseen[missed.tap, missed.reason] += times
+            self.examples.setdefault((missed.tap, missed.reason), (journey.id, missed.detail))
 
     def places(self) -> list[Place]:
-        """Every device and direction that packets passed, rx before tx, by namespace and ifindex."""
-        return sorted(self.passed, key=lambda place: (place[0], place[1], place[2]))
+        """Every device and direction that packets passed, by namespace, ifindex, rx before tx."""
+        return sorted(self.passed)
 
     def inodes(self, scene: Scene) -> list[int]:
-        """The taps of this summary: all that are known and all that were given something."""
-        return list(dict.fromkeys([*scene.taps, *(inode for inode, _ in self.given)]))
+        """The taps of this summary: all that are known and all that were offered something."""
+        return list(dict.fromkeys([*scene.taps, *(inode for inode, _ in self.offered)]))
+
+    def reasons(self, inode: int) -> list[tuple[str, int]]:
+        """Why this tap was not offered packets, the most frequent reason first."""
+        counts = [(reason, count) for (tap, reason), count in self.unseen.items() if tap == inode]
+        return sorted(counts, key=lambda one: (-one[1], one[0]))
 
 
-def _places(first: Array, records: Array, ifindex: Array) -> Array:
-    """Rows (first, netns, ifindex, is tx), shape (n, 4) of int64."""
-    return np.stack([first.astype(np.int64), records["netns"].astype(np.int64), ifindex.astype(np.int64),
-                     (records["kind"] == RECORD_TX).astype(np.int64)], axis=1)
+def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
+    """(the place of the first journey of a shape, how many have it), in order of first occurrence.
+
+    A shape is all that an answer can depend on: every step but for its time, the kind, device and protocol
+    of every pass, and the state of devices and taps at the time.
+    """
+    if not len(columns):
+        return
+    _, first, counts = np.unique(_signatures(columns, scene), return_index=True, return_counts=True)
+    for place in np.argsort(first):
+        yield int(first[place]), int(counts[place])
 
 
-def _unique_rows(rows: Array) -> Iterator[tuple[tuple[int, ...], int]]:
-    values, counts = np.unique(rows, axis=0, return_counts=True)
-    for row, count in zip(values.tolist(), counts.tolist()):
-        yield tuple(row), count
+def _signatures(columns: Journeys, scene: Scene) -> Array:
+    """A number a journey, equal for the same shape; shape (journeys,) of uint64."""
+    passes = columns.passes
+    records, steps = passes.records, passes.steps
+    owner = np.repeat(np.arange(len(records)), np.diff(passes.offsets))
+    order = np.arange(len(steps)) - passes.offsets[owner]
+    step_mix = _mix(steps["ifindex"], steps["orig_ifindex"], steps["arg"], steps["kind"], steps["round"],
+                    steps["result"], steps["func"], order)
+    begins = columns.offsets[:-1]
+    of_pass = columns.of_pass
+    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), records["time_ns"][begins], side="right")
+    ethertype = records["packet"][:, 12].astype(np.uint64) << np.uint64(8) | records["packet"][:, 13]
+    inner = records["packet"][:, 16].astype(np.uint64) << np.uint64(8) | records["packet"][:, 17]
+    with np.errstate(over="ignore"):
+        of_steps = np.zeros(len(records), np.uint64)
+        np.add.at(of_steps, owner, step_mix)
+        pass_mix = _mix(of_steps, records["netns"], records["ifindex"], records["kind"], records["protocol"],
+                        records["steps_lost"], records["sender"], records["steps"], ethertype,
+                        np.where(np.isin(ethertype, (0x8100, 0x88A8)), inner, 0), records["captured"] < 18,
+                        np.arange(len(records)) - begins[of_pass])
+        result = np.zeros(len(columns), np.uint64)
+        np.add.at(result, of_pass, pass_mix)
+        return _mix(result, state)
 
 
-def _counted(rows: Array) -> Iterator[tuple[Place, int]]:
-    for (netns, ifindex, tx), count in _unique_rows(rows):
-        yield (netns, ifindex, "tx" if tx else "rx"), count
+def _mix(*values: Array) -> Array:
+    """Hash columns together (the finaliser of splitmix64, after each)."""
+    with np.errstate(over="ignore"):
+        mixed: Array = np.zeros(len(values[0]), np.uint64)
+        for value in values:
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + value.astype(np.uint64)
+            mixed ^= mixed >> np.uint64(30)
+            mixed *= np.uint64(0xBF58476D1CE4E5B9)
+            mixed ^= mixed >> np.uint64(27)
+    return mixed

@@ -20,9 +20,9 @@ PACKET_BYTES = 80
 FIRST_STEPS = 4
 MORE_STEPS = 10
 
-RECORD_RX, RECORD_TX, RECORD_LATE = 1, 2, 3
+RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK = 1, 2, 3, 4
 RECORD_VLAN, RECORD_LIST, RECORD_CLONED = 1, 2, 4
-STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL = 1, 2, 3, 4
+STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK = 1, 2, 3, 4, 5
 VERDICT_PENDING = 255
 FUNC_HANDLER = 64
 
@@ -42,7 +42,7 @@ RECORD = np.dtype([
     ("cpu", "<u2"), ("protocol", "<u2"), ("vlan_tci", "<u2"), ("kind", "u1"), ("flags", "u1"),
     ("steps", "<u2"), ("steps_lost", "<u2"), ("seq", "<u4"), ("parent", "<u4"), ("duration_ns", "<u4"),
     ("arphrd", "<u2"), ("captured", "u1"), ("pkt_type", "u1"), ("last_skb", "<u8"), ("frame", "<u4"),
-    ("reserved", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
+    ("sender", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
 ])
 _FIRST_SLOT = np.dtype([("ring", "<u8"), ("record", RECORD), ("first", STEP, (FIRST_STEPS,))])
 _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unused", "<u8")])

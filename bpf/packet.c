@@ -6,6 +6,8 @@
  * points at it. Only the linear part is copied; the record says how many bytes are valid.
  */
 
+#define AF_PACKET 17
+
 static __always_inline u16 swap16(u16 value)
 {
 	return value << 8 | value >> 8;
@@ -43,6 +45,20 @@ static __always_inline void describe_packet(struct record *record, u64 skb, u8 o
 			record->captured = size;
 }
 
+static __always_inline u32 socket_inode(u64 sk)
+{
+	u64 socket = READ(u64, sk, SOCK__SK_SOCKET);
+	/* Freed from its file while the hook is still there: a tap without a name. */
+	return socket ? READ(u64, socket, SOCKET__INODE) : 0;
+}
+
+/* The kernel does not offer a packet to the packet socket that sent it (skb_loop_sk). */
+static __always_inline u32 sending_tap(u64 skb)
+{
+	u64 sk = READ(u64, skb, SK_BUFF__SK);
+	return sk && READ(u16, sk, SOCK__SKC_FAMILY) == AF_PACKET ? socket_inode(sk) : 0;
+}
+
 /* Open a pass in a frame, if its device is traced. */
 static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 dev,
 				      u8 kind)
@@ -70,6 +86,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	outer = frame_at(cpu, cpu->depth - 2);
 	if (outer && outer->active)
 		record->parent = record_of(outer)->seq;
+	record->sender = kind == RECORD_TX ? sending_tap(skb) : 0;
 	describe_vlan(record, skb);
 	describe_packet(record, skb, kind == RECORD_TX);
 	frame->skb = skb;

@@ -19,13 +19,6 @@
 
 #define PACKET_LOOPBACK 5
 
-static __always_inline u32 socket_inode(u64 sk)
-{
-	u64 socket = READ(u64, sk, SOCK__SK_SOCKET);
-	/* Freed from its file while the hook is still there: a tap without a name. */
-	return socket ? READ(u64, socket, SOCKET__INODE) : 0;
-}
-
 /* Both refuse before the socket's filter runs: a copy of what the loopback device sent, and a
  * packet of another namespace than the socket's. */
 static __always_inline u8 ignored(u64 skb, u64 dev, u64 sk)

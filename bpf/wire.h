@@ -17,7 +17,7 @@
 #define FIRST_STEPS 4   /* steps in the first slot: an ordinary bonded pass with two taps */
 #define MORE_STEPS 10   /* steps in every further slot */
 
-enum record_kind { RECORD_RX = 1, RECORD_TX = 2, RECORD_LATE = 3 };
+enum record_kind { RECORD_RX = 1, RECORD_TX = 2, RECORD_LATE = 3, RECORD_HOOK = 4 };
 
 enum record_flag {
 	RECORD_VLAN = 1,   /* vlan_tci is valid: the tag is outside the packet's bytes */
@@ -25,13 +25,16 @@ enum record_flag {
 	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
 };
 
-enum step_kind { STEP_TAP = 1, STEP_FANOUT = 2, STEP_HANDLER = 3, STEP_PROTOCOL = 4 };
+enum step_kind { STEP_TAP = 1, STEP_FANOUT = 2, STEP_HANDLER = 3, STEP_PROTOCOL = 4, STEP_HOOK = 5 };
 
 /* step.result of a tap */
 enum outcome { OUTCOME_UNKNOWN = 0, OUTCOME_CAPTURED = 1, OUTCOME_FILTERED = 2, OUTCOME_FULL = 3, OUTCOME_IGNORED = 4 };
 
 /* step.result of an rx_handler: the kernel's rx_handler_result_t, or: it has not returned yet */
 #define VERDICT_PENDING 255
+
+/* step.result of STEP_HOOK: from now on the tap is (not) offered packets */
+enum hook { HOOK_REMOVED = 0, HOOK_ADDED = 1 };
 
 /* step.func */
 enum function {
@@ -62,7 +65,7 @@ struct step {
 	unsigned int t_ns;         /* since the record's time_ns, saturating */
 	unsigned int ifindex;      /* skb->dev now */
 	unsigned int orig_ifindex; /* orig_dev */
-	unsigned int arg;          /* tap: socket inode; rx_handler: ifindex of skb->dev after it */
+	unsigned int arg;          /* tap, hook: socket inode; rx_handler: ifindex of skb->dev after it */
 	unsigned char kind;
 	unsigned char round;
 	unsigned char result; /* tap: outcome; rx_handler: verdict */
@@ -91,7 +94,7 @@ struct record {
 	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */
 	unsigned long long last_skb; /* the skb's address at the end, where it was replaced on the way */
 	unsigned int frame; /* number of the list receive that this pass belongs to on its CPU */
-	unsigned int reserved;
+	unsigned int sender; /* tx: inode of the packet socket that sent it, or 0 */
 	unsigned char packet[PACKET_BYTES];
 	struct step first[FIRST_STEPS];
 };

@@ -5,21 +5,29 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Optional
 
 import click
 
 from ..pipeline import Pipeline
+from ..recording import Recorder
 from ..reporters import table
+from ..rights import require_root
 from .options import directions, end_on_signals, json_option, refuse_filter, reporter, say, trace_options
 
 
 @click.command()
 @trace_options
 @json_option
+@click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE as well.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.argument("filter", nargs=-1)
 def live(interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_tx: bool, count: Optional[int],
-         duration: Optional[float], kprobes: bool, as_json: bool, filter: tuple[str, ...]) -> None:
+         duration: Optional[float], kprobes: bool, as_json: bool, write: Optional[Path], force: bool,
+         filter: tuple[str, ...]) -> None:
     """Show the journeys of packets as they happen (the default command).
 
     Ctrl-C ends with the summary: which taps were given which packets.
@@ -27,12 +35,31 @@ def live(interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_
     refuse_filter(filter)
     pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
     pipeline.show = reporter(as_json, pipeline.scene)
-    trace(pipeline, interfaces, netns, duration, kprobes)
+    with recording_to(write, force) as recorder:
+        if recorder:
+            pipeline.keep = lambda batch: recorder.write(batch.passes, batch.events)
+        trace(pipeline, interfaces, netns, duration, kprobes)
     if as_json:
         table.write_json(pipeline.summary, pipeline.scene, sys.stderr)
     else:
         print()
         table.write(pipeline.summary, pipeline.scene, sys.stdout)
+
+
+@contextmanager
+def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorder]]:
+    """A recorder (``None`` without a path); a file in which nothing was recorded is taken away again."""
+    if path is None:
+        yield None
+        return
+    require_root()
+    with Recorder(path, force) as recorder:
+        try:
+            yield recorder
+        except BaseException:
+            if not recorder.bytes:
+                path.unlink()
+            raise
 
 
 def trace(pipeline: Pipeline, interfaces: tuple[str, ...], netns: Optional[str], duration: Optional[float],

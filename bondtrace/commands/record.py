@@ -13,8 +13,7 @@ import click
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters.text import trust_line
-from ..sources.live import require_root
-from .live import trace
+from .live import recording_to, trace
 from .options import directions, refuse_filter, say, trace_options
 
 _PROGRESS_S = 0.5
@@ -31,16 +30,11 @@ def record(output: Path, force: bool, interfaces: tuple[str, ...], netns: Option
            filter: tuple[str, ...]) -> None:
     """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""
     refuse_filter(filter)
-    require_root()
-    with Recorder(output, force) as recorder:
+    with recording_to(output, force) as recorder:
+        assert recorder is not None
         progress = _Progress(recorder)
         pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count, keep=progress.keep)
-        try:
-            trace(pipeline, interfaces, netns, duration, kprobes)
-        except BaseException:
-            if not recorder.passes:
-                output.unlink()
-            raise
+        trace(pipeline, interfaces, netns, duration, kprobes)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
 

@@ -21,10 +21,12 @@ from .show import replay
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @trace_options
 @json_option
+@click.option("--why", is_flag=True, help="Also list, for each tap, why it did not see packets, with examples.")
 @click.option("--format", "form", type=click.Choice(table.FORMATS), default="simple", show_default=True,
               help="How the table is drawn.")
 def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_tx: bool,
-            count: Optional[int], duration: Optional[float], kprobes: bool, as_json: bool, form: str) -> None:
+            count: Optional[int], duration: Optional[float], kprobes: bool, as_json: bool, why: bool,
+            form: str) -> None:
     """Show the table of taps and devices, of a recording or of a live trace until Ctrl-C."""
     pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
     if file is not None and (interfaces or netns or duration):
@@ -36,4 +38,4 @@ def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[s
     if as_json:
         table.write_json(pipeline.summary, pipeline.scene, sys.stdout)
     else:
-        table.write(pipeline.summary, pipeline.scene, sys.stdout, form)
+        table.write(pipeline.summary, pipeline.scene, sys.stdout, form, why)

@@ -38,12 +38,15 @@ WANTED = (
     Wanted("SK_BUFF__VLAN_PROTO", "sk_buff", "vlan_proto"),
     Wanted("SK_BUFF__VLAN_PRESENT", "sk_buff", "vlan_present", required=False),
     Wanted("SK_BUFF__LIST", "sk_buff", "list"),
+    Wanted("SK_BUFF__SK", "sk_buff", "sk"),
     Wanted("NET_DEVICE__IFINDEX", "net_device", "ifindex"),
     Wanted("NET_DEVICE__NET", "net_device", "nd_net.net"),
     Wanted("NET_DEVICE__TYPE", "net_device", "type"),
     Wanted("NET__INUM", "net", "ns.inum"),
     Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
+    Wanted("SOCK__SKC_FAMILY", "sock", "__sk_common.skc_family"),
+    Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook"),
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
 )
 

@@ -131,6 +131,9 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
                   (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
                   "an offer to a fanout group is only seen at the member"),
         TX,
+        StageSpec("tap hooks", "when taps open, bind and close",
+                  (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
+                  "when a tap opened or closed is known to half a second only"),
         *(StageSpec(function, "the protocol handler's turn", (Wanted(function, function, "entry"),),
                     "delivery to it is not told") for function in
           ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")),

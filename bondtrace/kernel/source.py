@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import BondtraceError
 from .plan import FENTRY, FEXIT, Plan, programs
 
-FILES = ("wire.h", "probe.h", "pass.c", "packet.c", "rx.c", "tx.c", "tap.c", "handler.c", "protocol.c")
+FILES = ("wire.h", "probe.h", "pass.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c", "protocol.c")
 IFINDEX_WORDS = 1024
 
 

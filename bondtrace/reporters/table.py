@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The summary: a row a tap, a column a device and direction, given/passed in each cell."""
+"""The summary: a row a tap, a column a device and direction, offered/captured in each cell."""
 
 from __future__ import annotations
 
@@ -19,35 +19,63 @@ _NOW = 1 << 62
 _OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 
 
-def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple") -> None:
-    """The table and, but for tsv, what it means and what was lost."""
+def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
+    """The table and, but for tsv, what it means, ``why`` taps did not see packets, and what was lost."""
     headers, rows = table(summary, scene)
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
     if form == "tsv":
         return
-    print(f"\n{summary.journeys} packets; a cell is given/passed: of the packets that passed the device, how many "
-          "the tap was given.", file=stream)
+    print(f"\n{summary.journeys} packets{_incomplete(summary)}; offered/captured by tap and device, and why it was "
+          "not offered the others.", file=stream)
+    if why:
+        print(file=stream)
+        for line in why_lines(summary, scene):
+            print(line, file=stream)
     print(trust_line(scene), file=stream, flush=True)
 
 
+def _incomplete(summary: Summary) -> str:
+    return f" ({summary.incomplete} of them incomplete)" if summary.incomplete else ""
+
+
 def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
-    """(headers, rows) as text."""
+    """(headers, rows) as text: a row a tap, and what passed each device."""
     places = summary.places()
-    outcomes = [name for name in _OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
-    headers = ["tap", "bound to", *(_place_name(place, places, scene) for place in places), *outcomes]
-    if summary.twice:
-        headers.append("twice")
+    kinds = [name for name in _OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
+    headers = ["tap", "bound to", *(_place_name(place, places, scene) for place in places), *kinds,
+               *(["twice"] if summary.twice else []), "unseen", "mostly because"]
     rows = []
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, _NOW)
-        row = [printable(label(tap)) if tap else f"[{inode}]",
+        row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
                printable(bound_device(tap, scene, _NOW)) if tap else "unknown"]
-        row += [f"{summary.given[inode, place]}/{summary.passed[place]}" for place in places]
-        row += [str(summary.outcomes[inode, name]) for name in outcomes]
-        if summary.twice:
-            row.append(str(summary.twice[inode]))
-        rows.append(row)
-    return headers, sorted(rows, key=lambda row: (row[1], row[0]))
+        row += [_cell(summary, inode, place) for place in places]
+        row += [str(summary.outcomes[inode, name]) for name in kinds]
+        row += [str(summary.twice[inode])] if summary.twice else []
+        reasons = summary.reasons(inode)
+        rows.append([*row, str(sum(count for _, count in reasons)), reasons[0][0] if reasons else ""])
+    rows.sort(key=lambda row: (row[1], row[0]))
+    passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]
+    return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
+
+
+def _cell(summary: Summary, inode: int, place: Place) -> str:
+    offered = summary.offered[inode, place]
+    return f"{offered}/{summary.captured[inode, place]}" if offered else "-"
+
+
+def why_lines(summary: Summary, scene: Scene) -> list[str]:
+    """For each tap the reasons with counts, and one journey as an example of each."""
+    lines = []
+    for inode in summary.inodes(scene):
+        reasons = summary.reasons(inode)
+        tap = scene.tap(inode, _NOW)
+        if reasons and tap:
+            lines.append(f"{printable(label(tap))} [{inode}] did not see")
+        for reason, count in reasons:
+            number, detail = summary.examples[inode, reason]
+            lines.append(f"  {count:>8}  {reason}: {printable(detail)} (for example #{number})")
+    return lines
 
 
 def _place_name(place: Place, places: list[Place], scene: Scene) -> str:
@@ -69,13 +97,16 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
         tap = scene.tap(inode, _NOW)
         taps[str(inode)] = {
             **(tap_object(tap, scene, _NOW) if tap else {}),
-            "devices": [{**place(where), "given": summary.given[inode, where], "passed": summary.passed[where]}
-                        for where in summary.places()],
+            "devices": [{**place(where), "passed": summary.passed[where], "offered": summary.offered[inode, where],
+                         "captured": summary.captured[inode, where]} for where in summary.places()],
             "outcomes": {name: summary.outcomes[inode, name] for name in _OUTCOMES if summary.outcomes[inode, name]},
+            "unseen": {reason: {"packets": count, "example": summary.examples[inode, reason][0],
+                                "detail": printable(summary.examples[inode, reason][1])}
+                       for reason, count in summary.reasons(inode)},
             "twice": summary.twice[inode]}
-    return {"journeys": summary.journeys, "passed": [{**place(where), "packets": count}
-                                                     for where, count in sorted(summary.passed.items())],
-            "taps": taps, "trust": trust_object(scene)}
+    passed = [{**place(where), "packets": summary.passed[where]} for where in summary.places()]
+    return {"journeys": summary.journeys, "incomplete": summary.incomplete, "passed": passed, "taps": taps,
+            "trust": trust_object(scene)}
 
 
 def write_json(summary: Summary, scene: Scene, stream: TextIO) -> None:

@@ -70,6 +70,7 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
                                "no tap, rx_handler or protocol handler took it"))
         if one.steps_lost:
             result.append(f"    {one.steps_lost} more steps did not fit the record")
+    result += [f"    {note}" for note in journey.notes]
     result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
     return result
 

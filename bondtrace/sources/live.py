@@ -8,7 +8,6 @@ the set of traced devices follows the named ones through renames, joins and leav
 
 from __future__ import annotations
 
-import os
 import platform
 import select
 import socket
@@ -23,13 +22,15 @@ from .. import __version__
 from ..errors import BondtraceError
 from ..host.devices import Change, LinkMonitor, family, read_devices
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
+from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.plan import Plan
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
+from ..rights import require_root
 from ..scene import Event, device_event, tap_event
-from ..wire import EMPTY, STEP_TAP, Passes, concatenate, decode
+from ..wire import EMPTY, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
 
 POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
@@ -39,12 +40,6 @@ LOSSES_EVERY_NS = 1_000_000_000
 def now_ns() -> int:
     """CLOCK_MONOTONIC, the clock of the kernel's steps."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-
-
-def require_root() -> None:
-    """``BondtraceError`` without the rights to load BPF programs."""
-    if os.geteuid() != 0:
-        raise BondtraceError("tracing needs root (BPF programs are loaded into the kernel); run it with sudo")
 
 
 class LiveSource:
@@ -63,7 +58,7 @@ class LiveSource:
         self._named: set[tuple[int, int]] = set()
         self._events: list[Event] = []
         self._stopping = False
-        self._next_taps_ns = self._next_losses_ns = 0
+        self._next_taps_ns = self._next_losses_ns = self._refreshed_ns = 0
 
     def __enter__(self) -> LiveSource:
         try:
@@ -124,9 +119,10 @@ class LiveSource:
                          for one in namespaces]
         self._events += [device_event(time_ns, device) for device in self._devices.values()]
         self._events += [{"kind": "note", "time_ns": time_ns, "text": text} for text in problems]
+        self._refreshed_ns = now_ns()
         refresh = self._watcher.refresh({})
         self._taps = refresh.current
-        self._events += [tap_event(time_ns, tap) for tap in refresh.opened]
+        self._events += [tap_event(time_ns, with_options(tap)) for tap in refresh.opened]
 
     def describe(self) -> str:
         """What is attached, in one line."""
@@ -167,16 +163,20 @@ class LiveSource:
         return concatenate(parts) if parts else EMPTY
 
     def _follow_taps(self, passes: Passes, time_ns: int) -> None:
-        named = np.unique(passes.steps["arg"][passes.steps["kind"] == STEP_TAP]).tolist()
+        kinds = passes.steps["kind"]
+        named = np.unique(passes.steps["arg"][kinds == STEP_TAP]).tolist()
         unknown = any(inode and inode not in self._taps for inode in named)
-        if time_ns < self._next_taps_ns and not unknown:
+        if time_ns < self._next_taps_ns and not unknown and not (kinds == STEP_HOOK).any():
             return
+        before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
         self._next_taps_ns = time_ns + TAPS_EVERY_NS
         refresh = self._watcher.refresh(self._taps)
         self._taps = refresh.current
-        self._events += [tap_event(time_ns, tap, opened=True) for tap in refresh.opened]
-        self._events += [tap_event(time_ns, tap) for tap in refresh.changed]
-        self._events += [{"kind": "tap-gone", "time_ns": time_ns, "inode": tap.inode} for tap in refresh.closed]
+        seen_ns = now_ns()
+        self._events += [tap_event(seen_ns, with_options(tap), before_ns) for tap in refresh.opened]
+        self._events += [tap_event(seen_ns, with_options(tap)) for tap in refresh.changed]
+        self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
+                         for tap in refresh.closed]
 
     def _follow_devices(self) -> None:
         changes = self._monitor.read()

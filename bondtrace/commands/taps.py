@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace taps`: every tap on this host now, without attaching anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from ..host.devices import read_devices
+from ..host.labels import label
+from ..host.namespaces import Namespace, list_namespaces
+from ..host.options import with_options
+from ..host.taps import read_taps
+from ..model import Tap
+from ..reporters.json_lines import protocol_name
+from ..reporters.table import FORMATS
+from ..reporters.text import printable
+from .options import json_option, say
+
+
+@click.command()
+@json_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="simple", show_default=True,
+              help="How the table is drawn.")
+def taps(as_json: bool, form: str) -> None:
+    """List every tap (packet socket) of this host: process, device, protocol, buffer, drops."""
+    namespaces = list_namespaces()
+    problems: list[str] = []
+    devices = read_devices(namespaces.values(), problems)
+    found = [with_options(tap) for tap in read_taps(namespaces.values(), devices, problems)]
+    if as_json:
+        for tap in found:
+            print(json.dumps(_object(tap, namespaces)))
+    else:
+        headers = ["tap", "inode", "pid", "namespace", "bound to", "protocol", "kind", "buffer", "filter", "notes",
+                   "drops"]
+        rows = [_row(tap, namespaces) for tap in found]
+        print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True) if rows else "no taps")
+    for problem in problems:
+        say(problem)
+
+
+def _bound(tap: Tap) -> str:
+    return {0: "any", -1: "gone"}.get(tap.ifindex) or printable(tap.dev) or f"if{tap.ifindex}"
+
+
+def _buffer(tap: Tap) -> str:
+    if tap.buffer != "ring":
+        return tap.buffer or "?"
+    size = f" {tap.ring_bytes // 1024} KiB" if tap.ring_bytes else ""
+    return f"ring v{tap.ring_version or '?'}{size}"
+
+
+def _notes(tap: Tap) -> str:
+    notes = [("not running", tap.running is False), ("promiscuous", tap.promiscuous),
+             ("ignores outgoing", tap.ignore_outgoing), ("origdev", tap.origdev),
+             (f"fanout {tap.fanout_id}", tap.fanout_id is not None)]
+    return ", ".join(text for text, true in notes if true)
+
+
+def _namespace(tap: Tap, namespaces: dict[int, Namespace]) -> str:
+    there = namespaces.get(tap.netns)
+    return printable(there.label) if there else str(tap.netns)
+
+
+def _row(tap: Tap, namespaces: dict[int, Namespace]) -> list[str]:
+    yes_no = {True: "yes", False: "no", None: "?"}
+    return [printable(label(tap)), str(tap.inode), ",".join(str(one.pid) for one in tap.processes) or "-",
+            _namespace(tap, namespaces), _bound(tap), protocol_name(tap.protocol), tap.kind, _buffer(tap),
+            yes_no[tap.has_filter], _notes(tap), "?" if tap.drops is None else str(tap.drops)]
+
+
+def _object(tap: Tap, namespaces: dict[int, Namespace]) -> dict[str, Any]:
+    values = asdict(tap)
+    for process in values["processes"]:
+        process.update(comm=printable(process["comm"]), cmdline=printable(process["cmdline"]))
+    return {**values, "name": printable(label(tap)), "dev": _bound(tap), "protocol": protocol_name(tap.protocol),
+            "namespace": _namespace(tap, namespaces)}

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One journey in plain sentences, naming the kernel function behind each, and for each tap why it saw the
+packet or did not."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TextIO
+
+from ..model import Journey, Pass, Step
+from ..packet import one_line
+from ..scene import Scene
+from .text import clock, duration, printable, tap_name, trust_line
+
+_OUTCOMES = {
+    "captured": "which captured it",
+    "filtered": "whose own filter refused it",
+    "full": "which had no room for it: it is lost to this tap",
+    "ignored": "which ignored it before its filter ran (a loopback copy, or another namespace)",
+    "unknown": "what it did with it is not known",
+}
+
+
+def write(journey: Journey, scene: Scene, stream: TextIO) -> None:
+    """The whole story, wrapped at 100 columns."""
+    for paragraph in paragraphs(journey, scene):
+        print(textwrap.fill(paragraph, 100, subsequent_indent="  ", break_long_words=False,
+                            break_on_hyphens=False), file=stream)
+
+
+def paragraphs(journey: Journey, scene: Scene) -> list[str]:
+    """The sentences, one paragraph each."""
+    told = [f"Journey #{journey.id}, {clock(journey.wall_ns)}: {printable(one_line(journey.packet))}."]
+    for one in journey.passes:
+        told += _pass(one, scene, journey)
+    told.append(f"The journey took {duration(journey.duration_ns)}.")
+    told += [f"Note: {note}." for note in journey.notes]
+    told += [f"Not seen by {tap_name(missed.tap, scene, journey.time_ns)}: {printable(missed.detail)} "
+             f"({missed.reason})." for missed in journey.unseen]
+    if not journey.complete:
+        told.append("The record of this journey is incomplete: what it does not tell may still have happened.")
+    return [*told, f"({trust_line(scene)}.)"]
+
+
+def _pass(one: Pass, scene: Scene, journey: Journey) -> list[str]:
+    if not one.steps:
+        return []
+    first = one.steps[0]
+    if one.direction == "rx":
+        begin = (f"{_at(first)} CPU {one.cpu} received it on {printable(first.dev)} (__netif_receive_skb_core); "
+                 f"orig_dev is {printable(first.orig_dev)} from here on.")
+    else:
+        begin = (f"{_at(first)} it was sent on {printable(first.dev)}, and dev_queue_xmit_nit offered a copy to the "
+                 "taps there that listen for all protocols.")
+    told = [begin, *(_step(step, one.direction, scene, journey) for step in one.steps if step.kind != "enter")]
+    if one.steps_lost:
+        told.append(f"{one.steps_lost} more steps did not fit the record.")
+    return told
+
+
+def _at(step: Step) -> str:
+    return f"At {duration(step.t_ns)}"
+
+
+def _where(step: Step) -> str:
+    text = f"with skb->dev = {printable(step.dev)}"
+    return text if step.dev == step.orig_dev else f"{text} and orig_dev = {printable(step.orig_dev)}"
+
+
+def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
+    sure = "" if not step.inferred else " (Its round was inferred: it was delivered late.)"
+    if step.kind == "tap":
+        name = tap_name(step.tap or 0, scene, journey.time_ns)
+        return (f"{_at(step)} {step.function} gave it, {_where(step)}, to {name}, "
+                f"{_OUTCOMES.get(step.outcome or 'unknown')}.{sure}")
+    if step.kind == "fanout":
+        return f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group, which chooses one member."
+    if step.kind == "rx_handler":
+        return f"{_at(step)} {_handler(step)}{sure}"
+    return f"{_at(step)} it was delivered, {_where(step)}, to the protocol handler {step.function}.{sure}"
+
+
+def _handler(step: Step) -> str:
+    dev = printable(step.dev)
+    because = f" ({step.reason})" if step.reason else ""
+    meaning = {
+        "ANOTHER": f"and so skb->dev became {printable(step.next_dev or '?')}, and the taps were walked again in round "
+                   f"{step.round + 1}",
+        "EXACT": f"and so skb->dev stays {dev}: only taps bound to {dev} for the packet's protocol may still have it, "
+                 "IP and ARP may not",
+        "PASS": f"and so it went on as a packet of {dev}",
+        "CONSUMED": "and so its way through this function ended here",
+    }.get(step.verdict or "", "its answer is not known")
+    return f"the rx_handler of {dev}, {step.function}, answered {step.verdict}{because}, {meaning}."

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs scenarios in the lab, each once a session, and hands out what they left behind."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bondtrace import lab
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scenario that was played: its directory, and what was printed to the stream."""
+
+    out: Path
+    output: str
+    status: int
+
+    def lines(self, name):
+        """The JSON objects of a file in the run's directory."""
+        return [json.loads(line) for line in (self.out / name).read_text().splitlines()]
+
+    def bondtrace(self, *words):
+        """Run bondtrace here, outside the machine, in the run's directory."""
+        return subprocess.run([sys.executable, "-m", "bondtrace", *words], cwd=self.out, capture_output=True,
+                              text=True, check=False, env={"PYTHONPATH": str(Path(lab.__file__).parents[2])})
+
+
+@pytest.fixture(scope="session")
+def play(tmp_path_factory):
+    """play(scenario, command, kernel=None) -> Run; the same words are played once."""
+    done = {}
+
+    def run(scenario, command, kernel=None):
+        key = scenario, command, kernel
+        if key not in done:
+            out = tmp_path_factory.mktemp(f"{Path(scenario).stem}-{kernel or 'default'}")
+            said = []
+            result = lab.run_scenario(kernel=kernel, scenario=scenario, command=["bash", "-c", command], out_dir=out,
+                                      on_output=said.append)
+            done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
+        run_done = done[key]
+        assert run_done.status == 0, run_done.output[-3000:]
+        return run_done
+
+    return run

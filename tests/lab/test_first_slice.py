@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ping test of the 2014 article and some hundred mixed packets, on a real kernel, against the taps' own word."""
+
+import pytest
+from truth import captured_by, disagreement, in_file, traced_time
+
+pytestmark = pytest.mark.lab
+
+LIVE = "exec bondtrace --iface bond0 --json --write $LAB_OUT/trace.arrows >$LAB_OUT/live.jsonl"
+
+
+@pytest.fixture
+def ping(play):
+    return play("ping", LIVE)
+
+
+@pytest.fixture
+def mixed(play):
+    return play("mixed", LIVE)
+
+
+def icmp(run, info):
+    return [one for one in run.lines("live.jsonl")
+            if one["packet"]["protocol"] == "ICMP" and one["packet"]["info"].startswith(info)]
+
+
+def tap_of(run, device):
+    """The inode of the tcpdump on a device."""
+    for one in run.lines("live.jsonl"):
+        for inode, tap in one["taps"].items():
+            if tap["dev"] == device and tap["comm"] == "tcpdump":
+                return int(inode)
+    raise AssertionError(f"no tap on {device}")
+
+
+def told(journey):
+    """The steps of a journey as a list of short tuples."""
+    return [(one["direction"], step["kind"], step["round"], step["dev"], step["orig_dev"],
+             step.get("function"), step.get("tap"), step.get("outcome"), step.get("verdict"), step.get("next_dev"))
+            for one in journey["passes"] for step in one["steps"]]
+
+
+def received(eth0, bond0, protocol):
+    """What must be told of a packet that the active slave receives."""
+    return [
+        ("rx", "enter", 1, "eth0", "eth0", None, None, None, None, None),
+        ("rx", "tap", 1, "eth0", "eth0", "tpacket_rcv", eth0, "captured", None, None),
+        ("rx", "rx_handler", 1, "eth0", "eth0", "bond_handle_frame", None, None, "ANOTHER", "bond0"),
+        ("rx", "tap", 2, "bond0", "eth0", "tpacket_rcv", bond0, "captured", None, None),
+        ("rx", "protocol", 2, "bond0", "eth0", protocol, None, None, None, None),
+    ]
+
+
+def sent(eth0, bond0):
+    """What must be told of a packet that the bond sends."""
+    return [
+        ("tx", "enter", 1, "bond0", "bond0", None, None, None, None, None),
+        ("tx", "tap", 1, "bond0", "bond0", "tpacket_rcv", bond0, "captured", None, None),
+        ("tx", "enter", 1, "eth0", "eth0", None, None, None, None, None),
+        ("tx", "tap", 1, "eth0", "eth0", "tpacket_rcv", eth0, "captured", None, None),
+    ]
+
+
+def test_every_received_ping_goes_from_eth0_to_bond0(ping):
+    eth0, bond0 = tap_of(ping, "eth0"), tap_of(ping, "bond0")
+    # when the host pings its gateway, and the gateway the host
+    replies = [one for one in icmp(ping, "echo reply") if one["direction"] == "rx"]
+    requests = [one for one in icmp(ping, "echo request") if one["direction"] == "rx"]
+    # then both take the same way, step by step
+    assert [told(one) for one in replies] == [received(eth0, bond0, "ip_rcv")]
+    assert [told(one) for one in requests] == [received(eth0, bond0, "ip_rcv")]
+
+
+def test_every_sent_ping_is_one_journey_over_bond0_and_eth0(ping):
+    eth0, bond0 = tap_of(ping, "eth0"), tap_of(ping, "bond0")
+    out = [one for one in icmp(ping, "echo") if one["direction"] == "tx"]
+    assert [told(one) for one in out] == [sent(eth0, bond0), sent(eth0, bond0)]
+
+
+def test_the_backup_slaves_tap_has_none_of_the_pings(ping):
+    eth1 = tap_of(ping, "eth1")
+    reasons = [(one["direction"], [(un["tap"], un["reason"]) for un in one["unseen"]]) for one in icmp(ping, "echo")]
+    # then every ping says so, and why
+    assert reasons == [(direction, [(eth1, "bound-elsewhere")]) for direction in ("tx", "rx", "rx", "tx")]
+
+
+def test_a_broadcast_on_the_backup_slave_shows_its_tap_and_exact(ping):
+    eth1 = tap_of(ping, "eth1")
+    backup = [told(one) for one in ping.lines("live.jsonl") if one["passes"][0]["steps"][0]["dev"] == "eth1"]
+    expected = [
+        ("rx", "enter", 1, "eth1", "eth1", None, None, None, None, None),
+        ("rx", "tap", 1, "eth1", "eth1", "tpacket_rcv", eth1, "captured", None, None),
+        ("rx", "rx_handler", 1, "eth1", "eth1", "bond_handle_frame", None, None, "EXACT", None)]
+    # the host's own request comes back through the bridge, the gateway's is sent to both slaves
+    assert backup == [expected, expected]
+
+
+@pytest.mark.parametrize("device", ["eth0", "eth1", "bond0"])
+def test_what_a_tap_captured_is_what_its_file_holds(mixed, device):
+    trace = mixed.out / "trace.arrows"
+    said = captured_by(trace, tap_of(mixed, device))
+    truth = in_file(mixed.out / f"{device}.pcap", *traced_time(trace))
+    assert disagreement(said, truth) == ([], [])
+    if device != "eth1":
+        assert len(truth) >= 200
+
+
+def test_nothing_was_lost(ping, mixed):
+    for run in (ping, mixed):
+        trust = [one["trust"] for one in run.lines("live.jsonl")]
+        assert trust == [{"clean": True, "losses": {}, "not_attached": []}] * len(trust)
+
+
+def test_every_packet_of_the_mix_is_one_complete_journey(mixed):
+    journeys = mixed.lines("live.jsonl")
+    ways = {tuple((one["direction"], step["dev"]) for one in journey["passes"] for step in one["steps"]
+                  if step["kind"] == "enter") for journey in journeys}
+    # then each was received by one slave, or sent by the bond and then by its active slave
+    assert ways == {(("rx", "eth0"),), (("rx", "eth1"),), (("tx", "bond0"), ("tx", "eth0"))}
+    assert {journey["complete"] for journey in journeys} == {True}
+    assert {journey["packet"]["protocol"] for journey in journeys} >= {"ARP", "ICMP", "ICMPv6", "UDP", "TCP"}
+
+
+def test_the_recording_shows_the_journeys_that_live_showed(mixed):
+    shown = mixed.bondtrace("show", "--json", "trace.arrows")
+    assert shown.stderr == ""
+    assert shown.stdout == (mixed.out / "live.jsonl").read_text()
+
+
+def test_the_recording_opens_with_plain_pyarrow(mixed):
+    import pyarrow as pa
+
+    with pa.OSFile(str(mixed.out / "trace.arrows")) as file:
+        table = pa.ipc.open_stream(file).read_all()
+    passes = table.filter(pa.compute.not_equal(table["kind"], 0))
+    journeys = mixed.lines("live.jsonl")
+    assert len(passes) == sum(len(journey["passes"]) for journey in journeys)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The taps' own word: capture files, as they are on disk."""
+
+import struct
+
+import numpy as np
+
+from bondtrace.recording import Recording
+from bondtrace.wire import PACKET_BYTES, STEP_TAP, concatenate
+
+
+def read_pcap(path):
+    """[(wall_ns, length, first bytes)] of a capture file in the classic format."""
+    data = path.read_bytes()
+    magic = struct.unpack_from("<I", data)[0]
+    unit = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}[magic]
+    packets, at = [], 24
+    while at < len(data):
+        seconds, fraction, captured, length = struct.unpack_from("<IIII", data, at)
+        begin = at + 16
+        packets.append((seconds * 10**9 + fraction * unit, length, data[begin: begin + min(captured, PACKET_BYTES)]))
+        at = begin + captured
+    return packets
+
+
+def captured_by(recording, inode):
+    """[(length, first bytes)]: what a recording says this tap captured."""
+    passes = concatenate([batch.passes for batch in Recording(recording).batches()])
+    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+    steps = passes.steps
+    mine = owner[(steps["kind"] == STEP_TAP) & (steps["arg"] == inode) & (steps["result"] == 1)]
+    return [(int(record["len"]), record["packet"].tobytes()[: int(record["captured"])])
+            for record in passes.records[mine]]
+
+
+def in_file(path, begin_ns, end_ns):
+    """[(length, first bytes)]: what the tap's capture file holds of that time."""
+    return [(length, first) for wall_ns, length, first in read_pcap(path) if begin_ns <= wall_ns <= end_ns]
+
+
+def disagreement(said, truth):
+    """(said but not in the file, in the file but not said), packet by packet. bondtrace copies only the linear
+    part of a packet, so what it has of one is a prefix of what the file has."""
+    left, wrong = sorted(truth), []
+    for length, prefix in sorted(said, key=lambda packet: -len(packet[1])):
+        match = next((packet for packet in left if packet[0] == length and packet[1].startswith(prefix)), None)
+        if match:
+            left.remove(match)
+        else:
+            wrong.append((length, prefix))
+    return wrong, left
+
+
+def traced_time(recording):
+    """(begin, end) of a recording in nanoseconds since the Unix epoch."""
+    events = [event for batch in Recording(recording).batches() for event in batch.events]
+    start = next(event for event in events if event["kind"] == "start")
+    end = next(event for event in events if event["kind"] == "end")
+    return start["time_ns"] + start["wall_offset_ns"], end["time_ns"] + start["wall_offset_ns"]
