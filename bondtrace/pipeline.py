@@ -13,6 +13,7 @@ from typing import Callable, Optional
 import numpy as np
 
 from . import assemble
+from .errors import BondtraceError
 from .model import Journey
 from .recording import Batch
 from .scene import Scene
@@ -50,7 +51,11 @@ class Pipeline:
 
     def _keep(self, batch: Batch) -> None:
         for event in batch.events:
-            self.scene.apply(event)
+            try:
+                self.scene.apply(event)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise BondtraceError(f"the recording is damaged: an event {str(event.get('kind'))!r} does not hold "
+                                     f"together ({error!r})") from None
         if self.keep:
             self.keep(batch)
 

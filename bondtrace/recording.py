@@ -11,10 +11,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -75,6 +76,7 @@ class Recorder:
         self._writer = self._na.ipc.StreamWriter.from_writable(self._file)
         self.bytes = 0
         self.passes = 0
+        self._failed = False
 
     def __enter__(self) -> Recorder:
         return self
@@ -87,19 +89,29 @@ class Recorder:
         """Append one batch. ``BondtraceError`` when the disk does not take it."""
         if not len(passes) and not events:
             return
-        try:
-            self._writer.write_array(self._array(passes, [json.dumps(e, separators=(",", ":")) for e in events]))
-            self.bytes = self._file.tell()
-        except OSError as error:
-            raise BondtraceError(f"cannot write to {self.path}: {error.strerror}; what was written before is whole"
-                                 ) from None
+        array = self._array(passes, [json.dumps(e, separators=(",", ":")) for e in events])
+        self._put(lambda: self._writer.write_array(array))
+        self.bytes = self._file.tell()
         self.passes += len(passes)
 
     def close(self) -> None:
         """End the stream. Without it the file reads as well, and is said to be cut off."""
-        if not self._file.closed:
-            self._writer.close()
+        if self._file.closed:
+            return
+        try:
+            if not self._failed:
+                self._put(self._writer.close)
+        finally:
             self._file.close()
+
+    def _put(self, write: Callable[[], None]) -> None:
+        """Let the writer write. It wraps an OSError in an exception of its own."""
+        try:
+            write()
+        except Exception as error:
+            self._failed = True
+            reason = _first_line(error).rpartition("] ")[2]
+            raise BondtraceError(f"cannot write to {self.path}: {reason}; what was written before is whole") from None
 
     def _array(self, passes: Passes, events: list[str]) -> Any:
         build, records = self._na.c_array_from_buffers, passes.records
@@ -138,15 +150,18 @@ def _list_offsets(first: Array, second: Array) -> Array:
 
 def _create(path: Path, force: bool) -> int:
     """A new file that only its owner reads, never through a symbolic link; under sudo it is the caller's."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags, 0o600)
+        fd = os.open(path, flags | (os.O_TRUNC if force else os.O_EXCL), 0o600)
     except FileExistsError:
         raise UsageError(f"{path} exists already; name another file, or --force to overwrite it") from None
     except OSError as error:
         link = error.errno == errno.ELOOP
         raise BondtraceError(f"cannot create {path}: "
                              f"{'it is a symbolic link' if link else error.strerror}; name another file") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UsageError(f"{path} is a device or a pipe; a recording is written to a file: name another one")
     os.fchmod(fd, 0o600)
     if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
         os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
@@ -166,13 +181,16 @@ class Recording:
         with self._open() as file:
             try:
                 stream = na.c_array_stream(na.ipc.InputStream.from_readable(file))
-                names = [child.name for child in stream.get_schema().children]
+                found = [(child.name, _type(child)) for child in stream.get_schema().children]
             except Exception:
                 raise self._no_recording("it is not an Arrow stream") from None
-            missing = [name for name in COLUMNS if name not in names]
-            if missing:
-                raise self._no_recording(f"it has no column {missing[0]!r}")
-            yield from self._read(stream, names)
+            types = dict(found)
+            for wanted in na.c_schema(_schemas(na)[1]).children:
+                if wanted.name not in types:
+                    raise self._no_recording(f"it has no column {wanted.name!r}")
+                if types[wanted.name] != _type(wanted):
+                    raise self._no_recording(f"its column {wanted.name!r} has another type")
+            yield from self._read(file, stream, [name for name, _ in found])
             self.cut_off |= not _ends_properly(file)
 
     def _open(self) -> Any:
@@ -184,20 +202,32 @@ class Recording:
     def _no_recording(self, why: str) -> BondtraceError:
         return BondtraceError(f"{self.path} is no bondtrace recording: {why}; `bondtrace record -o FILE` makes one")
 
-    def _read(self, stream: Any, names: list[str]) -> Iterator[Batch]:
+    def _read(self, file: Any, stream: Any, names: list[str]) -> Iterator[Batch]:
         while True:
             try:
                 array = stream.get_next()
             except StopIteration:
                 return
-            except Exception:
+            except Exception as error:
+                if file.tell() < os.fstat(file.fileno()).st_size:
+                    raise self._no_recording(f"a batch does not hold together ({_first_line(error)})") from None
                 self.cut_off = True
                 return
             try:
                 batch = _batch(array, names)
-            except (ValueError, IndexError, TypeError, KeyError) as error:
+            except (ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError) as error:
                 raise self._no_recording(f"a batch does not hold together ({error})") from None
             yield batch
+
+
+def _type(schema: Any) -> Any:
+    """An Arrow type in a form that compares; the names of a struct's fields belong to it."""
+    is_struct = schema.format == "+s"
+    return schema.format, [(child.name if is_struct else "", _type(child)) for child in schema.children]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _ends_properly(file: Any) -> bool:

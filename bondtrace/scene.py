@@ -11,7 +11,7 @@ Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages,
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Generic, Optional, TypeVar
@@ -42,6 +42,16 @@ class History(Generic[T]):
         """The value then; before the first, the first."""
         place = bisect_right(self._times, time_ns) - 1
         return self._values[max(place, 0)] if self._values else None
+
+    def read_ns(self, time_ns: int) -> Optional[int]:
+        """When the value that held then was put."""
+        place = bisect_right(self._times, time_ns) - 1
+        return self._times[place] if place >= 0 else None
+
+    def first_since(self, time_ns: int) -> Optional[T]:
+        """The first value put at or after that time; ``None`` where there was none."""
+        later = zip(self._times, self._values)
+        return next((value for at_ns, value in later if at_ns >= time_ns and value is not None), None)
 
     def last_known(self) -> Optional[T]:
         """The newest value that is not ``None``: the name of what is gone."""
@@ -83,6 +93,11 @@ def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None) -> Ev
     return event if not_before_ns is None else {**event, "not_before_ns": not_before_ns}
 
 
+def _sits_on(upper: Device, lower: Device) -> bool:
+    """Is one the other's master, or stacked on it? (A veth's link is its peer, maybe elsewhere.)"""
+    return lower.master == upper.ifindex or (upper.link == lower.ifindex and upper.kind != "veth")
+
+
 @dataclass
 class Scene:
     """Everything known of the surroundings so far."""
@@ -103,7 +118,8 @@ class Scene:
         """Take one event. Kinds that a newer bondtrace may write are passed over."""
         kind, time_ns = event.get("kind"), int(event.get("time_ns", 0))
         if kind in ("device", "device-gone", "tap", "tap-gone"):
-            self._changed(time_ns)
+            for changed_ns in {time_ns, int(event.get("not_before_ns", time_ns))}:
+                self._changed(changed_ns, changed_ns + 1)
         if kind == "start":
             self.start = event
         elif kind == "device":
@@ -161,20 +177,22 @@ class Scene:
         for time_ns, inode, added in zip(told.records["time_ns"].tolist(), told.steps["arg"].tolist(),
                                          told.steps["result"].tolist()):
             self.hooks.setdefault(inode, []).append((time_ns, bool(added)))
-            self._changed(time_ns)
-            self._changed(time_ns + HOOK_MARGIN_NS)
+            self._changed(time_ns, time_ns + HOOK_MARGIN_NS + 1)
         return passes.take(~hooks)
 
-    def _changed(self, time_ns: int) -> None:
-        if not self.changes_ns or self.changes_ns[-1] != time_ns:
-            self.changes_ns.append(time_ns)
+    def _changed(self, *times_ns: int) -> None:
+        """From these times on an answer may be another than before: kept in order, each once."""
+        for time_ns in times_ns:
+            place = bisect_left(self.changes_ns, time_ns)
+            if place == len(self.changes_ns) or self.changes_ns[place] != time_ns:
+                self.changes_ns.insert(place, time_ns)
 
     def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, str]]:
         """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
         nothing, or its device is down) or "unsure" (it came or went about then). Taps that had closed are
         left out."""
         for inode, history in self.taps.items():
-            tap = history.at(begin_ns) or history.last_known()
+            tap = self._tap_then(inode, history, begin_ns)
             presence = self._presence(inode, begin_ns, tap)
             if tap is not None and presence != "closed":
                 yield tap, presence
@@ -184,12 +202,33 @@ class Scene:
         closed = self.closed_ns.get(inode)
         if hooks and (tap is None or tap.fanout_id is None):
             return self._by_hooks(hooks, inode, time_ns)
+        if hooks and inode in self.opened_ns:  # it joined its fanout group after it was bound
+            if time_ns < hooks[0][0]:
+                return "not yet"
+            if closed is None or time_ns < closed[0]:
+                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks)
+                return "unsure" if near else "hooked"
+        elif inode in self.opened_ns and self._hooks_are_told():
+            return "not yet" if time_ns <= self.opened_ns[inode][0] else "out"
         if closed is not None and time_ns >= closed[0]:
             return "closed" if time_ns > closed[1] else "unsure"
         opened = self.opened_ns.get(inode)
         if opened is not None and time_ns <= opened[1]:
             return "not yet" if time_ns <= opened[0] else "unsure"
         return "hooked"
+
+    def _hooks_are_told(self) -> bool:
+        """Is it told when taps are hooked in and out, so that silence means that one was not?"""
+        return any(stage["name"] == "tap hooks" and not stage.get("missing")
+                   for stage in self.start.get("stages", ()))
+
+    def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> Optional[Tap]:
+        """The tap as it was then. What was read of it before it was last hooked in (a new bind) is stale: the
+        first reading since then is what was true."""
+        past = [at_ns for at_ns, added in self.hooks.get(inode, ()) if added and at_ns <= time_ns]
+        if past and (history.read_ns(time_ns) or 0) < past[-1]:
+            return history.first_since(past[-1]) or history.last_known()
+        return history.at(time_ns) or history.last_known()
 
     def _by_hooks(self, hooks: list[tuple[int, bool]], inode: int, time_ns: int) -> str:
         """From the exact times at which the tap was hooked in and out."""
@@ -209,7 +248,7 @@ class Scene:
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None:
             return False
-        if a.netns == b.netns and (b.ifindex in (a.master, a.link) or a.ifindex in (b.master, b.link)):
+        if a.netns == b.netns and (_sits_on(a, b) or _sits_on(b, a)):
             return True
         return a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
 

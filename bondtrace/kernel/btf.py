@@ -22,6 +22,8 @@ from ..errors import BondtraceError
 KERNEL_BTF_DIR = Path("/sys/kernel/btf")
 
 _MAGIC = 0xEB9F
+# Bits of the word `info` of `struct btf_type`; before Linux 7.1 they were 5 and 16, the others 0.
+_KIND_MASK, _COUNT_MASK = 0x7F, 0xFFFFFF
 _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC = 4, 5, 6, 8, 12
 _MODIFIERS = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
 # Words that follow the three of `struct btf_type`: per kind, fixed and per member.
@@ -52,7 +54,8 @@ class Btf:
             raise BtfError("the kernel's type information is too short to be BTF")
         magic, _version, _flags, hdr_len, type_off, type_len, str_off, str_len = struct.unpack_from(
             "<HBBIIIII", data)
-        if magic != _MAGIC or hdr_len + max(type_off + type_len, str_off + str_len) > len(data):
+        end = hdr_len + max(type_off + type_len, str_off + str_len)
+        if magic != _MAGIC or end > len(data) or type_len % 4:
             raise BtfError("the kernel's type information is not BTF (bad magic or length)")
         self._base = base
         self._first_id = base.type_count if base else 1
@@ -76,17 +79,19 @@ class Btf:
         starts: list[int] = []
         words, at, end = self._words, 0, len(self._words)
         append, extra = starts.append, _EXTRA_WORDS
-        while at < end:
+        while at + 2 < end:
             append(at)
             info = words[at + 1]
-            kind = (info >> 24) & 0x1F
+            kind = (info >> 24) & _KIND_MASK
             step = extra.get(kind)
             if step is not None:
-                at += 3 + step[0] + step[1] * (info & 0xFFFF)
+                at += 3 + step[0] + step[1] * (info & _COUNT_MASK)
             elif kind in (2, 7, 8, 9, 10, 11, 12, 16, 18):
                 at += 3
             else:
                 raise BtfError(f"unknown BTF kind {kind} (a newer kernel than this bondtrace knows)")
+        if at != end:
+            raise BtfError("the kernel's type information ends in the middle of a type")
         return starts
 
     def _at(self, type_id: int) -> tuple[Btf, int]:
@@ -111,18 +116,21 @@ class Btf:
         if self._base is not None:
             yield from self._base._string_offset(name)
         needle, at = b"\0" + name.encode() + b"\0", -1
+        if self._strings.startswith(needle[1:]):  # a module's strings begin with a name
+            yield self._first_string
         while (at := self._strings.find(needle, at + 1)) >= 0:
             yield self._first_string + at + 1
 
     def find_many(self, names: set[str], kinds: tuple[int, ...] = (_KIND_STRUCT, _KIND_UNION)) -> dict[str, int]:
         """The numbers of many types in one walk: by default structs and unions (a module's own win)."""
-        found = self._base.find_many(names, kinds) if self._base else {}
+        others = self._base.find_many(names, kinds) if self._base else {}
+        found: dict[str, int] = {}
         wanted = {offset: name for name in names for offset in self._string_offset(name)}
         words = self._words
         for number, at in enumerate(self._starts):
-            if words[at] in wanted and ((words[at + 1] >> 24) & 0x1F) in kinds:
+            if words[at] in wanted and ((words[at + 1] >> 24) & _KIND_MASK) in kinds:
                 found.setdefault(wanted[words[at]], self._first_id + number)
-        return found
+        return {**others, **found}
 
     def functions(self, names: set[str]) -> set[str]:
         """Which of these functions the blob (or its base) describes."""
@@ -134,7 +142,7 @@ class Btf:
         if type_id is None:
             return {}
         blob, at = self._at(type_id)
-        words, count = blob._words, blob._words[at + 1] & 0xFFFF
+        words, count = blob._words, blob._words[at + 1] & _COUNT_MASK
         return {words[i + 1]: blob._string(words[i]).decode()
                 for i in range(at + 3, at + 3 + 2 * count, 2)}
 
@@ -142,7 +150,7 @@ class Btf:
         """The size in bytes of a type; 0 where it has none."""
         for _ in range(32):
             blob, at = self._at(type_id)
-            kind = (blob._words[at + 1] >> 24) & 0x1F
+            kind = (blob._words[at + 1] >> 24) & _KIND_MASK
             if kind in (1, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, 16, 19):
                 return blob._words[at + 2]
             if kind == 2:
@@ -158,7 +166,7 @@ class Btf:
         """The struct or union behind typedefs and qualifiers."""
         for _ in range(32):
             blob, at = self._at(type_id)
-            kind = (blob._words[at + 1] >> 24) & 0x1F
+            kind = (blob._words[at + 1] >> 24) & _KIND_MASK
             if kind in (_KIND_STRUCT, _KIND_UNION):
                 return type_id
             if kind not in _MODIFIERS:
@@ -171,7 +179,7 @@ class Btf:
         blob, at = self._at(type_id)
         words, info = blob._words, blob._words[at + 1]
         has_bits = info >> 31
-        for i in range(at + 3, at + 3 + 3 * (info & 0xFFFF), 3):
+        for i in range(at + 3, at + 3 + 3 * (info & _COUNT_MASK), 3):
             offset = words[i + 2]
             yield (blob._string(words[i]), words[i + 1], offset & 0xFFFFFF if has_bits else offset,
                    offset >> 24 if has_bits else 0)

@@ -37,10 +37,10 @@ class Ring:
         begin = self._consumer.value
         ready = min((int(self._producer[0]) - begin) // SLOT_BYTES, slots_max)
         if ready <= 0:
-            return self._slots[:0]
+            return self._slots[:0].copy()
         first = (begin & (self._size - 1)) // SLOT_BYTES
-        block = self._slots[first: first + ready].copy()
-        block = block[: _whole(block)]
+        # Headers before data: a copy loads its bytes in any order, and records are finished under it.
+        block = self._slots[first: first + _whole(self._slots[first: first + ready])].copy()
         self._consumer.value = begin + len(block) * SLOT_BYTES
         return block
 
@@ -53,7 +53,7 @@ class Ring:
 
 def _whole(block: Array) -> int:
     """How many slots at the front of a block are whole, finished records."""
-    headers = block.view("<u4")[:, 0]
+    headers = block.view("<u4")[:, 0].copy()
     starts = headers != SLOT_CONTINUES
     busy = np.flatnonzero(starts & (headers >= _BUSY))
     end = int(busy[0]) if len(busy) else len(block)

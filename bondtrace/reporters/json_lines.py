@@ -74,7 +74,7 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
                    for one in journey.passes],
         "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)}
                    for one in journey.unseen],
-        "notes": list(journey.notes),
+        "notes": [printable(note) for note in journey.notes],
         "taps": {str(inode): tap_object(tap, scene, journey.time_ns) for inode, tap in taps.items() if tap},
         "trust": trust_object(scene)}
 

@@ -34,7 +34,7 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
     for one in journey.passes:
         told += _pass(one, scene, journey)
     told.append(f"The journey took {duration(journey.duration_ns)}.")
-    told += [f"Note: {note}." for note in journey.notes]
+    told += [f"Note: {printable(note)}." for note in journey.notes]
     told += [f"Not seen by {tap_name(missed.tap, scene, journey.time_ns)}: {printable(missed.detail)} "
              f"({missed.reason})." for missed in journey.unseen]
     if not journey.complete:

@@ -22,9 +22,10 @@ _OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
     """The table and, but for tsv, what it means, ``why`` taps did not see packets, and what was lost."""
     headers, rows = table(summary, scene)
-    print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
-    if form == "tsv":
+    if form == "tsv":  # tabulate would pad the cells
+        print("\n".join("\t".join(row) for row in (headers, *rows)), file=stream, flush=True)
         return
+    print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
     print(f"\n{summary.journeys} packets{_incomplete(summary)}; offered/captured by tap and device, and why it was "
           "not offered the others.", file=stream)
     if why:

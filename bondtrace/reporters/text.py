@@ -65,12 +65,12 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
             result.append(f"    {_pass_heading(one.direction, one.cpu, journey)}")
         result += [_step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps
                    if step.kind != "enter"]
-        if len(one.steps) <= 1:
+        if all(step.kind == "enter" for step in one.steps):
             result.append(_row(0 if not one.steps else one.steps[0].t_ns, one.steps[0] if one.steps else None,
                                "no tap, rx_handler or protocol handler took it"))
         if one.steps_lost:
             result.append(f"    {one.steps_lost} more steps did not fit the record")
-    result += [f"    {note}" for note in journey.notes]
+    result += [f"    {printable(note)}" for note in journey.notes]
     result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
     return result
 

@@ -4,6 +4,8 @@
 import json
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,20 +33,23 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def play(tmp_path_factory):
-    """play(scenario, command, kernel=None) -> Run; the same words are played once."""
+def play():
+    """play(scenario, command, kernel=None, cpus=2) -> Run; the same words are played once."""
     done = {}
+    kept = ExitStack()
 
-    def run(scenario, command, kernel=None):
-        key = scenario, command, kernel
+    def run(scenario, command, kernel=None, cpus=2):
+        key = scenario, command, kernel, cpus
         if key not in done:
-            out = tmp_path_factory.mktemp(f"{Path(scenario).stem}-{kernel or 'default'}")
+            # Not pytest's own directory: another session of pytest would take it away under the machine.
+            out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix=f"bondtrace-{Path(scenario).stem}-")))
             said = []
             result = lab.run_scenario(kernel=kernel, scenario=scenario, command=["bash", "-c", command], out_dir=out,
-                                      on_output=said.append)
+                                      cpus=cpus, on_output=said.append, timeout_s=400)
             done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
         run_done = done[key]
         assert run_done.status == 0, run_done.output[-3000:]
         return run_done
 
-    return run
+    with kept:
+        yield run

@@ -75,6 +75,5 @@ play() {
     everybody
     sleep 1
     kill -TERM "$zoo_pid" "$other_pid"
-    wait_until test -s "$LAB_OUT/zoo.json"
-    wait_until test -s "$LAB_OUT/elsewhere/other.json"
+    wait "$zoo_pid" "$other_pid"
 }

@@ -16,6 +16,8 @@ import socket
 import struct
 import sys
 import threading
+import time
+import zlib
 
 SOL_PACKET = 263
 PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_FANOUT, PACKET_IGNORE_OUTGOING = 5, 6, 10, 18, 23
@@ -51,7 +53,7 @@ class Tap:
                 data, address = self.socket.recvfrom(65536)
             except BlockingIOError:
                 return
-            self.packets.append([address[0], address[2], len(data), data[:80].hex()])
+            self.packets.append([address[0], len(data), zlib.crc32(data[:80])])
 
     def count(self) -> None:
         """(captured, full) by the kernel's own counters; reading clears them, so they add up here."""
@@ -112,6 +114,7 @@ def main(directory: str) -> None:
     open(os.path.join(directory, "ready"), "w").close()
     sender = next((tap for tap in taps if tap.name == "sender"), None)
     if sender:
+        time.sleep(0.2)  # so that no tap was bound just before
         for number in range(20):
             sender.socket.send(bytes.fromhex("ffffffffffff020000000001") + b"\x88\xb5" + b"own packet %02d" % number)
     while not end.is_set():
@@ -133,7 +136,7 @@ def main(directory: str) -> None:
         tap.count()
     name = "other.json" if other else "zoo.json"
     with open(os.path.join(directory, name), "w") as file:
-        json.dump([tap.tell() for tap in [*taps, *done]], file)
+        file.write(json.dumps([tap.tell() for tap in [*taps, *done]]))
 
 
 main(sys.argv[1])

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Passes, scenes and recordings by hand, as one would tell them:
+
+    rx("eth0", tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_BOND0), protocol("ip_rcv"))
+
+is what the kernel side sends for a reply that comes through a bond. Every step comes 1 µs after the one
+before it; ``skb->dev`` and the round follow the handlers' verdicts. The host is ``DEVICES``: bond0 over eth0
+(active) and eth1 (backup), a VLAN and a bridge, and a veth pair of which one end lives in another namespace
+where it has the same ifindex as eth0.
+"""
+
+import struct
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bondtrace import assemble
+from bondtrace.model import Device, Process, Tap
+from bondtrace.recording import Recorder
+from bondtrace.scene import Scene, device_event, tap_event
+from bondtrace.stitch import Stitcher
+from bondtrace.wire import (
+    FUNC_HANDLER,
+    FUNCTIONS,
+    OUTCOMES,
+    PACKET_BYTES,
+    RECORD,
+    RECORD_HOOK,
+    RECORD_LATE,
+    RECORD_LIST,
+    RECORD_RX,
+    RECORD_TX,
+    RECORD_VLAN,
+    STEP,
+    STEP_FANOUT,
+    STEP_HANDLER,
+    STEP_HOOK,
+    STEP_PROTOCOL,
+    STEP_TAP,
+    VERDICTS,
+    Passes,
+    concatenate,
+)
+
+HERE, THERE = 4026531840, 4026532999
+BEGIN_NS = 1_000_000_000_000
+WALL_NS = 1_795_348_800_000_000_000  # 2026-11-22T12:00:00Z, when CLOCK_MONOTONIC is BEGIN_NS
+SKB = 0xFFFF888000001000
+HANDLERS = ("bond_handle_frame", "br_handle_frame")
+
+DEVICES = {
+    "lo": Device(HERE, 1, "lo", "loopback", arphrd=772),
+    "eth0": Device(HERE, 2, "eth0", "ether", master=4, slave_state="active", up=True),
+    "eth1": Device(HERE, 3, "eth1", "ether", master=4, slave_state="backup", up=True),
+    "bond0": Device(HERE, 4, "bond0", "bond", bond_mode="active-backup", active_slave=2, up=True),
+    "bond0.7": Device(HERE, 5, "bond0.7", "vlan", link=4, vlan_id=7, up=True),
+    "eth2": Device(HERE, 6, "eth2", "ether", master=7, up=True),
+    "br0": Device(HERE, 7, "br0", "bridge", up=True),
+    "veth0": Device(HERE, 8, "veth0", "veth", link=2, link_netnsid=0, up=True),
+    "peer0": Device(THERE, 2, "peer0", "veth", link=8, link_netnsid=0, up=True),
+    "other1": Device(THERE, 4, "other1", "bond", up=True),
+}
+
+ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
+
+
+def tcpdump(inode, dev, *words, pid=800, **more):
+    """A tap as tcpdump opens one; ``dev`` None is any."""
+    device = DEVICES[dev] if dev else None
+    line = " ".join(["tcpdump", "-i", dev or "any", *words])
+    return Tap(inode, HERE, device.ifindex if device else 0, 3, "raw" if dev else "cooked", dev or "", buffer="ring",
+               running=True, processes=(Process(pid, "tcpdump", line),), **more)
+
+
+TAPS = {
+    ON_ETH0: tcpdump(ON_ETH0, "eth0", pid=801),
+    ON_ETH1: tcpdump(ON_ETH1, "eth1", "arp", pid=802),
+    ON_BOND0: tcpdump(ON_BOND0, "bond0", pid=803),
+    ON_ANY: tcpdump(ON_ANY, None, pid=804),
+    LLDP: Tap(LLDP, HERE, 3, 0x88CC, "raw", "eth1", buffer="queue", running=True,
+              processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),)),
+}
+
+
+# --- packets -------------------------------------------------------------------------------------------
+
+A, B, BROADCAST = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b"), b"\xff" * 6
+
+
+def ether(payload, kind=0x0800, src=A, dst=B, tag=None):
+    """An Ethernet frame; ``tag`` is a VLAN id that stands in the bytes."""
+    between = b"" if tag is None else struct.pack("!HH", 0x8100, tag)
+    return dst + src + between + struct.pack("!H", kind) + payload
+
+
+def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
+    """An IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
+    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum) + bytes(
+        [10, 9, 0, src, 10, 9, 0, dst]) + payload
+
+
+def ip6(payload, following=17, src=1, dst=2, hops=64):
+    """An IPv6 packet from fe80::``src`` to fe80::``dst``."""
+    return struct.pack("!IHBB", 6 << 28, len(payload), following, hops) + b"".join(
+        b"\xfe\x80" + bytes(13) + bytes([last]) for last in (src, dst)) + payload
+
+
+def echo(kind=0, ident=128, seq=1):
+    """An ICMP echo reply (8: request)."""
+    return struct.pack("!BBHHH", kind, 0, 0, ident, seq) + bytes(56)
+
+
+def udp(source=4000, destination=5000, checksum=0, data=bytes(40)):
+    return struct.pack("!HHHH", source, destination, 8 + len(data), checksum) + data
+
+
+def tcp(source=4000, destination=22, seq=1, checksum=0):
+    return struct.pack("!HHIIBBHHH", source, destination, seq, 0, 0x50, 0x10, 64240, checksum, 0)
+
+
+def reply(seq=1, **more):
+    """The echo reply number ``seq``, a whole frame of 98 bytes."""
+    return ether(ip4(echo(seq=seq)), **more)
+
+
+def arp(src=1, dst=2):
+    """Who has 10.9.0.``dst``? A broadcast of 42 bytes."""
+    sender, target = A + bytes([10, 9, 0, src]), bytes(6) + bytes([10, 9, 0, dst])
+    return ether(struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + sender + target, 0x0806, dst=BROADCAST)
+
+
+# --- steps ---------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Said:
+    """A step to be: what is told of it; its device and round come from the pass."""
+
+    kind: int
+    func: int
+    arg: int = 0
+    result: int = 0
+    onto: str = ""
+    dev: str = ""
+    skb: int = 0
+
+
+def _number(names, name):
+    return next(number for number, one in names.items() if one == name)
+
+
+def tap(inode, outcome="captured", function="tpacket_rcv", **more):
+    """A tap's receive function ran. ``dev`` puts it elsewhere than where the packet is."""
+    return Said(STEP_TAP, _number(FUNCTIONS, function), inode, _number(OUTCOMES, outcome), **more)
+
+
+def fanout(**more):
+    return Said(STEP_FANOUT, _number(FUNCTIONS, "packet_rcv_fanout"), **more)
+
+
+def handler(verdict, onto="", function="bond_handle_frame"):
+    """An rx_handler answered; ANOTHER moves the packet onto another device."""
+    return Said(STEP_HANDLER, FUNC_HANDLER + HANDLERS.index(function), 0, _number(VERDICTS, verdict), onto)
+
+
+def protocol(function, **more):
+    return Said(STEP_PROTOCOL, _number(FUNCTIONS, function), **more)
+
+
+# --- passes --------------------------------------------------------------------------------------------
+
+def rx(dev, *steps, **more):
+    """A received packet's pass; see ``_pass`` for what can be told of it."""
+    return _pass(RECORD_RX, dev, steps, **more)
+
+
+def tx(dev, *steps, **more):
+    """A pass through the transmit taps."""
+    return _pass(RECORD_TX, dev, steps, **more)
+
+
+def late(dev, *steps, **more):
+    """Steps that ran after their packet's core call, in a record of their own."""
+    return _pass(RECORD_LATE, dev, steps, **{"packet": b"", "rounds": False, **more})
+
+
+def hook(inode, added, at=0):
+    """A packet socket was hooked in (or out) at so many µs."""
+    record, steps = np.zeros(1, RECORD), np.zeros(1, STEP)
+    record["time_ns"], record["netns"], record["kind"] = BEGIN_NS + at * 1000, HERE, RECORD_HOOK
+    record["steps"], steps["kind"], steps["arg"], steps["result"] = 1, STEP_HOOK, inode, added
+    return Passes(record, steps, np.array([0, 1]))
+
+
+def _pass(kind, dev, steps, *, at=0, packet=None, skb=SKB, last_skb=None, cpu=0, seq=1, parent=0, frame=1, lasts=None,
+          steps_lost=0, vlan=None, in_list=False, sender=0, rounds=True):
+    """``at`` and ``lasts`` in µs (since BEGIN_NS; 1 more than it has steps); ``packet`` the frame's bytes (an echo
+    reply); ``vlan`` a tag outside the bytes."""
+    packet = reply() if packet is None else packet
+    device, netns = DEVICES[dev], DEVICES[dev].netns
+    record = np.zeros(1, RECORD)
+    values = {
+        "time_ns": BEGIN_NS + at * 1000, "skb": skb, "last_skb": skb if last_skb is None else last_skb, "netns": netns,
+        "ifindex": device.ifindex, "len": len(packet), "cpu": cpu, "kind": kind, "steps": len(steps), "seq": seq,
+        "parent": parent, "frame": frame, "steps_lost": steps_lost, "arphrd": device.arphrd, "sender": sender,
+        "duration_ns": (len(steps) + 1 if lasts is None else lasts) * 1000, "captured": min(len(packet), PACKET_BYTES),
+        "protocol": int.from_bytes(packet[12:14], "big"),
+        "flags": (RECORD_VLAN if vlan is not None else 0) | (RECORD_LIST if in_list else 0), "vlan_tci": vlan or 0}
+    for name, value in values.items():
+        record[name] = value
+    record["packet"][0, : min(len(packet), PACKET_BYTES)] = np.frombuffer(packet[:PACKET_BYTES], np.uint8)
+    rows, now, number = np.zeros(len(steps), STEP), dev, 1
+    for place, said in enumerate(steps):
+        if said.dev:
+            now, number = said.dev, number + (said.dev != now)
+        moved = said.kind == STEP_HANDLER and VERDICTS[said.result] != "CONSUMED"
+        onto = DEVICES[said.onto or now].ifindex if moved else 0
+        rows[place] = ((place + 1) * 1000, DEVICES[now].ifindex, device.ifindex, onto or said.arg, said.kind,
+                       number if rounds else 0, said.result, said.func, (said.skb or skb) & 0xFFFFFFFF)
+        if said.onto:
+            now, number = said.onto, number + 1
+    return Passes(record, rows, np.array([0, len(rows)], np.int64))
+
+
+# --- whole packets -------------------------------------------------------------------------------------
+
+def received(at=0, **more):
+    """A reply through the bond's active slave, seen by the taps on eth0, on bond0, and by the unbound one twice."""
+    return rx("eth0", tap(ON_ANY), tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_ANY), tap(ON_BOND0),
+              protocol("ip_rcv"), at=at, **more)
+
+
+def refused(at=0, **more):
+    """A broadcast on the backup slave: its taps see it, the bond does not."""
+    return rx("eth1", tap(ON_ANY), tap(ON_ETH1), handler("EXACT"),
+              **{"at": at, "packet": arp(), "skb": SKB + 0x100, "cpu": 1, **more})
+
+
+def sent(at=0, **more):
+    """A request sent on the bond, then on its active slave: two passes."""
+    more = {"packet": ether(ip4(echo(8), src=2, dst=1)), "skb": SKB + 0x200, **more}
+    return both(tx("bond0", tap(ON_ANY), tap(ON_BOND0, "filtered"), at=at, seq=2, **more),
+                tx("eth0", tap(ON_ANY), tap(ON_ETH0, "full"), at=at + 10, seq=3, **more))
+
+
+def both(*parts):
+    """Several passes as one batch."""
+    return concatenate(list(parts))
+
+
+# --- scenes, journeys, recordings ----------------------------------------------------------------------
+
+def start(**more):
+    """The event that opens a trace."""
+    return {"kind": "start", "time_ns": BEGIN_NS, "format": 1, "host": "lab", "kernel": "6.1.0",
+            "wall_offset_ns": WALL_NS - BEGIN_NS, "netns": HERE, "interfaces": ["bond0"], "handlers": list(HANDLERS),
+            "stages": [], **more}
+
+
+def losses(at=0, **counters):
+    """What had been lost by then, a value a CPU."""
+    return {"kind": "losses", "time_ns": BEGIN_NS + at * 1000, "counters": counters}
+
+
+def events(taps=TAPS, devices=DEVICES, **more):
+    """What a trace says at its begin."""
+    names = [{"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": name}
+             for netns, name in ((HERE, "host"), (THERE, "blue"))]
+    return [start(**more), *names, *(device_event(BEGIN_NS, device) for device in devices.values()),
+            *(tap_event(BEGIN_NS, one) for one in taps.values())]
+
+
+def scene(*further, **more):
+    """A scene of ``events`` and some further ones."""
+    result = Scene()
+    for event in [*events(**more), *further]:
+        result.apply(event)
+    return result
+
+
+def stitched(*passes, around=None):
+    """The passes as columns of journeys."""
+    stitcher = Stitcher((around or scene()).related)
+    stitcher.add(both(*passes), 0)
+    return stitcher.flush()
+
+
+def journeys(*passes, around=None):
+    """The passes as values of the model."""
+    around = around or scene()
+    return list(assemble.journeys(stitched(*passes, around=around), around))
+
+
+def record(path, *batches, force=False):
+    """Write a recording; a batch is (passes, events). ``force`` overwrites."""
+    with Recorder(path, force) as recorder:
+        for passes, happened in batches:
+            recorder.write(passes, happened)
+    return path
+
+
+def altered(which, at=0, **more):
+    """The event that one of the devices changed after so many µs."""
+    return device_event(BEGIN_NS + at * 1000, replace(DEVICES[which], **more))

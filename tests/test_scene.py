@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The surroundings, asked as of a time: names, taps and whether they were there, relations, losses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from build import (
+    BEGIN_NS,
+    DEVICES,
+    HERE,
+    LLDP,
+    ON_ANY,
+    ON_BOND0,
+    ON_ETH0,
+    ON_ETH1,
+    TAPS,
+    THERE,
+    altered,
+    both,
+    events,
+    hook,
+    losses,
+    received,
+    scene,
+    start,
+    tcpdump,
+)
+
+from bondtrace.model import Device, Process, Tap
+from bondtrace.scene import HOOK_MARGIN_NS, History, Scene, device_event, device_from, tap_event, tap_from
+
+
+def at(us):
+    """So many µs after the begin, in ns."""
+    return BEGIN_NS + us * 1000
+
+
+# --- one thing over time -------------------------------------------------------------------------------
+
+def test_a_history_answers_as_of_a_time():
+    # given something that was "a" from 10, "b" from 20, and went at 30
+    history = History()
+    for time_ns, value in ((10, "a"), (20, "b"), (30, None)):
+        history.put(time_ns, value)
+
+    # then each time has its value; before the first it is the first
+    assert [history.at(time_ns) for time_ns in (0, 10, 19, 20, 29, 30, 99)] == ["a", "a", "a", "b", "b", None, None]
+    assert (history.last_known(), history.first_ns, history.gone_ns) == ("b", 10, 30)
+
+
+def test_a_history_of_nothing():
+    history = History()
+
+    assert (history.at(5), history.last_known(), history.gone_ns) == (None, None, None)
+
+
+def test_what_came_back_has_not_gone():
+    history = History()
+    for time_ns, value in ((10, "a"), (20, None), (30, "c")):
+        history.put(time_ns, value)
+
+    assert (history.at(25), history.last_known(), history.gone_ns) == (None, "c", None)
+
+
+# --- events --------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=list(DEVICES))
+def test_a_device_survives_its_event_as_json(device):
+    event = json.loads(json.dumps(device_event(5, device)))
+
+    assert (event["kind"], event["time_ns"], device_from(event["device"])) == ("device", 5, device)
+
+
+@pytest.mark.parametrize("one", [*TAPS.values(), replace(TAPS[ON_ETH0], processes=(
+    Process(1, "init", "/sbin/init"), Process(9, "\udcff", "a b"))), Tap(5, THERE, -1, 0, "packet")])
+def test_a_tap_survives_its_event_as_json(one):
+    event = json.loads(json.dumps(tap_event(5, one)))
+
+    assert (event["kind"], event["time_ns"], tap_from(event["tap"])) == ("tap", 5, one)
+
+
+def test_what_a_newer_writer_says_is_passed_over():
+    # given events with a kind and with fields that are not known here
+    device = {"netns": HERE, "ifindex": 2, "name": "eth0", "kind": "ether", "newer": 1}
+    tap = {"inode": 7, "netns": HERE, "ifindex": 2, "protocol": 3, "kind": "raw", "newer": 1,
+           "processes": [{"pid": 1, "comm": "a", "cmdline": "a", "newer": 1}]}
+    around = Scene()
+
+    # when they are applied
+    for event in ({"kind": "newer", "time_ns": 1}, {"kind": "device", "time_ns": 1, "device": device, "newer": 1},
+                  {"kind": "tap", "time_ns": 1, "tap": tap}, {}):
+        around.apply(event)
+
+    # then the rest is known
+    assert around.device(HERE, 2, 1) == Device(HERE, 2, "eth0", "ether")
+    assert around.tap(7, 1) == Tap(7, HERE, 2, 3, "raw", processes=(Process(1, "a", "a"),))
+
+
+def test_the_begin_and_the_end_of_a_trace():
+    around = Scene()
+    assert (around.handlers, around.wall_offset_ns, around.ended) == ([], 0, False)
+
+    # when it begins and ends
+    for event in (start(handlers=["a", "b"], wall_offset_ns=5), {"kind": "note", "time_ns": 7, "text": "a word"},
+                  {"kind": "end", "time_ns": 9}):
+        around.apply(event)
+
+    assert (around.handlers, around.wall_offset_ns, around.ended) == (["a", "b"], 5, True)
+    assert (around.notes, around.start["host"]) == ([(7, "a word")], "lab")
+
+
+# --- devices -------------------------------------------------------------------------------------------
+
+def test_a_device_is_called_as_it_was_then():
+    # given eth0, called lan0 from 10 µs on, and gone at 20
+    around = scene(altered("eth0", 10, name="lan0"),
+                   {"kind": "device-gone", "time_ns": at(20), "netns": HERE, "ifindex": 2})
+
+    # then it has its name of the time, and keeps the last one once it has gone
+    assert [around.device_name(HERE, 2, at(us)) for us in (-5, 0, 9, 10, 19, 20, 99)] == [
+        "eth0", "eth0", "eth0", "lan0", "lan0", "lan0", "lan0"]
+
+
+def test_the_same_ifindex_is_another_device_in_another_namespace():
+    around = scene()
+
+    assert [around.device_name(netns, 2, at(0)) for netns in (HERE, THERE, 5)] == ["eth0", "peer0", "if2"]
+    assert around.device(5, 2, at(0)) is None
+    assert around.namespaces == {HERE: "host", THERE: "blue"}
+
+
+RELATED = {("eth0", "bond0"), ("eth1", "bond0"), ("bond0.7", "bond0"), ("eth2", "br0"), ("veth0", "peer0")}
+
+
+def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else():
+    # given every pair of the host's devices
+    around = scene()
+    keys = {name: (device.netns, device.ifindex) for name, device in DEVICES.items()}
+
+    # then exactly these are related, either way round
+    assert {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b])} == {
+        pair for a, b in RELATED for pair in ((a, b), (b, a))}
+
+
+def test_devices_that_are_not_known_are_not_related():
+    around = scene()
+
+    assert not around.related((HERE, 2), (HERE, 99)) and not around.related((5, 2), (HERE, 4))
+
+
+def test_a_slave_that_left_its_bond_is_related_no_more_but_one_that_is_gone_is():
+    # given eth0 that was released, and eth1 that went away
+    around = scene(altered("eth0", 10, master=None),
+                   {"kind": "device-gone", "time_ns": at(10), "netns": HERE, "ifindex": 3})
+
+    assert not around.related((HERE, 2), (HERE, 4)) and around.related((HERE, 3), (HERE, 4))
+
+
+# --- taps ----------------------------------------------------------------------------------------------
+
+def presences(around, *times_us):
+    """For each time: the presence of each tap, by inode."""
+    return [{tap.inode: presence for tap, presence in around.taps_at(at(us))} for us in times_us]
+
+
+def test_taps_that_were_there_from_the_begin_are_hooked():
+    assert presences(scene(), -10, 0, 10**9) == [
+        dict.fromkeys((ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP), "hooked")] * 3
+
+
+def test_a_tap_that_opened_and_closed_unseen_is_unsure_in_between():
+    # given a tap that opened between 10 and 20 µs, and closed between 30 and 40
+    around = scene(tap_event(at(20), tcpdump(5, None), at(10)),
+                   {"kind": "tap-gone", "time_ns": at(40), "not_before_ns": at(30), "inode": 5}, taps={})
+
+    assert presences(around, 0, 10, 11, 20, 21, 29, 30, 40, 41) == [
+        {5: "not yet"}, {5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"},
+        {5: "unsure"}, {}]
+
+
+def test_a_tap_whose_hooks_were_told_is_there_exactly_in_between():
+    # given the same, and exact times: hooked in at 12 ms, out at 32 ms
+    margin = HOOK_MARGIN_NS // 1000
+    around = scene(tap_event(at(20_000), tcpdump(5, None), at(10_000)),
+                   {"kind": "tap-gone", "time_ns": at(40_000), "not_before_ns": at(30_000), "inode": 5}, taps={})
+    around.take_hooks(both(hook(5, True, at=12_000), hook(5, False, at=32_000)))
+
+    # then only what was under way then is unsure
+    assert presences(around, 11_999, 12_000, 12_000 + margin, 12_001 + margin, 31_999, 32_000, 32_000 + margin,
+                     32_001 + margin) == [
+        {5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {}]
+
+
+def test_a_tap_that_is_bound_anew_is_out_for_a_while():
+    # given a tap from the begin, hooked out at 10 ms and in again at 20 ms
+    around = scene(taps={ON_ETH0: TAPS[ON_ETH0]})
+    around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=20_000)))
+
+    assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 10_500, 15_000, 20_500, 25_000)] == [
+        "hooked", "hooked", "unsure", "out", "unsure", "hooked"]
+
+
+def test_a_tap_that_is_hooked_in_only_later_is_out_before():
+    # given a socket that was there from the begin, but bound only at 10 ms
+    around = scene(taps={ON_ETH0: TAPS[ON_ETH0]})
+    around.take_hooks(hook(ON_ETH0, True, at=10_000))
+
+    assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 15_000)] == ["out", "out", "hooked"]
+
+
+def test_hooks_are_taken_out_of_the_passes_and_the_others_stay_as_they_are():
+    # given passes with hooks among them
+    passes = both(received(), hook(5, True, at=5), received(20), hook(5, False, at=30))
+    around = Scene()
+
+    # when taken
+    rest = around.take_hooks(passes)
+
+    # then the passes are left, with their steps
+    alone = both(received(), received(20))
+    assert (rest.records.tobytes(), rest.steps.tobytes(), rest.offsets.tolist()) == (
+        alone.records.tobytes(), alone.steps.tobytes(), alone.offsets.tolist())
+    assert around.hooks == {5: [(at(5), True), (at(30), False)]}
+    assert around.take_hooks(rest) is rest
+
+
+def test_a_tap_is_told_as_it_was_then_and_as_it_last_was():
+    # given a tap that is rebound at 10 µs and closed at 20
+    around = scene(tap_event(at(10), replace(TAPS[ON_ETH0], ifindex=3)),
+                   {"kind": "tap-gone", "time_ns": at(20), "inode": ON_ETH0})
+
+    assert [around.tap(ON_ETH0, at(us)).ifindex for us in (0, 9, 10, 30)] == [2, 2, 3, 3]
+    assert around.tap(999, at(0)) is None
+
+
+def test_every_change_of_devices_and_taps_is_a_time_at_which_answers_may_change():
+    # given a scene, when devices, taps and hooks change
+    around = scene(taps={}, devices={})
+    before = set(around.changes_ns)
+    around.apply(altered("eth0", 10))
+    around.apply({"kind": "device-gone", "time_ns": at(20), "netns": HERE, "ifindex": 2})
+    around.apply(tap_event(at(40), TAPS[ON_ETH0], at(30)))
+    around.apply({"kind": "tap-gone", "time_ns": at(60), "not_before_ns": at(50), "inode": ON_ETH0})
+    around.take_hooks(hook(5, True, at=70))
+    around.apply(losses(80, lost=[0]))
+
+    # then their times are among the changes, and that of the losses is not
+    assert before == set()
+    changes = np.array(around.changes_ns)
+    assert {at(us) for us in (10, 20, 40, 60, 70)} <= set(changes.tolist())
+    assert at(80) not in changes
+
+
+# --- losses --------------------------------------------------------------------------------------------
+
+def test_losses_are_the_newest_sums_and_only_those_that_are_not_zero():
+    around = scene(losses(0, lost=[5, 5], too_deep=[1, 0]), losses(1, lost=[6, 5], too_deep=[0, 0], sent=[9, 9]))
+
+    assert around.losses() == {"records lost": 11}
+    assert scene().losses() == {}
+
+
+def test_missing_stages_are_told_with_what_they_cost_and_why():
+    around = Scene()
+    for event in events(stages=[{"name": "tx", "without": "nothing sent is told", "missing": "no symbol"},
+                                {"name": "rx", "without": "nothing", "missing": ""}]):
+        around.apply(event)
+
+    assert around.missing_stages() == ["tx: nothing sent is told (no symbol)"]

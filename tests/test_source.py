@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The C text that is handed to bcc: every file of bpf/ once, and a name for every program in it."""
+
+import re
+
+import pytest
+
+from bondtrace.kernel.plan import Plan, Probe, Stage, programs
+from bondtrace.kernel.source import bpf_dir, join, program_name, program_names
+
+HANDLERS = ("bond_handle_frame", "br_handle_frame", "macvlan_handle_frame")
+LAYOUT = "#define SK_BUFF__DEV 16\n"
+
+
+def plan_of(*probes, handlers=()):
+    """A plan of one stage with these probes."""
+    return Plan((Stage("a stage", "tells", "without", probes),), handlers)
+
+
+def parts(text):
+    """The joined text by the file that each `#line` names; what stands before the first is under ""."""
+    pieces = re.split(r'^#line 1 "(.*)"\n', text, flags=re.M)
+    return {"": pieces[0], **dict(zip(pieces[1::2], pieces[2::2]))}
+
+
+def test_every_file_is_joined_whole_behind_its_name():
+    # given a plan with three rx_handlers
+    text = join(LAYOUT, plan_of(handlers=HANDLERS), 1 << 24, 4096, "")
+    # when the text is split at its #line
+    found = parts(text)
+    # then every file of bpf/ is there, byte for byte, so that line numbers are right
+    files = {f"bpf/{path.name}": path.read_text() for path in bpf_dir().glob("*.[ch]")}
+    assert {name: part for name, part in found.items() if name.startswith("bpf/")} == files
+    # and the handlers' programs are the end of it
+    assert list(found)[-1] == "handlers"
+    assert found["handlers"] == ("RX_HANDLER_ENTER(0)\nRX_HANDLER_EXIT(0)\nRX_HANDLER_ENTER(1)\nRX_HANDLER_EXIT(1)\n"
+                                 "RX_HANDLER_ENTER(2)\nRX_HANDLER_EXIT(2)\n")
+
+
+def test_names_come_before_their_use():
+    order = list(parts(join(LAYOUT, plan_of(), 1 << 24, 4096, "")))
+    assert order[:4] == ["", "bpf/wire.h", "bpf/probe.h", "bpf/pass.c"]
+
+
+@pytest.mark.parametrize(("ring_bytes", "page_bytes", "pages"), [(1 << 24, 4096, 4096), (1 << 20, 65536, 16)])
+def test_what_varies_is_defined_first(ring_bytes, page_bytes, pages):
+    plan = plan_of()
+    assert parts(join(LAYOUT, plan, ring_bytes, page_bytes, ""))[""] == (
+        "#define BPF_LICENSE GPL\n#include <linux/types.h>\n#define SK_BUFF__DEV 16\n"
+        f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {pages}\n#define IFINDEX_WORDS 1024\n"
+        + program_names(plan, ""))
+
+
+def programs_in_c():
+    """Every program that bpf/ holds, also one in two versions (#ifdef). A handler's place is given by the loader."""
+    found = []
+    for path in bpf_dir().glob("*.c"):
+        code = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.S)
+        found += re.findall(r"^(?:PROBE|PROTOCOL|PROTOCOL_LIST)\((\w+)", code, flags=re.M)
+        for stem in re.findall(r"^\tPROBE\((\w+)##place\)", code, flags=re.M):
+            found += [f"{stem}{place}" for place in range(len(HANDLERS))]
+    return sorted(set(found))
+
+
+def test_every_program_in_the_source_has_a_name_and_every_name_a_program():
+    # given the programs in bpf/
+    there = programs_in_c()
+    # when names are defined for them
+    defines = program_names(plan_of(handlers=HANDLERS), "")
+    # then each has PROG_ and FENTRY_, once, and there is none besides
+    assert sorted(re.findall(r"#define PROG_(\w+) ", defines)) == there
+    assert sorted(re.findall(r"#define FENTRY_(\w+) ", defines)) == there
+    assert sorted(programs(HANDLERS)) == there
+    assert len(there) > 30
+
+
+def test_every_argument_is_asked_for_by_the_program_that_has_it():
+    # given each program's text in bpf/, up to the next one
+    wrong = []
+    for path in bpf_dir().glob("*.c"):
+        for name, body in re.findall(r"^\t?PROBE\((\w+(?:##place)?)\)(.*?)(?=^\t?PROBE|^#|\Z)", path.read_text(),
+                                     flags=re.M | re.S):
+            wrong += [(path.name, name, asked) for asked in re.findall(r"(?:ARG|RETURNED)\((\w+(?:##place)?),", body)
+                      if asked != name]
+    # then none reads another's
+    assert wrong == []
+
+
+def test_a_line_holds_one_program():
+    # bcc marks functions by their place in the file
+    lines = [line for path in bpf_dir().glob("*.c") for line in path.read_text().splitlines()]
+    assert [line for line in lines if line.count("PROBE(") > 1] == []
+
+
+def test_a_program_is_named_by_what_attaches_it():
+    # given a plan with every mechanism
+    plan = plan_of(Probe("tap_ring_enter", "tpacket_rcv", "tpacket_rcv", "", "fentry"),
+                   Probe("tap_ring_exit", "tpacket_rcv", "tpacket_rcv", "", "fexit"),
+                   Probe("tx_enter", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kprobe"),
+                   Probe("tx_exit", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kretprobe"),
+                   Probe("rx_packet", "netif_receive_skb", "netif_receive_skb", "", "raw_tracepoint"))
+    # when names are defined
+    names = dict(line.split()[1:] for line in program_names(plan, "").splitlines())
+    # then fentry is told by prefix, all others are ours, and what is not attached has a name as well
+    assert {name: names[name] for name in names if "tap_ring" in name or "tx_" in name or "rx_packet" in name} == {
+        "PROG_tap_ring_enter": "kfunc__tpacket_rcv", "FENTRY_tap_ring_enter": "1",
+        "PROG_tap_ring_exit": "kretfunc__tpacket_rcv", "FENTRY_tap_ring_exit": "1",
+        "PROG_tap_ring_room": "bt_tap_ring_room", "FENTRY_tap_ring_room": "0",
+        "PROG_tap_ring_copy": "bt_tap_ring_copy", "FENTRY_tap_ring_copy": "0",
+        "PROG_tx_enter": "bt_tx_enter", "FENTRY_tx_enter": "0",
+        "PROG_tx_exit": "bt_tx_exit", "FENTRY_tx_exit": "0",
+        "PROG_rx_packet": "bt_rx_packet", "FENTRY_rx_packet": "0"}
+
+
+def test_the_source_is_told_when_core_is_the_bracket():
+    # given a plan that brackets by core, and one that does not
+    core = plan_of(Probe("rx_core_enter", "__netif_receive_skb_core", "__netif_receive_skb_core", "", "kprobe"))
+    one = plan_of(Probe("rx_one_enter", "__netif_receive_skb_one_core", "__netif_receive_skb_one_core", "", "kprobe"))
+    # then only the first says so
+    assert ["#define PROBE_RX_CORE 1" in program_names(plan, "").splitlines() for plan in (core, one)] == [True, False]
+
+
+@pytest.mark.parametrize(("mechanism", "module", "prefix", "expected"), [
+    ("kprobe", "bonding", "vmlinux__", "bt_handler_enter_0"),
+    ("kretprobe", "", "", "bt_handler_enter_0"),
+    ("fentry", "", "", "kfunc__bond_handle_frame"),                             # bcc before 0.28
+    ("fentry", "", "vmlinux__", "kfunc__vmlinux__bond_handle_frame"),           # since
+    ("fentry", "bonding", "vmlinux__", "kfunc__bonding__bond_handle_frame"),
+    ("fexit", "bonding", "vmlinux__", "kretfunc__bonding__bond_handle_frame"),
+    ("fexit", "", "", "kretfunc__bond_handle_frame"),
+])
+def test_the_name_of_a_program(mechanism, module, prefix, expected):
+    assert program_name("handler_enter_0", mechanism, "bond_handle_frame", module, prefix) == expected
