@@ -10,6 +10,9 @@ static __always_inline int hook_changed(u64 pt, u8 added)
 	struct cpu_state *cpu = this_cpu();
 	u64 sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
 
+#ifndef PACKET_SOCK__PROT_HOOK
+	return 0;
+#else
 	/* Only packet sockets hold their packet_type in themselves and point back. */
 	if (!cpu || !sk || sk + PACKET_SOCK__PROT_HOOK != pt)
 		return 0;
@@ -32,6 +35,7 @@ static __always_inline int hook_changed(u64 pt, u8 added)
 	step->result = added;
 	send(cpu, frame);
 	return 0;
+#endif
 }
 
 PROBE(hook_add) { return hook_changed(ARG(hook_add, 0), HOOK_ADDED); }

@@ -195,7 +195,7 @@ PROBE(tap_spkt_enter)
 PROBE(tap_spkt_exit) { return tap_end(FUNC_PACKET_RCV_SPKT); }
 PROBE(tap_queued) { return tap_queued(ARG(tap_queued, 0)); }
 
-#ifdef SKB_CONSUMED /* sk_skb_reason_drop(sk, skb, reason) */
+#ifdef TAP_FREED_HAS_REASON /* sk_skb_reason_drop(sk, skb, reason) */
 PROBE(tap_freed)
 {
 	return (u32)ARG(tap_freed, 2) == SKB_CONSUMED ? tap_freed(ARG(tap_freed, 1)) : 0;

@@ -96,11 +96,10 @@ def test_what_is_needed_and_missing_is_an_error(renamed, message):
 
 
 @pytest.mark.parametrize("renamed", [
-    {"sk_skb_reason_drop": "sk_skb_reason_frop"},  # the function with a reason
     {"SKB_CONSUMED": "SKB_DEVOURED"},              # the reason
     {"skb_drop_reason": "skb_fall_reason"},        # all reasons
 ])
-def test_without_the_function_or_its_reason_there_is_no_skb_consumed(renamed):
+def test_without_the_reason_there_is_no_skb_consumed(renamed):
     header = layout.header(captured("7.3", **renamed), "x86_64")
     assert header == expected("7.3").replace("#define SKB_CONSUMED 1\n", "")
 

@@ -46,7 +46,8 @@ WANTED = (
     Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
     Wanted("SOCK__SKC_FAMILY", "sock", "__sk_common.skc_family"),
-    Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook"),
+    # Not in the kernel's own types where AF_PACKET is a module: then hooks are not told.
+    Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook", required=False),
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
 )
 
@@ -85,7 +86,7 @@ def _inode_line(btf: Btf, structs: dict[str, int]) -> str:
 
 
 def _field_lines(btf: Btf, structs: dict[str, int], wanted: Wanted) -> list[str]:
-    field = btf.field(structs[wanted.struct], wanted.path)
+    field = btf.field(structs[wanted.struct], wanted.path) if wanted.struct in structs else None
     if field is None:
         if wanted.required:
             raise BtfError(f"the kernel's struct {wanted.struct} has no field {wanted.path}; "
@@ -101,7 +102,8 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     """The text of the generated header, a ``#define`` a line. ``BtfError`` where it cannot be made."""
     names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc"}
     structs = btf.find_many(names)
-    missing = sorted(names - set(structs))
+    needed = {wanted.struct for wanted in WANTED if wanted.required} | {"pt_regs", "socket_alloc"}
+    missing = sorted(needed - set(structs))
     if missing:
         raise BtfError(f"the kernel's type information has no struct {missing[0]}; "
                        "this bondtrace does not know such a kernel")
@@ -109,6 +111,6 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     lines.append(_inode_line(btf, structs))
     lines += _register_lines(btf, structs, machine or platform.machine())
     reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}
-    if "SKB_CONSUMED" in reasons and btf.functions({"sk_skb_reason_drop"}):
+    if "SKB_CONSUMED" in reasons:
         lines.append(f"#define SKB_CONSUMED {reasons['SKB_CONSUMED']}")
     return "\n".join(lines) + "\n"

@@ -111,7 +111,10 @@ def make_plan(kernel: Kernel, *, fentry: bool = True) -> Plan:
     """The probe plan for this kernel and bcc; ``fentry=False`` keeps to kprobes."""
     bcc = import_bcc()
     trampolines = "bpf_trampoline_link_prog" in kernel.found
-    return make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines, _module_fentry(bcc)))
+    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines, _module_fentry(bcc)))
+    if not kernel.btf.find_many({"packet_sock"}):
+        plan = plan.without_stage("tap hooks", "AF_PACKET is a module here, its types are not the kernel's own")
+    return plan
 
 
 class Tracer:

@@ -28,7 +28,6 @@ class Wanted:
     program: str
     function: str
     where: str  # "entry", "exit" or "tracepoint"
-    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class StageSpec:
     tells: str
     wants: tuple[Wanted, ...]
     without: str
-    instead_of: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ RX = StageSpec("receive", "packets received", (
     *_both("rx_list", "__netif_receive_skb_list_core"),
     Wanted("rx_packet", "netif_receive_skb", "tracepoint")), "no received packet is seen")
 RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core"),
-                    "no received packet is seen", instead_of="__netif_receive_skb_one_core")
+                    "no received packet is seen")
 TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit"),
                "no transmitted packet is seen")
 
@@ -116,10 +114,10 @@ def _freed(symbols: dict[str, Symbol]) -> Wanted:
 
 
 def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
-    one_core = "__netif_receive_skb_one_core" in symbols
+    brackets = {"__netif_receive_skb_one_core", "__netif_receive_skb_list_core"} <= symbols.keys()
     queued = (Wanted("tap_queued", "sock_def_readable", "entry"), _freed(symbols))
     return [
-        RX if one_core else RX_CORE,
+        RX if brackets else RX_CORE,
         StageSpec("ring taps", "taps with a mapped ring (tcpdump, libpcap)", (
             *_both("tap_ring", "tpacket_rcv"), Wanted("tap_ring_room", "__packet_rcv_has_room", "entry"),
             Wanted("tap_ring_copy", "skb_copy_bits", "entry")), "taps with a mapped ring are not seen"),
@@ -140,12 +138,15 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
     ]
 
 
+# Symbols of a kernel that has everything: what the specs can ask for at the most.
+_EVERYTHING = {name: Symbol(name) for name in ("__netif_receive_skb_one_core", "__netif_receive_skb_list_core")}
+
+
 def wanted_functions() -> set[str]:
     """Every function name that a plan may ask the symbol list for."""
-    names = {want.function for specs in (_specs({}), _specs({"__netif_receive_skb_one_core": Symbol(""),
-                                                             "sk_skb_reason_drop": Symbol("")}))
-             for spec in specs for want in spec.wants if want.where != "tracepoint"}
-    return names | set(HANDLERS) | {"__netif_receive_skb_core", "bpf_trampoline_link_prog", "sk_skb_reason_drop"}
+    names = {want.function for spec in (*_specs({}), *_specs(_EVERYTHING)) for want in spec.wants
+             if want.where != "tracepoint"}
+    return names | set(HANDLERS) | {"bpf_trampoline_link_prog", "sk_skb_reason_drop"}
 
 
 def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
@@ -191,6 +192,6 @@ def make(abilities: Abilities) -> Plan:
 
 def programs(handlers: tuple[str, ...]) -> list[str]:
     """Every program that the BPF source holds, attached or not."""
-    specs = [RX, RX_CORE, *_specs({"__netif_receive_skb_one_core": Symbol("")}),
+    specs = [RX, RX_CORE, *_specs(_EVERYTHING),
              *(_handler_spec(i, name) for i, name in enumerate(handlers))]
     return list(dict.fromkeys(want.program for spec in specs for want in spec.wants))

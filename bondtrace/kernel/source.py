@@ -62,6 +62,8 @@ def program_names(plan: Plan, kfunc_prefix: str) -> str:
                 else f"bt_{program}")
         lines.append(f"#define PROG_{program} {name}")
         lines.append(f"#define FENTRY_{program} {int(mechanism in (FENTRY, FEXIT))}")
+    if "tap_freed" in probes and probes["tap_freed"].function == "sk_skb_reason_drop":
+        lines.append("#define TAP_FREED_HAS_REASON 1")
     if any(probe.program == "rx_core_enter" for probe in plan.probes):
         lines.append("#define PROBE_RX_CORE 1")
     return "\n".join(lines) + "\n"

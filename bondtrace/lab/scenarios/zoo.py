@@ -34,6 +34,7 @@ class Tap:
         # With a protocol it is hooked in at once, on any device; without one, by bind.
         self.socket = socket.socket(socket.AF_PACKET, kind, socket.htons(protocol) if dev == "any" else 0)
         self.socket.setsockopt(socket.SOL_SOCKET, 33, rcvbuf)  # SO_RCVBUFFORCE
+        self.socket.setblocking(False)
         self.inode = os.fstat(self.socket.fileno()).st_ino
         self.packets: list[list[object]] = []
         self.protocol = protocol
@@ -43,7 +44,6 @@ class Tap:
         """From here on the kernel offers it packets."""
         if self.dev != "any":
             self.socket.bind((self.dev, self.protocol))
-        self.socket.setblocking(False)
         return self
 
     def read(self) -> None:
