@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Optional
 
 import click
 
@@ -12,17 +13,38 @@ from ..errors import UsageError
 from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import story
+from .live import trace
+from .options import directions, trace_options
 from .show import replay
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--journey", "number", type=click.IntRange(min=1), required=True, metavar="N",
-              help="The number of the journey, as show prints it (#N).")
-def explain(file: Path, number: int) -> None:
-    """Tell the way of one packet of a recording in sentences: what happened, where, and who saw it or not."""
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--journey", "number", type=click.IntRange(min=1), metavar="N",
+              help="The number of the journey in FILE, as show prints it (#N).")
+@trace_options
+def explain(file: Optional[Path], number: Optional[int], interfaces: tuple[str, ...], netns: Optional[str],
+            only_rx: bool, only_tx: bool, count: Optional[int], duration: Optional[float], kprobes: bool) -> None:
+    """Tell the way of one packet in sentences: what happened, where, and who saw it or not.
+
+    With FILE, of journey N of a recording; without, of the next packet (or the next --count) of a live trace.
+    """
+    if (file is None) != (number is None):
+        raise UsageError("explain wants FILE and --journey N together, or neither for a live trace")
+    if file is not None:
+        if interfaces or netns or duration or count:
+            raise UsageError(f"--iface, --netns, --count and --duration are for live, not for a recording ({file})")
+        _explain_recorded(file, number or 0, directions(only_rx, only_tx))
+        return
+    pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count or 1)
+    pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout)
+    trace(pipeline, interfaces, netns, duration, kprobes)
+
+
+def _explain_recorded(file: Path, number: int, wanted: tuple[str, ...]) -> None:
     found: list[Journey] = []
-    pipeline = Pipeline(show=lambda journey: found.append(journey) if journey.id == number else None)
+    pipeline = Pipeline(directions=wanted,
+                        show=lambda journey: found.append(journey) if journey.id == number else None)
     replay(pipeline, file)
     if not found:
         raise UsageError(f"{file} has no journey #{number}: it has {pipeline.summary.journeys}; "

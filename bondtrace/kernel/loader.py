@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from ..errors import BondtraceError
 from ..wire import COUNTERS
@@ -22,6 +22,8 @@ from .plan import FENTRY, FEXIT, HANDLERS, KPROBE, KRETPROBE, Abilities, Plan, P
 from .ring import Ring
 
 RING_BYTES = 16 << 20
+
+_RECURSION_MISSES = 208  # offset in struct bpf_prog_info
 
 _INSTALL = ("install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
             "`dnf install python3-bcc` (Fedora)")
@@ -207,7 +209,25 @@ class Tracer:
     def counters(self) -> dict[str, list[int]]:
         """Every counter of bpf/wire.h by name, a value a CPU."""
         table = self._bpf["counters"]
-        return {name: [int(value) for value in table[ctypes.c_int(i)]] for i, name in enumerate(COUNTERS)}
+        told = {name: [int(value) for value in table[ctypes.c_int(i)]] for i, name in enumerate(COUNTERS)}
+        misses = self.probe_misses()
+        return told if misses is None else {**told, "probe_misses": [misses]}
+
+    def probe_misses(self) -> Optional[int]:
+        """Firings that the kernel skipped because a program was running on that CPU already; ``None`` where the
+        kernel does not count them (before 5.12; for kprobes before 6.7 it counts none).
+
+        Source: recursion_misses of struct bpf_prog_info (include/uapi/linux/bpf.h).
+        """
+        total = 0
+        for function in self._bpf.funcs.values():
+            info, length = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
+            if self._bcc.lib.bpf_obj_get_info(function.fd, info, ctypes.byref(length)) != 0:
+                return None
+            if length.value < _RECURSION_MISSES + 8:
+                return None
+            total += int.from_bytes(info.raw[_RECURSION_MISSES: _RECURSION_MISSES + 8], "little")
+        return total
 
     def close(self) -> None:
         """Detach and unload everything."""

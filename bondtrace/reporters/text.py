@@ -112,7 +112,9 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
 
 
 def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
-    return [f"    not seen by {tap_name(one.tap, scene, journey.time_ns)}: {printable(one.detail)} ({one.reason})"
+    doubt = " (or it was lost)" if scene.losses() else ""
+    name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
+    return [f"    not seen by {name[one.tap]}: {printable(one.detail)} ({one.reason}){doubt}"
             for one in journey.unseen]
 
 
