@@ -215,7 +215,7 @@ class Recording:
                 return
             try:
                 batch = _batch(array, names)
-            except (ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            except (ValueError, IndexError, TypeError, KeyError, OverflowError, RuntimeError) as error:
                 raise self._no_recording(f"a batch does not hold together ({error})") from None
             yield batch
 

@@ -110,7 +110,7 @@ def _signatures(columns: Journeys, scene: Scene) -> Array:
                     steps["result"], steps["func"], order)
     begins = columns.offsets[:-1]
     of_pass = columns.of_pass
-    state = np.searchsorted(np.sort(np.array(scene.changes_ns, np.uint64)), records["time_ns"][begins], side="right")
+    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), records["time_ns"][begins], side="right")
     ethertype = records["packet"][:, 12].astype(np.uint64) << np.uint64(8) | records["packet"][:, 13]
     inner = records["packet"][:, 16].astype(np.uint64) << np.uint64(8) | records["packet"][:, 17]
     with np.errstate(over="ignore"):

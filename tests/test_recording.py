@@ -281,7 +281,7 @@ def test_cut_off_anywhere_it_gives_exactly_the_whole_batches(path, tmp_path):
 
 
 def schema_message(data):
-    """The first message of a stream: a mark, its length, and so many bytes."""
+    """The first message of a stream, without what follows its head: a mark, a length, and so many bytes."""
     assert data[:4] == b"\xff\xff\xff\xff"
     return data[: 8 + struct.unpack_from("<i", data, 4)[0]]
 
@@ -453,12 +453,15 @@ def test_offsets_out_of_order_are_told(path, column, value, place):
     assert error_of(path).startswith("a batch does not hold together (")
 
 
-def test_every_byte_may_be_wrong(path):
-    # given a small recording, in which one byte after the other is turned round
+def test_every_byte_of_a_batch_may_be_wrong(path):
+    # given a small recording, in which one byte after the other of its batch's content is turned round (not of the
+    # messages' heads: those are read by nanoarrow alone)
     record(path, (received(), [start()]))
     data = path.read_bytes()
+    begin = len(schema_message(data))
+    begin += len(schema_message(data[begin:]))
     outcomes = set()
-    for place in range(0, len(data), 7):
+    for place in range(begin, len(data)):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1:])
 
         # when it is read, then it is read, or there is a clear error: nothing else is raised
@@ -466,4 +469,4 @@ def test_every_byte_may_be_wrong(path):
             outcomes.add(len(batches_of(path)[0]))
         except BondtraceError:
             outcomes.add("error")
-    assert {1, "error"} <= outcomes
+    assert outcomes == {1, "error"}

@@ -189,7 +189,8 @@ def test_a_tap_opened_and_one_closed_half_way_have_their_own_half(trace):
         if journey.time_ns >= first_late:
             assert early["inode"] not in reasons
         if journey.time_ns <= last_early:
-            assert reasons[late["inode"]] == "not-yet-open"
+            # it is not known while it does not exist, and told as not yet open just before it does
+            assert reasons.get(late["inode"], "not-yet-open") == "not-yet-open"
 
 
 def test_a_tap_on_any_is_told_to_see_a_bonded_packet_twice(trace):

@@ -34,8 +34,12 @@ play() {
     wait_until grep -qx up /sys/class/net/eth2/bonding_slave/mii_status
     activate eth2
     pings
+    # An older kernel renames only what is down.
+    ip link set eth2 down
     ip link set eth2 name up2
-    sleep 0.5
+    ip link set up2 up
+    wait_until grep -qx up /sys/class/net/up2/bonding_slave/mii_status
+    activate up2
     pings
     activate eth1
     ip link set up2 nomaster

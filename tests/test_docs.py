@@ -1,0 +1,525 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The documents say what the program does: every name that a user meets is in them, and every name in their tables is
+one that the program has. What is compared comes from the program itself: schemas, reporters, click, the sources of the
+events."""
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pyarrow as pa
+import pytest
+from build import (
+    DEVICES,
+    LLDP,
+    ON_ANY,
+    TAPS,
+    both,
+    events,
+    fanout,
+    handler,
+    journeys,
+    late,
+    losses,
+    protocol,
+    received,
+    record,
+    refused,
+    rx,
+    scene,
+    sent,
+    tap,
+)
+from click.testing import CliRunner
+
+from bondtrace import errors
+from bondtrace.cli import COMMANDS, cli
+from bondtrace.host.namespaces import Namespace
+from bondtrace.kernel import loader, plan
+from bondtrace.kernel.symbols import Symbol
+from bondtrace.model import Device, Process, Tap
+from bondtrace.reasons import REASONS, verdict_reason
+from bondtrace.reporters.json_lines import journey_object
+from bondtrace.reporters.table import FORMATS, summary_object
+from bondtrace.summary import Summary
+from bondtrace.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "bondtrace"
+PAGES = sorted(page.name for page in DOCS.glob("*.md"))
+
+
+# --- reading the documents -----------------------------------------------------------------------------
+
+def read(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def headings(name):
+    return re.findall(r"^#+ (.*)$", without_code(read(name)), re.MULTILINE)
+
+
+def section(name, title):
+    """The text under a heading, up to the next one of its level or above."""
+    text = read(name)
+    match = re.search(rf"^(#+) `?{re.escape(title)}`?$", text, re.MULTILINE)
+    assert match, f"docs/{name} has no section {title!r}"
+    level = len(match.group(1))
+    following = re.compile(rf"^#{{1,{level}}} ", re.MULTILINE).search(text, match.end())
+    return text[match.end(): following.start() if following else len(text)]
+
+
+def own(text):
+    """A section without its subsections."""
+    return re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text):
+    """The cells of every row of the tables, without their heads."""
+    found = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
+             for line in text.splitlines() if line.strip().startswith("|")]
+    rules = [place for place, cells in enumerate(found) if all(re.fullmatch(r":?-+:?", cell) for cell in cells)]
+    return [cells for place, cells in enumerate(found) if place not in rules and place + 1 not in rules]
+
+
+def names(text):
+    """What stands in backticks."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def numbered(text):
+    """{number: name} of a table whose first two cells are those."""
+    table = [(cells[0], re.match(r"`?([^`:]*)", cells[1]).group(1)) for cells in rows(text)]
+    return {int(number): name for number, name in table if number.isdigit()}
+
+
+# --- words ---------------------------------------------------------------------------------------------
+
+def test_every_word_of_the_project_is_explained_with_an_example():
+    wanted = ["Tap", "Pass", "Round", "Step", "Verdict", "Outcome", "Unseen", "Journey"]
+    assert headings("words.md")[1:] == wanted
+    assert [word for word in wanted if "\n> " not in section("words.md", word)] == []
+
+
+# --- the receive path ----------------------------------------------------------------------------------
+
+def test_every_reason_has_a_row_and_every_row_is_a_reason():
+    told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Why a tap was not offered a packet"))]
+    assert sorted(told) == sorted(REASONS)
+
+
+def test_every_outcome_has_a_row_and_every_row_is_an_outcome():
+    assert sorted(cells[0].strip("`") for cells in rows(section("receive-path.md", "Outcomes"))) == sorted(
+        OUTCOMES.values())
+
+
+def test_every_rx_handler_of_the_plan_is_described():
+    told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Other rx_handlers"))]
+    assert sorted(told) == sorted(plan.HANDLERS)
+
+
+def test_every_receive_function_is_described():
+    told = [cells[0].strip("`") for cells in rows(own(section("receive-path.md", "Taps")))]
+    assert sorted(told) == sorted(name for number, name in FUNCTIONS.items() if number < 16)
+
+
+@pytest.mark.parametrize("function", ["bond_handle_frame", "br_handle_frame"])
+def test_every_phrase_of_a_verdict_is_in_the_document(function):
+    phrases = {verdict_reason(function, verdict, None, 0, {"protocol": number}, None)
+               for verdict in VERDICTS.values() for number in (0x0800, 0x8809)} - {None}
+    assert phrases - names(read("receive-path.md")) == set()
+
+
+def test_every_verdict_is_in_the_documents_with_its_number():
+    told = {int(cells[1]): cells[0].strip("`") for cells in rows(section(
+        "receive-path.md", "Receiving: `__netif_receive_skb_core`")) if cells[1:2] and cells[1].isdigit()}
+    assert told == {number: name for number, name in VERDICTS.items() if name != "unknown"}
+
+
+# --- recordings ----------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory):
+    path = record(tmp_path_factory.mktemp("docs") / "trace.arrows", (received(), events()))
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_stream(file).schema
+
+
+def test_every_column_is_documented_with_its_type(schema):
+    told = {cells[0].strip("`"): cells[1] for cells in rows(own(section("recording.md", "Columns")))}
+    kinds = {field.name: "list of struct" if field.name == "steps" else str(field.type) for field in schema}
+    assert told == kinds
+
+
+def test_every_field_of_a_step_is_documented_with_its_type(schema):
+    told = {cells[0].strip("`"): cells[1] for cells in rows(section("recording.md", "Steps"))}
+    assert told == {field.name: str(field.type) for field in schema.field("steps").type.value_type}
+
+
+def test_the_numbers_are_those_of_the_wire():
+    functions = {0: "none", **FUNCTIONS}
+    assert numbered(section("recording.md", "Functions")) == functions
+    assert f"{FUNC_HANDLER} + n" in section("recording.md", "Functions")
+    assert numbered(section("recording.md", "Outcomes")) == OUTCOMES
+    assert numbered(section("recording.md", "Verdicts")) == VERDICTS
+
+
+@pytest.mark.parametrize("title, prefix", [("Kinds of rows", "RECORD_"), ("Kinds of steps", "STEP_")])
+def test_every_kind_of_the_wire_is_numbered(title, prefix):
+    header = (ROOT / "bpf" / "wire.h").read_text()
+    enum = re.search(rf"enum \w*_kind {{ ({prefix}[^}}]*)}}", header).group(1)
+    wire = {int(number): name.lower() for name, number in re.findall(rf"{prefix}(\w+) = (\d+)", enum)}
+    told = numbered(section("recording.md", title))
+    alias = {"handler": "rx_handler"}
+    assert {number: alias.get(name, name) for number, name in wire.items()} == {
+        number: re.match(r"\w+", name).group(0) for number, name in told.items() if name != "event"}
+
+
+def test_every_flag_of_the_wire_is_numbered():
+    enum = re.search(r"enum record_flag {(.*?)};", (ROOT / "bpf" / "wire.h").read_text(), re.DOTALL).group(1)
+    assert {int(number) for number in re.findall(r"RECORD_\w+ = (\d+)", enum)} == set(
+        numbered(section("recording.md", "Flags")))
+
+
+def written_events():
+    """{kind: keys, those of objects in it included}, from every dict in the sources that is an event."""
+    found = {}
+    for path in (PACKAGE / "scene.py", PACKAGE / "sources" / "live.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Dict):
+                continue
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            if {"kind", "time_ns"} <= set(keys):
+                kind = node.values[keys.index("kind")].value
+                inner = [key.value for part in ast.walk(node) if isinstance(part, ast.Dict) for key in part.keys
+                         if isinstance(key, ast.Constant)]
+                found.setdefault(kind, set()).update(inner)
+    return found
+
+
+def read_keys():
+    """The kinds and keys that a scene looks for in events."""
+    source = (PACKAGE / "scene.py").read_text(encoding="utf-8")
+    keys = set(re.findall(r'event(?:\.get\(|\[)"(\w+)"', source)) | set(re.findall(r'"(\w+)" in event', source))
+    return set(re.findall(r'if kind == "([\w-]+)"', source)), keys
+
+
+def test_every_kind_of_event_is_documented_with_its_keys():
+    written = written_events()
+    told = [title.strip("`") for title in re.findall(r"^### (`.*`)$", section("recording.md", "Events"), re.MULTILINE)]
+    assert sorted(told) == sorted(written)
+    assert read_keys()[0] <= set(told)
+    assert "losses" in written  # the sources are read
+    for kind, keys in written.items():
+        missing = keys - {"kind", "time_ns"} - names(section("recording.md", kind))
+        assert missing == set(), f"the event {kind} has undocumented keys"
+    assert read_keys()[1] - names(section("recording.md", "Events")) == set()
+
+
+@pytest.mark.parametrize("kind, value, inner", [("device", Device, ()), ("tap", Tap, Process.__dataclass_fields__)])
+def test_every_field_of_devices_and_taps_is_documented(kind, value, inner):
+    text = section("recording.md", kind)
+    assert {cells[0].strip("`") for cells in rows(text)} == {field.name for field in fields(value)}
+    assert set(inner) - names(text) == set()
+
+
+def test_every_counter_is_documented():
+    told = [cells[0].strip("`") for cells in rows(section("recording.md", "losses"))]
+    assert sorted(told) == sorted([*COUNTERS, "probe_misses"])
+
+
+def examples(name, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(name), re.DOTALL | re.MULTILINE)
+
+
+def run_example(directory):
+    [code] = examples("recording.md", "python")
+    return subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False)
+
+
+EXPECTED = """\
+tcpdump [41001] on eth0: captured 2
+tcpdump [41002] on eth1: captured 1
+tcpdump [41003] on bond0: captured 2
+tcpdump [41004] on bond0: captured 2
+tcpdump [41004] on eth0: captured 2
+tcpdump [41004] on eth1: captured 1
+"""
+
+
+def test_the_python_example_runs(tmp_path):
+    record(tmp_path / "trace.arrows", (both(received(), refused(20), received(40)), events()))
+    result = run_example(tmp_path)
+    assert (result.stdout, result.stderr, result.returncode) == (EXPECTED, "", 0)
+
+
+def test_the_python_example_reads_what_is_whole_of_a_file_that_was_cut_off(tmp_path):
+    path = record(tmp_path / "trace.arrows", (both(received(), refused(20), received(40)), events()), (sent(), []))
+    path.write_bytes(path.read_bytes()[:-200])
+    result = run_example(tmp_path)
+    assert (result.stdout, result.stderr, result.returncode) == (
+        "the file was cut off; what is whole of it:\n" + EXPECTED, "", 0)
+
+
+# --- JSON ----------------------------------------------------------------------------------------------
+
+MAPS = {"taps", "trust.losses", "taps.*.outcomes", "taps.*.unseen"}
+TYPES = {bool: "boolean", int: "integer", str: "string", type(None): "null", dict: "object"}
+
+
+def paths(value, path=""):
+    """{path: types} of a JSON value; elements of arrays as [], keys of MAPS as *."""
+    found = {}
+    if isinstance(value, dict):
+        parts = [(f"{path}.*" if path in MAPS else f"{path}.{key}".lstrip("."), one) for key, one in value.items()]
+    elif isinstance(value, list):
+        parts = [(f"{path}[]", one) for one in value]
+    else:
+        return {path: {TYPES[type(value)]}}
+    kind = "object" if isinstance(value, dict) else "array"
+    if path and not (path.endswith("[]") and kind == "object"):
+        found[path] = {kind}
+    for inner_path, inner in parts:
+        for name, kinds in paths(inner, inner_path).items():
+            found.setdefault(name, set()).update(kinds)
+    return found
+
+
+def merged(values):
+    found = {}
+    for value in values:
+        for name, kinds in paths(value).items():
+            found.setdefault(name, set()).update(kinds)
+    return found
+
+
+def documented(title):
+    """{path: types} of a section's tables, in the form of ``paths``."""
+    found = {}
+    for path, kind, *_ in rows(section("json.md", title)):
+        kind, _, elements = kind.partition(" of ")
+        found[path.strip("`")] = set(kind.split(" or "))
+        if elements and elements != "objects":
+            found[f"{path.strip('`')}[]"] = {elements.removesuffix("s")}
+    return found
+
+
+def undocumented(values, told):
+    """Paths, or types of them, that occur and are not told; objects in arrays and maps are told by their keys."""
+    there = merged(values)
+    silent = {path for path in there if path.endswith((".*", "[]")) and there[path] == {"object"}}
+    return {path: kinds - told.get(path, set()) for path, kinds in there.items()
+            if path not in silent and kinds - told.get(path, set())}
+
+
+def stage(missing=""):
+    return {"name": "receive", "tells": "packets received", "without": "none is seen", "missing": missing, "probes": []}
+
+
+STRANGER = Tap(42001, DEVICES["bond0"].netns, 4, 0x0800, "raw", "bond0")
+
+
+def everything():
+    """Journeys and their scene that have every key, with and without what is optional."""
+    around = scene(losses(lost=[1, 0]), taps={**TAPS, STRANGER.inode: STRANGER}, stages=[stage("not there")])
+    told = journeys(
+        received(vlan=7), refused(50), sent(100), rx("eth0", fanout(), tap(77), handler("CONSUMED"), at=200, skb=9),
+        rx("eth0", tap(LLDP), in_list=True, at=300, skb=17, frame=5),
+        late("eth0", protocol("ip_list_rcv"), at=310, skb=17, frame=5), late("eth0", tap(ON_ANY), at=400, frame=8),
+        around=around)
+    return around, told
+
+
+def test_every_key_of_a_journey_is_documented_with_its_type_and_every_documented_one_is_there():
+    around, told = everything()
+    values = [json.loads(json.dumps(journey_object(one, around))) for one in told]
+    wanted = documented("Journeys")
+    assert undocumented(values, wanted) == {}
+    assert set(wanted) - set(merged(values)) == set()
+
+
+def test_every_key_of_a_summary_is_documented_with_its_type():
+    around, told = everything()
+    summary = Summary()
+    for one in told:
+        summary.count(one)
+    value = json.loads(json.dumps(summary_object(summary, around)))
+    wanted = documented("Summary")
+    shared = {path: kinds for path, kinds in documented("Journeys").items() if path.startswith(("taps.", "trust."))}
+    assert undocumented([value], {**shared, **wanted}) == {}
+    assert set(wanted) - set(merged([value])) == set()
+
+
+def test_every_key_of_taps_is_documented_with_its_type(monkeypatch):
+    # given one tap of which everything is known and one of which little is
+    known = Tap(*(7, 1, 2, 3, "raw", "eth0", 0, "ring", 3, 4096, True, 5, 1, True, True, True, True, 9, 0),
+                processes=(Process(1, "tcpdump", "tcpdump -i eth0"),))
+    assert [name for name, value in vars(known).items() if value is None] == []
+    module = importlib.import_module("bondtrace.commands.taps")
+    monkeypatch.setattr(module, "list_namespaces", lambda: {1: Namespace(1, "blue", "")})
+    monkeypatch.setattr(module, "read_devices", lambda *_: [])
+    monkeypatch.setattr(module, "read_taps", lambda *_: [known, Tap(8, 2, 0, 0, "cooked")])
+    monkeypatch.setattr(module, "with_options", lambda tap: tap)
+    # when they are listed
+    result = CliRunner().invoke(module.taps, ["--json"], catch_exceptions=False)
+    values = [json.loads(line) for line in result.output.splitlines()]
+    # then
+    wanted = documented("Taps")
+    assert undocumented(values, wanted) == {}
+    assert {path: kinds for path, kinds in merged(values).items() if path in wanted} == wanted
+
+
+def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
+    # given a kernel that has transmit taps only
+    made = plan.make(plan.Abilities({"dev_queue_xmit_nit": Symbol("dev_queue_xmit_nit")}))
+
+    class Tracer:
+        def __init__(self, *_):
+            self.plan = made
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def attach(self):
+            pass
+
+    module = importlib.import_module("bondtrace.commands.doctor")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(loader, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
+    monkeypatch.setattr(loader, "read_kernel", lambda: SimpleNamespace(btf=SimpleNamespace(type_count=1)))
+    monkeypatch.setattr(loader, "make_plan", lambda *_, **__: made)
+    monkeypatch.setattr(loader, "Tracer", Tracer)
+    value = json.loads(CliRunner().invoke(module.doctor, ["--json"], catch_exceptions=False).output)
+    assert undocumented([value], documented("Doctor")) == {}
+    assert set(documented("Doctor")) - set(merged([value])) == set()
+
+
+def test_the_closed_lists_are_those_of_the_program():
+    cells = {path.strip("`"): names(meaning) for path, _, meaning in rows(section("json.md", "Journeys"))}
+    assert cells["unseen[].reason"] == set(REASONS)
+    assert cells["passes[].steps[].outcome"] == {"tap", *OUTCOMES.values()}
+    assert cells["passes[].steps[].verdict"] == {"rx_handler", *VERDICTS.values()}
+    assert {step.kind for one in everything()[1] for part in one.passes for step in part.steps} == cells[
+        "passes[].steps[].kind"]
+    every = scene(losses(lost=[1], steps_lost=[1], too_deep=[1], unbalanced=[1], probe_misses=[1])).losses()
+    assert set(every) - names(section("json.md", "Journeys")) == set()
+
+
+def test_the_example_journey_has_every_key_that_it_should_and_no_other():
+    [example] = [json.loads(text) for text in examples("json.md", "json")]
+    wanted = documented("Journeys")
+    assert undocumented([example], wanted) == {}
+    around = scene()
+    [like] = [journey_object(one, around) for one in journeys(received(), around=around)]
+    assert list(example) == list(like)
+
+
+# --- the command line ----------------------------------------------------------------------------------
+
+def command(name):
+    return cli.get_command(click.Context(cli), name)
+
+
+def options(one):
+    return [option for parameter in one.params if isinstance(parameter, click.Option)
+            for option in (*parameter.opts, *parameter.secondary_opts)]
+
+
+def told_of(name):
+    """The section of a command and those that it takes its options from."""
+    text = section("cli.md", name)
+    linked = re.findall(r"Takes [^.]*?\[([^\]]*)\]\(#", text)
+    return "".join([text, *(section("cli.md", title[0].upper() + title[1:]) for title in linked)])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_subcommand_has_a_section_with_an_example(name):
+    assert f"bondtrace {name}" in "".join(
+        line for line in section("cli.md", name).splitlines() if line.startswith("    "))
+    assert f"[`{name}`](#{name})" in read("cli.md")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented_and_every_documented_one_is_there(name):
+    there = options(command(name))
+    told = {word for cells in rows(told_of(name)) for text in names(cells[0]) for word in text.split()
+            if word.startswith("-")}
+    assert told == set(there)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help(name):
+    one = command(name)
+    assert one.help
+    assert [parameter.name for parameter in one.params
+            if isinstance(parameter, click.Option) and not parameter.help] == []
+
+
+def test_the_options_of_bondtrace_itself_are_documented():
+    there = {"--help", *options(cli)}
+    assert there - names(section("cli.md", "Common to all")) == set()
+
+
+def test_every_choice_and_default_is_documented():
+    assert set(FORMATS) - names(section("cli.md", "summary")) == set()
+    assert set(FORMATS) - names(section("cli.md", "taps")) == set()
+    defaults = {parameter.default for parameter in command("lab").params if parameter.name in ("scenario", "cpus")}
+    assert {str(one) for one in defaults} - set(re.findall(r"Default: `?(\w+)", section("cli.md", "lab"))) == set()
+
+
+def test_every_exit_status_is_documented():
+    told = {int(cells[0]) for cells in rows(section("cli.md", "Exit status"))}
+    classes = [errors.BondtraceError, errors.UsageError]
+    assert told == {0, 130, *(one.exit_status for one in classes)}
+
+
+def test_every_environment_variable_is_documented():
+    read_by = set()
+    for path in PACKAGE.rglob("*.py"):
+        if "scenarios" not in path.parts:
+            read_by |= set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"', path.read_text(encoding="utf-8")))
+    assert read_by >= {"NO_COLOR", "BONDTRACE_CACHE"}  # the sources are read
+    assert read_by - names(section("cli.md", "Environment")) == set()
+
+
+# --- all of them ---------------------------------------------------------------------------------------
+
+def anchor(title):
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", [*PAGES, "../README.md"])
+def test_links_lead_somewhere(name):
+    base = (DOCS / name).resolve()
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(base.read_text(encoding="utf-8"))):
+        if "://" in target:
+            continue
+        path, _, fragment = target.partition("#")
+        page = (base.parent / path).resolve() if path else base
+        there = without_code(page.read_text(encoding="utf-8")) if page.exists() else None
+        if there is None or (fragment and fragment not in map(anchor, re.findall(r"^#+ (.*)$", there, re.MULTILINE))):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_lines_are_short_but_for_tables(name):
+    long = [line for line in read(name).splitlines() if len(line) > 120 and not line.lstrip().startswith("|")]
+    assert long == []
