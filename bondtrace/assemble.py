@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from . import reasons
+from .host.labels import label
 from .model import Journey, Packet, Pass, Step
 from .packet import describe
 from .scene import Scene
@@ -53,10 +54,10 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     return Journey(
         id=columns.first_id + place, time_ns=begin_ns, wall_ns=begin_ns + scene.wall_offset_ns,
         duration_ns=end_ns - begin_ns, direction=passes[0].direction, complete=complete,
-        packet=packet, passes=passes, unseen=reasons.unseen(passes, scene, protocols), notes=_notes(passes))
+        packet=packet, passes=passes, unseen=reasons.unseen(passes, scene, protocols), notes=_notes(passes, scene))
 
 
-def _notes(passes: tuple[Pass, ...]) -> tuple[str, ...]:
+def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
     """Taps that were offered the packet more than once, told as such."""
     seen: dict[int, list[str]] = {}
     for one in passes:
@@ -64,8 +65,14 @@ def _notes(passes: tuple[Pass, ...]) -> tuple[str, ...]:
             if step.tap is not None:
                 seen.setdefault(step.tap, []).append(step.dev)
     times = {2: "twice", 3: "three times"}
-    return tuple(f"tap {inode} saw it {times.get(len(devices), f'{len(devices)} times')}: on {', then '.join(devices)}"
+    return tuple(f"{_tap_label(inode, scene, passes[0].time_ns)} saw it "
+                 f"{times.get(len(devices), f'{len(devices)} times')}: on {', then '.join(devices)}"
                  for inode, devices in seen.items() if len(devices) > 1)
+
+
+def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:
+    tap = scene.tap(inode, time_ns)
+    return f"{label(tap)} [{inode}]" if tap else f"[{inode}]"
 
 
 def _packet(record: Array) -> Packet:

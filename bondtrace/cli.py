@@ -14,9 +14,8 @@ from typing import Any, Optional
 import click
 
 from . import __version__
+from .commands import COMMANDS
 from .errors import BondtraceError
-
-COMMANDS = ("live", "record", "show", "summary", "explain", "taps", "doctor", "lab")
 
 
 class _Commands(click.Group):
@@ -50,13 +49,15 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit."""
     try:
-        status: Any = cli.main(prog_name="bondtrace", standalone_mode=False)
+        with cli.make_context("bondtrace", sys.argv[1:]) as context:  # cli.main would eat a broken pipe
+            status: Any = cli.invoke(context)
+        sys.stdout.flush()
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         status = 130
     except BondtraceError as error:
         print(f"bondtrace: {error}", file=sys.stderr)

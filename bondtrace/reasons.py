@@ -41,7 +41,8 @@ def _bond_reason(verdict: str, protocol: int) -> Optional[str]:
     if verdict == "PASS":
         return "link-local frame on an inactive slave"
     if verdict == "CONSUMED":
-        return "LACP frame consumed by the bond" if protocol == _SLOW_PROTOCOLS else "out of memory"
+        lacp = protocol == _SLOW_PROTOCOLS
+        return "LACP frame consumed by the bond" if lacp else "consumed by the bond; why is not recorded"
     return None
 
 

@@ -66,13 +66,15 @@ def _schemas(na: Any) -> tuple[Any, Any]:
 
 
 class Recorder:
-    """Writes a recording. ``UsageError`` when the file exists and ``force`` is not set."""
+    """Writes a recording. ``UsageError`` when the file exists and ``force`` is not set. Where nothing gets written, no
+    new file is left behind, and an older one stays as it was."""
 
     def __init__(self, path: Path, force: bool = False) -> None:
         self._na = _arrow()
         self._step_schema, self._schema = _schemas(self._na)
         self.path = path
-        self._file = os.fdopen(_create(path, force), "wb", buffering=0)
+        fd, self._new = _create(path, force)
+        self._file = os.fdopen(fd, "wb", buffering=0)
         self._writer = self._na.ipc.StreamWriter.from_writable(self._file)
         self.bytes = 0
         self.passes = 0
@@ -89,6 +91,8 @@ class Recorder:
         """Append one batch. ``BondtraceError`` when the disk does not take it."""
         if not len(passes) and not events:
             return
+        if not self.bytes:
+            self._file.truncate(0)  # not before there is something to put in the place of an older recording
         array = self._array(passes, [json.dumps(e, separators=(",", ":")) for e in events])
         self._put(lambda: self._writer.write_array(array))
         self.bytes = self._file.tell()
@@ -99,10 +103,12 @@ class Recorder:
         if self._file.closed:
             return
         try:
-            if not self._failed:
+            if self.bytes and not self._failed:
                 self._put(self._writer.close)
         finally:
             self._file.close()
+            if not self.bytes and self._new:
+                self.path.unlink()
 
     def _put(self, write: Callable[[], None]) -> None:
         """Let the writer write. It wraps an OSError in an exception of its own."""
@@ -148,11 +154,13 @@ def _list_offsets(first: Array, second: Array) -> Array:
     return offsets
 
 
-def _create(path: Path, force: bool) -> int:
-    """A new file that only its owner reads, never through a symbolic link; under sudo it is the caller's."""
+def _create(path: Path, force: bool) -> tuple[int, bool]:
+    """(descriptor, was it made now). A file that only its owner reads, never through a symbolic link; under sudo
+    it is the caller's."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    new = not os.path.lexists(path)
     try:
-        fd = os.open(path, flags | (os.O_TRUNC if force else os.O_EXCL), 0o600)
+        fd = os.open(path, flags | (0 if force else os.O_EXCL), 0o600)
     except FileExistsError:
         raise UsageError(f"{path} exists already; name another file, or --force to overwrite it") from None
     except OSError as error:
@@ -165,7 +173,7 @@ def _create(path: Path, force: bool) -> int:
     os.fchmod(fd, 0o600)
     if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
         os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
-    return fd
+    return fd, new
 
 
 class Recording:

@@ -73,20 +73,20 @@ def words(*passes, around=None):
 
 def test_text_of_a_reply_through_the_bond():
     assert text(received()) == """\
-12:00:00.000000 rx #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (7.0 µs)
+12:00:00.000000 rx eth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (7.0 µs)
        1.0 µs  eth0                 rx tap tcpdump -i any [41004]: captured
        2.0 µs  eth0                 rx tap tcpdump -i eth0 [41001]: captured
        3.0 µs  eth0                 bond_handle_frame → ANOTHER, next bond0 (active slave)
        4.0 µs  bond0 (orig eth0)    rx tap tcpdump -i any [41004]: captured
        5.0 µs  bond0 (orig eth0)    rx tap tcpdump -i bond0 [41003]: captured
        6.0 µs  bond0 (orig eth0)    → ip_rcv
-    tap 41004 saw it twice: on eth0, then bond0
+    tcpdump -i any [41004] saw it twice: on eth0, then bond0
 """
 
 
 def test_text_of_an_arp_request_on_the_backup_slave():
     assert text(refused(30)) == """\
-12:00:00.000030 rx #1 ARP 10.9.0.1 > 10.9.0.2 who-has 10.9.0.2 tell 10.9.0.1, 42 bytes (4.0 µs)
+12:00:00.000030 rx eth1 #1 ARP 10.9.0.1 > 10.9.0.2 who-has 10.9.0.2 tell 10.9.0.1, 42 bytes (4.0 µs)
        1.0 µs  eth1                 rx tap tcpdump -i any [41004]: captured
        2.0 µs  eth1                 rx tap [41002] (known only by its inode): captured
        3.0 µs  eth1                 bond_handle_frame → EXACT (inactive slave)
@@ -98,13 +98,13 @@ slave (EXACT) (inactive-slave)
 
 def test_text_of_a_request_sent_on_the_bond_and_its_slave():
     assert text(sent(1_500_000)) == """\
-12:00:01.500000 tx #1 ICMP 10.9.0.2 > 10.9.0.1 echo request id 128 seq 1, 98 bytes (13.0 µs)
+12:00:01.500000 tx bond0 #1 ICMP 10.9.0.2 > 10.9.0.1 echo request id 128 seq 1, 98 bytes (13.0 µs)
        1.0 µs  bond0                tx tap tcpdump -i any [41004]: captured
        2.0 µs  bond0                tx tap tcpdump -i bond0 [41003]: filtered
-    sent on
+    then sent on eth0
       11.0 µs  eth0                 tx tap tcpdump -i any [41004]: captured
       12.0 µs  eth0                 tx tap tcpdump -i eth0 [41001]: full
-    tap 41004 saw it twice: on bond0, then eth0
+    tcpdump -i any [41004] saw it twice: on bond0, then eth0
 """
 
 
@@ -113,9 +113,9 @@ def test_text_tells_another_cpu_a_veth_and_a_fanout_group():
     around = scene(taps={})
 
     assert text(tx("veth0"), rx("peer0", fanout(), tap(99, "ignored"), at=5, cpu=3), around=around) == """\
-12:00:00.000000 tx #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (8.0 µs)
+12:00:00.000000 tx veth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (8.0 µs)
          0 ns  veth0                no tap, rx_handler or protocol handler took it
-    received, CPU 3
+    then received on peer0, CPU 3
        6.0 µs  peer0                rx tap: offered to a fanout group
        7.0 µs  peer0                rx tap [99] (known only by its inode): ignored
 """
@@ -130,12 +130,12 @@ def test_text_marks_what_is_incomplete_and_what_is_inferred():
               late("eth2", tap(5, "unknown"), at=20, frame=8)]
 
     assert text(*passes, around=around) == """\
-12:00:00.000000 rx #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (2.0 µs) (incomplete)
-       1.0 µs  eth0                 bond_handle_frame → CONSUMED (out of memory)
+12:00:00.000000 rx eth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (2.0 µs) (incomplete)
+       1.0 µs  eth0                 bond_handle_frame → CONSUMED (consumed by the bond; why is not recorded)
     2 more steps did not fit the record
-12:00:00.000010 rx #2 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (3.0 µs)
+12:00:00.000010 rx eth1 #2 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (3.0 µs)
        3.0 µs  eth1                 → ip_list_rcv (inferred)
-12:00:00.000020 rx #3 unknown its begin was not recorded, 0 bytes (2.0 µs) (incomplete)
+12:00:00.000020 rx eth2 #3 unknown its begin was not recorded, 0 bytes (2.0 µs) (incomplete)
        1.0 µs  eth2                 rx tap [5] (known only by its inode): unknown (inferred)
 """
 
@@ -154,8 +154,10 @@ def test_text_in_colour_is_the_same_text_with_the_outcomes_and_verdicts_painted(
     assert [(code, word) for code, word in painted if code not in ("1", "2")] == [
         *[("32", "captured")] * 2, ("36", "ANOTHER"), *[("32", "captured")] * 4, ("33", "EXACT"), ("32", "captured"),
         ("33", "filtered"), ("32", "captured"), ("31", "full")]
-    assert [word[:21] for code, word in painted if code == "1"] == [
-        "12:00:00.000000 rx #1", "12:00:00.000030 rx #2", "12:00:00.000060 tx #3"]
+    assert [word for code, word in painted if code == "1"] == [
+        line for line in plain.splitlines() if not line.startswith(" ")]
+    assert [word.partition("#")[0] for code, word in painted if code == "1"] == [
+        "12:00:00.000000 rx eth0 ", "12:00:00.000030 rx eth1 ", "12:00:00.000060 tx bond0 "]
     assert coloured.count("\033") == 2 * len(painted)
 
 
@@ -271,7 +273,7 @@ def test_json_of_a_reply_through_the_bond():
             {"t_ns": 4000, "tap": ON_ANY, **captured, **bond},
             {"t_ns": 5000, "tap": ON_BOND0, **captured, **bond},
             {"t_ns": 6000, "kind": "protocol", "function": "ip_rcv", **bond}]}],
-        "unseen": [], "notes": ["tap 41004 saw it twice: on eth0, then bond0"],
+        "unseen": [], "notes": ["tcpdump -i any [41004] saw it twice: on eth0, then bond0"],
         "taps": {**ETH0, **BOND0, **ANY}, "trust": TRUSTED}]
 
 

@@ -79,7 +79,7 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 [41002]                   unknown     -          1/1        -           1           0        0
 (packets that passed)                 3          1          3
 
-4 packets; offered/captured by tap and device, and why it was not offered the others.
+4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
 losses: none
 """
 
@@ -96,7 +96,7 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 [41002]                   unknown     -          1/1        -           1           0        0
 (packets that passed)                 3          1          3
 
-4 packets; offered/captured by tap and device, and why it was not offered the others.
+4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
 
 tcpdump -i eth0 [41001] did not see
          1  bound-elsewhere: bound to eth0; the packet passed eth1 (for example #3)
@@ -131,7 +131,7 @@ def test_the_table_for_github():
     rows = [line.strip("|").split("|") for line in head.splitlines()]
     assert [[cell.strip() for cell in row] for row in rows if set(row[0]) != {"-"}] == CELLS
     assert [set(cell) for cell in rows[1]] == [{"-"}] * len(CELLS[0])
-    assert below == ["4 packets; offered/captured by tap and device, and why it was not offered the others.\n"
+    assert below == ["4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.\n"
                      "losses: none\n"]
 
 
@@ -169,7 +169,7 @@ def test_incomplete_journeys_are_counted_and_said():
     # given a pass that lost steps, and a late record that fits nothing
     result = written(rx("eth0", steps_lost=3), late("eth0", tap(ON_ETH0), at=9, frame=7), received(20))
 
-    assert "\n3 packets (2 of them incomplete); offered/captured by tap and device" in result
+    assert "\n3 packets (2 of them incomplete); a cell is offers/captures" in result
 
 
 def test_nothing_at_all():
@@ -178,7 +178,7 @@ tap                    bound to    unseen    mostly because
 ---------------------  ----------  --------  ----------------
 (packets that passed)
 
-0 packets; offered/captured by tap and device, and why it was not offered the others.
+0 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
 losses: none
 """
 

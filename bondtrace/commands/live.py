@@ -48,18 +48,13 @@ def live(interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_
 
 @contextmanager
 def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorder]]:
-    """A recorder (``None`` without a path); a file in which nothing was recorded is taken away again."""
+    """A recorder (``None`` without a path)."""
     if path is None:
         yield None
         return
     require_root()
     with Recorder(path, force) as recorder:
-        try:
-            yield recorder
-        except BaseException:
-            if not recorder.bytes:
-                path.unlink()
-            raise
+        yield recorder
 
 
 def trace(pipeline: Pipeline, interfaces: tuple[str, ...], netns: Optional[str], duration: Optional[float],

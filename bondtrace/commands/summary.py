@@ -12,8 +12,9 @@ import click
 from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..reporters import table
+from ..reporters.text import trust_line
 from .live import trace
-from .options import directions, json_option, trace_options
+from .options import directions, json_option, say, trace_options
 from .show import replay
 
 
@@ -31,6 +32,8 @@ def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[s
     pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
     if file is not None and (interfaces or netns or duration):
         raise UsageError(f"a recording ({file}) is summarised whole: --iface, --netns and --duration are for live")
+    if file is None and not interfaces:
+        raise UsageError("summary wants a recording (FILE), or --iface NAME for a live trace")
     if file is not None:
         replay(pipeline, file)
     else:
@@ -39,3 +42,5 @@ def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[s
         table.write_json(pipeline.summary, pipeline.scene, sys.stdout)
     else:
         table.write(pipeline.summary, pipeline.scene, sys.stdout, form, why)
+        if form == "tsv":
+            say(trust_line(pipeline.scene))

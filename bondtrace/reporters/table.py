@@ -25,9 +25,11 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     if form == "tsv":  # tabulate would pad the cells
         print("\n".join("\t".join(row) for row in (headers, *rows)), file=stream, flush=True)
         return
+    if form == "github":
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
-    print(f"\n{summary.journeys} packets{_incomplete(summary)}; offered/captured by tap and device, and why it was "
-          "not offered the others.", file=stream)
+    print(f"\n{summary.journeys} packets{_incomplete(summary)}; a cell is offers/captures; an unbound tap is offered a "
+          "bonded packet once a device.", file=stream)
     if why:
         print(file=stream)
         for line in why_lines(summary, scene):

@@ -10,7 +10,7 @@ import time
 from typing import Callable, Optional, TextIO
 
 from ..host.labels import label
-from ..model import Journey, Step
+from ..model import Journey, Pass, Step
 from ..packet import one_line
 from ..scene import Scene
 
@@ -57,12 +57,12 @@ class TextReporter:
 def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], str]) -> list[str]:
     """The lines of one journey, without their ends."""
     marks = "" if journey.complete else " (incomplete)"
-    heading = (f"{clock(journey.wall_ns)} {journey.direction} #{journey.id} {printable(one_line(journey.packet))} "
-               f"({duration(journey.duration_ns)}){marks}")
+    heading = (f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
+               f"{printable(one_line(journey.packet))} ({duration(journey.duration_ns)}){marks}")
     result = [paint(heading, "heading")]
     for number, one in enumerate(journey.passes):
         if number:
-            result.append(f"    {_pass_heading(one.direction, one.cpu, journey)}")
+            result.append(f"    {_pass_heading(one, journey)}")
         result += [_step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps
                    if step.kind != "enter"]
         if all(step.kind == "enter" for step in one.steps):
@@ -75,9 +75,15 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
     return result
 
 
-def _pass_heading(direction: str, cpu: int, journey: Journey) -> str:
-    return {"rx": "received", "tx": "sent on"}[direction] + (
-        f", CPU {cpu}" if cpu != journey.passes[0].cpu else "")
+def _first_device(journey: Journey) -> str:
+    steps = journey.passes[0].steps
+    return printable(steps[0].dev) if steps else "?"
+
+
+def _pass_heading(one: Pass, journey: Journey) -> str:
+    where = f" {printable(one.steps[0].dev)}" if one.steps else ""
+    how = {"rx": "then received on", "tx": "then sent on"}[one.direction]
+    return f"{how}{where}" + (f", CPU {one.cpu}" if one.cpu != journey.passes[0].cpu else "")
 
 
 def _row(t_ns: int, step: Optional[Step], what: str) -> str:
