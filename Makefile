@@ -24,8 +24,8 @@ lint: setup
 	$(BIN)/mypy
 
 example: setup
-	$(BIN)/bondtrace lab --out lab-out -- bondtrace record --force -o lab-out/ping.arrows --iface bond0
-	cp lab-out/ping.arrows examples/ping.arrows
+	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0
+	cp /tmp/ping/ping.arrows examples/ping.arrows
 
 setup: $(VENV)/ready
 
@@ -38,4 +38,4 @@ $(VENV)/ready: setup.cfg Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) build lab-out *.egg-info
+	rm -rf $(VENV) build *.egg-info

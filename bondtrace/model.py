@@ -108,7 +108,7 @@ class Packet:
 class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
-    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "dropped".
+    ``kind`` is "enter", "tap", "fanout", "rx_handler" or "protocol".
     ``inferred`` is true where bondtrace concluded it rather than saw it.
     """
 

@@ -33,9 +33,6 @@ _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns
             ("sender", "uint32"))
 _STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
                  ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
-# Columns that came later: a recording without them reads as if they were 0.
-_LATER = ("sender",)
-COLUMNS = (*(name for name, _ in _NUMBERS if name not in _LATER), "packet", "steps", "event")
 
 
 class Batch(NamedTuple):
@@ -264,8 +261,7 @@ def _batch(array: Any, names: list[str]) -> Batch:
     kind = _numbers(columns["kind"], "u1", rows)
     records = np.zeros(rows, RECORD)
     for name, dtype in _NUMBERS:
-        if name in columns:
-            records[name] = _numbers(columns[name], dtype, rows)
+        records[name] = _numbers(columns[name], dtype, rows)
     _fill_packets(records, columns["packet"], rows)
     passes = _passes(records, columns["steps"], rows).take(kind != 0) if rows else EMPTY
     events = _events(columns["event"], np.flatnonzero(kind == 0), rows)

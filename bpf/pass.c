@@ -44,7 +44,8 @@ struct tap_call {
 	u8 accepted;
 	u8 copied;
 	u8 freed;
-	u32 unused;
+	u8 func;
+	u8 unused[3];
 };
 
 struct cpu_state {

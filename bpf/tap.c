@@ -12,7 +12,8 @@
  *                 Otherwise the skb is freed: by consume_skb when the filter said no, by
  *                 kfree_skb when the receive buffer was full; since 6.12 (ba8de796baf4) by
  *                 sk_skb_reason_drop with a reason in both cases.
- *   packet_rcv_spkt  as packet_rcv, without a filter: not queued is full.
+ *   packet_rcv_spkt  queued: captured. Otherwise a filter or the receive buffer refused it in
+ *                 sock_queue_rcv_skb, and which of them cannot be told: unknown.
  *
  * Taps do not nest, but for a fanout group's function, which calls its member's.
  */
@@ -72,7 +73,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 	fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
 }
 
-static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev)
+static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
@@ -83,6 +84,7 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev)
 	tap->open = 0;
 	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
 		return 0;
+	tap->func = func;
 	tap->skb = skb;
 	tap->dev = dev;
 	tap->orig_dev = orig_dev;
@@ -110,7 +112,21 @@ static __always_inline u8 queue_outcome(struct tap_call *tap)
 	return tap->freed ? tap->freed : OUTCOME_FULL;
 }
 
-static __always_inline int tap_end(u8 func)
+static __always_inline u8 spkt_outcome(struct tap_call *tap)
+{
+	if (tap->copied)
+		return OUTCOME_CAPTURED;
+	return tap->freed == OUTCOME_IGNORED ? OUTCOME_IGNORED : OUTCOME_UNKNOWN;
+}
+
+static __always_inline u8 outcome_of(struct tap_call *tap)
+{
+	if (tap->func == FUNC_TPACKET_RCV)
+		return ring_outcome(tap);
+	return tap->func == FUNC_PACKET_RCV ? queue_outcome(tap) : spkt_outcome(tap);
+}
+
+static __always_inline int tap_end(void)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
@@ -119,8 +135,7 @@ static __always_inline int tap_end(u8 func)
 	if (!tap->open)
 		return 0;
 	tap->open = 0;
-	tap_step(cpu, tap->skb, tap->dev, tap->orig_dev, socket_inode(tap->sk), func,
-		 func == FUNC_TPACKET_RCV ? ring_outcome(tap) : queue_outcome(tap));
+	tap_step(cpu, tap->skb, tap->dev, tap->orig_dev, socket_inode(tap->sk), tap->func, outcome_of(tap));
 	return 0;
 }
 
@@ -158,7 +173,8 @@ static __always_inline int tap_copied(void)
 static __always_inline int tap_queued(u64 sk)
 {
 	struct tap_call *tap = running_tap();
-	if (tap && tap->sk == sk)
+	/* A full ring wakes its reader too. */
+	if (tap && tap->sk == sk && tap->func != FUNC_TPACKET_RCV)
 		tap->copied = 1;
 	return 0;
 }
@@ -174,25 +190,25 @@ static __always_inline int tap_freed(u64 skb)
 PROBE(tap_ring_enter)
 {
 	return tap_begin(ARG(tap_ring_enter, 0), ARG(tap_ring_enter, 1), ARG(tap_ring_enter, 2),
-			 ARG(tap_ring_enter, 3));
+			 ARG(tap_ring_enter, 3), FUNC_TPACKET_RCV);
 }
-PROBE(tap_ring_exit) { return tap_end(FUNC_TPACKET_RCV); }
+PROBE(tap_ring_exit) { return tap_end(); }
 PROBE(tap_ring_room) { return tap_room(ARG(tap_ring_room, 0)); }
 PROBE(tap_ring_copy) { return tap_copied(); }
 
 PROBE(tap_queue_enter)
 {
 	return tap_begin(ARG(tap_queue_enter, 0), ARG(tap_queue_enter, 1), ARG(tap_queue_enter, 2),
-			 ARG(tap_queue_enter, 3));
+			 ARG(tap_queue_enter, 3), FUNC_PACKET_RCV);
 }
-PROBE(tap_queue_exit) { return tap_end(FUNC_PACKET_RCV); }
+PROBE(tap_queue_exit) { return tap_end(); }
 
 PROBE(tap_spkt_enter)
 {
 	return tap_begin(ARG(tap_spkt_enter, 0), ARG(tap_spkt_enter, 1), ARG(tap_spkt_enter, 2),
-			 ARG(tap_spkt_enter, 3));
+			 ARG(tap_spkt_enter, 3), FUNC_PACKET_RCV_SPKT);
 }
-PROBE(tap_spkt_exit) { return tap_end(FUNC_PACKET_RCV_SPKT); }
+PROBE(tap_spkt_exit) { return tap_end(); }
 PROBE(tap_queued) { return tap_queued(ARG(tap_queued, 0)); }
 
 #ifdef TAP_FREED_HAS_REASON /* sk_skb_reason_drop(sk, skb, reason) */

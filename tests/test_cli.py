@@ -189,7 +189,23 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": "UTC"})
 
-    assert (done.stdout, done.stderr) == (REPLY.splitlines(keepends=True)[0].replace("seq 1", "seq 0"), "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0, REPLY.splitlines(keepends=True)[0].replace("seq 1", "seq 0"), "")
+
+
+@pytest.mark.parametrize("words", [
+    ("show", "FILE"), ("show", "FILE", "--json"), ("summary", "FILE"), ("summary", "FILE", "--json"),
+    ("explain", "FILE", "--journey", "1"), ("taps",), ("--help",), ("show", "--help"), ("--version",)], ids=" ".join)
+def test_a_pipe_that_nobody_reads_is_no_failure(recording, words):
+    # given a pipe whose reader is gone before the first word
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        words = [str(recording) if word == "FILE" else word for word in words]
+        done = subprocess.run([sys.executable, "-m", "bondtrace", *words], cwd=ROOT, stdout=pipe,
+                              stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- recordings that are not what they should be -------------------------------------------------------
@@ -260,6 +276,20 @@ def test_an_existing_file_is_not_recorded_to(tmp_path, words):
     assert path.read_text() == "precious"
 
 
+@as_root
+@pytest.mark.parametrize("words", [("record", "-o"), ("live", "-w")])
+def test_a_trace_that_never_begins_leaves_no_file_and_an_older_one_as_it_was(tmp_path, words):
+    # given a device that does not exist, an older recording, and a name that is free
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("precious")
+
+    # when a trace is to be recorded to either, then it fails, the older file is untouched and no new one is left
+    for path, force in ((old, ["--force"]), (new, []), (new, ["--force"])):
+        message = failure(bondtrace(*words, path, *force, "--iface", "nosuch"), 2)
+        assert message.startswith("bondtrace: no device named 'nosuch' in this network namespace ")
+        assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("old", "precious")]
+
+
 # --- wrong use -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, said", [
@@ -285,6 +315,33 @@ def test_a_filter_is_refused_rather_than_passed_over():
     assert failure(bondtrace("--iface", "lo", "icmp or arp"), 2) == (
         "bondtrace: packet filters are not supported yet ('icmp or arp'); leave the filter out, --iface, --rx and --tx "
         "narrow the trace\n")
+
+
+@pytest.mark.parametrize("words, meant", [
+    (("sumary", "x"), "summary"), (("Summary", "x"), "summary"), (("sho", "x", "--json"), "show"),
+    (("doctr",), "doctor"), (("tap",), "taps"), (("explian", "x"), "explain"), (("lvie", "--iface", "lo"), "live"),
+    (("--iface", "lo", "recrod"), "record"), (("live", "labb"), "lab")])
+def test_a_mistyped_command_is_told_with_the_one_that_was_meant(inside, words, meant):
+    # given the first word that is neither an option nor one's value
+    mistyped = words[-1] if words[0] in ("--iface", "live") else words[0]
+
+    assert failure(inside(*words), 2) == (
+        f"bondtrace: no command '{mistyped}': did you mean `bondtrace {meant}`?\n")
+
+
+@pytest.mark.parametrize("word", ["icmp", "icmp6", "arp", "rarp", "ip", "ip6", "tcp", "udp", "sctp", "vlan", "mpls",
+                                  "ether", "host", "net", "port", "portrange", "proto", "src", "dst", "not", "less",
+                                  "greater", "gateway", "broadcast", "multicast", "inbound", "outbound", "stp"])
+def test_what_filters_begin_with_is_not_taken_for_a_mistyped_command(inside, word):
+    assert failure(inside(word, "x"), 2) == (
+        f"bondtrace: packet filters are not supported yet ('{word} x'); leave the filter out, --iface, --rx and --tx "
+        "narrow the trace\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--rx",), ("--why",), ("--json",), ("--duration", "5"), ("--netns", "blue")])
+def test_a_summary_of_nothing_in_particular_is_refused(inside, options):
+    assert failure(inside("summary", *options), 2) == (
+        "bondtrace: summary wants a recording (FILE), or --iface NAME for a live trace\n")
 
 
 @pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5")])

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -205,6 +206,58 @@ def test_force_overwrites_and_takes_others_rights_away(path):
 
     assert batches_of(path) == ([whole(received(), [])], False)
     assert mode(path) == 0o600
+
+
+def test_force_leaves_an_older_file_untouched_until_there_is_something_to_write(path):
+    # given an older file, longer than the recording that takes its place
+    older = b"precious" * 10_000
+    path.write_bytes(older)
+
+    # when a recorder is opened on it, and given nothing, then it is as it was
+    with Recorder(path, force=True) as recorder:
+        assert path.read_bytes() == older
+        recorder.write(EMPTY, [])
+        assert path.read_bytes() == older
+
+        # and when given something, it is that and nothing of the older one
+        recorder.write(received(), [])
+        assert (path.stat().st_size, batches_of(path)) == (recorder.bytes, ([whole(received(), [])], True))
+    assert batches_of(path) == ([whole(received(), [])], False)
+
+
+class Interrupted(Exception):
+    """What ends a trace before its first batch."""
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_recorder_that_wrote_nothing_leaves_no_new_file(path, force, fails):
+    with pytest.raises(Interrupted) if fails else nullcontext(), Recorder(path, force) as recorder:
+        assert path.exists()
+        recorder.write(EMPTY, [])
+        if fails:
+            raise Interrupted
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_recorder_that_wrote_nothing_leaves_an_older_file(path, fails):
+    path.write_bytes(b"precious")
+    with pytest.raises(Interrupted) if fails else nullcontext(), Recorder(path, force=True) as recorder:
+        recorder.write(EMPTY, [])
+        if fails:
+            raise Interrupted
+
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_recorder_that_fails_after_it_wrote_keeps_what_it_wrote(path):
+    with pytest.raises(Interrupted), Recorder(path) as recorder:
+        recorder.write(received(), [])
+        raise Interrupted
+
+    assert batches_of(path) == ([whole(received(), [])], False)
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from ..host.devices import read_devices
 from ..host.labels import label
-from ..host.namespaces import Namespace, list_namespaces
+from ..host.namespaces import Namespace, current_netns, list_namespaces
 from ..host.options import with_options
 from ..host.taps import read_taps
 from ..model import Tap
@@ -64,6 +64,8 @@ def _notes(tap: Tap) -> str:
 
 def _namespace(tap: Tap, namespaces: dict[int, Namespace]) -> str:
     there = namespaces.get(tap.netns)
+    if there and not there.name and tap.netns == current_netns():
+        return "(this one)"
     return printable(there.label) if there else str(tap.netns)
 
 

@@ -118,7 +118,7 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
 
 
 def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
-    doubt = " (or it was lost)" if scene.losses() else ""
+    doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
     name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
     return [f"    not seen by {name[one.tap]}: {printable(one.detail)} ({one.reason}){doubt}"
             for one in journey.unseen]

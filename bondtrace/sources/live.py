@@ -29,7 +29,7 @@ from ..kernel.plan import Plan
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
 from ..rights import require_root
-from ..scene import Event, device_event, tap_event
+from ..scene import NOT_ASKED, Event, device_event, tap_event
 from ..wire import EMPTY, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
 
 POLL_S = 0.02
@@ -99,9 +99,9 @@ class LiveSource:
     def _plan(self, kernel: loader.Kernel, fentry: bool) -> Plan:
         plan = loader.make_plan(kernel, fentry=fentry)
         if "tx" not in self._directions:
-            plan = plan.without_stage("transmit", "not asked for (--rx)")
+            plan = plan.without_stage("transmit", f"{NOT_ASKED} (--rx)")
         if "rx" not in self._directions:
-            plan = plan.without_stage("receive", "not asked for (--tx)")
+            plan = plan.without_stage("receive", f"{NOT_ASKED} (--tx)")
         return plan
 
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:

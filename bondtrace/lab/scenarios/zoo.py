@@ -74,6 +74,15 @@ def ring(name: str, dev: str) -> Tap:
     return tap.bind()
 
 
+def ring3(name: str, dev: str) -> Tap:
+    """A mapped ring of two blocks (TPACKET_V3, what libpcap uses by itself) that nobody reads."""
+    tap = Tap(name, dev, reads=False)
+    tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 2))
+    tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIIIIII", 16384, 2, 2048, 16, 10, 0, 0))
+    tap.mapped = mmap.mmap(tap.socket.fileno(), 16384 * 2)  # type: ignore[attr-defined]
+    return tap.bind()
+
+
 def filtered(name: str, dev: str) -> Tap:
     """A socket filter that takes only ARP: ldh [12]; jeq #0x806, ret 65535; ret 0."""
     tap = Tap(name, dev)
@@ -90,7 +99,8 @@ def zoo() -> list[Tap]:
     """All that are there from the beginning."""
     taps = [Tap("any", "any").bind(), Tap("slave", "eth0").bind(), Tap("backup", "eth1").bind(),
             Tap("bond", "bond0").bind(), Tap("cooked", "bond0", kind=socket.SOCK_DGRAM).bind(),
-            Tap("tiny", "eth0", reads=False, rcvbuf=1).bind(), ring("ring", "bond0"), filtered("filtered", "bond0")]
+            Tap("tiny", "eth0", reads=False, rcvbuf=1).bind(), ring("ring", "bond0"),
+            ring3("ring3", "bond0"), filtered("filtered", "bond0")]
     for name, protocol in (("ip", ETH_P_IP), ("arp", ETH_P_ARP), ("lldp", ETH_P_LLDP)):
         taps += [Tap(f"{name}-{dev}", dev, protocol).bind() for dev in ("any", "eth0", "eth1", "bond0")]
     for number in range(3):
