@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a failure at run time, 2 wrong use.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import Any, Optional
 import click
 
 from . import __version__
-from .commands import COMMANDS
+from .commands import COMMANDS, refuse_mistyped
 from .errors import BondtraceError
 
 
@@ -32,6 +33,8 @@ class _Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-"):
+            refuse_mistyped(args[0])
         if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "--version")):
             args = ["live", *args]
         return super().parse_args(ctx, args)
@@ -62,7 +65,10 @@ def main() -> None:
     except BondtraceError as error:
         print(f"bondtrace: {error}", file=sys.stderr)
         status = error.exit_status
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            print(f"bondtrace: cannot write the output: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     sys.exit(status if isinstance(status, int) else 0)

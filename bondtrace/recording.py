@@ -8,7 +8,6 @@ of a file that was cut off, and then says that it was.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import stat
@@ -70,7 +69,7 @@ class Recorder:
         self._na = _arrow()
         self._step_schema, self._schema = _schemas(self._na)
         self.path = path
-        fd, self._new = _create(path, force)
+        fd, self._place = _create(path, force)
         self._file = os.fdopen(fd, "wb", buffering=0)
         self._writer = self._na.ipc.StreamWriter.from_writable(self._file)
         self.bytes = 0
@@ -88,10 +87,11 @@ class Recorder:
         """Append one batch. ``BondtraceError`` when the disk does not take it."""
         if not len(passes) and not events:
             return
-        if not self.bytes:
-            self._file.truncate(0)  # not before there is something to put in the place of an older recording
         array = self._array(passes, [json.dumps(e, separators=(",", ":")) for e in events])
         self._put(lambda: self._writer.write_array(array))
+        if self._place != self.path:  # not before there is something to put in the place of an older recording
+            os.replace(self._place, self.path)
+            self._place = self.path
         self.bytes = self._file.tell()
         self.passes += len(passes)
 
@@ -104,8 +104,8 @@ class Recorder:
                 self._put(self._writer.close)
         finally:
             self._file.close()
-            if not self.bytes and self._new:
-                self.path.unlink()
+            if not self.bytes:
+                self._place.unlink(missing_ok=True)
 
     def _put(self, write: Callable[[], None]) -> None:
         """Let the writer write. It wraps an OSError in an exception of its own."""
@@ -114,7 +114,8 @@ class Recorder:
         except Exception as error:
             self._failed = True
             reason = _first_line(error).rpartition("] ")[2]
-            raise BondtraceError(f"cannot write to {self.path}: {reason}; what was written before is whole") from None
+            kept = "what was written before is whole" if self.bytes else "nothing was written"
+            raise BondtraceError(f"cannot write to {self.path}: {reason}; {kept}") from None
 
     def _array(self, passes: Passes, events: list[str]) -> Any:
         build, records = self._na.c_array_from_buffers, passes.records
@@ -151,26 +152,30 @@ def _list_offsets(first: Array, second: Array) -> Array:
     return offsets
 
 
-def _create(path: Path, force: bool) -> tuple[int, bool]:
-    """(descriptor, was it made now). A file that only its owner reads, never through a symbolic link; under sudo
-    it is the caller's."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    new = not os.path.lexists(path)
+def _create(path: Path, force: bool) -> tuple[int, Path]:
+    """(descriptor, where it is for now). A new file that only its owner reads, never through a symbolic link; under
+    sudo it is the caller's. With ``force`` an existing file is not touched: the new one lies beside it."""
+    place = _beside(path) if force and os.path.lexists(path) else path
     try:
-        fd = os.open(path, flags | (0 if force else os.O_EXCL), 0o600)
+        fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise UsageError(f"{path} exists already; name another file, or --force to overwrite it") from None
     except OSError as error:
-        link = error.errno == errno.ELOOP
-        raise BondtraceError(f"cannot create {path}: "
-                             f"{'it is a symbolic link' if link else error.strerror}; name another file") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise UsageError(f"{path} is a device or a pipe; a recording is written to a file: name another one")
+        raise BondtraceError(f"cannot create {path}: {error.strerror}; name another file") from None
     os.fchmod(fd, 0o600)
     if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
         os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
-    return fd, new
+    return fd, place
+
+
+def _beside(path: Path) -> Path:
+    """Where the successor of an existing recording is written until it holds something."""
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
+        raise BondtraceError(f"cannot create {path}: it is a symbolic link; name another file")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is a device or a pipe; a recording is written to a file: name another one")
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 class Recording:

@@ -320,7 +320,7 @@ def test_a_filter_is_refused_rather_than_passed_over():
 @pytest.mark.parametrize("words, meant", [
     (("sumary", "x"), "summary"), (("Summary", "x"), "summary"), (("sho", "x", "--json"), "show"),
     (("doctr",), "doctor"), (("tap",), "taps"), (("explian", "x"), "explain"), (("lvie", "--iface", "lo"), "live"),
-    (("--iface", "lo", "recrod"), "record"), (("live", "labb"), "lab")])
+    (("recrod", "-o", "x"), "record"), (("labb",), "lab"), (("sumary", "x", "--why"), "summary")])
 def test_a_mistyped_command_is_told_with_the_one_that_was_meant(inside, words, meant):
     # given the first word that is neither an option nor one's value
     mistyped = words[-1] if words[0] in ("--iface", "live") else words[0]
@@ -338,10 +338,10 @@ def test_what_filters_begin_with_is_not_taken_for_a_mistyped_command(inside, wor
         "narrow the trace\n")
 
 
-@pytest.mark.parametrize("options", [(), ("--rx",), ("--why",), ("--json",), ("--duration", "5"), ("--netns", "blue")])
+@pytest.mark.parametrize("options", [(), ("--rx",), ("--why",), ("--json",), ("--duration", "5")])
 def test_a_summary_of_nothing_in_particular_is_refused(inside, options):
     assert failure(inside("summary", *options), 2) == (
-        "bondtrace: summary wants a recording (FILE), or --iface NAME for a live trace\n")
+        "bondtrace: summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace\n")
 
 
 @pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5")])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -17,7 +16,6 @@ from ..model import Journey
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
 from ..scene import Scene
-from . import COMMANDS
 
 Function = Callable[..., Any]
 
@@ -94,8 +92,5 @@ def refuse_filter(expression: tuple[str, ...]) -> None:
     """Packet filters are not part of this version: say so rather than trace everything."""
     if not expression:
         return
-    close = difflib.get_close_matches(expression[0], COMMANDS, 1)
-    if close:
-        raise UsageError(f"no command {expression[0]!r}: did you mean `bondtrace {close[0]}`?")
     raise UsageError(f"packet filters are not supported yet ({' '.join(expression)!r}); leave the filter out, "
                      "--iface, --rx and --tx narrow the trace")

@@ -32,8 +32,8 @@ def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[s
     pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
     if file is not None and (interfaces or netns or duration):
         raise UsageError(f"a recording ({file}) is summarised whole: --iface, --netns and --duration are for live")
-    if file is None and not interfaces:
-        raise UsageError("summary wants a recording (FILE), or --iface NAME for a live trace")
+    if file is None and not interfaces and not netns:
+        raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if file is not None:
         replay(pipeline, file)
     else:

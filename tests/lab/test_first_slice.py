@@ -9,9 +9,10 @@ pytestmark = pytest.mark.lab
 LIVE = "exec bondtrace --iface bond0 --json --write $LAB_OUT/trace.arrows >$LAB_OUT/live.jsonl"
 
 
-@pytest.fixture
-def ping(play):
-    return play("ping", LIVE)
+@pytest.fixture(params=[None, "5.10", "7.3"], ids=["default", "5.10", "7.3"])
+def ping(play, request):
+    """The ping, on this Debian's own kernel, on an old one and on the newest."""
+    return play("ping", LIVE, request.param)
 
 
 @pytest.fixture
