@@ -52,22 +52,27 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     packet = _packet(first)
     protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(first["protocol"])) if one))
     return Journey(
-        id=columns.first_id + place, time_ns=begin_ns, wall_ns=begin_ns + scene.wall_offset_ns,
+        id=int(columns.numbers[place]), time_ns=begin_ns, wall_ns=begin_ns + scene.wall_offset_ns,
         duration_ns=end_ns - begin_ns, direction=passes[0].direction, complete=complete,
         packet=packet, passes=passes, unseen=reasons.unseen(passes, scene, protocols), notes=_notes(passes, scene))
 
 
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
-    """Taps that were offered the packet more than once, told as such."""
-    seen: dict[int, list[str]] = {}
+    """Taps that were offered the packet more than once, told as such. What a tap ignored does not count."""
+    seen: dict[int, list[Step]] = {}
     for one in passes:
         for step in one.steps:
-            if step.tap is not None:
-                seen.setdefault(step.tap, []).append(step.dev)
-    times = {2: "twice", 3: "three times"}
-    return tuple(f"{_tap_label(inode, scene, passes[0].time_ns)} saw it "
-                 f"{times.get(len(devices), f'{len(devices)} times')}: on {', then '.join(devices)}"
-                 for inode, devices in seen.items() if len(devices) > 1)
+            if step.tap is not None and step.outcome != "ignored":
+                seen.setdefault(step.tap, []).append(step)
+    return tuple(f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(steps)}"
+                 for inode, steps in seen.items() if len(steps) > 1)
+
+
+def _times(steps: list[Step]) -> str:
+    """"saw it twice: on eth0, then bond0"."""
+    verb = "saw it" if all(step.outcome == "captured" for step in steps) else "was offered it"
+    times = {2: "twice", 3: "three times"}.get(len(steps), f"{len(steps)} times")
+    return f"{verb} {times}: on {', then '.join(step.dev for step in steps)}"
 
 
 def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:

@@ -19,7 +19,7 @@ from .recording import Batch
 from .scene import Scene
 from .stitch import Journeys, Stitcher
 from .summary import Summary
-from .wire import RECORD_LATE, RECORD_RX, RECORD_TX, Passes
+from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 
 
 @dataclass
@@ -39,10 +39,13 @@ class Pipeline:
         stitcher = Stitcher(self.scene.related)
         enough = False
         for batch in batches:
+            if batch.events and not enough:
+                # What ended before these events is told with the surroundings as they were: live and later alike.
+                begin_ns = min(int(event.get("time_ns", 0)) for event in batch.events)
+                self._tell(stitcher.add(EMPTY, begin_ns))
             self._keep(batch)
             if not enough:
-                passes = self.scene.take_hooks(batch.passes)
-                self._tell(stitcher.add(_only(passes, self.directions), batch.now_ns))
+                self._tell(stitcher.add(self.scene.take_hooks(batch.passes), batch.now_ns))
             if self.count is not None and not enough and self.summary.journeys >= self.count:
                 enough = True
                 stop()
@@ -57,25 +60,30 @@ class Pipeline:
                 raise BondtraceError(f"the recording is damaged: an event {str(event.get('kind'))!r} does not hold "
                                      f"together ({error!r})") from None
         if self.keep:
-            self.keep(batch)
+            self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
 
     def _tell(self, journeys: Journeys) -> None:
-        if self.count is not None and self.summary.journeys + len(journeys) > self.count:
-            journeys = _first(journeys, self.count - self.summary.journeys)
+        journeys = only(journeys, self.directions)
+        if self.count is not None:
+            journeys = journeys.take(np.arange(min(len(journeys), self.count - self.summary.journeys)))
         self.summary.add(journeys, self.scene)
         if self.show:
             for journey in assemble.journeys(journeys, self.scene):
                 self.show(journey)
 
 
-def _first(journeys: Journeys, count: int) -> Journeys:
-    offsets = journeys.offsets[: count + 1]
-    return Journeys(journeys.passes.take(np.arange(offsets[-1])), offsets, journeys.first_id)
+def only(journeys: Journeys, directions: tuple[str, ...]) -> Journeys:
+    """The journeys that began in one of these directions; they keep their numbers."""
+    if set(directions) == {"rx", "tx"} or not len(journeys):
+        return journeys
+    sent = journeys.passes.records["kind"][journeys.offsets[:-1]] == RECORD_TX
+    return journeys.take(np.flatnonzero(sent if "tx" in directions else ~sent))
 
 
-def _only(passes: Passes, directions: tuple[str, ...]) -> Passes:
-    """The passes of these directions."""
-    if directions == ("rx", "tx"):
+def passes_of(passes: Passes, directions: tuple[str, ...]) -> Passes:
+    """The records that tell of these directions, for a recording; what tells of taps is always kept."""
+    if set(directions) == {"rx", "tx"}:
         return passes
-    kinds = {"rx": (RECORD_RX, RECORD_LATE), "tx": (RECORD_TX,)}
-    return passes.take(np.isin(passes.records["kind"], [kind for one in directions for kind in kinds[one]]))
+    sent = passes.records["kind"] == RECORD_TX
+    hooks = passes.records["kind"] == RECORD_HOOK
+    return passes.take((sent if "tx" in directions else ~sent) | hooks)

@@ -193,11 +193,19 @@ class _Facts:
     def _outgoing(self, tap: Tap) -> Optional[tuple[str, str]]:
         if any(one.sender == tap.inode for one in self._passes):
             return "own-packet", "it sent the packet itself; the kernel does not offer a socket its own packets"
+        if self._sent_by_group_of(tap):
+            return "own-packet", f"a member of its fanout group {tap.fanout_id} sent the packet"
         if tap.protocol != ETH_P_ALL:
             return "outgoing-not-offered", "outgoing packets are offered only to taps for all protocols"
         if tap.ignore_outgoing:
             return "outgoing-ignored", "it asked not to get outgoing packets (PACKET_IGNORE_OUTGOING)"
         return None
+
+    def _sent_by_group_of(self, tap: Tap) -> bool:
+        senders = (self._scene.tap(one.sender, self._time_ns) for one in self._passes if one.sender)
+        return tap.fanout_id is not None and any(
+            sender is not None and (sender.netns, sender.fanout_id) == (tap.netns, tap.fanout_id)
+            for sender in senders)
 
     def _stopped_before_delivery(self, tap: Tap) -> Optional[tuple[str, str]]:
         """Per-protocol taps are served last, in the last round only: what a handler withheld or handed on

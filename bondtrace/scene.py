@@ -21,8 +21,6 @@ from .wire import RECORD_HOOK, Passes
 
 Event = dict[str, Any]
 
-# How the reason begins for a stage that is missing by the user's own wish: no cause for doubt.
-NOT_ASKED = "not asked for"
 
 # A packet that was under way when a tap hooked itself in or out may or may not have been offered to it.
 HOOK_MARGIN_NS = 1_000_000
@@ -271,4 +269,4 @@ class Scene:
         """A sentence for each stage that is not attached."""
         return [f"{stage['name']}: {stage['without']} ({stage['missing']})"
                 for stage in self.start.get("stages", ())
-                if stage.get("missing") and not stage["missing"].startswith(NOT_ASKED)]
+                if stage.get("missing")]

@@ -36,14 +36,21 @@ Related = Callable[[tuple[int, int], tuple[int, int]], bool]
 @dataclass(frozen=True)
 class Journeys:
     """``passes`` in the order of their journeys and times; journey ``i`` has the passes
-    ``offsets[i]:offsets[i + 1]`` and the number ``first_id + i``."""
+    ``offsets[i]:offsets[i + 1]`` and the number ``numbers[i]``, counted from the begin of the trace."""
 
     passes: Passes
     offsets: Array
-    first_id: int
+    numbers: Array
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def take(self, places: Array) -> Journeys:
+        """The journeys at these places (an index array, in order), with their numbers."""
+        counts = np.diff(self.offsets)[places]
+        offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+        begins = np.repeat(self.offsets[places] - offsets[:-1], counts)
+        return Journeys(self.passes.take(begins + np.arange(offsets[-1])), offsets, self.numbers[places])
 
     @property
     def of_pass(self) -> Array:
@@ -117,8 +124,9 @@ class Stitcher:
         order = np.argsort(journey, kind="stable")
         begins = np.flatnonzero(np.diff(journey[order], prepend=-1))
         offsets = np.append(begins, len(passes)).astype(np.int64)
-        first_id, self._next_id = self._next_id, self._next_id + len(begins)
-        return Journeys(passes.take(order), offsets, first_id)
+        numbers = np.arange(self._next_id, self._next_id + len(begins))
+        self._next_id += len(begins)
+        return Journeys(passes.take(order), offsets, numbers)
 
 
 def merge_late(passes: Passes, before_ns: int | None = None) -> Passes:
@@ -239,4 +247,4 @@ def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
             begin = place
 
 
-__all__ = ["GAP_NS", "HOLD_NS", "RECORD_TX", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]
+__all__ = ["HOLD_NS", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]

@@ -60,7 +60,7 @@ class Summary:
                     places.add((one.netns, step.next_ifindex, one.direction))
                 if step.tap is None:
                     continue
-                offers[step.tap] += 1
+                offers[step.tap] += 0 if step.outcome == "ignored" else 1
                 self.offered[step.tap, place] += times
                 self.captured[step.tap, place] += times if step.outcome == "captured" else 0
                 self.outcomes[step.tap, step.outcome or "unknown"] += times

@@ -16,7 +16,7 @@ static __always_inline int hook_changed(u64 pt, u8 added)
 	/* Only packet sockets hold their packet_type in themselves and point back. */
 	if (!cpu || !sk || sk + PACKET_SOCK__PROT_HOOK != pt)
 		return 0;
-	struct frame *frame = &cpu->late;
+	struct frame *frame = &cpu->hook;
 	struct record *record = record_of(frame);
 
 	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));

@@ -84,7 +84,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->frame = frame->number;
 	record->arphrd = READ(u16, dev, NET_DEVICE__TYPE);
 	outer = frame_at(cpu, cpu->depth - 2);
-	if (outer && outer->active)
+	if (outer && outer->active && outer->kind != FRAME_RX_LIST) /* a list's pass may be another packet's */
 		record->parent = record_of(outer)->seq;
 	record->sender = kind == RECORD_TX ? sending_tap(skb) : 0;
 	describe_vlan(record, skb);
@@ -115,11 +115,10 @@ static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u
 	record->ifindex = ifindex;
 	record->cpu = bpf_get_smp_processor_id();
 	record->kind = RECORD_LATE;
-	if (outer) {
+	if (outer)
 		record->frame = outer->number;
-		if (outer->kind == FRAME_RX && outer->active)
-			record->parent = record_of(outer)->seq;
-	}
+	if (cpu->last_seq && cpu->last_skb == skb)
+		record->parent = cpu->last_seq;
 	frame->skb = skb;
 	frame->dev = dev;
 	frame->round = 0; /* Python knows it from the pass that this belongs to */

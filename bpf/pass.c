@@ -37,7 +37,6 @@ struct frame {
 struct tap_call {
 	u64 skb;
 	u64 dev;
-	u64 pt;
 	u64 orig_dev;
 	u64 sk;
 	u8 open;
@@ -52,10 +51,13 @@ struct cpu_state {
 	u32 depth;
 	u32 seq;
 	u32 frame_number;
-	u32 unused;
+	u32 last_seq; /* of the last pass whose bracket was __netif_receive_skb_core itself (rx.c) */
+	u64 last_skb;
+	u64 full_since_ns; /* when the stack was first found full, 0 = it is not */
 	struct tap_call tap;
 	struct frame frames[MAX_DEPTH];
 	struct frame late; /* room to build a late record in */
+	struct frame hook; /* and one of hook.c, which a softirq may interrupt */
 };
 
 BPF_PERCPU_ARRAY(cpus, struct cpu_state, 1);
@@ -138,10 +140,15 @@ static __always_inline void send(struct cpu_state *cpu, struct frame *frame)
 }
 
 /* A begin whose end was missed (a kretprobe out of instances) would leave the stack too high for
- * ever. No pass lasts a second, so what is that old is thrown away, and counted. */
+ * ever. No pass lasts a second, so a stack that stays full for so long is thrown away, and counted. */
 static __always_inline void drop_stale(struct cpu_state *cpu)
 {
-	if (bpf_ktime_get_ns() - record_of(&cpu->frames[0])->time_ns > STALE_NS) {
+	u64 now = bpf_ktime_get_ns();
+
+	if (!cpu->full_since_ns) {
+		cpu->full_since_ns = now;
+	} else if (now - cpu->full_since_ns > STALE_NS) {
+		cpu->full_since_ns = 0;
 		cpu->depth = 0;
 		count(COUNT_UNBALANCED);
 	}
@@ -151,6 +158,8 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 {
 	if (cpu->depth >= MAX_DEPTH)
 		drop_stale(cpu);
+	else
+		cpu->full_since_ns = 0;
 	struct frame *frame = frame_at(cpu, cpu->depth++);
 	if (!frame) {
 		count(COUNT_TOO_DEEP);
@@ -196,6 +205,12 @@ static __always_inline u32 since(struct record *record)
 {
 	u64 elapsed = bpf_ktime_get_ns() - record->time_ns;
 	return elapsed > 0xffffffffULL ? 0xffffffffU : elapsed;
+}
+
+/* Does this frame's pass hold this skb? In list mode several packets share a frame. */
+static __always_inline u8 holds(struct frame *frame, u64 skb)
+{
+	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
 }
 
 /* The round of a step is told by its device: skb->dev changes only where a new round begins

@@ -50,14 +50,19 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
 		return 0;
-	u64 skb = READ(u64, head, 0);
-	u64 dev = READ(u64, skb - SK_BUFF__LIST, SK_BUFF__DEV);
-	struct frame *frame = open_late(cpu, skb - SK_BUFF__LIST, dev);
+	struct frame *frame = open_late(cpu, head, orig_dev);
+	u64 item = READ(u64, head, 0);
 	if (!frame)
-		return 0;
-	for (int i = 0; i < LIST_MAX && skb != head; i++) {
-		fill_protocol(frame, skb - SK_BUFF__LIST, dev, orig_dev, func);
-		skb = READ(u64, skb, 0);
+		return 0; /* orig_dev is where the passes began: none of them is traced */
+	for (int i = 0; i < LIST_MAX && item != head; i++) {
+		u64 skb = item - SK_BUFF__LIST; /* a list shares orig_dev, not skb->dev */
+		frame->dev = READ(u64, skb, SK_BUFF__DEV); /* no round: Python knows it */
+		fill_protocol(frame, skb, frame->dev, orig_dev, func);
+		item = READ(u64, item, 0);
+	}
+	if (item != head) {
+		record_of(frame)->steps_lost++;
+		count(COUNT_STEPS_LOST);
 	}
 	send(cpu, frame);
 	return 0;

@@ -53,7 +53,20 @@ static __always_inline int rx_core_begin(u64 pskb)
 }
 
 PROBE(rx_core_enter) { return rx_core_begin(ARG(rx_core_enter, 0)); }
-PROBE(rx_core_exit) { return frame_end(); }
+/* The last tap of a packet comes after this: its late record must find the pass. */
+static __always_inline int rx_core_end(void)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu)
+		return 0;
+	struct frame *frame = top(cpu);
+	cpu->last_seq = frame && frame->active ? record_of(frame)->seq : 0;
+	cpu->last_skb = frame && frame->active ? frame->skb : 0;
+	pop(cpu);
+	return 0;
+}
+
+PROBE(rx_core_exit) { return rx_core_end(); }
 #else
 PROBE(rx_one_enter) { return rx_begin(FRAME_RX); }
 PROBE(rx_one_exit) { return frame_end(); }

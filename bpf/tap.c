@@ -18,6 +18,7 @@
  * Taps do not nest, but for a fanout group's function, which calls its member's.
  */
 
+#define PACKET_OUTGOING 4
 #define PACKET_LOOPBACK 5
 
 /* Both refuse before the socket's filter runs: a copy of what the loopback device sent, and a
@@ -49,12 +50,6 @@ static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 
 	step->skb_low = skb;
 }
 
-/* Does this frame's pass hold this skb? In list mode several packets share a frame. */
-static __always_inline u8 holds(struct frame *frame, u64 skb)
-{
-	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
-}
-
 static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u64 orig_dev, u32 inode,
 				     u8 func, u8 outcome)
 {
@@ -84,6 +79,9 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->open = 0;
 	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
 		return 0;
+	u8 outgoing = (READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK) == PACKET_OUTGOING;
+	if (outgoing != (frame && frame->kind == FRAME_TX))
+		return 0; /* sent while the transmit stage is not attached: not of the pass that is open */
 	tap->func = func;
 	tap->skb = skb;
 	tap->dev = dev;
@@ -162,10 +160,10 @@ static __always_inline int tap_room(u64 sk)
 	return 0;
 }
 
-static __always_inline int tap_copied(void)
+static __always_inline int tap_copied(u64 skb)
 {
 	struct tap_call *tap = running_tap();
-	if (tap && tap->accepted)
+	if (tap && tap->accepted && tap->skb == skb)
 		tap->copied = 1;
 	return 0;
 }
@@ -194,7 +192,7 @@ PROBE(tap_ring_enter)
 }
 PROBE(tap_ring_exit) { return tap_end(); }
 PROBE(tap_ring_room) { return tap_room(ARG(tap_ring_room, 0)); }
-PROBE(tap_ring_copy) { return tap_copied(); }
+PROBE(tap_ring_copy) { return tap_copied(ARG(tap_ring_copy, 0)); }
 
 PROBE(tap_queue_enter)
 {

@@ -3,6 +3,9 @@
 
 import numpy as np
 import pytest
+
+from bondtrace.stitch import GAP_NS, HOLD_NS, Stitcher, fingerprint
+from bondtrace.wire import EMPTY, RECORD_LATE, RECORD_RX, concatenate
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -31,9 +34,6 @@ from build import (
     tx,
     udp,
 )
-
-from bondtrace.stitch import GAP_NS, HOLD_NS, Stitcher, fingerprint
-from bondtrace.wire import EMPTY, RECORD_LATE, RECORD_RX, concatenate
 
 NAMES = {(device.netns, device.ifindex): name for name, device in DEVICES.items()}
 KINDS = {1: "rx", 2: "tx", 3: "late"}
@@ -288,7 +288,7 @@ def columns(several):
     """Journeys of a stream in parts, as whole arrays; ids as they were given."""
     whole = concatenate([one.passes for one in several])
     sizes = [size for one in several for size in np.diff(one.offsets).tolist()]
-    ids = [one.first_id + n for one in several for n in range(len(one))]
+    ids = [int(number) for one in several for number in one.numbers]
     return whole.records.tobytes(), whole.steps.tobytes(), whole.offsets.tolist(), sizes, ids
 
 

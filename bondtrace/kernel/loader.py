@@ -29,10 +29,6 @@ _INSTALL = ("install it from your distribution: `apt install python3-bpfcc` (Deb
             "`dnf install python3-bcc` (Fedora)")
 
 
-class _Attached(BondtraceError):
-    """A probe that could not be loaded or attached; carries its stage's program name."""
-
-
 def import_bcc() -> Any:
     """The bcc module, or a clear error: PyPI's package of that name is an unrelated one."""
     try:
@@ -124,6 +120,7 @@ class Tracer:
 
     def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES) -> None:
         self.plan = plan
+        self.refused_fentry = False
         self._bcc = import_bcc()
         self._prefix = "vmlinux__" if _module_fentry(self._bcc) else ""
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
@@ -157,13 +154,18 @@ class Tracer:
             raise BondtraceError(f"no probe can be attached to this kernel: {reason}")
 
     def _attach_stage(self, stage: Stage) -> None:
+        done: list[Probe] = []
         # Ends before begins, so that no begin goes without its end.
         for probe in sorted(stage.probes, key=lambda p: p.mechanism not in (FEXIT, KRETPROBE)):
             try:
                 with _captured_stderr() as said:
                     self._attach_probe(probe)
+                done.append(probe)
             except Exception as error:
                 reason = f"{probe.mechanism} {probe.symbol}: {_gist(said) or error}"
+                self.refused_fentry |= probe.mechanism in (FENTRY, FEXIT)
+                for attached in done:  # half a stage would see begins without ends
+                    self._detach_probe(attached)
                 self.plan = self.plan.without_stage(stage.name, reason)
                 return
 
@@ -183,6 +185,20 @@ class Tracer:
             bpf.attach_kretprobe(event=probe.symbol.encode(), fn_name=name)
         else:
             bpf.attach_raw_tracepoint(tp=probe.symbol.encode(), fn_name=name)
+
+    def _detach_probe(self, probe: Probe) -> None:
+        name = source.program_name(probe.program, probe.mechanism, probe.function, probe.module,
+                                   self._prefix).encode()
+        if probe.mechanism == FENTRY:
+            self._bpf.detach_kfunc(fn_name=name)
+        elif probe.mechanism == FEXIT:
+            self._bpf.detach_kretfunc(fn_name=name)
+        elif probe.mechanism == KPROBE:
+            self._bpf.detach_kprobe(event=probe.symbol.encode(), fn_name=name)
+        elif probe.mechanism == KRETPROBE:
+            self._bpf.detach_kretprobe(event=probe.symbol.encode(), fn_name=name)
+        else:
+            self._bpf.detach_raw_tracepoint(tp=probe.symbol.encode())
 
     def set_devices(self, devices: Iterable[tuple[int, int]]) -> None:
         """Trace exactly these devices, each (namespace inode, ifindex)."""

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Optional
 
 import numpy as np
@@ -25,16 +26,16 @@ from ..host.namespaces import Namespace, current_namespace, list_namespaces, res
 from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
-from ..kernel.plan import Plan
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
 from ..rights import require_root
-from ..scene import NOT_ASKED, Event, device_event, tap_event
+from ..scene import Event, device_event, tap_event
 from ..wire import EMPTY, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
 
 POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
 LOSSES_EVERY_NS = 1_000_000_000
+NAMESPACES_EVERY_NS = 5_000_000_000
 
 
 def now_ns() -> int:
@@ -58,7 +59,8 @@ class LiveSource:
         self._named: set[tuple[int, int]] = set()
         self._events: list[Event] = []
         self._stopping = False
-        self._next_taps_ns = self._next_losses_ns = self._refreshed_ns = 0
+        self._strangers: set[int] = set()
+        self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
 
     def __enter__(self) -> LiveSource:
         try:
@@ -85,24 +87,20 @@ class LiveSource:
 
     def _attached(self, kernel: loader.Kernel) -> loader.Tracer:
         """Attach; where the kernel refuses fentry, once more with kprobes alone."""
-        tracer = loader.Tracer(kernel, self._plan(kernel, self._fentry), self._ring_bytes)
+        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=self._fentry), self._ring_bytes)
         try:
             tracer.attach()
         except BondtraceError:
             tracer.close()
             if not self._fentry:
                 raise
-            tracer = loader.Tracer(kernel, self._plan(kernel, False), self._ring_bytes)
-            tracer.attach()
+        else:
+            if not self._fentry or not tracer.refused_fentry:
+                return tracer
+            tracer.close()
+        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=False), self._ring_bytes)
+        tracer.attach()
         return tracer
-
-    def _plan(self, kernel: loader.Kernel, fentry: bool) -> Plan:
-        plan = loader.make_plan(kernel, fentry=fentry)
-        if "tx" not in self._directions:
-            plan = plan.without_stage("transmit", f"{NOT_ASKED} (--rx)")
-        if "rx" not in self._directions:
-            plan = plan.without_stage("receive", f"{NOT_ASKED} (--tx)")
-        return plan
 
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
         time_ns = now_ns()
@@ -165,18 +163,29 @@ class LiveSource:
     def _follow_taps(self, passes: Passes, time_ns: int) -> None:
         kinds = passes.steps["kind"]
         named = np.unique(passes.steps["arg"][kinds == STEP_TAP]).tolist()
-        unknown = any(inode and inode not in self._taps for inode in named)
+        unknown = any(inode and inode not in self._taps and inode not in self._strangers for inode in named)
         if time_ns < self._next_taps_ns and not unknown and not (kinds == STEP_HOOK).any():
             return
         before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
         self._next_taps_ns = time_ns + TAPS_EVERY_NS
+        if unknown or time_ns >= self._next_namespaces_ns:
+            self._follow_namespaces(time_ns)
         refresh = self._watcher.refresh(self._taps)
         self._taps = refresh.current
+        # Taps that no list shows (a namespace that only a file descriptor holds): looked for again only now and then.
+        self._strangers |= {inode for inode in named if inode not in self._taps}
         seen_ns = now_ns()
         self._events += [tap_event(seen_ns, with_options(tap), before_ns) for tap in refresh.opened]
         self._events += [tap_event(seen_ns, with_options(tap)) for tap in refresh.changed]
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
+
+    def _follow_namespaces(self, time_ns: int) -> None:
+        self._next_namespaces_ns = time_ns + NAMESPACES_EVERY_NS
+        known = {one.inode for one in self._watcher.namespaces}
+        self._watcher.namespaces = list(list_namespaces().values())
+        self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
+                         for one in self._watcher.namespaces if one.inode not in known]
 
     def _follow_devices(self) -> None:
         changes = self._monitor.read()
@@ -197,7 +206,11 @@ class LiveSource:
         if change.what == "remove":
             self._devices.pop(key, None)
             self._events.append({"kind": "device-gone", "time_ns": time_ns, "netns": key[0], "ifindex": key[1]})
-        elif self._devices.get(key) != device:
+            return
+        known = self._devices.get(key)
+        if known and (known.link, known.link_netnsid) == (device.link, device.link_netnsid):
+            device = replace(device, link_netns=known.link_netns)  # a notification does not tell it
+        if known != device:
             self._devices[key] = device
             self._events.append(device_event(time_ns, device))
 

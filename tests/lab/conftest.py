@@ -13,6 +13,20 @@ import pytest
 
 from bondtrace import lab
 
+FIGURES = []
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the truth tests counted, after all tests."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figure():
+    """figure(text): a line to print at the end of the tests."""
+    return FIGURES.append
+
 
 @dataclass(frozen=True)
 class Run:

@@ -92,3 +92,7 @@ def test_the_taps_agree_throughout(changes, device):
     said = captured_by(trace, taps(changes)[device])
     truth = in_file(changes.out / f"{device}.pcap", *traced_time(trace))
     assert disagreement(said, truth) == ([], [])
+
+
+def test_the_recording_shows_what_live_showed_though_much_changed(changes):
+    assert changes.bondtrace("show", "--json", "trace.arrows").stdout == (changes.out / "live.jsonl").read_text()

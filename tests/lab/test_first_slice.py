@@ -130,9 +130,48 @@ def test_the_recording_shows_the_journeys_that_live_showed(mixed):
 
 def test_the_recording_opens_with_plain_pyarrow(mixed):
     import pyarrow as pa
+    import pyarrow.compute
 
     with pa.OSFile(str(mixed.out / "trace.arrows")) as file:
         table = pa.ipc.open_stream(file).read_all()
-    passes = table.filter(pa.compute.not_equal(table["kind"], 0))
+    passes = table.filter(pyarrow.compute.not_equal(table["kind"], 0))
     journeys = mixed.lines("live.jsonl")
     assert len(passes) == sum(len(journey["passes"]) for journey in journeys)
+
+
+@pytest.fixture
+def lists(play):
+    return play("gro", LIVE)
+
+
+@pytest.mark.parametrize("device", ["eth0", "eth1", "bond0"])
+def test_in_list_mode_too_a_tap_captured_what_its_file_holds(lists, device):
+    trace = lists.out / "trace.arrows"
+    said = captured_by(trace, tap_of(lists, device))
+    assert disagreement(said, in_file(lists.out / f"{device}.pcap", *traced_time(trace))) == ([], [])
+
+
+def test_in_list_mode_late_steps_find_their_packets(lists):
+    journeys = lists.lines("live.jsonl")
+    # given that IP took packets in lists, after their core calls
+    functions = {step["function"] for one in journeys for part in one["passes"] for step in part["steps"]
+                 if step["kind"] == "protocol"}
+    assert functions >= {"ip_list_rcv", "ipv6_list_rcv"}
+    # then every received packet still is one complete journey from eth0 to bond0 to its protocol handler
+    received = [one for one in journeys if one["direction"] == "rx" and one["packet"]["protocol"] != "ARP"]
+    ways = {tuple((step["kind"], step["dev"], step["round"]) for step in one["passes"][0]["steps"]) for one in received}
+    assert ways == {(("enter", "eth0", 1), ("tap", "eth0", 1), ("rx_handler", "eth0", 1), ("tap", "bond0", 2),
+                     ("protocol", "bond0", 2))}
+    assert {one["complete"] for one in journeys} == {True}
+
+
+def test_only_received_packets_are_told_when_asked_for(play):
+    run = play("ping", "exec bondtrace --iface bond0 --rx --json >$LAB_OUT/live.jsonl")
+    journeys = run.lines("live.jsonl")
+    # given that replies are sent inside the receive of their requests: no step of theirs is told as the requests'
+    assert {one["direction"] for one in journeys} == {"rx"}
+    assert {len(one["passes"]) for one in journeys} == {1}
+    assert [told(one) for one in icmp(run, "echo reply")] == [
+        received(tap_of(run, "eth0"), tap_of(run, "bond0"), "ip_rcv")]
+    assert [told(one) for one in icmp(run, "echo request")] == [
+        received(tap_of(run, "eth0"), tap_of(run, "bond0"), "ip_rcv")]

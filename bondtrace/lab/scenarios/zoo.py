@@ -116,7 +116,7 @@ def zoo() -> list[Tap]:
 
 def main(directory: str) -> None:
     other = "ZOO_OTHER" in os.environ
-    taps = [Tap("elsewhere", "same").bind()] if other else zoo()
+    taps = [Tap("elsewhere", "same").bind(), Tap("elsewhere-any", "any").bind()] if other else zoo()
     done: list[Tap] = []
     half, end = threading.Event(), threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: half.set())
