@@ -150,8 +150,8 @@ def merge_late(passes: Passes, before_ns: int | None = None) -> Passes:
 
 
 def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
-    """Give the steps to their new owners, late ones after the others; drop late records left empty."""
-    order = np.argsort(owner, kind="stable")
+    """Give the steps to their new owners, in order of time; drop late records left empty."""
+    order = np.lexsort((steps["t_ns"], owner))
     counts = np.bincount(owner, minlength=len(passes))
     records = passes.records.copy()
     records["steps"] = counts
