@@ -133,14 +133,16 @@ def _step(raw: Array, record: Array, offset_ns: int, names: _Names, rounds: dict
             next_dev = names[int(raw["arg"])]
             rounds.setdefault(int(raw["arg"]), number + 1)
     function = _function(func, scene)
+    outcome = OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None
+    reason = reasons.verdict_reason(function, verdict, names, ifindex, record, scene) if verdict else None
+    if outcome == "full":
+        reason = "ring" if function == "tpacket_rcv" else "receive buffer"
     return Step(
         t_ns=int(raw["t_ns"]) + offset_ns, kind=_KINDS.get(kind, f"unknown-{kind}"), round=number,
         dev=names[ifindex], orig_dev=names[orig], ifindex=ifindex, orig_ifindex=orig, function=function,
         tap=int(raw["arg"]) if kind == STEP_TAP else None,
-        outcome=OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None,
-        verdict=verdict, next_dev=next_dev, next_ifindex=int(raw["arg"]) if next_dev else None,
-        reason=reasons.verdict_reason(function, verdict, names, ifindex, record, scene) if verdict else None,
-        inferred=not known_round)
+        outcome=outcome, verdict=verdict, next_dev=next_dev, next_ifindex=int(raw["arg"]) if next_dev else None,
+        reason=reason, inferred=not known_round)
 
 
 def _function(func: int, scene: Scene) -> Optional[str]:

@@ -109,6 +109,7 @@ class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
     ``kind`` is "enter", "tap", "fanout", "rx_handler" or "protocol".
+    ``reason`` is of a verdict, or says what was full: "ring" or "receive buffer".
     ``inferred`` is true where bondtrace concluded it rather than saw it.
     """
 

@@ -39,13 +39,15 @@ class Pipeline:
         stitcher = Stitcher(self.scene.related)
         enough = False
         for batch in batches:
-            if batch.events and not enough:
-                # What ended before these events is told with the surroundings as they were: live and later alike.
-                begin_ns = min(int(event.get("time_ns", 0)) for event in batch.events)
-                self._tell(stitcher.add(EMPTY, begin_ns))
-            self._keep(batch)
             if not enough:
-                self._tell(stitcher.add(self.scene.take_hooks(batch.passes), batch.now_ns))
+                # What ended before the batch's events is told with the surroundings as they were, live and later
+                # alike. Its passes go in first: they may belong to packets that began long before the events.
+                times_ns = [int(event.get("time_ns", 0)) for event in batch.events]
+                passes = self.scene.take_hooks(batch.passes)
+                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns)))
+            self._keep(batch)
+            if not enough and batch.events:
+                self._tell(stitcher.add(EMPTY, batch.now_ns))
             if self.count is not None and not enough and self.summary.journeys >= self.count:
                 enough = True
                 stop()
@@ -66,6 +68,7 @@ class Pipeline:
         journeys = only(journeys, self.directions)
         if self.count is not None:
             journeys = journeys.take(np.arange(min(len(journeys), self.count - self.summary.journeys)))
+        self.scene.meet(journeys.passes)
         self.summary.add(journeys, self.scene)
         if self.show:
             for journey in assemble.journeys(journeys, self.scene):

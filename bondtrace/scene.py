@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Generic, Optional, TypeVar
 
+import numpy as np
+
 from .model import Device, Process, Tap
-from .wire import RECORD_HOOK, Passes
+from .wire import RECORD_HOOK, STEP_TAP, Passes
 
 Event = dict[str, Any]
 
@@ -113,6 +115,7 @@ class Scene:
     namespaces: dict[int, str] = field(default_factory=dict)
     counters: dict[str, list[int]] = field(default_factory=dict)
     notes: list[tuple[int, str]] = field(default_factory=list)
+    strangers: set[int] = field(default_factory=set)
     ended: bool = False
 
     def apply(self, event: Event) -> None:
@@ -180,6 +183,16 @@ class Scene:
             self.hooks.setdefault(inode, []).append((time_ns, bool(added)))
             self._changed(time_ns, time_ns + HOOK_MARGIN_NS + 1)
         return passes.take(~hooks)
+
+    def meet(self, passes: Passes) -> None:
+        """Keep in ``strangers`` the taps that were given these packets and are in no list so far."""
+        inodes = np.unique(passes.steps["arg"][passes.steps["kind"] == STEP_TAP]).tolist()
+        self.strangers.update(inode for inode in inodes if self.tap(inode, 0) is None)
+
+    def unknown_taps(self) -> list[int]:
+        """The inodes of the taps that were given packets and of which nothing else was ever told; 0 is that of
+        a socket that was being closed."""
+        return sorted(inode for inode in self.strangers if self.tap(inode, 0) is None)
 
     def _changed(self, *times_ns: int) -> None:
         """From these times on an answer may be another than before: kept in order, each once."""

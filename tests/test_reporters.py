@@ -5,6 +5,7 @@ import io
 import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from build import (
@@ -18,6 +19,7 @@ from build import (
     SKB,
     TAPS,
     altered,
+    both,
     fanout,
     handler,
     journeys,
@@ -35,7 +37,10 @@ from build import (
 )
 
 from bondtrace.model import Process, Tap
-from bondtrace.reporters.json_lines import JsonReporter, journey_object
+from bondtrace.pipeline import Pipeline
+from bondtrace.recording import Batch
+from bondtrace.reporters.json_lines import JsonReporter, journey_object, trust_object
+from bondtrace.reporters.story import paragraphs
 from bondtrace.reporters.text import TextReporter, duration, printable, trust_line
 from bondtrace.scene import tap_event
 
@@ -103,7 +108,7 @@ def test_text_of_a_request_sent_on_the_bond_and_its_slave():
        2.0 µs  bond0                tx tap tcpdump -i bond0 [41003]: filtered
     then sent on eth0
       11.0 µs  eth0                 tx tap tcpdump -i any [41004]: captured
-      12.0 µs  eth0                 tx tap tcpdump -i eth0 [41001]: full
+      12.0 µs  eth0                 tx tap tcpdump -i eth0 [41001]: full (ring)
     tcpdump -i any [41004] saw it twice: on bond0, then eth0
 """
 
@@ -242,18 +247,58 @@ def test_every_loss_is_told_with_its_sum_and_every_stage_that_is_missing():
         "probe firings missed 7; handlers: verdicts are not told (no bond_handle_frame) (so an absence may be a loss)")
 
 
+def met(*passes, around):
+    """The scene after the pipeline took these passes."""
+    Pipeline(scene=around).run([Batch(both(*passes), [], BEGIN_NS)])
+    return around
+
+
+def test_taps_known_only_by_inode_are_told_and_are_no_loss():
+    # given a known tap, two that are in no list, one of them without even an inode, and a fanout group
+    around = met(rx("eth0", tap(ON_ETH0), tap(9), tap(0), tap(9, "filtered"), fanout()), around=scene(taps=FEW))
+
+    assert trust_line(around) == "losses: none; taps known only by inode: 2"
+    assert trust_object(around) == {**TRUSTED, "unknown_taps": [0, 9]}
+
+    # when one of them is told of after all, then it is unknown no more
+    around.apply(tap_event(BEGIN_NS + 1000, tcpdump(9, "eth0")))
+    assert trust_object(around) == {**TRUSTED, "unknown_taps": [0]}
+
+
+def test_taps_known_only_by_inode_are_told_after_the_losses():
+    around = met(rx("eth0", tap(9)), around=scene(losses(0, lost=[3])))
+
+    assert trust_line(around) == "losses: records lost 3 (so an absence may be a loss); taps known only by inode: 1"
+
+
+@pytest.mark.parametrize("function, what", [
+    ("tpacket_rcv", "ring"), ("packet_rcv", "receive buffer"), ("packet_rcv_spkt", "receive buffer")])
+def test_what_was_full_is_told(function, what):
+    passes, around = rx("eth0", tap(ON_ETH0, "full", function)), scene(taps=FEW)
+    (journey,) = journeys(passes, around=around)
+
+    assert f"[{ON_ETH0}]: full ({what})\n" in text(passes)
+    assert any(one.endswith(f", whose {what} had no room for it: it is lost to this tap.")
+               for one in paragraphs(journey, around))
+    assert words(passes)[0]["passes"][0]["steps"][1]["reason"] == what
+
+
 # --- JSON ----------------------------------------------------------------------------------------------
+
+UNTOLD = dict.fromkeys(("ring_version", "ring_bytes", "uid", "running", "fanout_id", "has_filter", "promiscuous",
+                        "ignore_outgoing", "origdev"))
+
 
 def tap_words(inode, name, dev, pid, kind="raw"):
     return {str(inode): {"pid": pid, "comm": "tcpdump", "name": name, "dev": dev, "protocol": "ALL", "kind": kind,
-                         "buffer": "ring", "netns": HERE,
+                         "buffer": "ring", **UNTOLD, "netns": HERE, "running": True,
                          "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}]}}
 
 
 ETH0 = tap_words(ON_ETH0, "tcpdump -i eth0", "eth0", 801)
 BOND0 = tap_words(ON_BOND0, "tcpdump -i bond0", "bond0", 803)
 ANY = tap_words(ON_ANY, "tcpdump -i any", "any", 804, "cooked")
-TRUSTED = {"clean": True, "losses": {}, "not_attached": []}
+TRUSTED = {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": []}
 
 
 def test_json_of_a_reply_through_the_bond():
@@ -277,6 +322,15 @@ def test_json_of_a_reply_through_the_bond():
         "taps": {**ETH0, **BOND0, **ANY}, "trust": TRUSTED}]
 
 
+def test_json_tells_all_that_identifies_a_tap():
+    known = {"uid": 1000, "running": False, "has_filter": True, "promiscuous": True, "ignore_outgoing": False,
+             "origdev": True, "fanout_id": 7, "ring_version": 3, "ring_bytes": 4096}
+    around = scene(taps={ON_ETH0: replace(TAPS[ON_ETH0], **known)})
+
+    (one,) = words(rx("eth0", tap(ON_ETH0)), around=around)
+    assert one["taps"] == {str(ON_ETH0): {**ETH0[str(ON_ETH0)], **known}}
+
+
 def test_json_of_an_incomplete_journey_with_losses():
     # given a VLAN packet on the backup slave whose record lost a step, and a process-less tap of another protocol
     lone = Tap(5, HERE, 3, 0x88CC, "raw")
@@ -289,7 +343,8 @@ def test_json_of_an_incomplete_journey_with_losses():
                    "info": "echo reply id 128 seq 1", "vlan": [7]},
         "passes": [{"direction": "rx", "cpu": 2, "netns": HERE, "skb": "0xffff888000001000", "steps_lost": 1, "steps": [
             {"t_ns": 0, "kind": "enter", **place},
-            {"t_ns": 1000, "kind": "tap", "function": "tpacket_rcv", "tap": 404, "outcome": "full", **place},
+            {"t_ns": 1000, "kind": "tap", "function": "tpacket_rcv", "tap": 404, "outcome": "full",
+             "reason": "ring", **place},
             {"t_ns": 2000, "kind": "rx_handler", "function": "bond_handle_frame", "verdict": "EXACT",
              "reason": "inactive slave", **place}]}],
         "unseen": [
@@ -298,8 +353,9 @@ def test_json_of_an_incomplete_journey_with_losses():
              "detail": "bound to bond0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT)"}],
         "notes": [],
         "taps": {"5": {"pid": None, "comm": None, "name": "(no process: held by the kernel or hidden)", "dev": "eth1",
-                       "protocol": "0x88cc", "kind": "raw", "buffer": None, "netns": HERE, "processes": []}, **BOND0},
-        "trust": {"clean": False, "losses": {"records lost": 1}, "not_attached": []}}]
+                       "protocol": "0x88cc", "kind": "raw", "buffer": None, **UNTOLD, "netns": HERE,
+                       "processes": []}, **BOND0},
+        "trust": {"clean": False, "losses": {"records lost": 1}, "not_attached": [], "unknown_taps": []}}]
 
 
 def test_json_and_text_tell_the_same_steps_of_a_sent_pair():

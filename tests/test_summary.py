@@ -214,7 +214,9 @@ def test_the_summary_as_json():
 
     def known(name, dev, pid, kind):
         return {"pid": pid, "comm": "tcpdump", "name": name, "dev": dev, "protocol": "ALL", "kind": kind,
-                "buffer": "ring", "netns": HERE, "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}]}
+                "buffer": "ring", "ring_version": None, "ring_bytes": None, "netns": HERE, "uid": None, "running": True,
+                "fanout_id": None, "has_filter": None, "promiscuous": None, "ignore_outgoing": None, "origdev": None,
+                "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}]}
 
     line, end = stream.getvalue().split("\n")
     assert end == ""
@@ -230,7 +232,7 @@ def test_the_summary_as_json():
                           "outcomes": {"captured": 3}, "twice": 1, "unseen": {}},
             str(ON_ETH0): {"devices": devices(1, 0, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}},
             str(ON_ETH1): {"devices": devices(0, 1, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}}},
-        "trust": {"clean": True, "losses": {}, "not_attached": []}}
+        "trust": {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": []}}
 
 
 # --- counting by shape ---------------------------------------------------------------------------------

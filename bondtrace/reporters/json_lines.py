@@ -42,7 +42,10 @@ def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
     return {
         "pid": first.pid if first else None, "comm": printable(first.comm) if first else None,
         "name": printable(label(tap)), "dev": printable(bound_device(tap, scene, time_ns)),
-        "protocol": protocol_name(tap.protocol), "kind": tap.kind, "buffer": tap.buffer, "netns": tap.netns,
+        "protocol": protocol_name(tap.protocol), "kind": tap.kind, "buffer": tap.buffer,
+        "ring_version": tap.ring_version, "ring_bytes": tap.ring_bytes, "netns": tap.netns, "uid": tap.uid,
+        "running": tap.running, "fanout_id": tap.fanout_id, "has_filter": tap.has_filter,
+        "promiscuous": tap.promiscuous, "ignore_outgoing": tap.ignore_outgoing, "origdev": tap.origdev,
         "processes": [{"pid": one.pid, "comm": printable(one.comm), "cmdline": printable(one.cmdline)}
                       for one in tap.processes]}
 
@@ -80,9 +83,11 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
 
 
 def trust_object(scene: Scene) -> dict[str, Any]:
-    """Whether an absence can be believed: ``clean``, else what was lost and what is not attached."""
+    """Whether an absence can be believed: ``clean``, else what was lost and what is not attached; and the
+    taps of which only the inode is known, which is no loss."""
     losses, missing = scene.losses(), scene.missing_stages()
-    return {"clean": not losses and not missing, "losses": losses, "not_attached": missing}
+    return {"clean": not losses and not missing, "losses": losses, "not_attached": missing,
+            "unknown_taps": scene.unknown_taps()}
 
 
 class JsonReporter:

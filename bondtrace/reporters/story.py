@@ -15,7 +15,7 @@ from .text import clock, duration, printable, tap_name, trust_line
 _OUTCOMES = {
     "captured": "which captured it",
     "filtered": "whose own filter refused it",
-    "full": "which had no room for it: it is lost to this tap",
+    "full": "whose {what} had no room for it: it is lost to this tap",
     "ignored": "which ignored it before its filter ran (a loopback copy, or another namespace)",
     "unknown": "what it did with it is not known",
 }
@@ -72,7 +72,7 @@ def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
     if step.kind == "tap":
         name = tap_name(step.tap or 0, scene, journey.time_ns)
         return (f"{_at(step)} {step.function} gave it, {_where(step)}, to {name}, "
-                f"{_OUTCOMES.get(step.outcome or 'unknown')}.{sure}")
+                f"{_OUTCOMES[step.outcome or 'unknown'].format(what=step.reason)}.{sure}")
     if step.kind == "fanout":
         return f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group, which chooses one member."
     if step.kind == "rx_handler":

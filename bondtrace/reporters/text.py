@@ -98,13 +98,14 @@ def _row(t_ns: int, step: Optional[Step], what: str) -> str:
 def _step_line(step: Step, direction: str, scene: Scene, time_ns: int,
                paint: Callable[[str, Optional[str]], str]) -> str:
     mark = " (inferred)" if step.inferred else ""
+    because = f" ({step.reason})" if step.reason else ""
     if step.kind == "tap":
-        what = f"{direction} tap {tap_name(step.tap or 0, scene, time_ns)}: {paint(step.outcome or '', step.outcome)}"
+        outcome = paint(step.outcome or "", step.outcome)
+        what = f"{direction} tap {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
     elif step.kind == "fanout":
         what = f"{direction} tap: offered to a fanout group"
     elif step.kind == "rx_handler":
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
-        because = f" ({step.reason})" if step.reason else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
     else:
         what = f"→ {step.function}"
@@ -125,9 +126,10 @@ def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
 
 
 def trust_line(scene: Scene) -> str:
-    """What was lost, or that nothing was: every claim of absence is only as good as this."""
+    """What was lost, or that nothing was: every claim of absence is only as good as this. Then how many taps
+    were given packets but are in no list."""
     losses = [f"{text} {count}" for text, count in scene.losses().items()]
     missing = scene.missing_stages()
-    if not losses and not missing:
-        return "losses: none"
-    return "losses: " + "; ".join([*losses, *missing]) + " (so an absence may be a loss)"
+    lost = "; ".join([*losses, *missing]) + " (so an absence may be a loss)" if losses or missing else "none"
+    unknown = scene.unknown_taps()
+    return f"losses: {lost}" + (f"; taps known only by inode: {len(unknown)}" if unknown else "")

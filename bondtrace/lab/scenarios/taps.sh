@@ -70,6 +70,8 @@ play() {
     sleep 1
     everybody
     kill -USR1 "$zoo_pid"
+    wait_until test -e "$LAB_OUT/closed"
+    ping -q -c 100 -i 0.02 -W 5 10.9.0.1
     wait_until test -e "$LAB_OUT/half"
     sleep 1
     everybody

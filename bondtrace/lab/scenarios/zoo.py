@@ -137,6 +137,8 @@ def main(directory: str) -> None:
             early.read()
             early.count()
             early.socket.close()
+            open(os.path.join(directory, "closed"), "w").close()
+            time.sleep(1)  # packets pass meanwhile: they are too early for the tap that opens now
             taps = [tap for tap in taps if tap is not early] + [Tap("late", "bond0").bind()]
             done.append(early)
             open(os.path.join(directory, "half"), "w").close()
