@@ -16,6 +16,19 @@ from types import SimpleNamespace
 import click
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
+
+from bondtrace import errors
+from bondtrace.cli import COMMANDS, cli
+from bondtrace.host.namespaces import Namespace
+from bondtrace.kernel import loader, plan
+from bondtrace.kernel.symbols import Symbol
+from bondtrace.model import Device, Process, Tap
+from bondtrace.reasons import REASONS, verdict_reason
+from bondtrace.reporters.json_lines import journey_object
+from bondtrace.reporters.table import FORMATS, summary_object
+from bondtrace.summary import Summary
+from bondtrace.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
 from build import (
     DEVICES,
     LLDP,
@@ -37,19 +50,6 @@ from build import (
     sent,
     tap,
 )
-from click.testing import CliRunner
-
-from bondtrace import errors
-from bondtrace.cli import COMMANDS, cli
-from bondtrace.host.namespaces import Namespace
-from bondtrace.kernel import loader, plan
-from bondtrace.kernel.symbols import Symbol
-from bondtrace.model import Device, Process, Tap
-from bondtrace.reasons import REASONS, verdict_reason
-from bondtrace.reporters.json_lines import journey_object
-from bondtrace.reporters.table import FORMATS, summary_object
-from bondtrace.summary import Summary
-from bondtrace.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -339,6 +339,7 @@ def everything():
         rx("eth0", tap(LLDP), in_list=True, at=300, skb=17, frame=5),
         late("eth0", protocol("ip_list_rcv"), at=310, skb=17, frame=5), late("eth0", tap(ON_ANY), at=400, frame=8),
         around=around)
+    around.meet(rx("eth0", tap(77)))
     return around, told
 
 

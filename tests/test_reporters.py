@@ -8,6 +8,14 @@ import time
 from dataclasses import replace
 
 import pytest
+
+from bondtrace.model import Process, Tap
+from bondtrace.pipeline import Pipeline
+from bondtrace.recording import Batch
+from bondtrace.reporters.json_lines import JsonReporter, journey_object, trust_object
+from bondtrace.reporters.story import paragraphs
+from bondtrace.reporters.text import TextReporter, duration, printable, trust_line
+from bondtrace.scene import tap_event
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -35,14 +43,6 @@ from build import (
     tcpdump,
     tx,
 )
-
-from bondtrace.model import Process, Tap
-from bondtrace.pipeline import Pipeline
-from bondtrace.recording import Batch
-from bondtrace.reporters.json_lines import JsonReporter, journey_object, trust_object
-from bondtrace.reporters.story import paragraphs
-from bondtrace.reporters.text import TextReporter, duration, printable, trust_line
-from bondtrace.scene import tap_event
 
 
 @pytest.fixture(autouse=True)
