@@ -15,6 +15,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.model import Process
+from bondtrace.recording import Recorder, Recording
+from bondtrace.scene import Scene, tap_event
+from bondtrace.wire import EMPTY
 from build import (
     BEGIN_NS,
     HERE,
@@ -39,12 +45,6 @@ from build import (
     start,
     tap,
 )
-
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.model import Process
-from bondtrace.recording import Recorder, Recording
-from bondtrace.scene import Scene, tap_event
-from bondtrace.wire import EMPTY
 
 ROOT = Path(__file__).parents[1]
 EVERYTHING = both(

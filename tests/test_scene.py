@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from bondtrace.model import Device, Process, Tap
+from bondtrace.scene import HOOK_MARGIN_NS, History, Scene, device_event, device_from, tap_event, tap_from
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -27,9 +30,6 @@ from build import (
     start,
     tcpdump,
 )
-
-from bondtrace.model import Device, Process, Tap
-from bondtrace.scene import HOOK_MARGIN_NS, History, Scene, device_event, device_from, tap_event, tap_from
 
 
 def at(us):
