@@ -104,7 +104,7 @@ class Stitcher:
         return self._complete(None)
 
     def _complete(self, before_ns: int | None) -> Journeys:
-        passes = merge_late(self._held, before_ns)
+        passes = merge_late(self._held)
         order = np.argsort(passes.records["time_ns"], kind="stable")
         passes = passes.take(order)
         journey = join(passes, self._related)
@@ -129,7 +129,7 @@ class Stitcher:
         return Journeys(passes.take(order), offsets, numbers)
 
 
-def merge_late(passes: Passes, before_ns: int | None = None) -> Passes:
+def merge_late(passes: Passes) -> Passes:
     """Move the steps of late records into the passes they belong to. A late record that finds none stays as
     it is."""
     late = np.flatnonzero(passes.records["kind"] == RECORD_LATE)

@@ -18,7 +18,7 @@ from ..errors import BondtraceError
 from ..wire import COUNTERS
 from . import layout, source, symbols
 from .btf import Btf, BtfError, read_kernel_btf
-from .plan import FENTRY, FEXIT, HANDLERS, KPROBE, KRETPROBE, Abilities, Plan, Probe, Stage, make, wanted_functions
+from .plan import FENTRY, FEXIT, KPROBE, KRETPROBE, Abilities, Plan, Probe, Stage, make, wanted_functions
 from .ring import Ring
 
 RING_BYTES = 16 << 20
@@ -258,4 +258,4 @@ def _gist(said: list[str]) -> str:
     return (errors or lines or [""])[0][:300]
 
 
-__all__ = ["HANDLERS", "Kernel", "Tracer", "import_bcc", "make_plan", "read_kernel"]
+__all__ = ["Kernel", "Tracer", "import_bcc", "make_plan", "read_kernel"]
