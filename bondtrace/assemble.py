@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
-from . import reasons
+from . import reasons, verdicts
 from .host.labels import label
 from .model import Journey, Packet, Pass, Step
 from .packet import describe
@@ -22,16 +22,19 @@ from .wire import (
     RECORD_LATE,
     RECORD_TX,
     RECORD_VLAN,
+    STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
     STEP_PROTOCOL,
     STEP_TAP,
+    STEP_VLAN,
     VERDICTS,
     Array,
     Passes,
 )
 
-_KINDS = {STEP_TAP: "tap", STEP_FANOUT: "fanout", STEP_HANDLER: "rx_handler", STEP_PROTOCOL: "protocol"}
+_KINDS = {STEP_TAP: "tap", STEP_FANOUT: "fanout", STEP_HANDLER: "rx_handler", STEP_PROTOCOL: "protocol",
+          STEP_VLAN: "vlan", STEP_DROP: "drop"}
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -45,7 +48,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    passes = tuple(_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end))
+    passes = verdicts.with_ways_on([_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end)])
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     first = records[0]
@@ -99,9 +102,10 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
     for step in raw:
         steps.append(_step(step, record, time_ns - begin_ns, names, rounds, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
-    return Pass(direction="tx" if record["kind"] == RECORD_TX else "rx", cpu=int(record["cpu"]), netns=netns,
+    sent = record["kind"] == RECORD_TX
+    return Pass(direction="tx" if sent else "rx", cpu=int(record["cpu"]), netns=netns,
                 skb=int(record["skb"]), time_ns=time_ns, end_ns=end_ns, steps=tuple(steps),
-                steps_lost=int(record["steps_lost"]), sender=int(record["sender"]) or None)
+                steps_lost=int(record["steps_lost"]), sender=(int(record["sender"]) or None) if sent else None)
 
 
 class _Names:
@@ -127,16 +131,18 @@ def _step(raw: Array, record: Array, offset_ns: int, names: _Names, rounds: dict
     number = known_round or rounds.get(ifindex) or max(rounds.values()) + 1
     rounds[ifindex] = number
     func, verdict, next_dev = int(raw["func"]), None, None
-    if kind == STEP_HANDLER:
+    if kind in (STEP_HANDLER, STEP_VLAN):
         verdict = VERDICTS.get(int(raw["result"]), "unknown")
         if verdict == "ANOTHER":
             next_dev = names[int(raw["arg"])]
             rounds.setdefault(int(raw["arg"]), number + 1)
-    function = _function(func, scene)
+    function = _function(func, int(raw["skb_low"]), kind, scene)
     outcome = OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None
-    reason = reasons.verdict_reason(function, verdict, names, ifindex, record, scene) if verdict else None
+    reason = _verdict_reason(function, verdict, ifindex, record, scene) if verdict else None
     if outcome == "full":
         reason = "ring" if function == "tpacket_rcv" else "receive buffer"
+    elif kind == STEP_DROP:
+        reason = scene.drop_reason(int(raw["arg"]))
     return Step(
         t_ns=int(raw["t_ns"]) + offset_ns, kind=_KINDS.get(kind, f"unknown-{kind}"), round=number,
         dev=names[ifindex], orig_dev=names[orig], ifindex=ifindex, orig_ifindex=orig, function=function,
@@ -145,9 +151,19 @@ def _step(raw: Array, record: Array, offset_ns: int, names: _Names, rounds: dict
         reason=reason, inferred=not known_round)
 
 
-def _function(func: int, scene: Scene) -> Optional[str]:
-    if func >= FUNC_HANDLER:
+def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record: Array,
+                    scene: Scene) -> Optional[str]:
+    netns, time_ns = int(record["netns"]), int(record["time_ns"])
+    device = scene.device(netns, ifindex, time_ns)
+    master = scene.device(netns, device.master, time_ns) if device and device.master else None
+    return verdicts.reason(function, verdict, int(record["protocol"]), master)
+
+
+def _function(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:
+    if func > FUNC_HANDLER:  # older recordings number the handlers
         handlers = scene.handlers
-        place = func - FUNC_HANDLER
+        place = func - FUNC_HANDLER - 1
         return handlers[place] if place < len(handlers) else f"rx_handler-{place}"
+    if func == FUNC_HANDLER or kind == STEP_DROP:
+        return scene.symbols.get(address, f"0x{address:08x}")
     return FUNCTIONS.get(func)

@@ -25,7 +25,8 @@ class Device:
     bond, team or bridge it is enslaved to; ``link`` the ifindex that it is stacked on (VLAN,
     macvlan; for a veth its peer, which may live in ``link_netnsid``). ``link_netns`` is the inode of
     that other namespace where it was asked for and found (stacked devices only). ``slave_state`` is
-    "active" or "backup" for a slave of a bond. ``bond_mode`` and ``active_slave`` (ifindex) are of a bond.
+    "active" or "backup" for a slave of a bond. ``bond_mode``, ``active_slave`` (ifindex) and ``arp_interval_ms`` (0: no
+    ARP monitor) are of a bond.
     """
 
     netns: int
@@ -45,6 +46,7 @@ class Device:
     active_slave: Optional[int] = None
     vlan_id: Optional[int] = None
     link_netns: Optional[int] = None
+    arp_interval_ms: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ class Packet:
 class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
-    ``kind`` is "enter", "tap", "fanout", "rx_handler" or "protocol".
-    ``reason`` is of a verdict, or says what was full: "ring" or "receive buffer".
+    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "drop".
+    ``reason`` is of a verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it
+    dropped the packet in ``function``.
     ``inferred`` is true where bondtrace concluded it rather than saw it.
     """
 

@@ -16,7 +16,7 @@ from . import assemble
 from .errors import BondtraceError
 from .model import Journey
 from .recording import Batch
-from .scene import Scene
+from .scene import Event, Scene
 from .stitch import Journeys, Stitcher
 from .summary import Summary
 from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
@@ -42,7 +42,8 @@ class Pipeline:
             if not enough:
                 # What ended before the batch's events is told with the surroundings as they were, live and later
                 # alike. Its passes go in first: they may belong to packets that began long before the events.
-                times_ns = [int(event.get("time_ns", 0)) for event in batch.events]
+                times_ns = [int(event.get("time_ns", 0)) for event in batch.events if event.get("kind") != "symbol"]
+                self._learn_names(batch)
                 passes = self.scene.take_hooks(batch.passes)
                 self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns)))
             self._keep(batch)
@@ -54,15 +55,22 @@ class Pipeline:
         if not enough:
             self._tell(stitcher.flush())
 
+    def _learn_names(self, batch: Batch) -> None:
+        """Names of functions hold at all times: known before the steps that need them are told."""
+        self._apply([event for event in batch.events if event.get("kind") == "symbol"])
+
     def _keep(self, batch: Batch) -> None:
-        for event in batch.events:
+        self._apply(batch.events)
+        if self.keep:
+            self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
+
+    def _apply(self, events: list[Event]) -> None:
+        for event in events:
             try:
                 self.scene.apply(event)
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise BondtraceError(f"the recording is damaged: an event {str(event.get('kind'))!r} does not hold "
                                      f"together ({error!r})") from None
-        if self.keep:
-            self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
 
     def _tell(self, journeys: Journeys) -> None:
         journeys = only(journeys, self.directions)

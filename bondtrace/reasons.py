@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Why: the plain reason behind a verdict, and why a tap was not offered a packet.
+"""Why a tap was not offered a packet.
 
 The rules are the kernel's (net/core/dev.c, net/packet/af_packet.c, drivers/net/bonding/bond_main.c; docs/
 receive-path.md). A reason is one of a closed list; where the facts do not decide, it is ``unknown``:
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from .model import Pass, Tap, Unseen
-from .scene import Scene
+from .kernel.plan import HANDLER_OF_KIND
+from .model import Pass, Step, Tap, Unseen
+from .scene import Scene, sits_on
 
 ETH_P_ALL = 3
 
@@ -20,30 +21,7 @@ REASONS = ("bound-elsewhere", "protocol", "netns", "inactive-slave", "consumed-b
            "outgoing-ignored", "own-packet", "outgoing-not-offered", "fanout-other-member", "not-running",
            "not-yet-open", "unknown")
 
-_SLOW_PROTOCOLS = 0x8809
-_BOND = "bond_handle_frame"
-
-
-def verdict_reason(function: Optional[str], verdict: str, names: Any, ifindex: int, record: Any,
-                   scene: Scene) -> Optional[str]:
-    """One plain phrase for what an rx_handler answered."""
-    if function == _BOND:
-        return _bond_reason(verdict, int(record["protocol"]))
-    return {"CONSUMED": "taken over by the handler", "ANOTHER": "handed to the upper device",
-            "EXACT": "only exact matches from here on", "PASS": "left to the device itself"}.get(verdict)
-
-
-def _bond_reason(verdict: str, protocol: int) -> Optional[str]:
-    if verdict == "ANOTHER":
-        return "active slave"
-    if verdict == "EXACT":
-        return "inactive slave"
-    if verdict == "PASS":
-        return "link-local frame on an inactive slave"
-    if verdict == "CONSUMED":
-        lacp = protocol == _SLOW_PROTOCOLS
-        return "LACP frame consumed by the bond" if lacp else "consumed by the bond; why is not recorded"
-    return None
+_EXACT_HANDLERS = ("bond_handle_frame", "team_handle_frame")
 
 
 def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
@@ -104,7 +82,7 @@ class _Facts:
         for step, netns in self._handled():
             if not self._is_above(netns, step.ifindex, tap):
                 continue
-            if step.verdict in ("EXACT", "PASS") and step.function in (_BOND, "team_handle_frame"):
+            if step.verdict in ("EXACT", "PASS") and step.function in _EXACT_HANDLERS:
                 return "inactive-slave", (f"bound to {name}, and {step.function} kept the packet on {step.dev}: "
                                           f"{step.reason} ({step.verdict})")
             if step.verdict == "CONSUMED":
@@ -116,26 +94,26 @@ class _Facts:
         return "bound-elsewhere", f"bound to {name}; the packet passed {self._path()}"
 
     def _dropped_below(self, tap: Tap) -> Optional[str]:
-        """The slave on which a packet vanished before its rx_handler could hand it to the tap's device: tc
-        ingress, netfilter ingress or generic XDP took it. Only where the handler would have been seen."""
-        handlers = set(self._scene.handlers)
-        if not self._whole or not handlers:
+        """The slave on which a packet ended before its rx_handler could hand it to the tap's device: tc ingress,
+        netfilter ingress or generic XDP took it. Without the kernel's own word only where the handler would have
+        been seen."""
+        if not self._whole:
             return None
         for one in self._rx:
             last = one.steps[-1]
             device = self._scene.device(one.netns, last.ifindex, self._time_ns)
-            handled = any(step.kind in ("rx_handler", "protocol") and step.ifindex == last.ifindex
-                          for step in one.steps)
-            if (device is not None and device.master is not None and not handled
-                    and self._is_above(one.netns, last.ifindex, tap) and self._handler_of(one.netns, device.master)):
+            if _was_handled(one, last.ifindex) or not self._is_above(one.netns, last.ifindex, tap):
+                continue
+            if last.kind == "drop":
+                return f"{last.dev}: {drop_phrase(last)}"
+            if device is not None and device.master is not None and self._handler_of(one.netns, device.master):
                 return f"{last.dev}: taken or dropped there before the rx_handler (tc, netfilter or XDP ingress)"
         return None
 
     def _handler_of(self, netns: int, master: int) -> bool:
         """Is the rx_handler that the master installs on its slaves among the attached ones?"""
         device = self._scene.device(netns, master, self._time_ns)
-        by_kind = {"bond": _BOND, "team": "team_handle_frame", "bridge": "br_handle_frame"}
-        return device is not None and by_kind.get(device.kind) in self._scene.handlers
+        return device is not None and HANDLER_OF_KIND.get(device.kind) in self._scene.handlers
 
     def _handled(self) -> Iterator[tuple[Any, int]]:
         for one in self._rx:
@@ -144,25 +122,22 @@ class _Facts:
                     yield step, one.netns
 
     def _is_above(self, netns: int, ifindex: int, tap: Tap) -> bool:
-        """Is the tap's device stacked on this one (its master, or something on that)?"""
-        seen: set[int] = set()
-        level = {ifindex}
+        """Is the tap's device stacked on this one (its master, or something on that, maybe in another namespace)?"""
+        seen: set[tuple[int, int]] = set()
+        level = {(netns, ifindex)}
         while level:
-            above = {key[1] for key in self._scene.devices if key[0] == netns and self._stacked(key, level)} - seen
-            if tap.netns == netns and tap.ifindex in above:
+            level = {key for low in level for key in self._directly_above(low)} - seen
+            if (tap.netns, tap.ifindex) in level:
                 return True
-            seen |= above
-            level = above
+            seen |= level
         return False
 
-    def _stacked(self, key: tuple[int, int], below: set[int]) -> bool:
-        device = self._scene.device(key[0], key[1], self._time_ns)
-        if device is None:
-            return False
-        if device.link in below and device.kind != "veth":
-            return True
-        return any(lower is not None and lower.master == key[1]
-                   for lower in (self._scene.device(key[0], index, self._time_ns) for index in below))
+    def _directly_above(self, key: tuple[int, int]) -> list[tuple[int, int]]:
+        lower = self._scene.device(*key, self._time_ns)
+        if lower is None:
+            return []
+        uppers = (self._scene.device(*other, self._time_ns) for other in self._scene.devices)
+        return [(upper.netns, upper.ifindex) for upper in uppers if upper is not None and sits_on(upper, lower)]
 
     def _path(self) -> str:
         return " and ".join(dict.fromkeys(self._names.values()))
@@ -217,7 +192,9 @@ class _Facts:
                 return "inactive-slave", (f"{step.function} on {step.dev} let only taps bound to that device have "
                                           f"it: {step.reason} (EXACT)")
         if self._dropped_somewhere():
-            return "dropped-before", "the packet was taken or dropped before delivery by protocol"
+            drops = [drop_phrase(step) for one in self._rx for step in one.steps if step.kind == "drop"]
+            how = drops[0] if drops else "the packet was taken or dropped"
+            return "dropped-before", f"{how}, before delivery by protocol"
         served = {device for one in self._rx for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
         if tap.ifindex and tap.ifindex not in served:
             return "bound-elsewhere", ("taps for one protocol are served only on the first and the last device of "
@@ -226,6 +203,15 @@ class _Facts:
 
     def _dropped_somewhere(self) -> bool:
         """Did every received pass end without a handler's or a protocol handler's step on its last device?"""
-        return self._whole and all(
-            not any(step.kind in ("rx_handler", "protocol") and step.ifindex == one.steps[-1].ifindex
-                    for step in one.steps) for one in self._rx)
+        return self._whole and all(not _was_handled(one, one.steps[-1].ifindex) for one in self._rx)
+
+
+def _was_handled(one: Pass, ifindex: int) -> bool:
+    """Did the packet get as far as an rx_handler, a VLAN device's turn or a protocol handler on this device?"""
+    return any(step.kind in ("rx_handler", "vlan", "protocol") and step.ifindex == ifindex for step in one.steps)
+
+
+def drop_phrase(step: Step) -> str:
+    """What the kernel says of a drop: its reason's name, where it knows one, and the function."""
+    where = f" in {step.function}" if step.function else ""
+    return f"the kernel dropped it{where}: {step.reason or 'it gives no reason'}"

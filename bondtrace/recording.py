@@ -29,7 +29,8 @@ _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns
             ("len", "uint32"), ("cpu", "uint16"), ("protocol", "uint16"), ("vlan_tci", "uint16"), ("flags", "uint8"),
             ("steps_lost", "uint16"), ("seq", "uint32"), ("parent", "uint32"), ("duration_ns", "uint32"),
             ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint64"), ("frame", "uint32"),
-            ("sender", "uint32"))
+            ("sender", "uint32"), ("head", "uint32"))
+_SINCE_THE_FIRST = {"head"}  # columns that an older recording of this format may lack: zeros
 _STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
                  ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
 
@@ -196,6 +197,8 @@ class Recording:
                 raise self._no_recording("it is not an Arrow stream") from None
             types = dict(found)
             for wanted in na.c_schema(_schemas(na)[1]).children:
+                if wanted.name not in types and wanted.name in _SINCE_THE_FIRST:
+                    continue
                 if wanted.name not in types:
                     raise self._no_recording(f"it has no column {wanted.name!r}")
                 if types[wanted.name] != _type(wanted):
@@ -266,7 +269,8 @@ def _batch(array: Any, names: list[str]) -> Batch:
     kind = _numbers(columns["kind"], "u1", rows)
     records = np.zeros(rows, RECORD)
     for name, dtype in _NUMBERS:
-        records[name] = _numbers(columns[name], dtype, rows)
+        if name in columns:
+            records[name] = _numbers(columns[name], dtype, rows)
     _fill_packets(records, columns["packet"], rows)
     passes = _passes(records, columns["steps"], rows).take(kind != 0) if rows else EMPTY
     events = _events(columns["event"], np.flatnonzero(kind == 0), rows)

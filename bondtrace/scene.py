@@ -6,7 +6,8 @@ so live and later analysis know the same. Every event has ``kind`` and ``time_ns
 What it keeps true: a question about a time is answered as of that time.
 
 Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages, handlers, loop), ``device``,
-``device-gone``, ``tap``, ``tap-gone``, ``namespace``, ``losses`` (counters by CPU), ``note`` (text), ``end``.
+``device-gone``, ``tap``, ``tap-gone``, ``namespace``, ``stage`` (one that was attached later), ``symbol`` (the
+function at an address, low half: true at all times), ``losses`` (counters by CPU), ``note`` (text), ``end``.
 """
 
 from __future__ import annotations
@@ -96,9 +97,22 @@ def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None) -> Ev
     return event if not_before_ns is None else {**event, "not_before_ns": not_before_ns}
 
 
-def _sits_on(upper: Device, lower: Device) -> bool:
-    """Is one the other's master, or stacked on it? (A veth's link is its peer, maybe elsewhere.)"""
-    return lower.master == upper.ifindex or (upper.link == lower.ifindex and upper.kind != "veth")
+def sits_on(upper: Device, lower: Device) -> bool:
+    """Is one the other's master, or stacked on it? (A veth's link is its peer.)"""
+    if lower.master == upper.ifindex and lower.netns == upper.netns:
+        return True
+    return upper.kind != "veth" and _link(upper) == (lower.netns, lower.ifindex)
+
+
+def _link(device: Device) -> Optional[tuple[int, int]]:
+    """What it is stacked on, (netns, ifindex), where that is known."""
+    netns = device.netns if device.link_netnsid is None else device.link_netns
+    return None if device.link is None or netns is None else (netns, device.link)
+
+
+def _share_lower(a: Device, b: Device) -> bool:
+    """Do they sit on the same device? A broadcast goes to all macvlans of one."""
+    return a.kind == b.kind != "veth" and _link(a) is not None and _link(a) == _link(b)
 
 
 @dataclass
@@ -115,6 +129,8 @@ class Scene:
     namespaces: dict[int, str] = field(default_factory=dict)
     counters: dict[str, list[int]] = field(default_factory=dict)
     notes: list[tuple[int, str]] = field(default_factory=list)
+    symbols: dict[int, str] = field(default_factory=dict)
+    stages: dict[str, Event] = field(default_factory=dict)
     strangers: set[int] = field(default_factory=set)
     ended: bool = False
 
@@ -126,6 +142,11 @@ class Scene:
                 self._changed(changed_ns, changed_ns + 1)
         if kind == "start":
             self.start = event
+            self.stages = {str(stage["name"]): stage for stage in event.get("stages", ())}
+        elif kind == "stage":
+            self.stages[str(event["stage"]["name"])] = event["stage"]
+        elif kind == "symbol":
+            self.symbols[int(event["address"])] = str(event["name"])
         elif kind == "device":
             device = device_from(event["device"])
             self.devices.setdefault((device.netns, device.ifindex), History()).put(time_ns, device)
@@ -150,7 +171,15 @@ class Scene:
 
     @property
     def handlers(self) -> list[str]:
-        return [str(name) for name in self.start.get("handlers", ())]
+        """The rx_handlers that are seen, those of the start first."""
+        first = [str(name) for name in self.start.get("handlers", ())]
+        later = [name for name, stage in self.stages.items() if stage.get("handler") and not stage.get("missing")]
+        return list(dict.fromkeys([*first, *later]))
+
+    def drop_reason(self, number: int) -> Optional[str]:
+        """The kernel's name for why it dropped a packet; ``None`` where this kernel has none (before 5.17)."""
+        names = self.start.get("drop_reasons") or {}
+        return str(names.get(str(number), f"reason {number}")) if names else None
 
     @property
     def wall_offset_ns(self) -> int:
@@ -234,7 +263,7 @@ class Scene:
     def _hooks_are_told(self) -> bool:
         """Is it told when taps are hooked in and out, so that silence means that one was not?"""
         return any(stage["name"] == "tap hooks" and not stage.get("missing")
-                   for stage in self.start.get("stages", ()))
+                   for stage in self.stages.values())
 
     def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> Optional[Tap]:
         """The tap as it was then. What was read of it before it was last hooked in (a new bind) is stale: the
@@ -262,7 +291,7 @@ class Scene:
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None:
             return False
-        if a.netns == b.netns and (_sits_on(a, b) or _sits_on(b, a)):
+        if sits_on(a, b) or sits_on(b, a) or _share_lower(a, b):
             return True
         return a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
 
@@ -281,5 +310,4 @@ class Scene:
     def missing_stages(self) -> list[str]:
         """A sentence for each stage that is not attached."""
         return [f"{stage['name']}: {stage['without']} ({stage['missing']})"
-                for stage in self.start.get("stages", ())
-                if stage.get("missing")]
+                for stage in self.stages.values() if stage.get("missing")]

@@ -4,14 +4,15 @@
 Everything works on columns; Python objects are only made for what is shown (``assemble``). Rules, in the
 order in which they are tried, each needing the same contents (``fingerprint``):
 
-1. A *late* record (a tap or protocol handler that ran after its packet's core call) belongs to the pass
-   that it was nested in, or, in list mode, to the pass of its list receive with the same skb.
+1. A *late* record (a tap, protocol handler or drop after its packet's core call) belongs to the pass that it
+   was nested in, or, in list mode, to the pass of its list receive with the same skb.
 2. A pass nested in another on its CPU (a bridge's local delivery, a forwarded packet's transmit) belongs
-   to that one's journey.
+   to that one's journey; nested in a list receive, to the pass there with the same skb.
 3. Passes with the same skb address that follow one another belong together if the packet can have gone
    that way: from a device to the one below or above it, or through a veth to its peer.
+4. So do passes whose skbs share their data: clones (a macvlan's broadcast, a bridge's flooding).
 
-The kernel reuses skb addresses at once, so an address alone never joins: contents and way must agree, and
+The kernel reuses addresses at once, so an address alone never joins: contents and way must agree, and
 a pass that repeats a device begins a new journey. What no rule joins stays a journey of its own.
 
 Journeys come in the order in which they began, and are the same however the stream is cut into batches, as
@@ -25,7 +26,22 @@ from typing import Callable
 
 import numpy as np
 
-from .wire import EMPTY, RECORD_LATE, RECORD_RX, RECORD_TX, STEP, Array, Passes, concatenate
+from .wire import (
+    EMPTY,
+    RECORD_INSIDE_LIST,
+    RECORD_LATE,
+    RECORD_LIST,
+    RECORD_RX,
+    RECORD_TX,
+    STEP,
+    STEP_DROP,
+    STEP_HANDLER,
+    STEP_VLAN,
+    VERDICT_ANOTHER,
+    Array,
+    Passes,
+    concatenate,
+)
 
 HOLD_NS = 100_000_000
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
@@ -61,15 +77,16 @@ class Journeys:
 def fingerprint(passes: Passes) -> Array:
     """A number a pass that is equal for the same packet on different devices, shape (n,) of uint64.
 
-    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tag, TTL,
+    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tags, TTL,
     checksums. Bytes beyond the captured ones count as zero.
     """
     packet = passes.records["packet"].copy()
     captured = passes.records["captured"].astype(np.int64)
     packet[np.arange(packet.shape[1]) >= captured[:, None]] = 0
-    ethertype = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
-    tagged = np.isin(ethertype, (0x8100, 0x88A8)) & np.isin(passes.records["arphrd"], (1, 772))
-    packet[tagged, :-4] = packet[tagged, 4:]
+    for _ in range(2):  # a customer's tag in a provider's
+        ethertype = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
+        tagged = np.isin(ethertype, (0x8100, 0x88A8)) & np.isin(passes.records["arphrd"], (1, 772))
+        packet[tagged, :-4] = packet[tagged, 4:]
     body = packet[:, 14:76]
     kind = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
     ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
@@ -138,15 +155,21 @@ def merge_late(passes: Passes) -> Passes:
     counts = np.diff(passes.offsets)
     owner = np.repeat(np.arange(len(passes)), counts)
     moved = np.flatnonzero(np.isin(owner, late))
-    target = _late_targets(passes, owner[moved], passes.steps["skb_low"][moved])
+    drops = passes.steps["kind"][moved] == STEP_DROP
+    whose = passes.records["skb"][owner[moved]].astype(np.uint32)  # a drop's step has another address
+    skb_low = np.where(drops, whose, passes.steps["skb_low"][moved])
+    target = _late_targets(passes, owner[moved], skb_low)
     found = target >= 0
+    strays = moved[~found & drops]  # of a packet that was never told: it says nothing
     moved, target = moved[found], target[found]
     steps = passes.steps.copy()
     shift = (passes.records["time_ns"][owner[moved]].astype(np.int64)
              - passes.records["time_ns"][target].astype(np.int64))
     steps["t_ns"][moved] = np.clip(steps["t_ns"][moved] + shift, 0, 0xFFFFFFFF)
     owner[moved] = target
-    return _regroup(passes, steps, owner)
+    keep = np.ones(len(owner), bool)
+    keep[strays] = False
+    return _regroup(passes, steps[keep], owner[keep])
 
 
 def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
@@ -166,7 +189,7 @@ def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
     records = passes.records
     nested = {(int(r["cpu"]), int(r["seq"])): i for i, r in _rows(records, records["kind"] != RECORD_LATE)}
     listed: dict[tuple[int, int, int], int] = {}
-    for i, r in _rows(records, records["kind"] == RECORD_RX):
+    for i, r in _rows(records, (records["kind"] == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0)):
         for skb in (int(r["skb"]), int(r["last_skb"])):
             listed[int(r["cpu"]), int(r["frame"]), skb & 0xFFFFFFFF] = i
     targets = np.full(len(owner), -1, np.int64)
@@ -191,7 +214,9 @@ def join(passes: Passes, related: Related) -> Array:
     prints = fingerprint(passes)
     before = np.arange(count)
     _join_nested(passes, prints, before)
-    _join_same_skb(passes, prints, before, related)
+    _join_in_list(passes, prints, before)
+    _join_same(passes.records["skb"], passes, prints, before, related)
+    _join_same(passes.records["head"], passes, prints, before, related)
     while True:  # follow the links to the first pass of each journey
         further = before[before]
         if np.array_equal(further, before):
@@ -212,12 +237,51 @@ def _join_nested(passes: Passes, prints: Array, before: Array) -> None:
     before[nested[same]] = found[same]
 
 
-def _join_same_skb(passes: Passes, prints: Array, before: Array, related: Related) -> None:
+def _join_in_list(passes: Passes, prints: Array, before: Array) -> None:
+    """What was sent or received again inside a list receive, to the pass there with the same skb."""
     records = passes.records
-    order = np.lexsort((records["time_ns"], records["skb"]))
+    inside = np.flatnonzero(records["flags"] & RECORD_INSIDE_LIST)
+    listed = np.flatnonzero((records["kind"] == RECORD_RX)
+                            & (records["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST))
+    if not len(inside) or not len(listed):
+        return
+    for skb in (records["skb"][listed].astype(np.uint32), records["last_skb"][listed]):
+        key = _list_key(records[listed], skb, prints[listed])
+        order = np.argsort(key, kind="stable")
+        wanted = _list_key(records[inside], records["skb"][inside].astype(np.uint32), prints[inside])
+        place = order[np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)]
+        found = listed[place]
+        same = (key[place] == wanted) & (found < inside) & (before[inside] == inside)
+        before[inside[same]] = found[same]
+
+
+def _list_key(records: Array, skb: Array, prints: Array) -> Array:
+    """A number for (CPU, list receive, skb, contents)."""
+    with np.errstate(over="ignore"):
+        key: Array = records["cpu"].astype(np.uint64) << np.uint64(32) | records["frame"]
+        key *= np.uint64(0x9E3779B97F4A7C15)
+        return (key ^ skb.astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9) ^ prints
+
+
+def _ways_out(passes: Passes) -> Array:
+    """For every pass the ifindex of the device that the packet was on last, shape (n,) of uint32."""
+    last: Array = passes.records["ifindex"].copy()
+    some = np.flatnonzero(np.diff(passes.offsets))
+    steps = passes.steps[passes.offsets[1:][some] - 1]
+    onward = np.isin(steps["kind"], (STEP_HANDLER, STEP_VLAN)) & (steps["result"] == VERDICT_ANOTHER)
+    last[some] = np.where(onward, steps["arg"], steps["ifindex"])
+    return last
+
+
+def _join_same(address: Array, passes: Passes, prints: Array, before: Array, related: Related) -> None:
+    """Passes that follow one another with the same address (0: not known) of their skb or of its data."""
+    records = passes.records
+    order = np.lexsort((records["time_ns"], address))
     first, second = order[:-1], order[1:]
-    device = records["netns"].astype(np.uint64) << np.uint64(32) | records["ifindex"]
-    may = ((records["skb"][first] == records["skb"][second]) & (prints[first] == prints[second])
+    netns = records["netns"].astype(np.uint64) << np.uint64(32)
+    device = netns | records["ifindex"]
+    left = netns | _ways_out(passes)
+    may = ((address[first] == address[second]) & (address[first] != 0) & (prints[first] == prints[second])
            & (device[first] != device[second]) & (records["kind"][first] != RECORD_LATE)
            & (records["kind"][second] != RECORD_LATE) & (before[second] == second))
     may &= ~((records["kind"][first] == RECORD_RX) & (records["kind"][second] == RECORD_TX)
@@ -226,11 +290,16 @@ def _join_same_skb(passes: Passes, prints: Array, before: Array, related: Relate
     links = np.flatnonzero(may)
     if not len(links):
         return
-    pairs, which = np.unique(np.stack([device[first[links]], device[second[links]]]), axis=1, return_inverse=True)
-    may[links] = np.array([related((a >> 32, a & 0xFFFFFFFF), (b >> 32, b & 0xFFFFFFFF))
-                           for a, b in pairs.T.tolist()])[which.reshape(-1)]
+    ways = np.stack([device[first[links]], left[first[links]], device[second[links]]])
+    pairs, which = np.unique(ways, axis=1, return_inverse=True)
+    may[links] = np.array([related(_key(entered), _key(to)) or related(_key(last), _key(to))
+                           for entered, last, to in pairs.T.tolist()])[which.reshape(-1)]
     _cut_repeats(may, device[order], records["kind"][order])
     before[second[may]] = first[may]
+
+
+def _key(device: int) -> tuple[int, int]:
+    return device >> 32, device & 0xFFFFFFFF
 
 
 def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:

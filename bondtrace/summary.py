@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Optional
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from . import assemble
 from .model import Journey
 from .scene import Scene
 from .stitch import Journeys
-from .wire import Array
+from .wire import STEP_DROP, STEP_HANDLER, Array
 
 Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
@@ -28,7 +29,8 @@ Place = tuple[int, int, str]
 class Summary:
     """The counts so far. A packet *passes* a place when a round of it runs with skb->dev there, or it is
     offered to the transmit taps there; ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by
-    (tap inode, outcome), ``unseen`` by (tap inode, reason), ``twice`` (offered more than once) by tap inode;
+    (tap inode, outcome), ``unseen`` by (tap inode, reason), ``twice`` (offered more than once) by tap inode,
+    ``dropped`` by (netns, ifindex, the kernel's function, its reason);
     ``examples`` has a journey's number for each (tap inode, reason) with its detail."""
 
     journeys: int = 0
@@ -40,6 +42,7 @@ class Summary:
     unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
     examples: dict[tuple[int, str], tuple[int, str]] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
+    dropped: Counter[tuple[int, int, str, Optional[str]]] = field(default_factory=Counter)
 
     def add(self, columns: Journeys, scene: Scene) -> None:
         """Count these journeys."""
@@ -58,6 +61,8 @@ class Summary:
                 places.add(place)
                 if step.next_ifindex is not None:
                     places.add((one.netns, step.next_ifindex, one.direction))
+                if step.kind == "drop":
+                    self.dropped[one.netns, step.ifindex, step.function or "?", step.reason] += times
                 if step.tap is None:
                     continue
                 offers[step.tap] += 0 if step.outcome == "ignored" else 1
@@ -107,7 +112,8 @@ def _signatures(columns: Journeys, scene: Scene) -> Array:
     owner = np.repeat(np.arange(len(records)), np.diff(passes.offsets))
     order = np.arange(len(steps)) - passes.offsets[owner]
     step_mix = _mix(steps["ifindex"], steps["orig_ifindex"], steps["arg"], steps["kind"], steps["round"],
-                    steps["result"], steps["func"], order)
+                    steps["result"], steps["func"], order,
+                    np.where(np.isin(steps["kind"], (STEP_DROP, STEP_HANDLER)), steps["skb_low"], 0))
     begins = columns.offsets[:-1]
     of_pass = columns.of_pass
     state = np.searchsorted(np.array(scene.changes_ns, np.uint64), records["time_ns"][begins], side="right")

@@ -21,13 +21,15 @@ FIRST_STEPS = 4
 MORE_STEPS = 10
 
 RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK = 1, 2, 3, 4
-RECORD_VLAN, RECORD_LIST, RECORD_CLONED = 1, 2, 4
-STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK = 1, 2, 3, 4, 5
+RECORD_VLAN, RECORD_LIST, RECORD_CLONED, RECORD_INSIDE_LIST = 1, 2, 4, 8
+STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP = 1, 2, 3, 4, 5, 6, 7
+VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
-FUNC_HANDLER = 64
+FUNC_HANDLER = 63  # named by its address; from 64 on, in older recordings, by its place in the start event
 
 FUNCTIONS = {1: "packet_rcv", 2: "tpacket_rcv", 3: "packet_rcv_spkt", 4: "packet_rcv_fanout",
-             16: "ip_rcv", 17: "ipv6_rcv", 18: "arp_rcv", 19: "ip_list_rcv", 20: "ipv6_list_rcv"}
+             16: "ip_rcv", 17: "ipv6_rcv", 18: "arp_rcv", 19: "ip_list_rcv", 20: "ipv6_list_rcv",
+             32: "vlan_do_receive"}
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}
 COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced")
@@ -41,8 +43,8 @@ RECORD = np.dtype([
     ("time_ns", "<u8"), ("skb", "<u8"), ("netns", "<u4"), ("ifindex", "<u4"), ("len", "<u4"),
     ("cpu", "<u2"), ("protocol", "<u2"), ("vlan_tci", "<u2"), ("kind", "u1"), ("flags", "u1"),
     ("steps", "<u2"), ("steps_lost", "<u2"), ("seq", "<u4"), ("parent", "<u4"), ("duration_ns", "<u4"),
-    ("arphrd", "<u2"), ("captured", "u1"), ("pkt_type", "u1"), ("last_skb", "<u8"), ("frame", "<u4"),
-    ("sender", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
+    ("arphrd", "<u2"), ("captured", "u1"), ("pkt_type", "u1"), ("last_skb", "<u4"), ("head", "<u4"),
+    ("frame", "<u4"), ("sender", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
 ])
 _FIRST_SLOT = np.dtype([("ring", "<u8"), ("record", RECORD), ("first", STEP, (FIRST_STEPS,))])
 _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unused", "<u8")])

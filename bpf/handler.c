@@ -5,12 +5,15 @@
  * return with the verdict and the device that the packet has then.
  *
  * After CONSUMED the skb may be freed, so *pskb is not followed.
+ *
+ * A VLAN's device takes its packets in the same way, by vlan_do_receive.
  */
 
 #define RX_HANDLER_CONSUMED 0
 #define RX_HANDLER_ANOTHER 1
+#define RX_HANDLER_PASS 3
 
-static __always_inline int handler_begin(u64 pskb, u8 place)
+static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
@@ -31,11 +34,11 @@ static __always_inline int handler_begin(u64 pskb, u8 place)
 	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 	step->orig_ifindex = record_of(frame)->ifindex;
 	step->arg = 0;
-	step->kind = STEP_HANDLER;
+	step->kind = kind;
 	step->round = frame->round;
 	step->result = VERDICT_PENDING;
-	step->func = FUNC_HANDLER + place;
-	step->skb_low = skb;
+	step->func = func;
+	step->skb_low = kind == STEP_HANDLER ? READ(u32, dev, NET_DEVICE__RX_HANDLER) : (u32)skb;
 	frame->handler_pskb = pskb;
 	frame->handler_pos = frame->pos - sizeof(struct step);
 	return 0;
@@ -56,6 +59,8 @@ static __always_inline int handler_end(u32 verdict)
 	if (verdict == RX_HANDLER_CONSUMED)
 		return 0;
 	u64 skb = READ(u64, frame->handler_pskb, 0);
+	if (!skb)
+		return 0; /* dropped by the VLAN's device, which is down */
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
 
 	frame->skb = skb; /* skb_share_check may have replaced it */
@@ -67,8 +72,19 @@ static __always_inline int handler_end(u32 verdict)
 	return 0;
 }
 
-/* The loader adds a line of each for every rx_handler of the probe plan. */
-#define RX_HANDLER_ENTER(place) \
-	PROBE(handler_enter_##place) { return handler_begin(ARG(handler_enter_##place, 0), place); }
-#define RX_HANDLER_EXIT(place) \
-	PROBE(handler_exit_##place) { return handler_end(RETURNED(handler_exit_##place, 1)); }
+/* One program for every handler that is attached by kprobe: the device tells which of them it is. */
+PROBE(handler_enter) { return handler_begin(ARG(handler_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1)); }
+
+/* fentry wants a program for every function: the loader adds a line of each for every such handler. */
+#define RX_HANDLER_ENTER(function) \
+	PROBE(function##_enter) { return handler_begin(ARG(function##_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+#define RX_HANDLER_EXIT(function) \
+	PROBE(function##_exit) { return handler_end(RETURNED(function##_exit, 1)); }
+
+/* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
+PROBE(vlan_enter) { return handler_begin(ARG(vlan_enter, 0), STEP_VLAN, FUNC_VLAN); }
+PROBE(vlan_exit)
+{
+	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS);
+}

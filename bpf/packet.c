@@ -84,9 +84,16 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->frame = frame->number;
 	record->arphrd = READ(u16, dev, NET_DEVICE__TYPE);
 	outer = frame_at(cpu, cpu->depth - 2);
-	if (outer && outer->active && outer->kind != FRAME_RX_LIST) /* a list's pass may be another packet's */
+	if (outer && outer->kind == FRAME_RX_LIST) { /* its pass may be another packet's */
+		if (frame->kind != FRAME_RX_LIST) {
+			record->frame = outer->number;
+			record->flags |= RECORD_INSIDE_LIST;
+		}
+	} else if (outer && outer->active) {
 		record->parent = record_of(outer)->seq;
-	record->sender = kind == RECORD_TX ? sending_tap(skb) : 0;
+	}
+	record->sender = kind == RECORD_TX ? sending_tap(skb) : READ(u32, dev, NET_DEVICE__RX_HANDLER);
+	record->head = READ(u64, skb, SK_BUFF__HEAD) >> 4;
 	describe_vlan(record, skb);
 	describe_packet(record, skb, kind == RECORD_TX);
 	frame->skb = skb;

@@ -41,6 +41,8 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 		send(cpu, frame);
 		return 0;
 	}
+	if (frame->kind == FRAME_RX)
+		frame->skb = skb; /* VLAN untagging may have replaced it */
 	fill_protocol(frame, skb, dev, orig_dev, func);
 	return 0;
 }

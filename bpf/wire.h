@@ -23,14 +23,24 @@ enum record_flag {
 	RECORD_VLAN = 1,   /* vlan_tci is valid: the tag is outside the packet's bytes */
 	RECORD_LIST = 2,   /* received in a list: taps and protocol handlers may come as late records */
 	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
+	RECORD_INSIDE_LIST = 8, /* nested in the list receive that frame names; its packet is one of those */
 };
 
-enum step_kind { STEP_TAP = 1, STEP_FANOUT = 2, STEP_HANDLER = 3, STEP_PROTOCOL = 4, STEP_HOOK = 5 };
+enum step_kind {
+	STEP_TAP = 1,
+	STEP_FANOUT = 2,
+	STEP_HANDLER = 3,
+	STEP_PROTOCOL = 4,
+	STEP_HOOK = 5,
+	STEP_VLAN = 6,
+	STEP_DROP = 7,
+};
 
 /* step.result of a tap */
 enum outcome { OUTCOME_UNKNOWN = 0, OUTCOME_CAPTURED = 1, OUTCOME_FILTERED = 2, OUTCOME_FULL = 3, OUTCOME_IGNORED = 4 };
 
-/* step.result of an rx_handler: the kernel's rx_handler_result_t, or: it has not returned yet */
+/* step.result of an rx_handler, and of VLAN handling (ANOTHER or PASS): the kernel's rx_handler_result_t, or: it
+ * has not returned yet */
 #define VERDICT_PENDING 255
 
 /* step.result of STEP_HOOK: from now on the tap is (not) offered packets */
@@ -48,7 +58,8 @@ enum function {
 	FUNC_ARP_RCV = 18,
 	FUNC_IP_LIST_RCV = 19,
 	FUNC_IPV6_LIST_RCV = 20,
-	FUNC_HANDLER = 64, /* + the handler's place in the probe plan */
+	FUNC_VLAN = 32,    /* vlan_do_receive */
+	FUNC_HANDLER = 63, /* told by its address */
 };
 
 /* Counters, one set a CPU: every way to lose something has one. */
@@ -65,12 +76,14 @@ struct step {
 	unsigned int t_ns;         /* since the record's time_ns, saturating */
 	unsigned int ifindex;      /* skb->dev now */
 	unsigned int orig_ifindex; /* orig_dev */
-	unsigned int arg;          /* tap, hook: socket inode; rx_handler: ifindex of skb->dev after it */
+	unsigned int arg;          /* tap, hook: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
+				    * drop: enum skb_drop_reason */
 	unsigned char kind;
 	unsigned char round;
 	unsigned char result; /* tap: outcome; rx_handler: verdict */
 	unsigned char func;
-	unsigned int skb_low; /* low half of the skb's address */
+	unsigned int skb_low; /* low half of the skb's address; rx_handler: of the handler's; drop: of the place in
+			       * the code that freed it */
 };
 
 struct record {
@@ -92,9 +105,11 @@ struct record {
 	unsigned short arphrd; /* device type: 1 Ethernet, 772 loopback, ... */
 	unsigned char captured; /* valid bytes in packet */
 	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */
-	unsigned long long last_skb; /* the skb's address at the end, where it was replaced on the way */
+	unsigned int last_skb; /* low half of the skb's address at the end: it may be replaced on the way */
+	unsigned int head;     /* skb->head, divided by 16: clones share it */
 	unsigned int frame; /* number of the list receive that this pass belongs to on its CPU */
-	unsigned int sender; /* tx: inode of the packet socket that sent it, or 0 */
+	unsigned int sender; /* tx: inode of the packet socket that sent it, or 0; rx: low half of the address of
+			      * the device's rx_handler, or 0 */
 	unsigned char packet[PACKET_BYTES];
 	struct step first[FIRST_STEPS];
 };

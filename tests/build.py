@@ -26,17 +26,20 @@ from bondtrace.wire import (
     PACKET_BYTES,
     RECORD,
     RECORD_HOOK,
+    RECORD_INSIDE_LIST,
     RECORD_LATE,
     RECORD_LIST,
     RECORD_RX,
     RECORD_TX,
     RECORD_VLAN,
     STEP,
+    STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
     STEP_HOOK,
     STEP_PROTOCOL,
     STEP_TAP,
+    STEP_VLAN,
     VERDICTS,
     Passes,
     concatenate,
@@ -47,6 +50,10 @@ BEGIN_NS = 1_000_000_000_000
 WALL_NS = 1_795_348_800_000_000_000  # 2026-11-22T12:00:00Z, when CLOCK_MONOTONIC is BEGIN_NS
 SKB = 0xFFFF888000001000
 HANDLERS = ("bond_handle_frame", "br_handle_frame")
+# Low halves of addresses, as kallsyms would tell them.
+ADDRESSES = {"bond_handle_frame": 0xC0001000, "br_handle_frame": 0xC0002000, "macvlan_handle_frame": 0xC0003000,
+             "netdev_frame_hook": 0xC0004000, "sch_handle_ingress": 0x81001000, "udp_queue_rcv_one_skb": 0x81002000}
+DROP_REASONS = {"2": "NOT_SPECIFIED", "3": "NO_SOCKET", "30": "TC_INGRESS"}
 
 DEVICES = {
     "lo": Device(HERE, 1, "lo", "loopback", arphrd=772),
@@ -159,7 +166,19 @@ def fanout(**more):
 
 def handler(verdict, onto="", function="bond_handle_frame"):
     """An rx_handler answered; ANOTHER moves the packet onto another device."""
-    return Said(STEP_HANDLER, FUNC_HANDLER + HANDLERS.index(function), 0, _number(VERDICTS, verdict), onto)
+    return Said(STEP_HANDLER, FUNC_HANDLER, 0, _number(VERDICTS, verdict), onto, skb=ADDRESSES[function])
+
+
+def vlan(onto=""):
+    """The tag's VLAN device took the packet, or there was none."""
+    verdict = "ANOTHER" if onto else "PASS"
+    return Said(STEP_VLAN, _number(FUNCTIONS, "vlan_do_receive"), 0, _number(VERDICTS, verdict), onto)
+
+
+def drop(reason, function="sch_handle_ingress", **more):
+    """The kernel freed the packet; ``reason`` is a name of DROP_REASONS."""
+    number = next(int(number) for number, name in DROP_REASONS.items() if name == reason)
+    return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
 
 
 def protocol(function, **more):
@@ -192,19 +211,21 @@ def hook(inode, added, at=0):
 
 
 def _pass(kind, dev, steps, *, at=0, packet=None, skb=SKB, last_skb=None, cpu=0, seq=1, parent=0, frame=1, lasts=None,
-          steps_lost=0, vlan=None, in_list=False, sender=0, rounds=True):
+          steps_lost=0, vlan=None, in_list=False, inside_list=False, sender=0, head=0, rounds=True):
     """``at`` and ``lasts`` in µs (since BEGIN_NS; 1 more than it has steps); ``packet`` the frame's bytes (an echo
     reply); ``vlan`` a tag outside the bytes."""
     packet = reply() if packet is None else packet
     device, netns = DEVICES[dev], DEVICES[dev].netns
     record = np.zeros(1, RECORD)
     values = {
-        "time_ns": BEGIN_NS + at * 1000, "skb": skb, "last_skb": skb if last_skb is None else last_skb, "netns": netns,
+        "time_ns": BEGIN_NS + at * 1000, "skb": skb, "netns": netns,
+        "last_skb": (skb if last_skb is None else last_skb) & 0xFFFFFFFF, "head": head,
         "ifindex": device.ifindex, "len": len(packet), "cpu": cpu, "kind": kind, "steps": len(steps), "seq": seq,
         "parent": parent, "frame": frame, "steps_lost": steps_lost, "arphrd": device.arphrd, "sender": sender,
         "duration_ns": (len(steps) + 1 if lasts is None else lasts) * 1000, "captured": min(len(packet), PACKET_BYTES),
         "protocol": int.from_bytes(packet[12:14], "big"),
-        "flags": (RECORD_VLAN if vlan is not None else 0) | (RECORD_LIST if in_list else 0), "vlan_tci": vlan or 0}
+        "flags": (RECORD_VLAN if vlan is not None else 0) | (RECORD_LIST if in_list else 0)
+        | (RECORD_INSIDE_LIST if inside_list else 0), "vlan_tci": vlan or 0}
     for name, value in values.items():
         record[name] = value
     record["packet"][0, : min(len(packet), PACKET_BYTES)] = np.frombuffer(packet[:PACKET_BYTES], np.uint8)
@@ -212,7 +233,7 @@ def _pass(kind, dev, steps, *, at=0, packet=None, skb=SKB, last_skb=None, cpu=0,
     for place, said in enumerate(steps):
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
-        moved = said.kind == STEP_HANDLER and VERDICTS[said.result] != "CONSUMED"
+        moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
         onto = DEVICES[said.onto or now].ifindex if moved else 0
         rows[place] = ((place + 1) * 1000, DEVICES[now].ifindex, device.ifindex, onto or said.arg, said.kind,
                        number if rounds else 0, said.result, said.func, (said.skb or skb) & 0xFFFFFFFF)
@@ -253,7 +274,7 @@ def start(**more):
     """The event that opens a trace."""
     return {"kind": "start", "time_ns": BEGIN_NS, "format": 1, "host": "lab", "kernel": "6.1.0",
             "wall_offset_ns": WALL_NS - BEGIN_NS, "netns": HERE, "interfaces": ["bond0"], "handlers": list(HANDLERS),
-            "stages": [], **more}
+            "drop_reasons": DROP_REASONS, "stages": [], **more}
 
 
 def losses(at=0, **counters):
@@ -265,7 +286,9 @@ def events(taps=TAPS, devices=DEVICES, **more):
     """What a trace says at its begin."""
     names = [{"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": name}
              for netns, name in ((HERE, "host"), (THERE, "blue"))]
-    return [start(**more), *names, *(device_event(BEGIN_NS, device) for device in devices.values()),
+    symbols = [{"kind": "symbol", "time_ns": BEGIN_NS, "address": address, "name": name}
+               for name, address in ADDRESSES.items()]
+    return [start(**more), *names, *symbols, *(device_event(BEGIN_NS, device) for device in devices.values()),
             *(tap_event(BEGIN_NS, one) for one in taps.values())]
 
 

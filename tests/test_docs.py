@@ -18,13 +18,14 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from bondtrace import errors
+from bondtrace import errors, verdicts
 from bondtrace.cli import COMMANDS, cli
+from bondtrace.host.devices import BOND_MODES
 from bondtrace.host.namespaces import Namespace
 from bondtrace.kernel import loader, plan
 from bondtrace.kernel.symbols import Symbol
 from bondtrace.model import Device, Process, Tap
-from bondtrace.reasons import REASONS, verdict_reason
+from bondtrace.reasons import REASONS
 from bondtrace.reporters.json_lines import journey_object
 from bondtrace.reporters.table import FORMATS, summary_object
 from bondtrace.summary import Summary
@@ -135,10 +136,10 @@ def test_every_receive_function_is_described():
     assert sorted(told) == sorted(name for number, name in FUNCTIONS.items() if number < 16)
 
 
-@pytest.mark.parametrize("function", ["bond_handle_frame", "br_handle_frame"])
+@pytest.mark.parametrize("function", [*plan.HANDLERS, "vlan_do_receive"])
 def test_every_phrase_of_a_verdict_is_in_the_document(function):
-    phrases = {verdict_reason(function, verdict, None, 0, {"protocol": number}, None)
-               for verdict in VERDICTS.values() for number in (0x0800, 0x8809)} - {None}
+    phrases = {verdicts.reason(function, verdict, number, Device(1, 1, "bond0", "bond", bond_mode=mode))
+               for verdict in VERDICTS.values() for number in (0x0800, 0x8809) for mode in (None, *BOND_MODES)} - {None}
     assert phrases - names(read("receive-path.md")) == set()
 
 

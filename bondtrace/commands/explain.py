@@ -23,7 +23,7 @@ from .show import replay
 @click.option("--journey", "number", type=click.IntRange(min=1), metavar="N",
               help="The number of the journey in FILE, as show prints it (#N).")
 @trace_options
-def explain(file: Optional[Path], number: Optional[int], interfaces: tuple[str, ...], netns: Optional[str],
+def explain(file: Optional[Path], number: Optional[int], interfaces: tuple[str, ...], netns: tuple[str, ...],
             only_rx: bool, only_tx: bool, count: Optional[int], duration: Optional[float], kprobes: bool) -> None:
     """Tell the way of one packet in sentences: what happened, where, and who saw it or not.
 

@@ -25,7 +25,7 @@ from .options import directions, end_on_signals, json_option, refuse_filter, rep
 @click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE as well.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.argument("filter", nargs=-1)
-def live(interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_tx: bool, count: Optional[int],
+def live(interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool, count: Optional[int],
          duration: Optional[float], kprobes: bool, as_json: bool, write: Optional[Path], force: bool,
          filter: tuple[str, ...]) -> None:
     """Show the journeys of packets as they happen (the default command).
@@ -57,7 +57,7 @@ def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorde
         yield recorder
 
 
-def trace(pipeline: Pipeline, interfaces: tuple[str, ...], netns: Optional[str], duration: Optional[float],
+def trace(pipeline: Pipeline, interfaces: tuple[str, ...], netns: tuple[str, ...], duration: Optional[float],
           kprobes: bool) -> None:
     """Run a pipeline on the running kernel until it is told to end."""
     begin = time.monotonic()

@@ -37,8 +37,9 @@ trace_options = _apply([
     click.option("-i", "--iface", "interfaces", multiple=True, metavar="NAME",
                  help="Trace this device with its slaves and what is stacked on it; may be repeated. "
                       "Default: every device of the network namespace."),
-    click.option("--netns", metavar="NAME", help="Network namespace of the devices: a name of `ip netns`, a pid or "
-                                                 "a path. Default: the current one."),
+    click.option("--netns", multiple=True, metavar="NAME",
+                 help="Network namespace of the devices: a name of `ip netns`, a pid or a path; may be repeated. "
+                      "Default: the current one."),
     *_DIRECTIONS,
     click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys."),
     click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",

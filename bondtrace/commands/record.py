@@ -25,7 +25,7 @@ _PROGRESS_S = 0.5
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @trace_options
 @click.argument("filter", nargs=-1)
-def record(output: Path, force: bool, interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool,
+def record(output: Path, force: bool, interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool,
            only_tx: bool, count: Optional[int], duration: Optional[float], kprobes: bool,
            filter: tuple[str, ...]) -> None:
     """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""

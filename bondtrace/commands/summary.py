@@ -25,7 +25,7 @@ from .show import replay
 @click.option("--why", is_flag=True, help="Also list, for each tap, why it did not see packets, with examples.")
 @click.option("--format", "form", type=click.Choice(table.FORMATS), default="simple", show_default=True,
               help="How the table is drawn.")
-def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: Optional[str], only_rx: bool, only_tx: bool,
+def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool,
             count: Optional[int], duration: Optional[float], kprobes: bool, as_json: bool, why: bool,
             form: str) -> None:
     """Show the table of taps and devices, of a recording or of a live trace until Ctrl-C."""

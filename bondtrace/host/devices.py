@@ -43,6 +43,7 @@ IFLA_INFO_SLAVE_KIND = 4
 IFLA_INFO_SLAVE_DATA = 5
 IFLA_BOND_MODE = 1
 IFLA_BOND_ACTIVE_SLAVE = 2
+IFLA_BOND_ARP_INTERVAL = 7
 IFLA_BOND_SLAVE_STATE = 1
 IFLA_VLAN_ID = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
@@ -119,6 +120,7 @@ def _with_info(device: Device, info: Mapping[int, bytes]) -> Device:
             device,
             bond_mode=_name(BOND_MODES, data.get(IFLA_BOND_MODE), "mode"),
             active_slave=netlink.number(data.get(IFLA_BOND_ACTIVE_SLAVE)) or None,
+            arp_interval_ms=netlink.number(data.get(IFLA_BOND_ARP_INTERVAL)),
         )
     elif kind == "vlan":
         device = replace(device, vlan_id=netlink.number(data.get(IFLA_VLAN_ID)))
@@ -279,23 +281,21 @@ Key = tuple[int, int]
 """A device's (netns, ifindex)."""
 
 
-def family(devices: Iterable[Device], names: Iterable[str], netns: Optional[int] = None) -> set[Key]:
-    """Return (netns, ifindex) of the devices called ``names``, all below and all on top of them.
+def family(devices: Iterable[Device], named: Iterable[Key]) -> set[Key]:
+    """Return (netns, ifindex) of the devices ``named``, all below and all on top of them.
 
     Below: slaves, and the device that a stacked one (``STACKED_KINDS``) sits on; on top: what is
     stacked on it, and its master; both repeatedly, but never down again from what is on top: the
-    siblings are left out. ``netns`` says where the names are looked for (``None``: everywhere in
-    ``devices``). Raises ``UsageError`` for a name that no device has.
+    siblings are left out.
     """
-    all_devices = list(devices)
     below: dict[Key, list[Key]] = {}
     above: dict[Key, list[Key]] = {}
-    for device in all_devices:
+    for device in devices:
         for lower, upper in _edges(device):
             below.setdefault(upper, []).append(lower)
             above.setdefault(lower, []).append(upper)
-    named = _named(all_devices, names, netns)
-    return _closure(named, below) | _closure(named, above)
+    start = set(named)
+    return _closure(start, below) | _closure(start, above)
 
 
 def _edges(device: Device) -> list[tuple[Key, Key]]:
@@ -322,18 +322,12 @@ def _closure(start: set[Key], edges: Mapping[Key, Sequence[Key]]) -> set[Key]:
     return reached
 
 
-def _named(devices: Sequence[Device], names: Iterable[str], netns: Optional[int]) -> set[Key]:
-    keys: dict[str, list[Key]] = {}
-    for device in devices:
-        if netns is None or device.netns == netns:
-            keys.setdefault(device.name, []).append((device.netns, device.ifindex))
-    found: set[Key] = set()
+def require_names(devices: Iterable[Device], names: Iterable[str]) -> None:
+    """Raise ``UsageError`` for a name that none of the devices has."""
+    there = list(dict.fromkeys(device.name for device in devices))
     for name in names:
-        if name not in keys:
-            there_are = ", ".join(keys) or "none"
+        if name not in there:
             raise UsageError(
                 f"no device named {name!r} in this network namespace "
-                f"(there are: {there_are}; `ip link` lists them)"
+                f"(there are: {', '.join(there) or 'none'}; `ip link` lists them)"
             )
-        found.update(keys[name])
-    return found

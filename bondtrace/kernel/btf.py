@@ -146,6 +146,15 @@ class Btf:
         return {words[i + 1]: blob._string(words[i]).decode()
                 for i in range(at + 3, at + 3 + 2 * count, 2)}
 
+    def drop_reasons(self) -> dict[int, str]:
+        """The kernel's names for why it drops packets, without their prefix; empty before 5.17."""
+        prefixes = ("SKB_DROP_REASON_", "SKB_")
+        named = {}
+        for number, name in self.enum("skb_drop_reason").items():
+            prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+            named[number] = name[len(prefix):]
+        return named
+
     def _size(self, type_id: int) -> int:
         """The size in bytes of a type; 0 where it has none."""
         for _ in range(32):

@@ -42,6 +42,7 @@ WANTED = (
     Wanted("NET_DEVICE__IFINDEX", "net_device", "ifindex"),
     Wanted("NET_DEVICE__NET", "net_device", "nd_net.net"),
     Wanted("NET_DEVICE__TYPE", "net_device", "type"),
+    Wanted("NET_DEVICE__RX_HANDLER", "net_device", "rx_handler"),
     Wanted("NET__INUM", "net", "ns.inum"),
     Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
@@ -111,6 +112,8 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     lines.append(_inode_line(btf, structs))
     lines += _register_lines(btf, structs, machine or platform.machine())
     reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}
+    if reasons:
+        lines.append("#define SKB_DROP_REASONS 1")
     if "SKB_CONSUMED" in reasons:
         lines.append(f"#define SKB_CONSUMED {reasons['SKB_CONSUMED']}")
     return "\n".join(lines) + "\n"

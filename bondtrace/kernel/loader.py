@@ -18,7 +18,20 @@ from ..errors import BondtraceError
 from ..wire import COUNTERS
 from . import layout, source, symbols
 from .btf import Btf, BtfError, read_kernel_btf
-from .plan import FENTRY, FEXIT, KPROBE, KRETPROBE, Abilities, Plan, Probe, Stage, make, wanted_functions
+from .plan import (
+    FENTRY,
+    FEXIT,
+    HANDLERS,
+    KPROBE,
+    KRETPROBE,
+    Abilities,
+    Plan,
+    Probe,
+    Stage,
+    handler_stage,
+    make,
+    wanted_functions,
+)
 from .ring import Ring
 
 RING_BYTES = 16 << 20
@@ -105,11 +118,12 @@ def _module_fentry(bcc: Any) -> bool:
         return True
 
 
-def make_plan(kernel: Kernel, *, fentry: bool = True) -> Plan:
-    """The probe plan for this kernel and bcc; ``fentry=False`` keeps to kprobes."""
+def make_plan(kernel: Kernel, *, fentry: bool = True, handlers: tuple[str, ...] = HANDLERS) -> Plan:
+    """The probe plan for this kernel and bcc, with these rx_handlers; ``fentry=False`` keeps to kprobes."""
     bcc = import_bcc()
     trampolines = "bpf_trampoline_link_prog" in kernel.found
-    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines, _module_fentry(bcc)))
+    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines, _module_fentry(bcc)),
+                handlers)
     if not kernel.btf.find_many({"packet_sock"}):
         plan = plan.without_stage("tap hooks", "AF_PACKET is a module here, its types are not the kernel's own")
     return plan
@@ -152,6 +166,16 @@ class Tracer:
         if not any(stage.available for stage in self.plan.stages if stage.name in ("receive", "transmit")):
             reason = next(stage.missing for stage in self.plan.stages if stage.name == "receive")
             raise BondtraceError(f"no probe can be attached to this kernel: {reason}")
+
+    def attach_handler(self, function: str) -> Stage:
+        """Attach to one more rx_handler, whose module may have been loaded since the start. The stage says why
+        where that cannot be done."""
+        found = symbols.find(symbols.read_kallsyms(), {function})
+        stage = handler_stage(function, Abilities(found))
+        self.plan = self.plan.with_stage(stage)
+        if stage.available:
+            self._attach_stage(stage)
+        return next(one for one in self.plan.stages if one.name == function)
 
     def _attach_stage(self, stage: Stage) -> None:
         done: list[Probe] = []

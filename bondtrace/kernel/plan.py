@@ -17,8 +17,13 @@ from .symbols import Symbol
 
 FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint"
 
-HANDLERS = ("bond_handle_frame", "br_handle_frame", "team_handle_frame", "macvlan_handle_frame",
-            "ipvlan_handle_frame", "netdev_frame_hook", "macsec_handle_frame")
+# The rx_handler that a device of this rtnetlink kind installs: a bond on its slaves, a macvlan on what it sits on.
+HANDLER_OF_KIND = {"bond": "bond_handle_frame", "bridge": "br_handle_frame", "team": "team_handle_frame",
+                   "macvlan": "macvlan_handle_frame", "macvtap": "macvlan_handle_frame",
+                   "ipvlan": "ipvlan_handle_frame", "ipvtap": "ipvlan_handle_frame",
+                   "openvswitch": "netdev_frame_hook", "macsec": "macsec_handle_frame", "hsr": "hsr_handle_frame",
+                   "rmnet": "rmnet_rx_handler"}
+HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages, and the rx_handlers in the order in which the programs number them."""
+    """All stages, the rx_handlers' among them; ``handlers`` are the functions of those."""
 
     stages: tuple[Stage, ...]
     handlers: tuple[str, ...] = ()
@@ -76,6 +81,17 @@ class Plan:
     @property
     def probes(self) -> tuple[Probe, ...]:
         return tuple(probe for stage in self.stages if stage.available for probe in stage.probes)
+
+    @property
+    def fentry_handlers(self) -> tuple[str, ...]:
+        """The rx_handlers that take a program of their own."""
+        return tuple(probe.function for probe in self.probes
+                     if probe.function in self.handlers and probe.mechanism == FENTRY)
+
+    def with_stage(self, stage: Stage) -> Plan:
+        """The plan with a stage put in the place of that name, or added."""
+        kept = tuple(one for one in self.stages if one.name != stage.name)
+        return replace(self, stages=(*kept, stage))
 
     def without_stage(self, name: str, reason: str) -> Plan:
         """The plan with a stage given up, for this reason."""
@@ -129,6 +145,10 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
                   (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
                   "an offer to a fanout group is only seen at the member"),
         TX,
+        StageSpec("VLAN", "the turn of a tag's VLAN device", _both("vlan", "vlan_do_receive"),
+                  "the step to a VLAN device is only seen by what comes after it"),
+        StageSpec("drops", "packets that the kernel drops, and why",
+                  (Wanted("drop", "kfree_skb", "tracepoint"),), "why a packet was dropped is not told"),
         StageSpec("tap hooks", "when taps open, bind and close",
                   (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
                   "when a tap opened or closed is known to half a second only"),
@@ -175,23 +195,24 @@ def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
                  () if missing else tuple(probe for probe in probes if probe), missing)
 
 
-def _handler_spec(place: int, function: str) -> StageSpec:
-    return StageSpec(function, "its verdicts", _both_handler(place, function), "its verdicts are not seen")
+def handler_stage(function: str, abilities: Abilities) -> Stage:
+    """The stage of one rx_handler, known or not. kprobes share one program for all handlers."""
+    wants = (Wanted(f"{function}_enter", function, "entry"), Wanted(f"{function}_exit", function, "exit"))
+    stage = _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
+    shared = {KPROBE: "handler_enter", KRETPROBE: "handler_exit"}
+    return replace(stage, probes=tuple(replace(probe, program=shared.get(probe.mechanism, probe.program))
+                                       for probe in stage.probes))
 
 
-def _both_handler(place: int, function: str) -> tuple[Wanted, ...]:
-    return (Wanted(f"handler_enter_{place}", function, "entry"), Wanted(f"handler_exit_{place}", function, "exit"))
+def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:
+    """The plan for a kernel. Of these rx_handlers one whose module is not loaded is not part of it."""
+    found = tuple(name for name in handlers if name in abilities.symbols)
+    stages = tuple(_stage(spec, abilities) for spec in _specs(abilities.symbols))
+    return Plan((*stages, *(handler_stage(name, abilities) for name in found)), found)
 
 
-def make(abilities: Abilities) -> Plan:
-    """The plan for a kernel. An rx_handler whose module is not loaded is not part of it."""
-    handlers = tuple(name for name in HANDLERS if name in abilities.symbols)
-    specs = [*_specs(abilities.symbols), *(_handler_spec(i, name) for i, name in enumerate(handlers))]
-    return Plan(tuple(_stage(spec, abilities) for spec in specs), handlers)
-
-
-def programs(handlers: tuple[str, ...]) -> list[str]:
+def programs(fentry_handlers: tuple[str, ...] = ()) -> list[str]:
     """Every program that the BPF source holds, attached or not."""
-    specs = [RX, RX_CORE, *_specs(_EVERYTHING),
-             *(_handler_spec(i, name) for i, name in enumerate(handlers))]
-    return list(dict.fromkeys(want.program for spec in specs for want in spec.wants))
+    specs = [RX, RX_CORE, *_specs(_EVERYTHING)]
+    handlers = [f"{name}_{where}" for name in ("handler", *fentry_handlers) for where in ("enter", "exit")]
+    return list(dict.fromkeys([*(want.program for spec in specs for want in spec.wants), *handlers]))

@@ -13,7 +13,8 @@ from pathlib import Path
 from ..errors import BondtraceError
 from .plan import FENTRY, FEXIT, Plan, programs
 
-FILES = ("wire.h", "probe.h", "pass.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c", "protocol.c")
+FILES = ("wire.h", "probe.h", "pass.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c", "protocol.c",
+         "drop.c")
 IFINDEX_WORDS = 1024
 
 
@@ -37,8 +38,8 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix
         parts.append(f'#line 1 "bpf/{name}"\n')
         parts.append((bpf_dir() / name).read_text())
     parts.append('#line 1 "handlers"\n')
-    for place in range(len(plan.handlers)):
-        parts.append(f"RX_HANDLER_ENTER({place})\nRX_HANDLER_EXIT({place})\n")
+    for function in plan.fentry_handlers:
+        parts.append(f"RX_HANDLER_ENTER({function})\nRX_HANDLER_EXIT({function})\n")
     return "".join(parts)
 
 
@@ -55,7 +56,7 @@ def program_names(plan: Plan, kfunc_prefix: str) -> str:
     """PROG_x and FENTRY_x for every program in the source."""
     probes = {probe.program: probe for probe in plan.probes}
     lines = []
-    for program in programs(plan.handlers):
+    for program in programs(plan.fentry_handlers):
         probe = probes.get(program)
         mechanism = probe.mechanism if probe else ""
         name = (program_name(program, mechanism, probe.function, probe.module, kfunc_prefix) if probe

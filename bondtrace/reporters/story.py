@@ -75,9 +75,21 @@ def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
                 f"{_OUTCOMES[step.outcome or 'unknown'].format(what=step.reason)}.{sure}")
     if step.kind == "fanout":
         return f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group, which chooses one member."
+    if step.kind == "vlan":
+        return f"{_at(step)} {_vlan(step)}{sure}"
+    if step.kind == "drop":
+        why = f"for the reason {step.reason}" if step.reason else "and this kernel gives no reason"
+        return f"{_at(step)} the kernel dropped it in {step.function}, {_where(step)}, {why}.{sure}"
     if step.kind == "rx_handler":
         return f"{_at(step)} {_handler(step)}{sure}"
     return f"{_at(step)} it was delivered, {_where(step)}, to the protocol handler {step.function}.{sure}"
+
+
+def _vlan(step: Step) -> str:
+    if step.next_dev:
+        return (f"{step.function} took its VLAN tag: skb->dev became {printable(step.next_dev)}, and the taps were "
+                f"walked again in round {step.round + 1}.")
+    return f"{step.function} found no VLAN device for its tag on {printable(step.dev)}, and it went on as it was."
 
 
 def _handler(step: Step) -> str:

@@ -12,7 +12,7 @@ from ..host.labels import label
 from ..scene import Scene
 from ..summary import Place, Summary
 from .json_lines import bound_device, tap_object, trust_object
-from .text import printable, trust_line
+from .text import namespace_name, printable, trust_line
 
 FORMATS = ("simple", "plain", "github", "tsv")
 _NOW = 1 << 62
@@ -30,6 +30,8 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
     print(f"\n{summary.journeys} packets{_incomplete(summary)}; a cell is offers/captures; an unbound tap is offered a "
           "bonded packet once a device.", file=stream)
+    for line in drop_lines(summary, scene):
+        print(line, file=stream)
     if why:
         print(file=stream)
         for line in why_lines(summary, scene):
@@ -67,6 +69,13 @@ def _cell(summary: Summary, inode: int, place: Place) -> str:
     return f"{offered}/{summary.captured[inode, place]}" if offered else "-"
 
 
+def drop_lines(summary: Summary, scene: Scene) -> list[str]:
+    """How many packets the kernel dropped where and why, the most frequent first."""
+    return [f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, _NOW))} in {function}: "
+            f"{reason or 'it gives no reason'}"
+            for (netns, ifindex, function, reason), count in summary.dropped.most_common()]
+
+
 def why_lines(summary: Summary, scene: Scene) -> list[str]:
     """For each tap the reasons with counts, and one journey as an example of each."""
     lines = []
@@ -85,7 +94,7 @@ def _place_name(place: Place, places: list[Place], scene: Scene) -> str:
     netns, ifindex, direction = place
     name = f"{printable(scene.device_name(netns, ifindex, _NOW))} {direction}"
     if len({one[0] for one in places}) > 1:
-        name += f" ({printable(scene.namespaces.get(netns) or f'netns {netns}')})"
+        name += f" ({namespace_name(netns, scene)})"
     return name
 
 
@@ -109,6 +118,9 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
             "twice": summary.twice[inode]}
     passed = [{**place(where), "packets": summary.passed[where]} for where in summary.places()]
     return {"journeys": summary.journeys, "incomplete": summary.incomplete, "passed": passed, "taps": taps,
+            "dropped": [{"netns": netns, "dev": printable(scene.device_name(netns, ifindex, _NOW)),
+                         "function": function, "reason": reason, "packets": count}
+                        for (netns, ifindex, function, reason), count in summary.dropped.most_common()],
             "trust": trust_object(scene)}
 
 

@@ -15,7 +15,7 @@ from ..packet import one_line
 from ..scene import Scene
 
 _COLOURS = {"captured": "32", "filtered": "33", "full": "31", "ignored": "33", "ANOTHER": "36", "EXACT": "33",
-            "PASS": "36", "CONSUMED": "31", "heading": "1", "unseen": "2"}
+            "PASS": "36", "CONSUMED": "31", "dropped": "31", "heading": "1", "unseen": "2"}
 
 
 def printable(text: str) -> str:
@@ -62,7 +62,7 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
     result = [paint(heading, "heading")]
     for number, one in enumerate(journey.passes):
         if number:
-            result.append(f"    {_pass_heading(one, journey)}")
+            result.append(f"    {_pass_heading(one, journey, scene)}")
         result += [_step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps
                    if step.kind != "enter"]
         if all(step.kind == "enter" for step in one.steps):
@@ -80,10 +80,16 @@ def _first_device(journey: Journey) -> str:
     return printable(steps[0].dev) if steps else "?"
 
 
-def _pass_heading(one: Pass, journey: Journey) -> str:
+def _pass_heading(one: Pass, journey: Journey, scene: Scene) -> str:
     where = f" {printable(one.steps[0].dev)}" if one.steps else ""
     how = {"rx": "then received on", "tx": "then sent on"}[one.direction]
-    return f"{how}{where}" + (f", CPU {one.cpu}" if one.cpu != journey.passes[0].cpu else "")
+    namespace = f" ({namespace_name(one.netns, scene)})" if one.netns != journey.passes[0].netns else ""
+    return f"{how}{where}{namespace}" + (f", CPU {one.cpu}" if one.cpu != journey.passes[0].cpu else "")
+
+
+def namespace_name(netns: int, scene: Scene) -> str:
+    """What people call a network namespace."""
+    return printable(scene.namespaces.get(netns) or f"netns {netns}")
 
 
 def _row(t_ns: int, step: Optional[Step], what: str) -> str:
@@ -104,7 +110,9 @@ def _step_line(step: Step, direction: str, scene: Scene, time_ns: int,
         what = f"{direction} tap {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
     elif step.kind == "fanout":
         what = f"{direction} tap: offered to a fanout group"
-    elif step.kind == "rx_handler":
+    elif step.kind == "drop":
+        what = f"{paint('dropped', 'dropped')} by the kernel in {step.function}: {step.reason or 'it gives no reason'}"
+    elif step.kind in ("rx_handler", "vlan"):
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
     else:

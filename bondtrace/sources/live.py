@@ -15,22 +15,23 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Optional
 
 import numpy as np
 
 from .. import __version__
 from ..errors import BondtraceError
-from ..host.devices import Change, LinkMonitor, family, read_devices
+from ..host.devices import Change, LinkMonitor, family, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
+from ..kernel.plan import HANDLER_OF_KIND, Stage
+from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
 from ..rights import require_root
 from ..scene import Event, device_event, tap_event
-from ..wire import EMPTY, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
+from ..wire import EMPTY, RECORD_RX, STEP_DROP, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
 
 POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
@@ -44,13 +45,15 @@ def now_ns() -> int:
 
 
 class LiveSource:
-    """A trace of ``interfaces`` (all of the namespace when empty), of the ``directions`` "rx" and "tx"."""
+    """A trace of ``interfaces`` (all when empty) of the namespaces ``netns`` (the current one when empty), of the
+    ``directions`` "rx" and "tx"."""
 
-    def __init__(self, interfaces: tuple[str, ...] = (), netns: Optional[str] = None,
+    def __init__(self, interfaces: tuple[str, ...] = (), netns: tuple[str, ...] = (),
                  directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
                  ring_bytes: int = loader.RING_BYTES) -> None:
         require_root()
-        self._namespace: Namespace = resolve(netns) if netns else current_namespace()
+        self._namespaces: list[Namespace] = [resolve(one) for one in netns] or [current_namespace()]
+        self._inodes = {one.inode for one in self._namespaces}
         self.interfaces, self._directions, self._fentry = interfaces, directions, fentry
         self._ring_bytes = ring_bytes
         self._stack = ExitStack()
@@ -60,6 +63,8 @@ class LiveSource:
         self._events: list[Event] = []
         self._stopping = False
         self._strangers: set[int] = set()
+        self._told: set[int] = set()  # addresses of functions whose names were told
+        self._tried: set[str] = set()  # rx_handlers that were attached, or could not be
         self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
 
     def __enter__(self) -> LiveSource:
@@ -74,20 +79,23 @@ class LiveSource:
         self._stack.close()
 
     def _start(self) -> None:
-        self._monitor = self._stack.enter_context(LinkMonitor(self._namespace))
+        self._monitors = [self._stack.enter_context(LinkMonitor(one)) for one in self._namespaces]
         namespaces = list(list_namespaces().values())
         problems: list[str] = []
         self._devices = {(d.netns, d.ifindex): d for d in read_devices(namespaces, problems)}
         traced = self._family(first=True)
         kernel = loader.read_kernel()
-        self._tracer = self._stack.enter_context(self._attached(kernel))
+        self._drop_reasons = {str(number): name for number, name in kernel.btf.drop_reasons().items()}
+        self._tracer = self._stack.enter_context(self._attached(kernel, tuple(sorted(self._handlers_in_use(traced)))))
         self._tracer.set_devices(traced)
         self._watcher = TapWatcher(namespaces, self._devices.values())
         self._tell_start(namespaces, problems)
 
-    def _attached(self, kernel: loader.Kernel) -> loader.Tracer:
+    def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
         """Attach; where the kernel refuses fentry, once more with kprobes alone."""
-        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=self._fentry), self._ring_bytes)
+        self._tried = set(handlers) & set(kernel.found)
+        plan = loader.make_plan(kernel, fentry=self._fentry, handlers=handlers)
+        tracer = loader.Tracer(kernel, plan, self._ring_bytes)
         try:
             tracer.attach()
         except BondtraceError:
@@ -98,7 +106,7 @@ class LiveSource:
             if not self._fentry or not tracer.refused_fentry:
                 return tracer
             tracer.close()
-        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=False), self._ring_bytes)
+        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=False, handlers=handlers), self._ring_bytes)
         tracer.attach()
         return tracer
 
@@ -107,12 +115,11 @@ class LiveSource:
         self._events.append({
             "kind": "start", "time_ns": time_ns, "format": FORMAT, "bondtrace": __version__,
             "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),
-            "wall_offset_ns": time.time_ns() - now_ns(), "netns": self._namespace.inode,
+            "wall_offset_ns": time.time_ns() - now_ns(), "netns": self._namespaces[0].inode,
+            "namespaces": sorted(self._inodes), "drop_reasons": self._drop_reasons,
             "interfaces": list(self.interfaces), "handlers": list(self._tracer.plan.handlers),
             "directions": list(self._directions),
-            "stages": [{"name": stage.name, "tells": stage.tells, "without": stage.without, "missing": stage.missing,
-                        "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
-                       for stage in self._tracer.plan.stages]})
+            "stages": [_stage_object(stage) for stage in self._tracer.plan.stages]})
         self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
                          for one in namespaces]
         self._events += [device_event(time_ns, device) for device in self._devices.values()]
@@ -137,7 +144,7 @@ class LiveSource:
         """Batches until ``stop()``; the last one holds what was still under way, and the end."""
         while not self._stopping:
             yield self._batch(now_ns())
-            select.select([self._monitor], [], [], POLL_S)
+            select.select(self._monitors, [], [], POLL_S)
         self._tracer.set_devices(())
         time.sleep(POLL_S)  # passes that were open when the devices were taken away
         last = self._batch(now_ns(), final=True)
@@ -147,6 +154,7 @@ class LiveSource:
     def _batch(self, time_ns: int, final: bool = False) -> Batch:
         self._follow_devices()
         passes = self._drain(whole=final)
+        self._follow_functions(passes, time_ns)
         self._follow_taps(passes, time_ns)
         if final or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
@@ -188,14 +196,48 @@ class LiveSource:
                          for one in self._watcher.namespaces if one.inode not in known]
 
     def _follow_devices(self) -> None:
-        changes = self._monitor.read()
+        changes = [change for monitor in self._monitors for change in monitor.read()]
         if not changes:
             return
         time_ns = now_ns()
         for change in changes:
             self._take(change, time_ns)
         self._watcher.know(self._devices.values())
-        self._tracer.set_devices(self._family())
+        traced = self._family()
+        for function in sorted(self._handlers_in_use(traced) - self._tried):
+            self._attach_handler(function, time_ns)
+        self._tracer.set_devices(traced)
+
+    def _handlers_in_use(self, traced: set[tuple[int, int]]) -> set[str]:
+        """The rx_handlers of these devices, as their kinds tell."""
+        devices = [self._devices[key] for key in traced if key in self._devices]
+        masters = [self._devices.get((one.netns, one.master)) for one in devices if one.master is not None]
+        kinds = {one.kind for one in (*devices, *masters) if one is not None}
+        return {HANDLER_OF_KIND[kind] for kind in kinds if kind in HANDLER_OF_KIND}
+
+    def _attach_handler(self, function: str, time_ns: int) -> None:
+        """One more rx_handler: its module was loaded, or a device that uses it came, after the start."""
+        self._tried.add(function)
+        stage = self._tracer.attach_handler(function)
+        self._events.append({"kind": "stage", "time_ns": time_ns, "stage": {**_stage_object(stage), "handler": True}})
+
+    def _follow_functions(self, passes: Passes, time_ns: int) -> None:
+        """Tell the names of functions that steps give by address; attach to rx_handlers that no device told of."""
+        steps, records = passes.steps, passes.records
+        handlers = set(np.unique(records["sender"][records["kind"] == RECORD_RX]).tolist()) - {0}
+        drops = set(np.unique(steps["skb_low"][steps["kind"] == STEP_DROP]).tolist())
+        new = (handlers | drops) - self._told
+        if not new:
+            return
+        self._told |= new
+        names = Addresses(read_kallsyms())
+        for address in sorted(new):
+            name = names.name(address)
+            if name is None:
+                continue
+            self._events.append({"kind": "symbol", "time_ns": time_ns, "address": address, "name": name})
+            if address in handlers and name not in self._tried:
+                self._attach_handler(name, time_ns)
 
     def _take(self, change: Change, time_ns: int) -> None:
         if change.device is None:
@@ -216,8 +258,8 @@ class LiveSource:
 
     def _reread(self, time_ns: int) -> None:
         """Notifications were lost: compare with what is there now."""
-        there = {(d.netns, d.ifindex): d for d in read_devices([self._namespace], [])}
-        for key in [key for key in self._devices if key[0] == self._namespace.inode and key not in there]:
+        there = {(d.netns, d.ifindex): d for d in read_devices(self._namespaces, [])}
+        for key in [key for key in self._devices if key[0] in self._inodes and key not in there]:
             self._take(Change("remove", self._devices[key]), time_ns)
         for device in there.values():
             self._take(Change("add", device), time_ns)
@@ -225,16 +267,17 @@ class LiveSource:
     def _family(self, first: bool = False) -> set[tuple[int, int]]:
         """The devices to trace now: those named at the start (by ifindex: a rename does not lose them) or
         called so now, with what is below and above them."""
-        here = list(self._devices.values())
         if not self.interfaces:
-            return {key for key in self._devices if key[0] == self._namespace.inode}
-        if first:
-            found = family(here, self.interfaces, self._namespace.inode)
-            self._named = {key for key, d in self._devices.items()
-                           if key[0] == self._namespace.inode and d.name in self.interfaces}
-            return found
-        self._named |= {key for key, d in self._devices.items()
-                        if key[0] == self._namespace.inode and d.name in self.interfaces}
+            return {key for key in self._devices if key[0] in self._inodes}
+        here = {key: device for key, device in self._devices.items() if key[0] in self._inodes}
+        self._named |= {key for key, device in here.items() if device.name in self.interfaces}
         self._named = {key for key in self._named if key in self._devices}
-        names = {self._devices[key].name for key in self._named}
-        return family(here, sorted(names), self._namespace.inode) if names else set()
+        if first:
+            require_names(here.values(), self.interfaces)
+        return family(self._devices.values(), self._named)
+
+
+def _stage_object(stage: Stage) -> Event:
+    """A stage as an event tells it."""
+    return {"name": stage.name, "tells": stage.tells, "without": stage.without, "missing": stage.missing,
+            "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Drops: the tracepoint skb:kfree_skb(skb, location[, reason]) fires when the last reference to an
+ * skb goes and it was not consumed. Only the packet of the open pass counts: what a tap frees is its
+ * own copy, not the packet.
+ */
+
+static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason)
+{
+	struct record *record = record_of(frame);
+	struct step *step = next_step(frame);
+
+	if (!step)
+		return;
+	step->t_ns = since(record);
+	step->ifindex = READ(u32, frame->dev, NET_DEVICE__IFINDEX);
+	step->orig_ifindex = record->ifindex;
+	step->arg = reason;
+	step->kind = STEP_DROP;
+	step->round = frame->round;
+	step->result = 0;
+	step->func = FUNC_NONE;
+	step->skb_low = location;
+}
+
+static __always_inline int dropped(u64 skb, u64 location, u32 reason)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu || cpu->tap.open)
+		return 0;
+	struct frame *frame = top(cpu);
+	if (!frame || frame->kind == FRAME_TX)
+		return 0;
+	if (frame->active && frame->skb == skb) {
+		fill_drop(frame, skb, location, reason);
+		return 0;
+	}
+	if (frame->kind != FRAME_RX_LIST)
+		return 0;
+	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+	frame = dev ? open_late(cpu, skb, dev) : 0; /* of a list, after the core calls of all its packets */
+	if (!frame)
+		return 0;
+	fill_drop(frame, skb, location, reason);
+	send(cpu, frame);
+	return 0;
+}
+
+#ifdef SKB_DROP_REASONS
+PROBE(drop) { return dropped(((u64 *)ctx)[0], ((u64 *)ctx)[1], ((u64 *)ctx)[2]); }
+#else /* before 5.17 (c504e5c2f964) the kernel gives no reason */
+PROBE(drop) { return dropped(((u64 *)ctx)[0], ((u64 *)ctx)[1], 0); }
+#endif
