@@ -286,14 +286,19 @@ class Scene:
             return "not yet"
         return "out" if hooks[0][1] else "hooked"
 
-    def related(self, first: tuple[int, int], second: tuple[int, int]) -> bool:
-        """Can a packet go from the first device to the second: stacked on one another, or a veth's peers?"""
+    def related(self, first: tuple[int, int], second: tuple[int, int], way: str) -> bool:
+        """Can a packet go from the first device to the second? Up: what is received goes to what sits on a device,
+        or copies of it to several such; down: what is sent goes to what the device sits on; over: from what sends to
+        what receives, both ends of a veth or stacked on one another."""
         a, b = self._newest(first), self._newest(second)
-        if a is None or b is None:
+        if a is None or b is None or first == second:
             return False
-        if sits_on(a, b) or sits_on(b, a) or _share_lower(a, b):
-            return True
-        return a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
+        if way == "up":
+            return sits_on(b, a) or _share_lower(a, b)
+        if way == "down":
+            return sits_on(a, b)
+        peers = a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
+        return peers or sits_on(a, b) or sits_on(b, a) or _share_lower(a, b)
 
     def _newest(self, key: tuple[int, int]) -> Optional[Device]:
         history = self.devices.get(key)

@@ -44,9 +44,10 @@ from .wire import (
 )
 
 HOLD_NS = 100_000_000
+_WAYS = ("up", "down", "over")
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
-Related = Callable[[tuple[int, int], tuple[int, int]], bool]
+Related = Callable[[tuple[int, int], tuple[int, int], str], bool]
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def fingerprint(passes: Passes) -> Array:
 
 
 class Stitcher:
-    """Joins a stream of batches. ``related(a, b)`` says whether a packet can go from device ``a`` to ``b``,
-    each (netns, ifindex), as the devices are stacked now."""
+    """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
+    each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down" or "over" (Scene.related)."""
 
     def __init__(self, related: Related, first_id: int = 1) -> None:
         self._related = related
@@ -290,10 +291,11 @@ def _join_same(address: Array, passes: Passes, prints: Array, before: Array, rel
     links = np.flatnonzero(may)
     if not len(links):
         return
-    ways = np.stack([device[first[links]], left[first[links]], device[second[links]]])
+    way = np.where(records["kind"][second] == RECORD_TX, 1, np.where(records["kind"][first] == RECORD_TX, 2, 0))
+    ways = np.stack([device[first[links]], left[first[links]], device[second[links]], way[links].astype(np.uint64)])
     pairs, which = np.unique(ways, axis=1, return_inverse=True)
-    may[links] = np.array([related(_key(entered), _key(to)) or related(_key(last), _key(to))
-                           for entered, last, to in pairs.T.tolist()])[which.reshape(-1)]
+    may[links] = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(last), _key(to), _WAYS[how])
+                           for entered, last, to, how in pairs.T.tolist()])[which.reshape(-1)]
     _cut_repeats(may, device[order], records["kind"][order])
     before[second[may]] = first[may]
 

@@ -2,6 +2,7 @@
 """Which probes are used, from what kernels and bcc offer."""
 
 import gzip
+import re
 from dataclasses import replace
 from difflib import unified_diff
 from pathlib import Path
@@ -41,6 +42,11 @@ fanout groups
 transmit
     tx_enter: fentry dev_queue_xmit_nit
     tx_exit: fexit dev_queue_xmit_nit
+VLAN
+    vlan_enter: fentry vlan_do_receive
+    vlan_exit: fexit vlan_do_receive
+drops
+    drop: raw_tracepoint kfree_skb
 tap hooks
     hook_add: fentry dev_add_pack
     hook_remove: fentry __dev_remove_pack
@@ -55,26 +61,26 @@ ip_list_rcv
 ipv6_list_rcv
     ipv6_list_rcv: fentry ipv6_list_rcv
 bond_handle_frame
-    handler_enter_0: kprobe bond_handle_frame [bonding]
-    handler_exit_0: kretprobe bond_handle_frame [bonding]
+    handler_enter: kprobe bond_handle_frame [bonding]
+    handler_exit: kretprobe bond_handle_frame [bonding]
 br_handle_frame
-    handler_enter_1: kprobe br_handle_frame [bridge]
-    handler_exit_1: kretprobe br_handle_frame [bridge]
+    handler_enter: kprobe br_handle_frame [bridge]
+    handler_exit: kretprobe br_handle_frame [bridge]
 team_handle_frame
-    handler_enter_2: kprobe team_handle_frame [team]
-    handler_exit_2: kretprobe team_handle_frame [team]
+    handler_enter: kprobe team_handle_frame [team]
+    handler_exit: kretprobe team_handle_frame [team]
 macvlan_handle_frame
-    handler_enter_3: kprobe macvlan_handle_frame [macvlan]
-    handler_exit_3: kretprobe macvlan_handle_frame [macvlan]
+    handler_enter: kprobe macvlan_handle_frame [macvlan]
+    handler_exit: kretprobe macvlan_handle_frame [macvlan]
 ipvlan_handle_frame
-    handler_enter_4: kprobe ipvlan_handle_frame [ipvlan]
-    handler_exit_4: kretprobe ipvlan_handle_frame [ipvlan]
+    handler_enter: kprobe ipvlan_handle_frame [ipvlan]
+    handler_exit: kretprobe ipvlan_handle_frame [ipvlan]
 netdev_frame_hook
-    handler_enter_5: kprobe netdev_frame_hook [openvswitch]
-    handler_exit_5: kretprobe netdev_frame_hook [openvswitch]
+    handler_enter: kprobe netdev_frame_hook [openvswitch]
+    handler_exit: kretprobe netdev_frame_hook [openvswitch]
 macsec_handle_frame
-    handler_enter_6: kprobe macsec_handle_frame [macsec]
-    handler_exit_6: kretprobe macsec_handle_frame [macsec]
+    handler_enter: kprobe macsec_handle_frame [macsec]
+    handler_exit: kretprobe macsec_handle_frame [macsec]
 """
 
 
@@ -127,7 +133,10 @@ def test_kprobes_alone(version):
 
 def test_a_new_bcc_attaches_fentry_in_modules():
     plan = make(abilities("6.1", module_fentry=True))
-    assert text(plan) == PLAN_6_1.replace("kretprobe", "fexit").replace("kprobe", "fentry")
+    # then every handler has programs of its own, as fentry wants a program for every function
+    own = re.sub(r"handler_(enter|exit): (\w+) (\w+)", r"\3_\1: \2 \3", PLAN_6_1)
+    assert text(plan) == own.replace("kretprobe", "fexit").replace("kprobe", "fentry")
+    assert plan.fentry_handlers == HANDLERS
 
 
 def test_a_module_without_type_information_keeps_its_kprobes():
@@ -198,25 +207,26 @@ def test_the_probes_are_those_of_the_stages_that_can_be_had():
     assert "tap_queued" not in {probe.program for probe in plan.probes}
 
 
-def test_handlers_are_numbered_by_the_modules_that_are_loaded():
+def test_handlers_are_those_of_the_modules_that_are_loaded():
     # given a kernel with bonding and macvlan, and no other of their kind
     others = set(HANDLERS) - {"bond_handle_frame", "macvlan_handle_frame"}
     plan = make(without(abilities("6.1"), *others))
-    # then their programs are numbered from 0, and no stage is missing
+    # then no stage is missing
     assert plan.handlers == ("bond_handle_frame", "macvlan_handle_frame")
     assert text(plan) == PLAN_6_1[:PLAN_6_1.index("br_handle_frame\n")] + (
         "macvlan_handle_frame\n"
-        "    handler_enter_1: kprobe macvlan_handle_frame [macvlan]\n"
-        "    handler_exit_1: kretprobe macvlan_handle_frame [macvlan]\n")
+        "    handler_enter: kprobe macvlan_handle_frame [macvlan]\n"
+        "    handler_exit: kretprobe macvlan_handle_frame [macvlan]\n")
 
 
 def test_a_kernel_without_symbols_has_every_stage_missing():
     plan = make(Abilities({}))
-    assert (plan.probes, plan.handlers) == ((), ())
-    assert [(stage.name, stage.missing.rsplit(" ", 1)[1]) for stage in plan.stages] == [
+    assert ([probe.mechanism for probe in plan.probes], plan.handlers) == (["raw_tracepoint"], ())
+    assert [(stage.name, stage.missing.rsplit(" ", 1)[1]) for stage in plan.stages if stage.name != "drops"] == [
         ("receive", "__netif_receive_skb_core"), ("ring taps", "tpacket_rcv"), ("queue taps", "packet_rcv"),
         ("SOCK_PACKET taps", "packet_rcv_spkt"), ("fanout groups", "packet_rcv_fanout"),
-        ("transmit", "dev_queue_xmit_nit"), ("tap hooks", "dev_add_pack"), ("ip_rcv", "ip_rcv"),
+        ("transmit", "dev_queue_xmit_nit"), ("VLAN", "vlan_do_receive"), ("tap hooks", "dev_add_pack"),
+        ("ip_rcv", "ip_rcv"),
         ("ipv6_rcv", "ipv6_rcv"), ("arp_rcv", "arp_rcv"), ("ip_list_rcv", "ip_list_rcv"),
         ("ipv6_list_rcv", "ipv6_list_rcv")]
 
@@ -242,5 +252,7 @@ def test_a_plan_asks_only_for_what_is_looked_up_and_programmed(version, gone):
     probes = [probe for probe in plan.probes if probe.mechanism != "raw_tracepoint"]
     # then its functions are those that symbols are read for, its programs those that have names in C, each used once
     assert {probe.function for probe in probes} <= wanted_functions()
-    assert {probe.program for probe in plan.probes} <= set(programs(plan.handlers))
-    assert len({probe.program for probe in plan.probes}) == len(plan.probes)
+    assert {probe.program for probe in plan.probes} <= set(programs(plan.fentry_handlers))
+    # but for those of rx_handlers, which share theirs
+    own = [probe.program for probe in plan.probes if probe.function not in HANDLERS]
+    assert len(set(own)) == len(own)

@@ -20,7 +20,7 @@ from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.model import Process
 from bondtrace.recording import Recorder, Recording
 from bondtrace.scene import Scene, tap_event
-from bondtrace.wire import EMPTY
+from bondtrace.wire import EMPTY, concatenate
 from build import (
     BEGIN_NS,
     HERE,
@@ -125,7 +125,8 @@ def test_the_recorder_tells_how_much_it_wrote(path):
 def test_any_arrow_reader_reads_it(path):
     # given a recording of an event, a received packet and a late step
     event = losses(0, lost=[0, 1])
-    record(path, (both(rx("eth0", tap(ON_ETH0, "filtered"), packet=arp(), cpu=3, vlan=7, frame=4, sender=9),
+    record(path, (both(rx("eth0", tap(ON_ETH0, "filtered"), packet=arp(), cpu=3, vlan=7, frame=4, sender=9,
+                          head=0x8102),
                        late("bond0", protocol("ip_rcv"), at=5, skb=SKB + 64)), [event]))
 
     # when pyarrow reads it
@@ -137,7 +138,7 @@ def test_any_arrow_reader_reads_it(path):
                "ifindex": pa.uint32(), "len": pa.uint32(), "cpu": pa.uint16(), "protocol": pa.uint16(),
                "vlan_tci": pa.uint16(), "flags": pa.uint8(), "steps_lost": pa.uint16(), "seq": pa.uint32(),
                "parent": pa.uint32(), "duration_ns": pa.uint32(), "arphrd": pa.uint16(), "pkt_type": pa.uint8(),
-               "last_skb": pa.uint64(), "frame": pa.uint32(), "sender": pa.uint32()}
+               "last_skb": pa.uint64(), "frame": pa.uint32(), "sender": pa.uint32(), "head": pa.uint32()}
     of_step = {"t_ns": pa.uint32(), "ifindex": pa.uint32(), "orig_ifindex": pa.uint32(), "arg": pa.uint32(),
                "kind": pa.uint8(), "round": pa.uint8(), "result": pa.uint8(), "func": pa.uint8(),
                "skb_low": pa.uint32()}
@@ -153,12 +154,12 @@ def test_any_arrow_reader_reads_it(path):
     assert table.to_pylist() == [
         {**nothing, "packet": b"", "steps": [], "event": json.dumps(event, separators=(",", ":"))},
         {**nothing, "kind": 1, "time_ns": BEGIN_NS, "skb": SKB, "netns": HERE, "ifindex": 2, "len": 42, "cpu": 3,
-         "protocol": 0x0806, "vlan_tci": 7, "flags": 1, "seq": 1, "duration_ns": 2000, "arphrd": 1, "last_skb": SKB,
-         "frame": 4, "sender": 9, "packet": arp(), "event": None,
+         "protocol": 0x0806, "vlan_tci": 7, "flags": 1, "seq": 1, "duration_ns": 2000, "arphrd": 1,
+         "last_skb": SKB & 0xFFFFFFFF, "frame": 4, "sender": 9, "head": 0x8102, "packet": arp(), "event": None,
          "steps": [{"t_ns": 1000, "ifindex": 2, "orig_ifindex": 2, "arg": ON_ETH0, "kind": 1, "round": 1, "result": 2,
                     "func": 2, "skb_low": SKB & 0xFFFFFFFF}]},
         {**nothing, "kind": 3, "time_ns": BEGIN_NS + 5000, "skb": SKB + 64, "netns": HERE, "ifindex": 4, "seq": 1,
-         "duration_ns": 2000, "arphrd": 1, "last_skb": SKB + 64, "frame": 1, "packet": b"", "event": None,
+         "duration_ns": 2000, "arphrd": 1, "last_skb": (SKB + 64) & 0xFFFFFFFF, "frame": 1, "packet": b"", "event": None,
          "steps": [{"t_ns": 1000, "ifindex": 4, "orig_ifindex": 4, "arg": 0, "kind": 4, "round": 0, "result": 0,
                     "func": 16, "skb_low": (SKB + 64) & 0xFFFFFFFF}]}]
 
@@ -170,6 +171,17 @@ def test_columns_of_a_newer_writer_are_passed_over(path):
     rewrite(path, table.add_column(0, "newer", pa.array(["?"] * len(table))))
 
     assert batches_of(path) == ([whole(EVERYTHING, events())], False)
+
+
+def test_a_recording_of_the_first_version_opens():
+    # given the example as it was written before the column head, when it is read
+    path = Path(__file__).parent / "data" / "first.arrows"
+    names = table_of(path).schema.names
+    passes = concatenate([batch.passes for batch in Recording(path).batches()])
+
+    # then all is there, and what was not recorded is 0
+    assert "head" not in names
+    assert (len(passes), set(passes.records["head"].tolist())) == (14, {0})
 
 
 # --- the file ------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_text_tells_another_cpu_a_veth_and_a_fanout_group():
     assert text(tx("veth0"), rx("peer0", fanout(), tap(99, "ignored"), at=5, cpu=3), around=around) == """\
 12:00:00.000000 tx veth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (8.0 µs)
          0 ns  veth0                no tap, rx_handler or protocol handler took it
-    then received on peer0, CPU 3
+    then received on peer0 (blue), CPU 3
        6.0 µs  peer0                rx tap: offered to a fanout group
        7.0 µs  peer0                rx tap [99] (known only by its inode): ignored
 """

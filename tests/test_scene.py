@@ -131,7 +131,8 @@ def test_the_same_ifindex_is_another_device_in_another_namespace():
     assert around.namespaces == {HERE: "host", THERE: "blue"}
 
 
-RELATED = {("eth0", "bond0"), ("eth1", "bond0"), ("bond0.7", "bond0"), ("eth2", "br0"), ("veth0", "peer0")}
+# (lower, upper), and the ends of a veth.
+RELATED = {("eth0", "bond0"), ("eth1", "bond0"), ("bond0", "bond0.7"), ("eth2", "br0"), ("veth0", "peer0")}
 
 
 def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else():
@@ -139,15 +140,18 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
     around = scene()
     keys = {name: (device.netns, device.ifindex) for name, device in DEVICES.items()}
 
-    # then exactly these are related, either way round
-    assert {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b])} == {
-        pair for a, b in RELATED for pair in ((a, b), (b, a))}
+    # then up and down exactly these are related, the ends of the veth only from sending to receiving
+    found = {way: {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b], way)}
+             for way in ("up", "down", "over")}
+    stacked = RELATED - {("veth0", "peer0")}
+    assert found == {"up": stacked, "down": {(b, a) for a, b in stacked},
+                     "over": {pair for a, b in RELATED for pair in ((a, b), (b, a))}}
 
 
 def test_devices_that_are_not_known_are_not_related():
     around = scene()
 
-    assert not around.related((HERE, 2), (HERE, 99)) and not around.related((5, 2), (HERE, 4))
+    assert not around.related((HERE, 2), (HERE, 99), "up") and not around.related((5, 2), (HERE, 4), "up")
 
 
 def test_a_slave_that_left_its_bond_is_related_no_more_but_one_that_is_gone_is():
@@ -155,7 +159,7 @@ def test_a_slave_that_left_its_bond_is_related_no_more_but_one_that_is_gone_is()
     around = scene(altered("eth0", 10, master=None),
                    {"kind": "device-gone", "time_ns": at(10), "netns": HERE, "ifindex": 3})
 
-    assert not around.related((HERE, 2), (HERE, 4)) and around.related((HERE, 3), (HERE, 4))
+    assert not around.related((HERE, 2), (HERE, 4), "up") and around.related((HERE, 3), (HERE, 4), "up")
 
 
 # --- taps ----------------------------------------------------------------------------------------------

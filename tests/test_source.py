@@ -12,6 +12,13 @@ HANDLERS = ("bond_handle_frame", "br_handle_frame", "macvlan_handle_frame")
 LAYOUT = "#define SK_BUFF__DEV 16\n"
 
 
+# The probes of HANDLERS: those of the first two by fentry, of the third by kprobe.
+OF_HANDLERS = [Probe(f"{name}_{where}", name, name, "", mechanism) for name in HANDLERS[:2]
+               for where, mechanism in (("enter", "fentry"), ("exit", "fexit"))]
+OF_HANDLERS += [Probe("handler_enter", HANDLERS[2], HANDLERS[2], "", "kprobe"),
+                Probe("handler_exit", HANDLERS[2], HANDLERS[2], "", "kretprobe")]
+
+
 def plan_of(*probes, handlers=()):
     """A plan of one stage with these probes."""
     return Plan((Stage("a stage", "tells", "without", probes),), handlers)
@@ -24,17 +31,16 @@ def parts(text):
 
 
 def test_every_file_is_joined_whole_behind_its_name():
-    # given a plan with three rx_handlers
-    text = join(LAYOUT, plan_of(handlers=HANDLERS), 1 << 24, 4096, "")
+    # given a plan with three rx_handlers, two of them by fentry
+    text = join(LAYOUT, plan_of(*OF_HANDLERS, handlers=HANDLERS), 1 << 24, 4096, "")
     # when the text is split at its #line
     found = parts(text)
     # then every file of bpf/ is there, byte for byte, so that line numbers are right
     files = {f"bpf/{path.name}": path.read_text() for path in bpf_dir().glob("*.[ch]")}
     assert {name: part for name, part in found.items() if name.startswith("bpf/")} == files
-    # and the handlers' programs are the end of it
+    # and the programs of the handlers that take their own are the end of it
     assert list(found)[-1] == "handlers"
-    assert found["handlers"] == ("RX_HANDLER_ENTER(0)\nRX_HANDLER_EXIT(0)\nRX_HANDLER_ENTER(1)\nRX_HANDLER_EXIT(1)\n"
-                                 "RX_HANDLER_ENTER(2)\nRX_HANDLER_EXIT(2)\n")
+    assert found["handlers"] == "".join(f"RX_HANDLER_ENTER({name})\nRX_HANDLER_EXIT({name})\n" for name in HANDLERS[:2])
 
 
 def test_names_come_before_their_use():
@@ -52,13 +58,13 @@ def test_what_varies_is_defined_first(ring_bytes, page_bytes, pages):
 
 
 def programs_in_c():
-    """Every program that bpf/ holds, also one in two versions (#ifdef). A handler's place is given by the loader."""
+    """Every program that bpf/ holds, also one in two versions (#ifdef). A handler's name is given by the loader."""
     found = []
     for path in bpf_dir().glob("*.c"):
         code = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.S)
         found += re.findall(r"^(?:PROBE|PROTOCOL|PROTOCOL_LIST)\((\w+)", code, flags=re.M)
-        for stem in re.findall(r"^\tPROBE\((\w+)##place\)", code, flags=re.M):
-            found += [f"{stem}{place}" for place in range(len(HANDLERS))]
+        for stem in re.findall(r"^\tPROBE\(function##(\w+)\)", code, flags=re.M):
+            found += [f"{name}{stem}" for name in HANDLERS[:2]]
     return sorted(set(found))
 
 
@@ -66,11 +72,11 @@ def test_every_program_in_the_source_has_a_name_and_every_name_a_program():
     # given the programs in bpf/
     there = programs_in_c()
     # when names are defined for them
-    defines = program_names(plan_of(handlers=HANDLERS), "")
+    defines = program_names(plan_of(*OF_HANDLERS, handlers=HANDLERS), "")
     # then each has PROG_ and FENTRY_, once, and there is none besides
     assert sorted(re.findall(r"#define PROG_(\w+) ", defines)) == there
     assert sorted(re.findall(r"#define FENTRY_(\w+) ", defines)) == there
-    assert sorted(programs(HANDLERS)) == there
+    assert sorted(programs(HANDLERS[:2])) == there
     assert len(there) > 30
 
 
@@ -78,9 +84,9 @@ def test_every_argument_is_asked_for_by_the_program_that_has_it():
     # given each program's text in bpf/, up to the next one
     wrong = []
     for path in bpf_dir().glob("*.c"):
-        for name, body in re.findall(r"^\t?PROBE\((\w+(?:##place)?)\)(.*?)(?=^\t?PROBE|^#|\Z)", path.read_text(),
+        for name, body in re.findall(r"^\t?PROBE\((\w+(?:##\w+)?)\)(.*?)(?=^\t?PROBE|^#|\Z)", path.read_text(),
                                      flags=re.M | re.S):
-            wrong += [(path.name, name, asked) for asked in re.findall(r"(?:ARG|RETURNED)\((\w+(?:##place)?),", body)
+            wrong += [(path.name, name, asked) for asked in re.findall(r"(?:ARG|RETURNED)\((\w+(?:##\w+)?),", body)
                       if asked != name]
     # then none reads another's
     assert wrong == []
@@ -121,8 +127,8 @@ def test_the_source_is_told_when_core_is_the_bracket():
 
 
 @pytest.mark.parametrize(("mechanism", "module", "prefix", "expected"), [
-    ("kprobe", "bonding", "vmlinux__", "bt_handler_enter_0"),
-    ("kretprobe", "", "", "bt_handler_enter_0"),
+    ("kprobe", "bonding", "vmlinux__", "bt_bond_handle_frame_enter"),
+    ("kretprobe", "", "", "bt_bond_handle_frame_enter"),
     ("fentry", "", "", "kfunc__bond_handle_frame"),                             # bcc before 0.28
     ("fentry", "", "vmlinux__", "kfunc__vmlinux__bond_handle_frame"),           # since
     ("fentry", "bonding", "vmlinux__", "kfunc__bonding__bond_handle_frame"),
@@ -130,4 +136,4 @@ def test_the_source_is_told_when_core_is_the_bracket():
     ("fexit", "", "", "kretfunc__bond_handle_frame"),
 ])
 def test_the_name_of_a_program(mechanism, module, prefix, expected):
-    assert program_name("handler_enter_0", mechanism, "bond_handle_frame", module, prefix) == expected
+    assert program_name("bond_handle_frame_enter", mechanism, "bond_handle_frame", module, prefix) == expected

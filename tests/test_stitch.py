@@ -62,7 +62,7 @@ def test_a_reply_through_the_bond_is_one_journey_of_one_pass():
 
     # then it is one journey, with every step as it came
     assert told(journeys) == [["rx eth0 0"]]
-    assert steps_of(journeys) == [(1000, ON_ANY, 2, 1), (2000, ON_ETH0, 2, 1), (3000, 4, 64, 1), (4000, ON_ANY, 2, 2),
+    assert steps_of(journeys) == [(1000, ON_ANY, 2, 1), (2000, ON_ETH0, 2, 1), (3000, 4, 63, 1), (4000, ON_ANY, 2, 2),
                                   (5000, ON_BOND0, 2, 2), (6000, 0, 16, 2)]
 
 
@@ -191,8 +191,8 @@ def test_a_late_step_joins_the_packet_of_its_list_with_the_same_skb():
 
     # then each step is its own packet's, with its time since that packet's begin
     assert told(journeys) == [["rx eth0 0"], ["rx eth0 10"]]
-    assert steps_of(journeys, 0) == [(1000, 4, 64, 1), (21000, 0, 19, 0)]
-    assert steps_of(journeys, 1) == [(1000, 4, 64, 1), (12000, 0, 19, 0)]
+    assert steps_of(journeys, 0) == [(1000, 4, 63, 1), (21000, 0, 19, 0)]
+    assert steps_of(journeys, 1) == [(1000, 4, 63, 1), (12000, 0, 19, 0)]
 
 
 def test_a_late_step_finds_its_packet_by_the_skb_that_replaced_the_first():

@@ -221,7 +221,7 @@ def test_the_summary_as_json():
     line, end = stream.getvalue().split("\n")
     assert end == ""
     assert json.loads(line) == {
-        "journeys": 2, "incomplete": 0,
+        "journeys": 2, "incomplete": 0, "dropped": [],
         "passed": [place("eth0", packets=1), place("eth1", packets=1), place("bond0", packets=1)],
         "taps": {
             str(ON_BOND0): {**known("tcpdump -i bond0", "bond0", 803, "raw"), "devices": devices(0, 0, 1),

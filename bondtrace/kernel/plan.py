@@ -21,8 +21,7 @@ FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kre
 HANDLER_OF_KIND = {"bond": "bond_handle_frame", "bridge": "br_handle_frame", "team": "team_handle_frame",
                    "macvlan": "macvlan_handle_frame", "macvtap": "macvlan_handle_frame",
                    "ipvlan": "ipvlan_handle_frame", "ipvtap": "ipvlan_handle_frame",
-                   "openvswitch": "netdev_frame_hook", "macsec": "macsec_handle_frame", "hsr": "hsr_handle_frame",
-                   "rmnet": "rmnet_rx_handler"}
+                   "openvswitch": "netdev_frame_hook", "macsec": "macsec_handle_frame"}
 HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
 
 
@@ -86,7 +85,7 @@ class Plan:
     def fentry_handlers(self) -> tuple[str, ...]:
         """The rx_handlers that take a program of their own."""
         return tuple(probe.function for probe in self.probes
-                     if probe.function in self.handlers and probe.mechanism == FENTRY)
+                     if probe.mechanism == FENTRY and probe.function in self.handlers)
 
     def with_stage(self, stage: Stage) -> Plan:
         """The plan with a stage put in the place of that name, or added."""
