@@ -25,6 +25,7 @@ from .wire import (
     STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
+    STEP_NETNS,
     STEP_PROTOCOL,
     STEP_TAP,
     STEP_VLAN,
@@ -48,7 +49,8 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    passes = verdicts.with_ways_on([_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end)])
+    passes = tuple(_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end))
+    passes = verdicts.with_ways_on(passes, scene)
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     first = records[0]
@@ -95,12 +97,13 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
     record = passes.records[place]
     time_ns = int(record["time_ns"])
     netns = int(record["netns"])
-    names = _Names(scene, netns, time_ns)
-    steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, names)]
+    way = _Way(scene, netns, int(record["ifindex"]), time_ns)
+    steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place]: passes.offsets[place + 1]]
-    rounds = {int(record["ifindex"]): 1}
-    for step in raw:
-        steps.append(_step(step, record, time_ns - begin_ns, names, rounds, scene))
+    for step in raw[raw["kind"] == STEP_NETNS]:
+        way.enter_namespace(int(step["round"]), int(step["arg"]))
+    for step in raw[raw["kind"] != STEP_NETNS]:
+        steps.append(_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
     return Pass(direction="tx" if sent else "rx", cpu=int(record["cpu"]), netns=netns,
@@ -108,47 +111,69 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
                 steps_lost=int(record["steps_lost"]), sender=(int(record["sender"]) or None) if sent else None)
 
 
-class _Names:
-    """Device names of one namespace at one time."""
+class _Way:
+    """The devices that a pass comes by: their names, rounds and namespaces, at one time."""
 
-    def __init__(self, scene: Scene, netns: int, time_ns: int) -> None:
-        self._scene, self._netns, self._time_ns = scene, netns, time_ns
+    def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
+        self._scene, self._time_ns, self._own = scene, time_ns, netns
+        self._namespaces: dict[int, int] = {}
+        self._rounds = {ifindex: 1}
 
-    def __getitem__(self, ifindex: int) -> str:
-        return self._scene.device_name(self._netns, ifindex, self._time_ns)
+    def enter_namespace(self, number: int, netns: int) -> None:
+        """From this round on skb->dev is of that namespace."""
+        self._namespaces[number] = netns
+
+    def netns(self, number: int) -> int:
+        """The namespace of skb->dev in a round."""
+        entered = [at for at in self._namespaces if at <= number]
+        return self._namespaces[max(entered)] if entered else self._own
+
+    def number(self, known: int, ifindex: int) -> int:
+        """The round of a step. A late step does not know it: it is that of its device, or the next one."""
+        number = known or self._rounds.get(ifindex) or max(self._rounds.values()) + 1
+        self._rounds[ifindex] = number
+        return number
+
+    def goes_on(self, number: int, ifindex: int) -> None:
+        """The device of the round after this one."""
+        self._rounds.setdefault(ifindex, number + 1)
+
+    def name(self, number: int, ifindex: int) -> str:
+        """The name of a device in a round."""
+        return self._scene.device_name(self.netns(number), ifindex, self._time_ns)
 
 
-def _enter(record: Array, t_ns: int, names: _Names) -> Step:
+def _enter(record: Array, t_ns: int, way: _Way) -> Step:
     ifindex = int(record["ifindex"])
-    return Step(t_ns, "enter", 1, names[ifindex], names[ifindex], ifindex, ifindex)
+    name = way.name(1, ifindex)
+    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.netns(1))
 
 
-def _step(raw: Array, record: Array, offset_ns: int, names: _Names, rounds: dict[int, int],
-          scene: Scene) -> Step:
+def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
     kind, ifindex, orig = int(raw["kind"]), int(raw["ifindex"]), int(raw["orig_ifindex"])
-    known_round = int(raw["round"])
-    # A late step does not know its round: it is that of its device, or the next one.
-    number = known_round or rounds.get(ifindex) or max(rounds.values()) + 1
-    rounds[ifindex] = number
-    func, verdict, next_dev = int(raw["func"]), None, None
-    if kind in (STEP_HANDLER, STEP_VLAN):
-        verdict = VERDICTS.get(int(raw["result"]), "unknown")
-        if verdict == "ANOTHER":
-            next_dev = names[int(raw["arg"])]
-            rounds.setdefault(int(raw["arg"]), number + 1)
-    function = _function(func, int(raw["skb_low"]), kind, scene)
+    number = way.number(int(raw["round"]), ifindex)
+    function = _function(int(raw["func"]), int(raw["skb_low"]), kind, scene)
+    verdict = VERDICTS.get(int(raw["result"]), "unknown") if kind in (STEP_HANDLER, STEP_VLAN) else None
+    onward = int(raw["arg"]) if verdict == "ANOTHER" else None
+    if onward is not None:
+        way.goes_on(number, onward)
     outcome = OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None
-    reason = _verdict_reason(function, verdict, ifindex, record, scene) if verdict else None
-    if outcome == "full":
-        reason = "ring" if function == "tpacket_rcv" else "receive buffer"
-    elif kind == STEP_DROP:
-        reason = scene.drop_reason(int(raw["arg"]))
     return Step(
         t_ns=int(raw["t_ns"]) + offset_ns, kind=_KINDS.get(kind, f"unknown-{kind}"), round=number,
-        dev=names[ifindex], orig_dev=names[orig], ifindex=ifindex, orig_ifindex=orig, function=function,
-        tap=int(raw["arg"]) if kind == STEP_TAP else None,
-        outcome=outcome, verdict=verdict, next_dev=next_dev, next_ifindex=int(raw["arg"]) if next_dev else None,
-        reason=reason, inferred=not known_round)
+        dev=way.name(number, ifindex), orig_dev=way.name(1, orig), ifindex=ifindex, orig_ifindex=orig,
+        function=function, tap=int(raw["arg"]) if kind == STEP_TAP else None, outcome=outcome, verdict=verdict,
+        next_dev=None if onward is None else way.name(number + 1, onward), next_ifindex=onward,
+        reason=_reason(raw, record, function, verdict, outcome, scene), inferred=not int(raw["round"]),
+        netns=way.netns(number), next_netns=0 if onward is None else way.netns(number + 1))
+
+
+def _reason(raw: Array, record: Array, function: Optional[str], verdict: Optional[str], outcome: Optional[str],
+            scene: Scene) -> Optional[str]:
+    if verdict:
+        return _verdict_reason(function, verdict, int(raw["ifindex"]), record, scene)
+    if outcome == "full":
+        return "ring" if function == "tpacket_rcv" else "receive buffer"
+    return scene.drop_reason(int(raw["arg"])) if raw["kind"] == STEP_DROP else None
 
 
 def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record: Array,

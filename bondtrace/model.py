@@ -113,7 +113,8 @@ class Step:
     ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "drop".
     ``reason`` is of a verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it
     dropped the packet in ``function``.
-    ``inferred`` is true where bondtrace concluded it rather than saw it.
+    ``inferred`` is true where bondtrace concluded it rather than saw it. ``netns`` is the namespace of ``dev``,
+    ``next_netns`` that of ``next_dev``: not always the pass's own (a macvlan's).
     """
 
     t_ns: int
@@ -131,6 +132,8 @@ class Step:
     next_ifindex: Optional[int] = None
     reason: Optional[str] = None
     inferred: bool = False
+    netns: int = 0
+    next_netns: int = 0
 
 
 @dataclass(frozen=True)

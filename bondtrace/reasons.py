@@ -44,10 +44,10 @@ class _Facts:
                  offered: set[int]) -> None:
         self._passes, self._scene, self._protocols, self._offered = passes, scene, protocols, offered
         self._time_ns = passes[0].time_ns
-        self._visited = {(one.netns, step.ifindex) for one in passes for step in one.steps}
-        self._namespaces = {one.netns for one in passes}
+        self._visited = {(step.netns, step.ifindex) for one in passes for step in one.steps}
+        self._namespaces = {step.netns for one in passes for step in one.steps}
         self._rx = [one for one in passes if one.direction == "rx"]
-        self._names = {(one.netns, step.ifindex): step.dev for one in passes for step in one.steps}
+        self._names = {(step.netns, step.ifindex): step.dev for one in passes for step in one.steps}
         self._whole = all(one.steps and one.steps[0].kind == "enter" and not one.steps_lost for one in passes)
 
     def why_not(self, tap: Tap, presence: str) -> tuple[str, str]:
@@ -101,12 +101,12 @@ class _Facts:
             return None
         for one in self._rx:
             last = one.steps[-1]
-            device = self._scene.device(one.netns, last.ifindex, self._time_ns)
-            if _was_handled(one, last.ifindex) or not self._is_above(one.netns, last.ifindex, tap):
+            device = self._scene.device(last.netns, last.ifindex, self._time_ns)
+            if _was_handled(one, last.ifindex) or not self._is_above(last.netns, last.ifindex, tap):
                 continue
             if last.kind == "drop":
                 return f"{last.dev}: {drop_phrase(last)}"
-            if device is not None and device.master is not None and self._handler_of(one.netns, device.master):
+            if device is not None and device.master is not None and self._handler_of(last.netns, device.master):
                 return f"{last.dev}: taken or dropped there before the rx_handler (tc, netfilter or XDP ingress)"
         return None
 
@@ -119,7 +119,7 @@ class _Facts:
         for one in self._rx:
             for step in one.steps:
                 if step.kind == "rx_handler":
-                    yield step, one.netns
+                    yield step, step.netns
 
     def _is_above(self, netns: int, ifindex: int, tap: Tap) -> bool:
         """Is the tap's device stacked on this one (its master, or something on that, maybe in another namespace)?"""
@@ -157,7 +157,7 @@ class _Facts:
 
     def _rx_at(self, tap: Tap) -> bool:
         """Was it received (not only sent) where this tap listens?"""
-        return any(tap.ifindex in (0, step.ifindex) and one.netns == tap.netns
+        return any(tap.ifindex in (0, step.ifindex) and step.netns == tap.netns
                    for one in self._rx for step in one.steps)
 
     def _other_member(self, tap: Tap) -> bool:

@@ -288,17 +288,27 @@ class Scene:
 
     def related(self, first: tuple[int, int], second: tuple[int, int], way: str) -> bool:
         """Can a packet go from the first device to the second? Up: what is received goes to what sits on a device,
-        or copies of it to several such; down: what is sent goes to what the device sits on; over: from what sends to
-        what receives, both ends of a veth or stacked on one another."""
+        or copies of it to several such, or by a veth elsewhere; down: what is sent goes to what the device sits on;
+        over: from what sends to what receives."""
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None or first == second:
             return False
+        if way != "down" and self._crosses_veth(a, b):
+            return True
         if way == "up":
             return sits_on(b, a) or _share_lower(a, b)
         if way == "down":
             return sits_on(a, b)
-        peers = a.kind == b.kind == "veth" and a.link == b.ifindex and b.link == a.ifindex
-        return peers or sits_on(a, b) or sits_on(b, a) or _share_lower(a, b)
+        return sits_on(a, b) or sits_on(b, a) or _share_lower(a, b)
+
+    def _crosses_veth(self, a: Device, b: Device) -> bool:
+        """Can a packet of ``a`` be sent into the veth whose other end is ``b``: from that end itself, or switched or
+        routed to it in its namespace? (A veth that no tap listens on has no pass of its own for what it sends.)"""
+        if b.kind != "veth":
+            return False
+        peers = (self._newest(key) for key in self.devices if key[1] == b.link)
+        return any(peer is not None and peer.kind == "veth" and peer.link == b.ifindex and peer.netns == a.netns
+                   and (peer.netns, peer.ifindex) != (b.netns, b.ifindex) for peer in peers)
 
     def _newest(self, key: tuple[int, int]) -> Optional[Device]:
         history = self.devices.get(key)

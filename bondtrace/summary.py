@@ -57,12 +57,12 @@ class Summary:
         offers: Counter[int] = Counter()
         for one in journey.passes:
             for step in one.steps:
-                place = (one.netns, step.ifindex, one.direction)
+                place = (step.netns, step.ifindex, one.direction)
                 places.add(place)
                 if step.next_ifindex is not None:
-                    places.add((one.netns, step.next_ifindex, one.direction))
+                    places.add((step.next_netns, step.next_ifindex, one.direction))
                 if step.kind == "drop":
-                    self.dropped[one.netns, step.ifindex, step.function or "?", step.reason] += times
+                    self.dropped[step.netns, step.ifindex, step.function or "?", step.reason] += times
                 if step.tap is None:
                     continue
                 offers[step.tap] += 0 if step.outcome == "ignored" else 1

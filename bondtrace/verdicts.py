@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Optional
 
 from .model import Device, Pass, Step
+from .scene import Scene
 
 BOND = "bond_handle_frame"
 SWITCHES = ("br_handle_frame", "netdev_frame_hook")
@@ -71,25 +72,40 @@ def _monitored(verdict: Optional[str], protocol: int, bond: Optional[Device]) ->
     return verdict != "CONSUMED" and protocol == _ARP and bool(bond and bond.arp_interval_ms)
 
 
-def with_ways_on(passes: Sequence[Pass]) -> tuple[Pass, ...]:
+def with_ways_on(passes: Sequence[Pass], scene: Scene) -> tuple[Pass, ...]:
     """The passes of a journey; where a switch took the packet, the reason says where it went on."""
-    return tuple(_with_way_on(one, passes[place + 1:]) for place, one in enumerate(passes))
+    return tuple(_with_way_on(one, passes[place + 1:], scene) for place, one in enumerate(passes))
 
 
-def _with_way_on(one: Pass, later: Sequence[Pass]) -> Pass:
-    if not any(step.function in SWITCHES and step.verdict == "CONSUMED" for step in one.steps):
+def _with_way_on(one: Pass, later: Sequence[Pass], scene: Scene) -> Pass:
+    if not any(_switched(step) for step in one.steps):
         return one
-    steps = tuple(replace(step, reason=f"{step.reason}: {_way_on(one, step, later)}")
-                  if step.function in SWITCHES and step.verdict == "CONSUMED" else step for step in one.steps)
+    steps = tuple(replace(step, reason=f"{step.reason}: {_way_on(one, step, later, scene)}")
+                  if _switched(step) else step for step in one.steps)
     return replace(one, steps=steps)
 
 
-def _way_on(one: Pass, taken: Step, later: Sequence[Pass]) -> str:
-    up = [other.steps[0].dev for other in later if other.direction == "rx" and other.steps]
-    out = [other.steps[0].dev for other in later if other.direction == "tx" and other.steps]
+def _switched(step: Step) -> bool:
+    return step.function in SWITCHES and step.verdict == "CONSUMED"
+
+
+def _way_on(one: Pass, taken: Step, later: Sequence[Pass], scene: Scene) -> str:
+    port = scene.device(taken.netns, taken.ifindex, one.time_ns)
+    up, out = [], []
+    for other in later:
+        first = other.steps[0]
+        device = scene.device(first.netns, first.ifindex, one.time_ns)
+        if device is None or port is None or first.netns != taken.netns:
+            continue
+        if other.direction == "tx" and device.master == port.master:
+            out.append(first.dev)
+        elif other.direction == "rx" and (device.ifindex == port.master or device.kind == "openvswitch"):
+            up.append(first.dev)
     ways = [f"{verb} {' and '.join(dict.fromkeys(names))}"
-            for verb, names in (("passed up to", up[:1]), ("forwarded to", out)) if names]
+            for verb, names in (("passed up to", up), ("forwarded to", out)) if names]
     if ways:
         return ", ".join(ways)
+    if any(other.direction == "rx" and other.netns != taken.netns for other in later):
+        return "forwarded by a veth without taps"
     after = one.steps[one.steps.index(taken):]
     return "dropped by it" if any(step.kind == "drop" for step in after) else "where it went on is not traced"

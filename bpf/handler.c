@@ -44,6 +44,28 @@ static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 	return 0;
 }
 
+/* A macvlan's upper device may live in another namespace, where its ifindex means another device. */
+static __always_inline void note_namespace(struct frame *frame, u64 dev)
+{
+	struct record *record = record_of(frame);
+	u32 netns = READ(u32, READ(u64, dev, NET_DEVICE__NET), NET__INUM);
+
+	if (netns == record->netns)
+		return;
+	struct step *step = next_step(frame);
+	if (!step)
+		return;
+	step->t_ns = since(record);
+	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	step->orig_ifindex = record->ifindex;
+	step->arg = netns;
+	step->kind = STEP_NETNS;
+	step->round = frame->round;
+	step->result = 0;
+	step->func = FUNC_NONE;
+	step->skb_low = frame->skb;
+}
+
 static __always_inline int handler_end(u32 verdict)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -68,6 +90,7 @@ static __always_inline int handler_end(u32 verdict)
 	if (verdict == RX_HANDLER_ANOTHER) {
 		frame->dev = dev;
 		frame->round++;
+		note_namespace(frame, dev);
 	}
 	return 0;
 }

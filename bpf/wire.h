@@ -34,6 +34,7 @@ enum step_kind {
 	STEP_HOOK = 5,
 	STEP_VLAN = 6,
 	STEP_DROP = 7,
+	STEP_NETNS = 8,
 };
 
 /* step.result of a tap */
@@ -77,7 +78,7 @@ struct step {
 	unsigned int ifindex;      /* skb->dev now */
 	unsigned int orig_ifindex; /* orig_dev */
 	unsigned int arg;          /* tap, hook: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
-				    * drop: enum skb_drop_reason */
+				    * drop: enum skb_drop_reason; netns: inode of skb->dev's namespace from here on */
 	unsigned char kind;
 	unsigned char round;
 	unsigned char result; /* tap: outcome; rx_handler: verdict */

@@ -37,6 +37,7 @@ from bondtrace.wire import (
     STEP_FANOUT,
     STEP_HANDLER,
     STEP_HOOK,
+    STEP_NETNS,
     STEP_PROTOCOL,
     STEP_TAP,
     STEP_VLAN,
@@ -173,6 +174,11 @@ def vlan(onto=""):
     """The tag's VLAN device took the packet, or there was none."""
     verdict = "ANOTHER" if onto else "PASS"
     return Said(STEP_VLAN, _number(FUNCTIONS, "vlan_do_receive"), 0, _number(VERDICTS, verdict), onto)
+
+
+def enters(netns, **more):
+    """From here on skb->dev is a device of another namespace."""
+    return Said(STEP_NETNS, 0, netns, **more)
 
 
 def drop(reason, function="sch_handle_ingress", **more):

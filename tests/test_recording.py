@@ -159,7 +159,8 @@ def test_any_arrow_reader_reads_it(path):
          "steps": [{"t_ns": 1000, "ifindex": 2, "orig_ifindex": 2, "arg": ON_ETH0, "kind": 1, "round": 1, "result": 2,
                     "func": 2, "skb_low": SKB & 0xFFFFFFFF}]},
         {**nothing, "kind": 3, "time_ns": BEGIN_NS + 5000, "skb": SKB + 64, "netns": HERE, "ifindex": 4, "seq": 1,
-         "duration_ns": 2000, "arphrd": 1, "last_skb": (SKB + 64) & 0xFFFFFFFF, "frame": 1, "packet": b"", "event": None,
+         "duration_ns": 2000, "arphrd": 1, "last_skb": (SKB + 64) & 0xFFFFFFFF, "frame": 1, "packet": b"",
+         "event": None,
          "steps": [{"t_ns": 1000, "ifindex": 4, "orig_ifindex": 4, "arg": 0, "kind": 4, "round": 0, "result": 0,
                     "func": 16, "skb_low": (SKB + 64) & 0xFFFFFFFF}]}]
 

@@ -140,12 +140,13 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
     around = scene()
     keys = {name: (device.netns, device.ifindex) for name, device in DEVICES.items()}
 
-    # then up and down exactly these are related, the ends of the veth only from sending to receiving
+    # then up and down exactly these are related, and all with the far end of a veth that their namespace may send into
     found = {way: {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b], way)}
              for way in ("up", "down", "over")}
     stacked = RELATED - {("veth0", "peer0")}
-    assert found == {"up": stacked, "down": {(b, a) for a, b in stacked},
-                     "over": {pair for a, b in RELATED for pair in ((a, b), (b, a))}}
+    across = {(name, "peer0") for name, device in DEVICES.items() if device.netns == HERE} | {("peer0", "veth0")}
+    assert found == {"up": stacked | across, "down": {(b, a) for a, b in stacked},
+                     "over": {pair for a, b in stacked for pair in ((a, b), (b, a))} | across}
 
 
 def test_devices_that_are_not_known_are_not_related():

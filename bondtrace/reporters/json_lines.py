@@ -50,13 +50,13 @@ def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
                       for one in tap.processes]}
 
 
-def _step_object(step: Step) -> dict[str, Any]:
+def _step_object(step: Step, netns: int) -> dict[str, Any]:
     values: dict[str, Any] = {"t_ns": step.t_ns, "kind": step.kind, "round": step.round,
                               "dev": printable(step.dev), "orig_dev": printable(step.orig_dev)}
     optional: dict[str, Optional[Any]] = {
         "function": step.function, "tap": step.tap, "outcome": step.outcome, "verdict": step.verdict,
         "next_dev": printable(step.next_dev) if step.next_dev else None, "reason": step.reason,
-        "inferred": step.inferred or None}
+        "netns": step.netns if step.netns not in (0, netns) else None, "inferred": step.inferred or None}
     values.update({name: value for name, value in optional.items() if value is not None})
     return values
 
@@ -73,7 +73,7 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
         "packet": {"len": packet.length, "ethertype": f"0x{packet.ethertype:04x}", "protocol": packet.protocol,
                    "src": packet.src, "dst": packet.dst, "info": packet.info, "vlan": list(packet.vlan)},
         "passes": [{"direction": one.direction, "cpu": one.cpu, "netns": one.netns, "skb": f"0x{one.skb:x}",
-                    "steps_lost": one.steps_lost, "steps": [_step_object(step) for step in one.steps]}
+                    "steps_lost": one.steps_lost, "steps": [_step_object(step, one.netns) for step in one.steps]}
                    for one in journey.passes],
         "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)}
                    for one in journey.unseen],

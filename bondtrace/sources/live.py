@@ -31,7 +31,7 @@ from ..model import Device, Tap
 from ..recording import FORMAT, Batch
 from ..rights import require_root
 from ..scene import Event, device_event, tap_event
-from ..wire import EMPTY, RECORD_RX, STEP_DROP, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
+from ..wire import EMPTY, RECORD_RX, STEP_DROP, STEP_HANDLER, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
 
 POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
@@ -225,8 +225,8 @@ class LiveSource:
         """Tell the names of functions that steps give by address; attach to rx_handlers that no device told of."""
         steps, records = passes.steps, passes.records
         handlers = set(np.unique(records["sender"][records["kind"] == RECORD_RX]).tolist()) - {0}
-        drops = set(np.unique(steps["skb_low"][steps["kind"] == STEP_DROP]).tolist())
-        new = (handlers | drops) - self._told
+        named = np.unique(steps["skb_low"][np.isin(steps["kind"], (STEP_DROP, STEP_HANDLER))])
+        new = (handlers | set(named.tolist())) - self._told
         if not new:
             return
         self._told |= new
