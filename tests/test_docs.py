@@ -341,7 +341,8 @@ def everything():
     told = journeys(
         received(vlan=7), refused(50), sent(100), rx("eth0", fanout(), tap(77), handler("CONSUMED"), at=200, skb=9),
         rx("bond0", vlan("bond0.7"), drop("NO_SOCKET"), at=210, skb=10),
-        rx("eth2", handler("ANOTHER", "peer0", "macvlan_handle_frame"), enters(THERE), protocol("ip_rcv"), at=220, skb=11),
+        rx("eth2", handler("ANOTHER", "peer0", "macvlan_handle_frame"), enters(THERE), protocol("ip_rcv"), at=220,
+           skb=11),
         rx("eth0", tap(LLDP), in_list=True, at=300, skb=17, frame=5),
         late("eth0", protocol("ip_list_rcv"), at=310, skb=17, frame=5), late("eth0", tap(ON_ANY), at=400, frame=8),
         around=around)
