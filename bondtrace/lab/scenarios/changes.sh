@@ -4,13 +4,7 @@
 # iface: bond0
 
 setup() {
-    keep_quiet
-    ip link set lo up
-    make_namespace gw
-    make_bridge gw br0
-    ip -n gw addr add 10.9.0.1/24 dev br0
-    make_port eth0 gw br0 port0
-    make_port eth1 gw br0 port1
+    make_gateway
     make_port eth2 gw br0 port2
     make_bond bond0 active-backup eth0 eth1
     ip addr add 10.9.0.2/24 dev bond0
@@ -19,11 +13,9 @@ setup() {
 
 pings() { ping -q -c 3 -i 0.1 -W 5 10.9.0.1; }
 
-active_is() { grep -qx "$1" /sys/class/net/bond0/bonding/active_slave; }
-
 activate() {
     ip link set bond0 type bond active_slave "$1"
-    wait_until active_is "$1"
+    wait_until active_is bond0 "$1"
     sleep 0.5
 }
 

@@ -7,6 +7,8 @@
 # Names and pids of the taps that run, in the order they were started.
 tap_names=()
 tap_pids=()
+sockets_pid=
+tap_namespace=
 
 # wait_until COMMAND...: tries the command every 0.1 s until it succeeds; fails after $LAB_WAIT_S (30) seconds.
 wait_until() {
@@ -65,6 +67,44 @@ make_port() {
     ip -n "$2" link set "$4" master "$3" up
 }
 
+# make_gateway: a quiet host here; a gateway, namespace gw with 10.9.0.1 on a bridge of two ports, whose other ends are
+# eth0 and eth1 here.
+make_gateway() {
+    keep_quiet
+    ip link set lo up
+    make_namespace gw
+    make_bridge gw br0
+    ip -n gw addr add 10.9.0.1/24 dev br0
+    make_port eth0 gw br0 port0
+    make_port eth1 gw br0 port1
+}
+
+# make_bonded_host: make_gateway, and bond0, active-backup with eth0 active, with 10.9.0.2.
+make_bonded_host() {
+    make_gateway
+    make_bond bond0 active-backup eth0 eth1
+    ip addr add 10.9.0.2/24 dev bond0
+}
+
+# forget_neighbours: the next packets begin with ARP, on both sides.
+forget_neighbours() {
+    ip neigh flush dev bond0
+    ip -n gw neigh flush dev br0
+}
+
+# active_is BOND SLAVE: is this the bond's active slave?
+active_is() { grep -qx "$2" "/sys/class/net/$1/bonding/active_slave"; }
+
+# send_frame DEVICE HEX...: a frame out of a device of the current namespace, byte by byte.
+send_frame() {
+    /usr/bin/env python3 - "$@" <<'PYTHON'
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind((sys.argv[1], 0))
+    raw.send(bytes.fromhex("".join(sys.argv[2:])))
+PYTHON
+}
+
 # make_bond NAME MODE SLAVE...: a bond that is up, each slave's link seen up; active-backup: the first slave active.
 make_bond() {
     local name=$1 mode=$2 slave
@@ -107,16 +147,31 @@ start_taps() {
     done
 }
 
+# start_tap_in NAMESPACE NAME DEVICE [FILTER...]: start_tap in a namespace.
+start_tap_in() {
+    tap_namespace=$1
+    shift
+    start_tap "$@"
+    tap_namespace=
+}
+
 _tap_listens() { wait_until grep -q 'listening on' "$LAB_OUT/$1.tcpdump"; }
 
 _launch_tap() {
     local name=$1 device=$2
     shift 2
     # bash starts background commands with SIGINT ignored; tcpdump shall keep root, the file is root's.
-    env --default-signal=INT tcpdump -Z root -i "$device" -U -n --immediate-mode -w "$LAB_OUT/$name.pcap" "$@" \
+    ${tap_namespace:+ip netns exec "$tap_namespace"} env --default-signal=INT tcpdump -Z root -i "$device" -U -n --immediate-mode -w "$LAB_OUT/$name.pcap" "$@" \
         2>"$LAB_OUT/$name.tcpdump" &
     tap_pids+=($!)
     tap_names+=("$name")
+}
+
+# start_sockets NAME:DEVICE:PROTOCOL...: plain packet sockets that write $LAB_OUT/NAME.pcap; returns when they are open.
+start_sockets() {
+    /usr/bin/env python3 "$(dirname "${BASH_SOURCE[0]}")/sockets.py" "$LAB_OUT" "$@" &
+    sockets_pid=$!
+    wait_until test -e "$LAB_OUT/sockets.ready"
 }
 
 _tap_sizes() { (cd "$LAB_OUT" && stat -c %s "${tap_names[@]/%/.pcap}"); }
@@ -151,4 +206,9 @@ stop_taps() {
     done
     tap_names=()
     tap_pids=()
+    if [ -n "${sockets_pid:-}" ]; then
+        kill -TERM "$sockets_pid"
+        wait "$sockets_pid"
+        sockets_pid=
+    fi
 }

@@ -4,24 +4,14 @@
 # iface: bond0
 
 setup() {
-    keep_quiet
-    ip link set lo up
-    make_namespace gw
-    make_bridge gw br0
-    ip -n gw addr add 10.9.0.1/24 dev br0
-    make_port eth0 gw br0 port0
-    make_port eth1 gw br0 port1
-    make_bond bond0 active-backup eth0 eth1
-    ip addr add 10.9.0.2/24 dev bond0
+    make_bonded_host
     start_taps eth0 eth1 bond0
 }
 
 play() {
     # Each ping begins with an ARP request; the gateway's goes through the bridge to both slaves.
-    ip neigh flush dev bond0
-    ip -n gw neigh flush dev br0
+    forget_neighbours
     ping -c 1 -W 5 10.9.0.1
-    ip neigh flush dev bond0
-    ip -n gw neigh flush dev br0
+    forget_neighbours
     in_namespace gw ping -c 1 -W 5 10.9.0.2
 }

@@ -6,15 +6,7 @@
 here_scenarios=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 
 setup() {
-    keep_quiet
-    ip link set lo up
-    make_namespace gw
-    make_bridge gw br0
-    ip -n gw addr add 10.9.0.1/24 dev br0
-    make_port eth0 gw br0 port0
-    make_port eth1 gw br0 port1
-    make_bond bond0 active-backup eth0 eth1
-    ip addr add 10.9.0.2/24 dev bond0
+    make_bonded_host
     # Another namespace, and in it a device with bond0's ifindex.
     make_namespace other
     ip -n other link add same index "$(cat /sys/class/net/bond0/ifindex)" type dummy

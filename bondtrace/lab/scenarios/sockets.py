@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packet sockets that a scenario wants beside its tcpdumps: sockets.py DIRECTORY NAME:DEVICE:PROTOCOL...
+
+Each writes what it reads to DIRECTORY/NAME.pcap (times in nanoseconds) until the program gets SIGTERM or SIGINT, then
+what the kernel counted for it to sockets.json. DEVICE "any" binds to none.
+"""
+
+import json
+import selectors
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+
+SOL_PACKET, PACKET_STATISTICS, SO_TIMESTAMPNS = 263, 6, 35
+
+
+class Tap:
+    def __init__(self, directory, words):
+        self.name, self.device, protocol = words.split(":")
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.setblocking(False)
+        # bind() knows no device "any": the protocol alone is bound then.
+        self.socket.bind(("" if self.device == "any" else self.device, int(protocol, 0)))
+        self.file = open(directory / f"{self.name}.pcap", "wb")
+        self.file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65536, 1))
+
+    def read(self):
+        """Everything that is queued."""
+        while True:
+            try:
+                data, extra, _, _ = self.socket.recvmsg(65536, 256)
+            except BlockingIOError:
+                return
+            seconds, nanoseconds = struct.unpack("qq", next(e[2] for e in extra if e[1] == SO_TIMESTAMPNS)[:16])
+            self.file.write(struct.pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
+
+    def counted(self):
+        packets, drops = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        return {"name": self.name, "device": self.device, "packets": packets, "drops": drops}
+
+
+def main():
+    directory = Path(sys.argv[1])
+    selector, wake = selectors.DefaultSelector(), socket.socketpair()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: wake[1].send(b"x"))
+    taps = [Tap(directory, words) for words in sys.argv[2:]]
+    for tap in taps:
+        selector.register(tap.socket, selectors.EVENT_READ, tap)
+    selector.register(wake[0], selectors.EVENT_READ)
+    (directory / "sockets.ready").touch()
+    while all(key.data is not None for key, _ in selector.select()):
+        for tap in taps:
+            tap.read()
+    for tap in taps:
+        tap.read()
+        tap.file.close()
+    (directory / "sockets.json").write_text(json.dumps([tap.counted() for tap in taps]))
+
+
+main()
