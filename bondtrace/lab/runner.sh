@@ -14,7 +14,13 @@ scenario=$1
 shift
 
 . "$here/scenarios/lib.sh"
-. "$scenario"
+. "$scenario" || exit 1
+for function in setup play; do
+    if ! declare -F "$function" >/dev/null; then
+        echo "bondtrace lab: the scenario $scenario has no function $function: it needs setup and play" >&2
+        exit 1
+    fi
+done
 
 work=$(mktemp -d)
 log=$LAB_OUT/play.log

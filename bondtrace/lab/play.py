@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scenarios played on one kernel, in one virtual machine, while a command traces them.
+
+A single scenario has the guest to itself. Several are played one after the other, because booting and the first
+start of a tracer take longest: each in namespaces of its own, so that none meets what another left, and none is
+ended by another's failure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.lab import kernels, machine
+from bondtrace.lab.scenario import Scenario, find_scenario, require_tools
+
+_HERE = Path(__file__).resolve().parent
+_RUNNER = _HERE / "runner.sh"
+_SEVERAL = _HERE / "several.sh"
+
+#: What a scenario may take, however slow the emulation.
+SCENARIO_S = 400.0
+_BOOT_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LabResult:
+    """What a run left: the tracer's exit status, and the directory with pcaps, ``play.log`` and its own files.
+
+    ``error`` says why there is no status of the tracer's: the machine ended before the scenario did (1 stands there).
+    """
+
+    status: int
+    out_dir: Path
+    kernel_release: str
+    error: str = ""
+
+    @property
+    def output(self) -> str:
+        """What the tracer and the runner printed."""
+        file = self.out_dir / machine.EXCHANGE / "output"
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+
+def run_scenario(
+    *,
+    kernel: str | None,
+    scenario: str,
+    command: Sequence[str],
+    out_dir: Path | None = None,
+    on_output: Callable[[bytes], None],
+    cpus: int = 2,
+    memory_mb: int = machine.MEMORY_MB,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 600,
+    qemu_opts: Sequence[str] = (),
+    notify: kernels.Notify = lambda text: None,
+) -> LabResult:
+    """Plays a scenario on a kernel while a command traces it.
+
+    :param kernel: see :func:`bondtrace.lab.kernels.resolve`.
+    :param command: the tracer's whole command line, run in the guest as root in ``out_dir``, which it finds as
+        ``$LAB_OUT``; ``$LAB_IFACE`` is the scenario's device.
+    :param out_dir: made if need be; None means a new temporary directory, which is left to the caller.
+    :param on_output: given the command's stdout and stderr, as they come.
+    :param notify: told what is being waited for before the guest runs.
+    """
+    chosen = find_scenario(scenario)
+    require_tools([chosen])
+    found = kernels.resolve(kernel, notify)
+    directory = _directory(out_dir)
+    notify(f"booting kernel {found.release}")
+    status = machine.run(
+        found,
+        ["bash", str(_RUNNER), str(chosen.path), *command],
+        directory,
+        cpus=cpus,
+        memory_mb=memory_mb,
+        env={"LAB_IFACE": chosen.iface, **(env or {})},
+        timeout_s=timeout_s,
+        on_output=on_output,
+        qemu_opts=qemu_opts,
+    )
+    return LabResult(status, directory, found.release)
+
+
+def run_scenarios(
+    *,
+    kernel: str | None,
+    scenarios: Sequence[str],
+    command: Sequence[str],
+    out_dir: Path | None = None,
+    on_output: Callable[[bytes], None] = lambda data: None,
+    cpus: int = 2,
+    memory_mb: int = machine.MEMORY_MB,
+    env: Mapping[str, str] | None = None,
+    scenario_s: float = SCENARIO_S,
+    qemu_opts: Sequence[str] = (),
+    notify: kernels.Notify = lambda text: None,
+) -> dict[str, LabResult]:
+    """Plays scenarios one after the other in one guest, each traced by a command of its own; results by name.
+
+    Parameters are those of :func:`run_scenario`; each scenario's directory is ``out_dir/NAME``. And:
+
+    :param on_output: given a line as each scenario begins and ends; what a tracer prints is in its result.
+    :param scenario_s: a scenario that takes longer is ended, with status 137.
+    :raises BondtraceError: the guest did not come to play the first of them. If it ends later, the results of those
+        that it did not finish have an ``error``.
+    """
+    chosen = _several(scenarios)
+    require_tools(chosen)
+    found = kernels.resolve(kernel, notify)
+    directory = _directory(out_dir)
+    for one in chosen:
+        (directory / one.name / machine.EXCHANGE / "status").unlink(missing_ok=True)
+    notify(f"booting kernel {found.release}")
+    words = [word for one in chosen for word in (one.name, str(one.path), one.iface)]
+    error = ""
+    try:
+        machine.run(
+            found,
+            ["bash", str(_SEVERAL), *words, "--", *command],
+            directory,
+            cpus=cpus,
+            memory_mb=memory_mb,
+            env={"LAB_SCENARIO_S": f"{scenario_s:g}", **(env or {})},
+            timeout_s=_BOOT_S + scenario_s * len(chosen),
+            on_output=on_output,
+            qemu_opts=qemu_opts,
+        )
+    except BondtraceError as failure:
+        error = str(failure)
+        if not any(_status(directory / one.name) is not None for one in chosen):
+            raise
+    return {one.name: _result(directory / one.name, found.release, error) for one in chosen}
+
+
+def _several(names: Sequence[str]) -> list[Scenario]:
+    chosen = [find_scenario(name) for name in names]
+    twice = [name for name, count in Counter(one.name for one in chosen).items() if count > 1]
+    if twice or not chosen:
+        raise UsageError(f"two scenarios are called {twice[0]}: rename one" if twice else "no scenario is named")
+    return chosen
+
+
+def _directory(out_dir: Path | None) -> Path:
+    return Path(tempfile.mkdtemp(prefix="bondtrace-lab-")) if out_dir is None else out_dir.absolute()
+
+
+def _status(out_dir: Path) -> int | None:
+    file = out_dir / machine.EXCHANGE / "status"
+    return int(file.read_text(encoding="ascii")) if file.exists() else None
+
+
+def _result(out_dir: Path, release: str, error: str) -> LabResult:
+    status = _status(out_dir)
+    if status is None:
+        return LabResult(1, out_dir, release, error or f"it left no status in {out_dir}")
+    return LabResult(status, out_dir, release)

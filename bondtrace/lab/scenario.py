@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scenarios: bash files that build a network and play traffic in it (docs/lab.md).
+
+Only their header comments are read here; the rest is bash's, in the guest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.lab import machine
+
+_SCENARIOS = Path(__file__).resolve().parent / "scenarios"
+_LIBRARY = "lib.sh"
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """A program that a scenario runs, and the distribution's package that has it ("": not said)."""
+
+    program: str
+    package: str = ""
+
+    def __str__(self) -> str:
+        remedy = f"install the package {self.package}" if self.package else "install it"
+        return f"{self.program} ({remedy})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """A network and its traffic, as a bash file (see ``scenarios/lib.sh``)."""
+
+    name: str
+    title: str
+    description: str
+    #: The device that the tracer is told to trace.
+    iface: str
+    path: Path
+    needs: tuple[Need, ...] = ()
+
+
+def read_scenario(path: Path) -> Scenario:
+    """A scenario from its file's header comments.
+
+    :raises UsageError: the file cannot be read, or a ``needs`` that does not name a program.
+    """
+    header: dict[str, str] = {}
+    needs: list[Need] = []
+    for line in _header(path):
+        match = re.fullmatch(r"# (title|description|iface|needs): (.*\S)\s*", line)
+        if match is None:
+            continue
+        if match.group(1) == "needs":
+            needs.append(_need(match.group(2), path))
+        else:
+            header[match.group(1)] = match.group(2)
+    title, iface = header.get("title", path.stem), header.get("iface", "bond0")
+    return Scenario(path.stem, title, header.get("description", ""), iface, path, tuple(needs))
+
+
+def _header(path: Path) -> list[str]:
+    """The comments that a file begins with."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the scenario {path}: {error}") from None
+    end = next((place for place, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return lines[:end]
+
+
+def _need(text: str, path: Path) -> Need:
+    match = re.fullmatch(r"(\S+)(?: \((\S+)\))?", text)
+    if match is None:
+        raise UsageError(f"the scenario {path} says 'needs: {text}': write '# needs: PROGRAM (PACKAGE)', a line each")
+    return Need(match.group(1), match.group(2) or "")
+
+
+def scenarios() -> list[Scenario]:
+    """The scenarios that come with bondtrace, by name."""
+    return [read_scenario(path) for path in sorted(_SCENARIOS.glob("*.sh")) if path.name != _LIBRARY]
+
+
+def find_scenario(name: str) -> Scenario:
+    """A scenario by its name or, a user's own, by its path."""
+    own = _SCENARIOS / f"{name}.sh"
+    if re.fullmatch(r"[\w-]+", name) and own.name != _LIBRARY and own.is_file():
+        return read_scenario(own)
+    path = Path(name)
+    if path.is_file():
+        return read_scenario(path.resolve())
+    known = ", ".join(scenario.name for scenario in scenarios())
+    raise UsageError(f"no scenario {name}: give one of {known}, or the path of your own")
+
+
+def require_tools(chosen: Iterable[Scenario] = ()) -> None:
+    """Fails with all that is to be installed when this machine cannot run the lab, or one of these scenarios."""
+    missing = machine.requirements()
+    if missing:
+        wanted = [
+            f"{need.tool} ({'; '.join(f'{k}: {v}' for k, v in need.install.items())})" for need in missing
+        ]
+        raise BondtraceError("the lab needs " + ", ".join(wanted))
+    for scenario in chosen:
+        lacking = [str(need) for need in scenario.needs if machine.find_tool(need.program) is None]
+        if lacking:
+            raise BondtraceError(f"the scenario {scenario.name} needs {', '.join(lacking)}")
