@@ -289,7 +289,8 @@ class Scene:
     def related(self, first: tuple[int, int], second: tuple[int, int], way: str) -> bool:
         """Can a packet go from the first device to the second? Up: what is received goes to what sits on a device,
         or copies of it to several such, or by a veth elsewhere; down: what is sent goes to what the device sits on;
-        over: from what sends to what receives."""
+        over: from what sends to what receives; through: what was received is sent, routed in its namespace (at once it
+        is nested in the receive, later if its next hop had to be asked for)."""
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None or first == second:
             return False
@@ -299,6 +300,8 @@ class Scene:
             return sits_on(b, a) or _share_lower(a, b)
         if way == "down":
             return sits_on(a, b)
+        if way == "through":
+            return a.netns == b.netns and not sits_on(a, b) and not sits_on(b, a)
         return sits_on(a, b) or sits_on(b, a) or _share_lower(a, b)
 
     def _crosses_veth(self, a: Device, b: Device) -> bool:

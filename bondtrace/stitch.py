@@ -44,7 +44,7 @@ from .wire import (
 )
 
 HOLD_NS = 100_000_000
-_WAYS = ("up", "down", "over")
+_WAYS = ("up", "down", "over", "through")
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
 Related = Callable[[tuple[int, int], tuple[int, int], str], bool]
@@ -105,7 +105,7 @@ def fingerprint(passes: Passes) -> Array:
 
 class Stitcher:
     """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
-    each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down" or "over" (Scene.related)."""
+    each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through" (Scene.related)."""
 
     def __init__(self, related: Related, first_id: int = 1) -> None:
         self._related = related
@@ -285,13 +285,12 @@ def _join_same(address: Array, passes: Passes, prints: Array, before: Array, rel
     may = ((address[first] == address[second]) & (address[first] != 0) & (prints[first] == prints[second])
            & (device[first] != device[second]) & (records["kind"][first] != RECORD_LATE)
            & (records["kind"][second] != RECORD_LATE) & (before[second] == second))
-    may &= ~((records["kind"][first] == RECORD_RX) & (records["kind"][second] == RECORD_TX)
-             & (records["parent"][second] == 0))
     may &= records["time_ns"][second] <= records["time_ns"][first] + records["duration_ns"][first] + np.uint64(GAP_NS)
     links = np.flatnonzero(may)
     if not len(links):
         return
-    way = np.where(records["kind"][second] == RECORD_TX, 1, np.where(records["kind"][first] == RECORD_TX, 2, 0))
+    was_sent, is_sent = records["kind"][first] == RECORD_TX, records["kind"][second] == RECORD_TX
+    way = np.where(is_sent, np.where(was_sent, 1, 3), np.where(was_sent, 2, 0))
     ways = np.stack([device[first[links]], left[first[links]], device[second[links]], way[links].astype(np.uint64)])
     pairs, which = np.unique(ways, axis=1, return_inverse=True)
     may[links] = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(last), _key(to), _WAYS[how])

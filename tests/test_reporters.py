@@ -177,7 +177,7 @@ def hostile_scene():
                  taps={7: evil, 8: away}, devices={"eth1": DEVICES["eth1"]})
 
 
-HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50)
+HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
 ESCAPED = "\\x1b]0;owned\\x07\\x0d\\x0a\\xe2\\x80\\xae\\xff"
 
 

@@ -4,22 +4,27 @@
 import numpy as np
 import pytest
 
+from bondtrace.model import Device
+from bondtrace.scene import device_event
 from bondtrace.stitch import GAP_NS, HOLD_NS, Stitcher, fingerprint
 from bondtrace.wire import EMPTY, RECORD_LATE, RECORD_RX, concatenate
 from build import (
     BEGIN_NS,
     DEVICES,
+    HERE,
     ON_ANY,
     ON_BOND0,
     ON_ETH0,
     SKB,
     arp,
     both,
+    drop,
     echo,
     ether,
     handler,
     ip4,
     ip6,
+    journeys,
     late,
     protocol,
     received,
@@ -172,9 +177,74 @@ def test_a_reply_that_is_sent_while_its_request_is_received_is_a_journey_of_its_
 
 
 def test_a_pass_is_not_nested_in_the_same_number_of_another_cpu():
-    inner = tx("eth2", at=4, seq=6, parent=5, cpu=1)
+    inner = tx("eth2", at=4, seq=6, parent=5, cpu=1, skb=SKB + 64)
 
     assert told(stitched(inner, rx("eth0", at=0, seq=5, lasts=9, cpu=0))) == [["rx eth0 0"], ["tx eth2 4"]]
+
+
+def test_a_routed_packet_that_waited_for_its_next_hop_is_one_journey():
+    # given what is sent once ARP was answered: the same skb and contents, outside the receive
+    parts = rx("eth0", protocol("ip_rcv"), at=0, seq=5), tx("eth2", at=400, seq=9)
+
+    assert told(stitched(*parts)) == [["rx eth0 0", "tx eth2 400"]]
+    # but a device above or below does not send on what it received
+    assert told(stitched(parts[0], tx("bond0", at=400, seq=9))) == [["rx eth0 0"], ["tx bond0 400"]]
+
+
+def test_copies_of_a_broadcast_join_by_the_data_they_share():
+    # given three skbs with one head: a macvlan's worker hands copies to two devices on bond0 (here its VLANs)
+    around = scene(device_event(BEGIN_NS, Device(HERE, 20, "mv0", "macvlan", link=4)),
+                   device_event(BEGIN_NS, Device(HERE, 21, "mv1", "macvlan", link=4)),
+                   devices={**DEVICES, "mv0": Device(HERE, 20, "mv0", "macvlan", link=4)})
+    whole = rx("eth0", handler("ANOTHER", "bond0"), handler("PASS", function="macvlan_handle_frame"), packet=arp(),
+               head=7)
+    copies = [renumbered(rx("bond0.7", at=30 + number, packet=arp(), skb=SKB + 64 * number, head=7), 19 + number)
+              for number in (1, 2)]
+
+    # then they are one journey; with another head, other contents or too late they are not
+    assert [len(stitched(whole, *copies, around=around))] == [1]
+    others = [rx("bond0.7", at=30, packet=arp(), skb=SKB + 64, head=8),
+              rx("bond0.7", at=30, packet=reply(), skb=SKB + 64, head=7),
+              rx("bond0.7", at=60_000, packet=arp(), skb=SKB + 64, head=7)]
+    assert [len(stitched(whole, renumbered(other, 20), around=around)) for other in others] == [2, 2, 2]
+
+
+def renumbered(passes, ifindex):
+    """The same on another device."""
+    passes.records["ifindex"] = ifindex
+    return passes
+
+
+def test_what_is_sent_inside_a_list_receive_joins_the_packet_with_its_skb():
+    # given two equal packets in a list, and the second is forwarded once both core calls are over
+    first = rx("eth0", at=0, skb=SKB, seq=1, frame=9, in_list=True)
+    second = rx("eth0", at=10, skb=SKB + 64, seq=2, frame=9, in_list=True)
+    sent_on = tx("eth2", at=20, skb=SKB + 64, seq=3, frame=9, inside_list=True)
+    stranger = tx("eth2", at=22, skb=SKB + 128, seq=4, frame=9, inside_list=True)
+
+    assert told(stitched(first, second, sent_on, stranger)) == [["rx eth0 0"], ["rx eth0 10", "tx eth2 20"],
+                                                                 ["tx eth2 22"]]
+
+
+def test_a_late_drop_joins_its_packet_and_a_stray_one_says_nothing():
+    # given a packet of a list that IP drops later, and a drop of a packet that was never told
+    packet = rx("eth0", handler("ANOTHER", "bond0"), at=0, skb=SKB, seq=1, frame=9, in_list=True)
+    dropped = late("bond0", drop("NO_SOCKET"), at=20, skb=SKB, frame=9)
+    stray = late("bond0", drop("NO_SOCKET"), at=30, skb=SKB + 64, frame=9)
+
+    # then only the first has a place
+    [journey] = journeys(packet, dropped, stray)
+    assert [(step.kind, step.dev, step.round, step.reason) for step in journey.passes[0].steps] == [
+        ("enter", "eth0", 1, None), ("rx_handler", "eth0", 1, "active slave"), ("drop", "bond0", 2, "NO_SOCKET")]
+    assert journey.complete
+
+
+def test_two_tags_do_not_make_another_packet():
+    # given a packet with a customer's tag, and the same inside a provider's
+    plain = reply()
+    once, twice = (plain[:12] + tags + plain[12:] for tags in (b"\x81\0\0\7", b"\x88\xa8\0\1\x81\0\0\7"))
+
+    assert len(set(fingerprint(both(*(rx("eth0", packet=packet) for packet in (plain, once, twice)))).tolist())) == 1
 
 
 # --- late records --------------------------------------------------------------------------------------

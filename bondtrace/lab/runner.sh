@@ -22,6 +22,10 @@ for function in setup play; do
     fi
 done
 
+# What to trace, as options: the scenario's own words, else its device.
+LAB_TRACE=$(sed -n 's/^# trace: //p' "$scenario")
+export LAB_TRACE=${LAB_TRACE:---iface $LAB_IFACE}
+
 work=$(mktemp -d)
 log=$LAB_OUT/play.log
 : >"$log"

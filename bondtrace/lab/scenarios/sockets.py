@@ -19,11 +19,13 @@ SOL_PACKET, PACKET_STATISTICS, SO_TIMESTAMPNS = 263, 6, 35
 class Tap:
     def __init__(self, directory, words):
         self.name, self.device, protocol = words.split(":")
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        # Without a device the protocol is bound as the socket is made: bind() wants a device.
+        everywhere = self.device == "any"
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(int(protocol, 0)) if everywhere else 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setblocking(False)
-        # bind() knows no device "any": the protocol alone is bound then.
-        self.socket.bind(("" if self.device == "any" else self.device, int(protocol, 0)))
+        if not everywhere:
+            self.socket.bind((self.device, int(protocol, 0)))
         self.file = open(directory / f"{self.name}.pcap", "wb")
         self.file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65536, 1))
 

@@ -8,6 +8,11 @@ setup() {
     make_gateway
     modprobe team_mode_activebackup
     ip link add team0 type team
+    # teamd would do this: an active port that has another address than the team drops what is for the team
+    local device
+    for device in eth0 eth1; do
+        ip link set $device address "$(cat /sys/class/net/team0/address)"
+    done
     teamnl team0 setoption mode activebackup
     ip link set eth0 master team0
     ip link set eth1 master team0
