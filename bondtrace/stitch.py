@@ -105,7 +105,8 @@ def fingerprint(passes: Passes) -> Array:
 
 class Stitcher:
     """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
-    each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through" (Scene.related)."""
+    each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through"
+    (Scene.related)."""
 
     def __init__(self, related: Related, first_id: int = 1) -> None:
         self._related = related

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace import lab
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab import machine
 from bondtrace.lab.kernels import Kernel
@@ -89,21 +88,3 @@ def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):
         "tcpdump",
         "ping",
     ]
-
-
-def test_every_scenario_has_a_title_a_description_and_a_device():
-    for scenario in lab.scenarios():
-        assert scenario.title != scenario.name and scenario.description and scenario.iface, scenario
-
-
-def test_a_users_own_scenario_is_read_from_its_path(tmp_path):
-    path = tmp_path / "mine.sh"
-    path.write_text("# title: Mine\n# iface: team0\n\nsetup() { :; }\n# description: too late\n")
-    assert lab.find_scenario(str(path)) == lab.Scenario("mine", "Mine", "", "team0", path)
-
-
-def test_an_unknown_scenario_names_the_known_ones():
-    with pytest.raises(
-        UsageError, match=r"^no scenario pong: give one of .*ping.*, or the path of your own$"
-    ):
-        lab.find_scenario("pong")

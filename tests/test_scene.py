@@ -144,7 +144,8 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
     found = {way: {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b], way)}
              for way in ("up", "down", "over")}
     stacked = RELATED - {("veth0", "peer0")}
-    across = {(name, "peer0") for name, device in DEVICES.items() if device.netns == HERE} | {("peer0", "veth0"), ("other1", "veth0")}
+    across = {(name, "peer0") for name, device in DEVICES.items() if device.netns == HERE}
+    across |= {("peer0", "veth0"), ("other1", "veth0")}
     assert found == {"up": stacked | across, "down": {(b, a) for a, b in stacked},
                      "over": {pair for a, b in stacked for pair in ((a, b), (b, a))} | across}
 

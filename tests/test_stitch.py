@@ -47,10 +47,10 @@ KINDS = {1: "rx", 2: "tx", 3: "late"}
 def told(*several):
     """Journeys (of one or more parts of a stream) as lists of words."""
     result = []
-    for journeys in several:
-        for begin, end in zip(journeys.offsets[:-1], journeys.offsets[1:]):
+    for columns in several:
+        for begin, end in zip(columns.offsets[:-1], columns.offsets[1:]):
             result.append([f"{KINDS[r['kind']]} {NAMES[int(r['netns']), int(r['ifindex'])]} "
-                           f"{(int(r['time_ns']) - BEGIN_NS) // 1000}" for r in journeys.passes.records[begin:end]])
+                           f"{(int(r['time_ns']) - BEGIN_NS) // 1000}" for r in columns.passes.records[begin:end]])
     return result
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace lab`: a real bond on a real kernel, in a throwaway virtual machine."""
+"""`bondtrace lab`: a real bond on a real kernel, in a throwaway virtual machine; or on several, compared."""
 
 from __future__ import annotations
 
@@ -11,43 +11,95 @@ import click
 from tabulate import tabulate
 
 from .. import lab as laboratory
+from ..errors import UsageError
+from ..lab import compare
+from ..observation import Observation, observe
+from ..reporters import comparison
 from .options import say, wants_colour
+
+_OWN = ("A file of your own works as well: bondtrace lab --scenario ./mine.sh (how to write one: docs/lab.md; "
+        "begin with a copy of\n{}).")
 
 
 @click.command()
-@click.option("--kernel", metavar="VERSION", help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or "
-                                                  "vmlinuz of your own. Default: this Debian's own kernel.")
+@click.option("--kernel", "kernels", multiple=True, metavar="VERSION[,VERSION...]",
+              help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or vmlinuz of your own; several, "
+                   "with commas or by repeating the option, are compared in one table. Default: this Debian's own "
+                   "kernel.")
 @click.option("--scenario", default="ping", show_default=True, metavar="NAME", help="What is built and played; a name "
                                                                                    "of --list or a file.")
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Keep capture files and logs here; the guest finds it as $LAB_OUT. Default: a new directory.")
+              help="Keep capture files and logs here (of several kernels: in a directory each); the guest finds it as "
+                   "$LAB_OUT. Default: a new directory.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors of the machine.")
+@click.option("--json", "as_json", is_flag=True, help="The comparison of several kernels as one JSON object.")
 @click.argument("command", nargs=-1)
-def lab(kernel: Optional[str], scenario: str, list_them: bool, out_dir: Optional[Path], cpus: int,
+def lab(kernels: tuple[str, ...], scenario: str, list_them: bool, out_dir: Optional[Path], cpus: int, as_json: bool,
         command: tuple[str, ...]) -> None:
     """Boot a distribution kernel in QEMU, build a bond in it, play a scenario and trace it.
 
     COMMAND is what traces (behind `--`), `bondtrace --iface bond0` unless said otherwise; `bondtrace` in it is
     this very bondtrace.
+
+    Of several kernels, each is recorded in a machine of its own, and one table tells what every tap saw on each.
     """
     if list_them:
-        rows = [[one.name, one.title, one.description] for one in laboratory.scenarios()]
-        print(tabulate(rows, headers=["scenario", "title", "what it plays"]))
+        _list()
         return
+    specs = [spec for words in kernels for spec in words.split(",") if spec]
+    if kernels and not specs:
+        raise UsageError(f"--kernel {kernels[0]!r} names no kernel: give one as 6.1, or several as 5.10,6.1")
+    if len(specs) > 1:
+        _compare(specs, scenario, out_dir, cpus, as_json, command)
+    if as_json:
+        raise UsageError("--json is for the comparison of several kernels; for one, have the command print it: "
+                         "bondtrace lab -- bondtrace --json --iface bond0")
+    _play(specs[0] if specs else None, scenario, out_dir, cpus, command)
+
+
+def _list() -> None:
+    found = laboratory.scenarios()
+    rows = [[one.name, one.title, one.description] for one in found]
+    print(tabulate(rows, headers=["scenario", "title", "what it plays"]))
+    print("\n" + _OWN.format(next(one.path for one in found if one.name == "ping")))
+
+
+def _play(kernel: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int, command: tuple[str, ...]) -> None:
     chosen = laboratory.find_scenario(scenario)
     colour = {"FORCE_COLOR": "1"} if wants_colour(sys.stdout) else {}
     result = laboratory.run_scenario(
-        kernel=kernel, scenario=scenario, command=_command(command, chosen.iface), out_dir=out_dir,
+        kernel=kernel, scenario=scenario, command=_command(command, chosen.options), out_dir=out_dir,
         on_output=_write, cpus=cpus, env=colour, notify=say)
     say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
     sys.exit(result.status)
 
 
-def _command(command: tuple[str, ...], iface: str) -> list[str]:
+def _compare(specs: list[str], scenario: str, out_dir: Optional[Path], cpus: int, as_json: bool,
+             command: tuple[str, ...]) -> None:
+    """Exit status 1 if any of the kernels failed."""
+    if command:
+        raise UsageError(f"several kernels are recorded and compared, so there is no place for a command "
+                         f"({' '.join(command)}): leave it out, or give one --kernel")
+    runs = compare.run_kernels(specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, notify=say)
+    observations = [_observe(run) for run in runs]
+    if as_json:
+        comparison.write_json(laboratory.find_scenario(scenario).name, observations, sys.stdout)
+    else:
+        comparison.write(observations, sys.stdout)
+    sys.exit(1 if any(one.error for one in observations) else 0)
+
+
+def _observe(run: compare.KernelRun) -> Observation:
+    if run.error:
+        return Observation(run.kernel, run.release, str(run.out_dir), run.error)
+    return observe(run.kernel, run.release, run.recording)
+
+
+def _command(command: tuple[str, ...], options: tuple[str, ...]) -> list[str]:
     this = [sys.executable, "-m", "bondtrace"]
     if not command:
-        return [*this, "--iface", iface]
+        return [*this, *options]
     return [*this, *command[1:]] if command[0] == "bondtrace" else list(command)
 
 

@@ -24,7 +24,7 @@ done
 
 # What to trace, as options: the scenario's own words, else its device.
 LAB_TRACE=$(sed -n 's/^# trace: //p' "$scenario")
-export LAB_TRACE=${LAB_TRACE:---iface $LAB_IFACE}
+export LAB_TRACE=${LAB_TRACE:---iface ${LAB_IFACE:-bond0}}
 
 work=$(mktemp -d)
 log=$LAB_OUT/play.log

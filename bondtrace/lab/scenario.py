@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,6 +42,13 @@ class Scenario:
     iface: str
     path: Path
     needs: tuple[Need, ...] = ()
+    #: The tracer's options, where one device is not all of it.
+    trace: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What the tracer is told to trace, as options."""
+        return self.trace or ("--iface", self.iface)
 
 
 def read_scenario(path: Path) -> Scenario:
@@ -51,7 +59,7 @@ def read_scenario(path: Path) -> Scenario:
     header: dict[str, str] = {}
     needs: list[Need] = []
     for line in _header(path):
-        match = re.fullmatch(r"# (title|description|iface|needs): (.*\S)\s*", line)
+        match = re.fullmatch(r"# (title|description|iface|trace|needs): (.*\S)\s*", line)
         if match is None:
             continue
         if match.group(1) == "needs":
@@ -59,7 +67,8 @@ def read_scenario(path: Path) -> Scenario:
         else:
             header[match.group(1)] = match.group(2)
     title, iface = header.get("title", path.stem), header.get("iface", "bond0")
-    return Scenario(path.stem, title, header.get("description", ""), iface, path, tuple(needs))
+    trace = tuple(shlex.split(header.get("trace", "")))
+    return Scenario(path.stem, title, header.get("description", ""), iface, path, tuple(needs), trace)
 
 
 def _header(path: Path) -> list[str]:

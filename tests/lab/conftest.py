@@ -67,3 +67,37 @@ def play():
 
     with kept:
         yield run
+
+
+RECORD = 'exec bondtrace record --iface "$LAB_IFACE" -o "$LAB_OUT/trace.arrows"'
+
+
+class Runs(dict):
+    """{scenario: Run} of one machine; a scenario that failed fails the test that asks for it, and no other."""
+
+    def __getitem__(self, scenario):
+        run = super().__getitem__(scenario)
+        assert run.status == 0, run.output[-3000:]
+        return run
+
+
+@pytest.fixture(scope="session")
+def play_all():
+    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2) -> Runs: boots once and plays all scenarios, or
+    those named, each with a tracer of its own; the same words are played once."""
+    done = {}
+    kept = ExitStack()
+
+    def run(kernel=None, scenarios=None, command=RECORD, cpus=2):
+        names = tuple(scenarios or [one.name for one in lab.scenarios()])
+        key = kernel, names, command, cpus
+        if key not in done:
+            out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="bondtrace-all-")))
+            played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command], out_dir=out,
+                                       cpus=cpus)
+            done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
+                              for name, one in played.items()})
+        return done[key]
+
+    with kept:
+        yield run

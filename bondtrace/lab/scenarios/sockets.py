@@ -5,6 +5,8 @@ Each writes what it reads to DIRECTORY/NAME.pcap (times in nanoseconds) until th
 what the kernel counted for it to sockets.json. DEVICE "any" binds to none.
 """
 
+from __future__ import annotations
+
 import json
 import selectors
 import signal
@@ -17,19 +19,21 @@ SOL_PACKET, PACKET_STATISTICS, SO_TIMESTAMPNS = 263, 6, 35
 
 
 class Tap:
-    def __init__(self, directory, words):
+    """One socket and its file."""
+
+    def __init__(self, directory: Path, words: str) -> None:
         self.name, self.device, protocol = words.split(":")
         # Without a device the protocol is bound as the socket is made: bind() wants a device.
-        everywhere = self.device == "any"
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(int(protocol, 0)) if everywhere else 0)
+        everywhere, number = self.device == "any", int(protocol, 0)
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(number) if everywhere else 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setblocking(False)
         if not everywhere:
-            self.socket.bind((self.device, int(protocol, 0)))
-        self.file = open(directory / f"{self.name}.pcap", "wb")
+            self.socket.bind((self.device, number))
+        self.file = (directory / f"{self.name}.pcap").open("wb")
         self.file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65536, 1))
 
-    def read(self):
+    def read(self) -> None:
         """Everything that is queued."""
         while True:
             try:
@@ -39,12 +43,13 @@ class Tap:
             seconds, nanoseconds = struct.unpack("qq", next(e[2] for e in extra if e[1] == SO_TIMESTAMPNS)[:16])
             self.file.write(struct.pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
 
-    def counted(self):
+    def counted(self) -> dict[str, object]:
+        """What the kernel counted."""
         packets, drops = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         return {"name": self.name, "device": self.device, "packets": packets, "drops": drops}
 
 
-def main():
+def main() -> None:
     directory = Path(sys.argv[1])
     selector, wake = selectors.DefaultSelector(), socket.socketpair()
     for number in (signal.SIGINT, signal.SIGTERM):
