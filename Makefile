@@ -7,14 +7,18 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc
+TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils
 
-.PHONY: demo test unit lint setup clean example
+.PHONY: demo test test-kernels unit lint setup clean example
 demo: setup
 	$(BIN)/bondtrace lab
 
 test: lint unit
 	$(BIN)/python -m pytest -m lab
+
+# The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two.
+test-kernels: setup
+	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest tests/lab/test_scenarios.py
 
 unit: setup
 	$(BIN)/python -m pytest -m "not lab"

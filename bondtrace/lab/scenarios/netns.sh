@@ -7,7 +7,8 @@
 setup() {
     make_bonded_host
     make_namespace guest
-    ip link add veth0 type veth peer name eth9 netns guest index "$(cat /sys/class/net/bond0/ifindex)"
+    # an ifindex is a namespace's own: eth9 gets bond0's
+    ip -n guest link add eth9 index "$(cat /sys/class/net/bond0/ifindex)" type veth peer name veth0 netns $$
     ip link set veth0 up
     ip addr add 10.8.0.1/24 dev veth0
     ip -n guest link set eth9 up

@@ -2,6 +2,7 @@
 # title: VLANs over a bond and on its slave
 # description: bond0.100 on the bond, eth0.200 on the slave, a priority tag and a tag that no device takes, tags in and beside the frame
 # iface: bond0
+# trace: --iface bond0 --iface eth0
 
 setup() {
     make_bonded_host
