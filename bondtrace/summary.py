@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Summary:
 
     journeys: int = 0
     incomplete: int = 0
+    also: Optional[Callable[[Journey, int], None]] = None  # given each shape's journey, and how many have it
     passed: Counter[Place] = field(default_factory=Counter)
     offered: Counter[tuple[int, Place]] = field(default_factory=Counter)
     captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
@@ -47,7 +48,10 @@ class Summary:
     def add(self, columns: Journeys, scene: Scene) -> None:
         """Count these journeys."""
         for place, count in shapes(columns, scene):
-            self.count(assemble.journey(columns, place, scene), count)
+            journey = assemble.journey(columns, place, scene)
+            self.count(journey, count)
+            if self.also:
+                self.also(journey, count)
 
     def count(self, journey: Journey, times: int = 1) -> None:
         """Count a journey as so many."""

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from bondtrace import errors, verdicts
 from bondtrace.cli import COMMANDS, cli
+from bondtrace.eras import ERAS, find_era
 from bondtrace.host.devices import BOND_MODES
 from bondtrace.host.namespaces import Namespace
 from bondtrace.kernel import loader, plan
@@ -27,6 +28,7 @@ from bondtrace.kernel.symbols import Symbol
 from bondtrace.model import Device, Process, Tap
 from bondtrace.observation import Observation, observe
 from bondtrace.reasons import REASONS
+from bondtrace.reporters.as_if import Counts, answer_objects, counts_object
 from bondtrace.reporters.comparison import comparison_object
 from bondtrace.reporters.json_lines import journey_object
 from bondtrace.reporters.table import FORMATS, summary_object
@@ -370,6 +372,24 @@ def test_every_key_of_a_summary_is_documented_with_its_type():
     shared = {path: kinds for path, kinds in documented("Journeys").items() if path.startswith(("taps.", "trust."))}
     assert undocumented([value], {**shared, **wanted}) == {}
     assert set(wanted) - set(merged([value])) == set()
+
+
+def test_every_key_of_as_if_is_documented_with_its_type():
+    around, told = everything()
+    counts = Counts(around, find_era("2.6.32"))
+    for one in told:
+        counts.count(one, 1)
+    values = [*(answer_objects(one, around, counts.era) for one in told), counts_object(counts)]
+    values = json.loads(json.dumps(values))
+    wanted = documented("As if")
+    assert undocumented(values, wanted) == {}
+    assert set(wanted) - set(merged(values)) == set()
+
+
+def test_every_era_is_documented_with_its_kernels():
+    told = {cells[0].strip("`"): cells[1] for cells in rows(section("eras.md", "2.6.39 to today: rounds"))}
+    assert sorted(told) == sorted(era.name for era in ERAS)
+    assert all(f"`{era.name}`" in read("cli.md") for era in ERAS)
 
 
 def test_every_key_of_taps_is_documented_with_its_type(monkeypatch):

@@ -9,12 +9,14 @@ from typing import Optional
 
 import click
 
+from ..eras import Era, find_era
 from ..errors import UsageError
 from ..model import Journey
 from ..pipeline import Pipeline
+from ..reporters import as_if as as_if_view
 from ..reporters import story
 from .live import trace
-from .options import directions, trace_options
+from .options import as_if_option, directions, trace_options
 from .show import replay
 
 
@@ -22,9 +24,11 @@ from .show import replay
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--journey", "number", type=click.IntRange(min=1), metavar="N",
               help="The number of the journey in FILE, as show prints it (#N).")
+@as_if_option
 @trace_options
-def explain(file: Optional[Path], number: Optional[int], interfaces: tuple[str, ...], netns: tuple[str, ...],
-            only_rx: bool, only_tx: bool, count: Optional[int], duration: Optional[float], kprobes: bool) -> None:
+def explain(file: Optional[Path], number: Optional[int], as_if: Optional[str], interfaces: tuple[str, ...],
+            netns: tuple[str, ...], only_rx: bool, only_tx: bool, count: Optional[int], duration: Optional[float],
+            kprobes: bool) -> None:
     """Tell the way of one packet in sentences: what happened, where, and who saw it or not.
 
     With FILE, of journey N of a recording; without, of the next packet (or the next --count) of a live trace.
@@ -34,14 +38,16 @@ def explain(file: Optional[Path], number: Optional[int], interfaces: tuple[str, 
     if file is not None:
         if interfaces or netns or duration or count:
             raise UsageError(f"--iface, --netns, --count and --duration are for live, not for a recording ({file})")
-        _explain_recorded(file, number or 0, directions(only_rx, only_tx))
+        _explain_recorded(file, number or 0, directions(only_rx, only_tx), find_era(as_if) if as_if else None)
         return
+    if as_if:
+        raise UsageError(f"--as-if {as_if} is for a recording: give FILE and --journey N")
     pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count or 1)
     pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout)
     trace(pipeline, interfaces, netns, duration, kprobes)
 
 
-def _explain_recorded(file: Path, number: int, wanted: tuple[str, ...]) -> None:
+def _explain_recorded(file: Path, number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
     found: list[Journey] = []
     pipeline = Pipeline(directions=wanted,
                         show=lambda journey: found.append(journey) if journey.id == number else None)
@@ -49,4 +55,5 @@ def _explain_recorded(file: Path, number: int, wanted: tuple[str, ...]) -> None:
     if not found:
         raise UsageError(f"{file} has no journey #{number}: it has {pipeline.summary.journeys}; "
                          "`bondtrace show` prints their numbers")
-    story.write(found[0], pipeline.scene, sys.stdout)
+    more = as_if_view.paragraphs(found[0], pipeline.scene, era) if era else []
+    story.write(found[0], pipeline.scene, sys.stdout, more)

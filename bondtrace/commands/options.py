@@ -11,8 +11,10 @@ from typing import Any, Callable, Optional, TextIO
 
 import click
 
+from ..eras import ERAS, Era
 from ..errors import UsageError
 from ..model import Journey
+from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
 from ..scene import Scene
@@ -52,6 +54,10 @@ view_options = _apply([
     click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys."),
 ])
 
+as_if_option = click.option(
+    "--as-if", "as_if", metavar="KERNEL", help="Beside what taps saw, tell what each would have been offered by an "
+    f"older kernel's rules ({', '.join(era.name for era in ERAS)}): modelled from source, not run.")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
 
 
@@ -67,11 +73,13 @@ def wants_colour(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
-def reporter(as_json: bool, scene: Scene) -> Callable[[Journey], None]:
-    """Writes each journey to stdout, as text or JSON."""
+def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable[[Journey], None]:
+    """Writes each journey to stdout, as text or JSON; with what an era would have made of it."""
     if as_json:
-        return JsonReporter(sys.stdout, scene).write
-    return TextReporter(sys.stdout, scene, wants_colour(sys.stdout)).write
+        return JsonReporter(sys.stdout, scene, lambda journey: (
+            {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {})).write
+    return TextReporter(sys.stdout, scene, wants_colour(sys.stdout), lambda journey: (
+        as_if_view.lines(journey, scene, era) if era else [])).write
 
 
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:

@@ -8,19 +8,21 @@ from typing import Optional
 
 import click
 
+from ..eras import find_era
 from ..pipeline import Pipeline
 from ..recording import Recording
-from .options import directions, json_option, reporter, say, view_options
+from .options import as_if_option, directions, json_option, reporter, say, view_options
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @view_options
+@as_if_option
 @json_option
-def show(file: Path, only_rx: bool, only_tx: bool, count: Optional[int], as_json: bool) -> None:
+def show(file: Path, only_rx: bool, only_tx: bool, count: Optional[int], as_if: Optional[str], as_json: bool) -> None:
     """Show the journeys of a recording."""
     pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
-    pipeline.show = reporter(as_json, pipeline.scene)
+    pipeline.show = reporter(as_json, pipeline.scene, find_era(as_if) if as_if else None)
     replay(pipeline, file)
 
 

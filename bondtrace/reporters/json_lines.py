@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Optional, TextIO
+from typing import Any, Callable, Optional, TextIO
 
 from ..host.labels import label
 from ..model import Journey, Step, Tap
@@ -93,8 +93,11 @@ def trust_object(scene: Scene) -> dict[str, Any]:
 class JsonReporter:
     """Writes one journey a line, flushed."""
 
-    def __init__(self, stream: TextIO, scene: Scene) -> None:
-        self._stream, self._scene = stream, scene
+    def __init__(self, stream: TextIO, scene: Scene,
+                 more: Callable[[Journey], dict[str, Any]] = lambda journey: {}) -> None:
+        """``more`` gives further keys of a journey."""
+        self._stream, self._scene, self._more = stream, scene, more
 
     def write(self, journey: Journey) -> None:
-        print(json.dumps(journey_object(journey, self._scene), ensure_ascii=False), file=self._stream, flush=True)
+        value = {**journey_object(journey, self._scene), **self._more(journey)}
+        print(json.dumps(value, ensure_ascii=False), file=self._stream, flush=True)

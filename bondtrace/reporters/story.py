@@ -5,6 +5,7 @@ packet or did not."""
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TextIO
 
 from ..model import Journey, Pass, Step
@@ -21,9 +22,9 @@ _OUTCOMES = {
 }
 
 
-def write(journey: Journey, scene: Scene, stream: TextIO) -> None:
-    """The whole story, wrapped at 100 columns."""
-    for paragraph in paragraphs(journey, scene):
+def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = ()) -> None:
+    """The whole story, wrapped at 100 columns; ``more`` paragraphs at its end."""
+    for paragraph in [*paragraphs(journey, scene), *more]:
         print(textwrap.fill(paragraph, 100, subsequent_indent="  ", break_long_words=False,
                             break_on_hyphens=False), file=stream)
 

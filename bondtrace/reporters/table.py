@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TextIO
+from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
@@ -124,6 +124,6 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
             "trust": trust_object(scene)}
 
 
-def write_json(summary: Summary, scene: Scene, stream: TextIO) -> None:
-    """One object."""
-    print(json.dumps(summary_object(summary, scene), ensure_ascii=False), file=stream, flush=True)
+def write_json(summary: Summary, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:
+    """One object, with ``more`` keys."""
+    print(json.dumps({**summary_object(summary, scene), **(more or {})}, ensure_ascii=False), file=stream, flush=True)

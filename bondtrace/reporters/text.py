@@ -42,11 +42,13 @@ def duration(value_ns: int) -> str:
 class TextReporter:
     """Writes journeys to a stream, flushed line by line. ``colour`` adds terminal colours."""
 
-    def __init__(self, stream: TextIO, scene: Scene, colour: bool = False) -> None:
-        self._stream, self._scene, self._colour = stream, scene, colour
+    def __init__(self, stream: TextIO, scene: Scene, colour: bool = False,
+                 more: Callable[[Journey], list[str]] = lambda journey: []) -> None:
+        """``more`` gives further lines under a journey."""
+        self._stream, self._scene, self._colour, self._more = stream, scene, colour, more
 
     def write(self, journey: Journey) -> None:
-        for line in lines(journey, self._scene, self._paint):
+        for line in [*lines(journey, self._scene, self._paint), *self._more(journey)]:
             print(line, file=self._stream, flush=True)
 
     def _paint(self, text: str, style: Optional[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from truth import captured_by, disagreement, in_file, traced_time
 
+from bondtrace import eras
 from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
 from bondtrace.wire import PACKET_BYTES
@@ -113,6 +114,16 @@ def test_the_taps_files_agree(played):
         said = [untagged(*packet) for packet in captured_by(run.recording, tap.inode)]
         truth = [untagged(*packet) for packet in in_file(run.out / f"{stem}.pcap", begin_ns, end_ns)]
         assert disagreement(said, truth) == ([], []), stem
+
+
+def test_the_model_of_this_kernels_era_gives_what_was_recorded(played):
+    name, run = played
+    if name == "flood":
+        pytest.skip("the same packet many times")
+    era = eras.era_of(run.scene.start["kernel"])
+    told = [(journey.id, one) for journey in run.journeys for one in eras.answers(journey, run.scene, era)]
+    assert len(told) >= 8
+    assert [(number, one) for number, one in told if one.modelled != one.recorded] == []
 
 
 def untagged(length, data):

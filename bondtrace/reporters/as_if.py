@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An era's answers beside what was recorded: under a journey, in its story, in a table, as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Optional, TextIO
+
+from tabulate import tabulate
+
+from ..eras import Answer, Era, Offer, answers
+from ..host.labels import label
+from ..model import Journey
+from ..scene import Scene
+from .json_lines import bound_device
+from .text import printable, tap_name
+
+MARK = "modelled from source, not run"
+_NOW = 1 << 62
+
+
+def heading(era: Era) -> str:
+    return f"as if {era.name} ({era.kernels}; {MARK})"
+
+
+def lines(journey: Journey, scene: Scene, era: Era) -> list[str]:
+    """Under a journey: a line a tap, those that differ marked."""
+    result = [f"    {heading(era)}:"]
+    for one in answers(journey, scene, era):
+        mark = "≠" if one.differs else "?" if one.modelled is None else " "
+        because = f" ({printable(one.why)})" if one.why else ""
+        result.append(f"    {mark} {tap_name(one.tap, scene, journey.time_ns)}: {_offers(one.modelled)}{because}"
+                      + (f"; recorded: {_offers(one.recorded)}" if one.differs else ""))
+    return result
+
+
+def _offers(offers: Optional[tuple[Offer, ...]]) -> str:
+    if offers is None:
+        return "unknown"
+    return ", then ".join(f"{one.direction} on {printable(one.dev)}" for one in offers) or "not offered it"
+
+
+def paragraphs(journey: Journey, scene: Scene, era: Era) -> list[str]:
+    """In a story: the rule with its source, then a sentence a tap."""
+    told = [f"A{heading(era)[1:]}. The rule: {era.rule} (source: {era.source})."]
+    for one in answers(journey, scene, era):
+        name = tap_name(one.tap, scene, journey.time_ns)
+        because = f": {printable(one.why)}" if one.why else ""
+        if one.modelled is None:
+            told.append(f"What {name} would have been offered is unknown{because}.")
+        elif one.modelled:
+            told.append(f"{name} would have been offered it {_offers(one.modelled)}{because}.")
+        else:
+            told.append(f"{name} would not have been offered it{because}.")
+        if one.differs:
+            told[-1] += f" Recorded was: {_offers(one.recorded)}."
+    return told
+
+
+def answer_objects(journey: Journey, scene: Scene, era: Era) -> dict[str, Any]:
+    """``as_if`` of a journey as JSON."""
+    return {**_era_object(era), "taps": [_answer_object(one) for one in answers(journey, scene, era)]}
+
+
+def _era_object(era: Era) -> dict[str, Any]:
+    return {"era": era.name, "kernels": era.kernels, "rule": era.rule, "source": era.source, "basis": MARK}
+
+
+def _answer_object(one: Answer) -> dict[str, Any]:
+    return {"tap": one.tap, "recorded": _offer_objects(one.recorded), "differs": one.differs, "why": printable(one.why),
+            "modelled": None if one.modelled is None else _offer_objects(one.modelled)}
+
+
+def _offer_objects(offers: tuple[Offer, ...]) -> list[dict[str, str]]:
+    return [{"dev": printable(one.dev), "direction": one.direction} for one in offers]
+
+
+@dataclass
+class Counts:
+    """Offers over many journeys: by (tap, device and direction), recorded and modelled; packets by tap of which the
+    model is unknown. Give ``count`` to a summary."""
+
+    scene: Scene
+    era: Era
+    recorded: Counter[tuple[int, Offer]] = field(default_factory=Counter)
+    modelled: Counter[tuple[int, Offer]] = field(default_factory=Counter)
+    unknown: Counter[int] = field(default_factory=Counter)
+
+    def count(self, journey: Journey, times: int) -> None:
+        """Count a journey as so many."""
+        for one in answers(journey, self.scene, self.era):
+            for offer in one.recorded:
+                self.recorded[one.tap, offer] += times
+            for offer in one.modelled or ():
+                self.modelled[one.tap, offer] += times
+            self.unknown[one.tap] += times if one.modelled is None else 0
+
+    def rows(self) -> list[tuple[int, Offer, int, int]]:
+        """(tap, offer, recorded, modelled), by tap and place."""
+        keys = sorted(set(self.recorded) | set(self.modelled), key=lambda key: (key[0], key[1].dev, key[1].direction))
+        return [(inode, offer, self.recorded[inode, offer], self.modelled[inode, offer]) for inode, offer in keys]
+
+
+def write_table(counts: Counts, stream: TextIO) -> None:
+    """A row a tap and place: what was recorded, what the era would have done, differences marked."""
+    rows = []
+    for inode, offer, recorded, modelled in counts.rows():
+        tap = counts.scene.tap(inode, _NOW)
+        unsure = f" or more ({counts.unknown[inode]} packets unknown)" if counts.unknown[inode] else ""
+        rows.append([f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
+                     printable(bound_device(tap, counts.scene, _NOW)) if tap else "unknown",
+                     f"{offer.direction} on {printable(offer.dev)}", str(recorded), f"{modelled}{unsure}",
+                     "≠" if recorded != modelled and not unsure else ""])
+    print(f"\n{heading(counts.era)}:", file=stream)
+    print(tabulate(rows, headers=["tap", "bound to", "offered", "recorded", counts.era.name, ""],
+                   disable_numparse=True), file=stream)
+    print(f"The rule: {counts.era.rule}\n(source: {counts.era.source}).", file=stream, flush=True)
+
+
+def counts_object(counts: Counts) -> dict[str, Any]:
+    """``as_if`` of a summary as JSON."""
+    return {**_era_object(counts.era),
+            "taps": [{"tap": inode, "dev": printable(offer.dev), "direction": offer.direction, "recorded": recorded,
+                      "modelled": modelled, "unknown": counts.unknown[inode]}
+                     for inode, offer, recorded, modelled in counts.rows()]}
