@@ -157,6 +157,13 @@ def test_taps_that_are_alike_are_numbered(column):
     assert names == {"tcpdump -i eth0", "tcpdump -i eth0 #2", "tcpdump -i bond0"}
 
 
+def test_taps_that_are_called_alike_are_told_with_what_tells_them_apart(column):
+    both_kinds = {**FEW, LLDP: TAPS[LLDP], 50001: replace(TAPS[LLDP], inode=50001, protocol=0x0806, kind="cooked")}
+    lines = [line.split() for line in told(column("6.1", seen(), taps=both_kinds)).splitlines()]
+    assert [line[:5] for line in lines if line[:1] == ["lldpd"]] == [
+        ["lldpd", "0x0806", "cooked", "queue", "eth1"], ["lldpd", "0x88cc", "raw", "queue", "eth1"]]
+
+
 def test_the_traced_namespace_has_no_name_and_another_has_its_own(column):
     stranger = {ON_ANY: replace(TAPS[ON_ANY], netns=4026532999), LLDP: TAPS[LLDP], ON_ETH1: TAPS[ON_ETH1]}
     [unseen] = [row for row in rows([column("6.1", seen(), taps=stranger)]) if row.tap and row.tap.netns]

@@ -7,7 +7,7 @@
 # Each scenario has network, mount and process namespaces of its own, and $LAB_OUT/NAME as its $LAB_OUT; $LAB_IFACE is
 # its device. When its first process ends, the kernel ends all others, and with them go mounts, namespaces and devices:
 # nothing of one scenario meets the next. What it printed is in $LAB_OUT/NAME/lab/output, its status in
-# $LAB_OUT/NAME/lab/status. A scenario that fails ends only itself; one that hangs is ended after $LAB_SCENARIO_S seconds.
+# $LAB_OUT/NAME/lab/status. A scenario that fails ends only itself; one that hangs is killed after $LAB_SCENARIO_S s.
 
 set -u
 here=$(dirname "$(readlink -f "$0")")
@@ -51,6 +51,9 @@ for ((i = 0; i < ${#wanted[@]}; i += 3)); do
     begin=$SECONDS
     alone bash "$here/runner.sh" "${wanted[i + 1]}" "$@" >"$LAB_OUT/lab/output" 2>&1
     status=$?
+    if [ "$status" = 137 ]; then
+        echo "bondtrace lab: the scenario was killed: it may take $LAB_SCENARIO_S s at most" >>"$LAB_OUT/lab/output"
+    fi
     echo "$status" >"$LAB_OUT/lab/status"
     echo "bondtrace lab: ${wanted[i]} ended with status $status after $((SECONDS - begin)) s"
 done

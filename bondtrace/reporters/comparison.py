@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional, TextIO
 
@@ -190,19 +190,28 @@ def write(observations: Sequence[Observation], stream: TextIO) -> None:
     stream.flush()
 
 
-def _text_rows(found: Iterable[Row]) -> list[list[str]]:
+def _text_rows(found: Sequence[Row]) -> list[list[str]]:
     """What the row above already says is not said again, but under a total: each class begins with its total."""
+    names = _tap_texts(found)
     result, packets, tap = [], "", None
     for row in found:
         heads = [row.packets if row.packets != packets else "", "", ""]
         if row.tap and row.tap != tap:
-            heads[1:] = [str(row.tap), row.tap.dev]
+            heads[1:] = [names[row.tap], row.tap.dev]
         elif row.tap is None:
             heads[1] = "(packets)"
         packets, tap = row.packets, row.tap
         where = {_OFFERED: row.where, _OUTCOME: "not captured", _UNSEEN: "not offered"}.get(row.aspect, "")
         result.append([*heads, where, *(_text(row, cell) for cell in row.cells), _MARKS[row.differs]])
     return result
+
+
+def _tap_texts(found: Sequence[Row]) -> dict[TapName, str]:
+    """What taps are called; those that are called alike also by what tells them apart."""
+    taps = {row.tap for row in found if row.tap}
+    alike = Counter((str(tap), tap.dev) for tap in taps)
+    return {tap: f"{tap} {tap.protocol} {tap.kind} {tap.buffer}".rstrip() if alike[str(tap), tap.dev] > 1 else str(tap)
+            for tap in taps}
 
 
 def _text(row: Row, cell: Optional[Counts]) -> str:
