@@ -21,8 +21,8 @@ from bondtrace.wire import PACKET_BYTES
 
 pytestmark = pytest.mark.lab
 
-SCENARIOS = ["any", "failover", "lldp", "vlan", "bridge", "macvlan", "netns", "rps", "joins", "team", "modes", "lacp",
-             "flood"]
+SCENARIOS = ["any", "failover", "lldp", "vlan", "bridge", "macvlan", "netns", "rps", "joins", "team", "ovs", "modes",
+             "lacp", "flood"]
 # Beside this Debian's own kernel `make test` plays those in which kernels could differ; `make test-kernels` plays all.
 FEWER = ["lldp", "vlan", "bridge", "macvlan", "netns"]
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
@@ -179,6 +179,13 @@ def expect_rps(run):
 
 def expect_team(run):
     assert run.ways() == pings("team0", "team_handle_frame")
+
+
+def expect_ovs(run):
+    assert run.ways() == {
+        "rx ICMP echo request eth0": {
+            up(end="netdev_frame_hook CONSUMED") + "\nrx: ovs0 | 1 ovs0 tap ovs0 captured | 1 ovs0 protocol": 1},
+        "tx ICMP echo reply ovs0": {down("ovs0", "bond0", "eth0"): 1}}
 
 
 def replies(run):
