@@ -122,7 +122,7 @@ def test_the_model_of_this_kernels_era_gives_what_was_recorded(played):
         pytest.skip("the same packet many times")
     era = eras.era_of(run.scene.start["kernel"])
     told = [(journey.id, one) for journey in run.journeys for one in eras.answers(journey, run.scene, era)]
-    assert len(told) >= 8
+    assert len(told) >= 6
     assert [(number, one) for number, one in told if one.modelled != one.recorded] == []
 
 
