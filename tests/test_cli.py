@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line as a user meets it: help, what is printed where, exit status, and errors in a line or two."""
 
+import gzip
 import json
 import os
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -35,6 +37,7 @@ from build import (
 )
 
 ROOT = Path(__file__).parents[1]
+doctor = import_module("bondtrace.commands.doctor")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534
 
@@ -435,6 +438,17 @@ def test_the_doctor_tells_that_type_information_is_missing(tmp_path, monkeypatch
     assert f"  MISSING kernel type information (BTF): this kernel has no type information ({tmp_path}/vmlinux: " in (
         result.output)
     assert result.output.endswith("bondtrace cannot trace here\n")
+
+
+@pytest.mark.parametrize(("version", "ok", "detail"), [
+    ("5.10", False, "this kernel gives none (Linux before 5.17): a drop is told with its function alone"),
+    ("6.1", True, "67 names"), ("7.3", True, "128 names")])
+def test_the_doctor_tells_whether_drops_have_reasons(version, ok, detail):
+    captured = Path(__file__).parent / "data" / "btf" / f"{version}.btf.gz"
+
+    told = doctor.drop_reasons(btf.Btf(gzip.decompress(captured.read_bytes())))
+
+    assert told == {"check": "drop reasons", "ok": ok, "detail": detail}
 
 
 @as_root

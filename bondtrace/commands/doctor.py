@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from ..errors import BondtraceError
 from ..kernel import loader
+from ..kernel.btf import Btf
 from .options import json_option
 
 
@@ -48,8 +49,16 @@ def _examine(fentry: bool) -> dict[str, Any]:
         checks.append({"check": "kernel type information (BTF)", "ok": False, "detail": str(error)})
     checks.append({"check": "root", "ok": findings["root"], "detail": "" if findings["root"] else "run it with sudo"})
     if all(check["ok"] for check in checks):
+        checks.append(drop_reasons(kernel.btf))
         _try_plan(findings, kernel, fentry)
     return findings
+
+
+def drop_reasons(types: Btf) -> dict[str, Any]:
+    """Does this kernel say why it drops a packet? Without that bondtrace traces all the same."""
+    count = len(types.drop_reasons())
+    return {"check": "drop reasons", "ok": count > 0, "detail": f"{count} names" if count else
+            "this kernel gives none (Linux before 5.17): a drop is told with its function alone"}
 
 
 def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool) -> None:
