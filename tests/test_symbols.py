@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bondtrace.kernel.plan import wanted_functions
-from bondtrace.kernel.symbols import Symbol, find, read_kallsyms
+from bondtrace.kernel.symbols import Addresses, Symbol, find, read_kallsyms
 
 DATA = Path(__file__).parent / "data" / "kallsyms"
 
@@ -86,3 +86,23 @@ def test_any_bytes_can_be_searched(kallsyms, expected):
 
 def test_an_unreadable_list_is_an_empty_one(tmp_path):
     assert read_kallsyms(tmp_path / "kallsyms") == b""
+
+
+KALLSYMS = b"""ffffffff81000000 T _text
+ffffffff81001000 T icmp_rcv
+ffffffff81001800 t udp_queue_rcv_one_skb.part.0
+ffffffff81002000 D some_data
+ffffffffc0001000 t bond_handle_frame\t[bonding]
+"""
+
+
+@pytest.mark.parametrize(("address", "name"), [
+    (0x81001000, "icmp_rcv"), (0x810017FF, "icmp_rcv"), (0x81001801, "udp_queue_rcv_one_skb"),
+    (0x81002001, "udp_queue_rcv_one_skb"), (0xC0001234, "bond_handle_frame"), (0x80000000, None)])
+def test_an_address_is_named_by_the_function_it_lies_in(address, name):
+    assert Addresses(KALLSYMS).name(address) == name
+
+
+def test_without_the_right_to_see_addresses_nothing_is_named():
+    hidden = b"".join(b"0" * 16 + line[16:] + b"\n" for line in KALLSYMS.splitlines())
+    assert Addresses(hidden).name(0x81001000) is None
