@@ -431,7 +431,8 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
     module = importlib.import_module("bondtrace.commands.doctor")
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(loader, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
-    monkeypatch.setattr(loader, "read_kernel", lambda: SimpleNamespace(btf=SimpleNamespace(type_count=1)))
+    monkeypatch.setattr(loader, "read_kernel", lambda: SimpleNamespace(
+        btf=SimpleNamespace(type_count=1, drop_reasons=dict)))
     monkeypatch.setattr(loader, "make_plan", lambda *_, **__: made)
     monkeypatch.setattr(loader, "Tracer", Tracer)
     value = json.loads(CliRunner().invoke(module.doctor, ["--json"], catch_exceptions=False).output)
