@@ -12,6 +12,8 @@ setup() {
         ip -n guest link set mv$number up
     done
     ip -n guest addr add 10.9.0.3/24 dev mv0
+    # else mv1 answers for mv0's address, and the gateway believes who comes first
+    in_namespace guest bash -c 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore'
     start_taps eth0 bond0
     start_tap_in guest mv0 mv0
     start_tap_in guest mv1 mv1
