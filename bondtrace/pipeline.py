@@ -36,7 +36,7 @@ class Pipeline:
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
         """Take every batch; once ``count`` is reached ``stop`` is called, and what follows tells only of
         the surroundings (the losses at the end)."""
-        stitcher = Stitcher(self.scene.related)
+        stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"))
         enough = False
         for batch in batches:
             if not enough:

@@ -325,6 +325,13 @@ class Scene:
         totals = {text: sum(self.counters.get(name, ())) for name, text in named.items()}
         return {text: total for text, total in totals.items() if total}
 
+    def filter_words(self) -> list[str]:
+        """What the trace was narrowed to, and how many packets were kept unasked, as phrases."""
+        expression = self.start.get("filter")
+        blind = sum(self.counters.get("filter_blind", ()))
+        told = [f"only packets that match {str(expression)!r}"] if expression else []
+        return [*told, f"kept unasked, their bytes out of the filter's reach: {blind}"] if blind else told
+
     def missing_stages(self) -> list[str]:
         """A sentence for each stage that is not attached."""
         return [f"{stage['name']}: {stage['without']} ({stage['missing']})"

@@ -106,10 +106,11 @@ def fingerprint(passes: Passes) -> Array:
 class Stitcher:
     """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
     each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through"
-    (Scene.related)."""
+    (Scene.related). ``strays`` says whether late records without their pass are journeys: with a packet filter they
+    are of packets that it refused."""
 
-    def __init__(self, related: Related, first_id: int = 1) -> None:
-        self._related = related
+    def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True) -> None:
+        self._related, self._strays = related, strays
         self._held = EMPTY
         self._next_id = first_id
 
@@ -137,6 +138,9 @@ class Stitcher:
             passes, journey = passes.take(done), journey[done]
         else:
             self._held = EMPTY
+        if not self._strays():
+            known = passes.records["kind"] != RECORD_LATE
+            passes, journey = passes.take(known), journey[known]
         return self._number(passes, journey)
 
     def _number(self, passes: Passes, journey: Array) -> Journeys:

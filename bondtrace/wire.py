@@ -32,7 +32,7 @@ FUNCTIONS = {1: "packet_rcv", 2: "tpacket_rcv", 3: "packet_rcv_spkt", 4: "packet
              32: "vlan_do_receive"}
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}
-COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced")
+COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced", "filter_blind")
 COUNTERS_MAX = 8
 
 STEP = np.dtype([

@@ -16,12 +16,7 @@ static __always_inline u16 swap16(u16 value)
 static __always_inline void describe_vlan(struct record *record, u64 skb)
 {
 	record->vlan_tci = READ(u16, skb, SK_BUFF__VLAN_TCI);
-#ifdef SK_BUFF__VLAN_PRESENT /* until 6.1 a bit says so (354259fa73e2), later the tag itself */
-	u8 present = READ(u8, skb, SK_BUFF__VLAN_PRESENT) & SK_BUFF__VLAN_PRESENT_MASK;
-#else
-	u32 present = READ(u16, skb, SK_BUFF__VLAN_PROTO) | record->vlan_tci;
-#endif
-	if (present)
+	if (has_vlan_tag(skb))
 		record->flags |= RECORD_VLAN;
 }
 
@@ -68,8 +63,14 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	struct frame *outer;
 	struct record *record = record_of(frame);
 
+	frame->refused = 1;
+	frame->skb = skb;
 	if (!ifindex)
 		return;
+#ifdef FILTER
+	if (!wanted(cpu, skb, dev, kind == RECORD_TX))
+		return;
+#endif
 	record->time_ns = bpf_ktime_get_ns();
 	record->skb = skb;
 	record->netns = netns;
@@ -96,7 +97,6 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->head = READ(u64, skb, SK_BUFF__HEAD) >> 4;
 	describe_vlan(record, skb);
 	describe_packet(record, skb, kind == RECORD_TX);
-	frame->skb = skb;
 	frame->dev = dev;
 	frame->round = 1;
 	frame->handler_pos = 0;

@@ -27,7 +27,7 @@ struct frame {
 	u8 active;
 	u8 kind;
 	u8 round;
-	u8 unused;
+	u8 refused; /* not traced or filtered out: skb; only while not active */
 	/* As the ring holds it; the first 8 bytes stand for the ring's own header. The slack lets
 	 * the verifier accept a masked offset plus the size of what is written there. */
 	u8 buf[BUFFER_BYTES + SLOT_BYTES];
@@ -47,6 +47,17 @@ struct tap_call {
 	u8 unused[3];
 };
 
+/* A frame as the packet filter sees it (filter.c). */
+#define VIEW_BYTES 128
+struct view {
+	u64 begin;     /* where the link-layer header lies */
+	u32 len;       /* bytes of the frame, a tag put back included */
+	u32 reach;     /* of these, in the skb's linear part */
+	u32 copied;    /* of these, in bytes */
+	u32 tag_bytes; /* 4 where an accelerated tag was put back */
+	u8 bytes[VIEW_BYTES];
+};
+
 struct cpu_state {
 	u32 depth;
 	u32 seq;
@@ -55,6 +66,7 @@ struct cpu_state {
 	u64 last_skb;
 	u64 full_since_ns; /* when the stack was first found full, 0 = it is not */
 	struct tap_call tap;
+	struct view view;
 	struct frame frames[MAX_DEPTH];
 	struct frame late; /* room to build a late record in */
 	struct frame hook; /* and one of hook.c, which a softirq may interrupt */
@@ -166,6 +178,7 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 		return 0;
 	}
 	frame->active = 0;
+	frame->refused = 0;
 	frame->kind = kind;
 	frame->number = ++cpu->frame_number;
 	return frame;
@@ -211,6 +224,23 @@ static __always_inline u32 since(struct record *record)
 static __always_inline u8 holds(struct frame *frame, u64 skb)
 {
 	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
+}
+
+/* Is this a packet that is not to be told of? Otherwise one without an open pass is a late delivery. */
+static __always_inline u8 passed_over(struct frame *frame, u64 skb)
+{
+	if (!frame || frame->active)
+		return 0;
+	return frame->kind != FRAME_RX_LIST || (frame->refused && frame->skb == skb);
+}
+
+static __always_inline u8 has_vlan_tag(u64 skb)
+{
+#ifdef SK_BUFF__VLAN_PRESENT /* until 6.1 a bit says so (354259fa73e2), later the tag itself */
+	return READ(u8, skb, SK_BUFF__VLAN_PRESENT) & SK_BUFF__VLAN_PRESENT_MASK;
+#else
+	return READ(u16, skb, SK_BUFF__VLAN_PROTO) || READ(u16, skb, SK_BUFF__VLAN_TCI);
+#endif
 }
 
 /* The round of a step is told by its device: skb->dev changes only where a new round begins

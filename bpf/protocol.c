@@ -31,7 +31,7 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 	if (!cpu)
 		return 0;
 	struct frame *frame = top(cpu);
-	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
+	if (passed_over(frame, skb))
 		return 0;
 	if (!frame || !frame->active || !holds(frame, skb)) {
 		frame = open_late(cpu, skb, dev);

@@ -55,8 +55,8 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 {
 	struct frame *frame = top(cpu);
 
-	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
-		return; /* a pass that is not traced */
+	if (passed_over(frame, skb))
+		return;
 	if (!frame || !frame->active || !holds(frame, skb)) {
 		frame = open_late(cpu, skb, dev);
 		if (!frame)
@@ -77,7 +77,7 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	struct tap_call *tap = &cpu->tap;
 
 	tap->open = 0;
-	if (frame && frame->kind != FRAME_RX_LIST && !frame->active)
+	if (passed_over(frame, skb))
 		return 0;
 	u8 outgoing = (READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK) == PACKET_OUTGOING;
 	if (outgoing != (frame && frame->kind == FRAME_TX))

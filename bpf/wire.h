@@ -70,6 +70,7 @@ enum counter {
 	COUNT_STEPS_LOST = 2, /* steps that did not fit their record */
 	COUNT_TOO_DEEP = 3,   /* passes nested deeper than the stack of open passes */
 	COUNT_UNBALANCED = 4, /* an end without its begin, or a begin whose end was missed */
+	COUNT_FILTER_BLIND = 5, /* packets kept because the filter could not see the bytes that it asks for */
 	COUNTERS = 8,
 };
 

@@ -315,10 +315,16 @@ def test_wrong_use_is_told_with_status_2(inside, words, said):
     assert "Traceback" not in done.stderr
 
 
-def test_a_filter_is_refused_rather_than_passed_over():
-    assert failure(bondtrace("--iface", "lo", "icmp or arp"), 2) == (
-        "bondtrace: packet filters are not supported yet ('icmp or arp'); leave the filter out, --iface, --rx and --tx "
-        "narrow the trace\n")
+@pytest.mark.parametrize("words", [("icmp adn arp",), ("icmp", "adn", "arp"), ("--filter", "icmp adn arp")])
+def test_a_bad_filter_is_refused_with_libpcaps_message(words):
+    message = failure(bondtrace("--iface", "lo", *words), 2)
+    assert message.startswith("bondtrace: the filter 'icmp adn arp' is no tcpdump filter: ")
+    assert message.endswith("syntax error; `man pcap-filter` has the language\n")
+
+
+def test_two_filters_are_refused():
+    assert failure(bondtrace("--filter", "icmp", "arp"), 2) == (
+        "bondtrace: two filters were given ('icmp' and 'arp'): join them with `and` or `or`\n")
 
 
 @pytest.mark.parametrize("words, meant", [
@@ -337,9 +343,8 @@ def test_a_mistyped_command_is_told_with_the_one_that_was_meant(inside, words, m
                                   "ether", "host", "net", "port", "portrange", "proto", "src", "dst", "not", "less",
                                   "greater", "gateway", "broadcast", "multicast", "inbound", "outbound", "stp"])
 def test_what_filters_begin_with_is_not_taken_for_a_mistyped_command(inside, word):
-    assert failure(inside(word, "x"), 2) == (
-        f"bondtrace: packet filters are not supported yet ('{word} x'); leave the filter out, --iface, --rx and --tx "
-        "narrow the trace\n")
+    assert failure(inside(word, "=", "=x"), 2).startswith(
+        f"bondtrace: the filter '{word} = =x' is no tcpdump filter: ")
 
 
 @pytest.mark.parametrize("options", [(), ("--rx",), ("--why",), ("--json",), ("--duration", "5")])
@@ -351,7 +356,8 @@ def test_a_summary_of_nothing_in_particular_is_refused(inside, options):
 @pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5")])
 def test_a_recording_is_summarised_whole(recording, option):
     assert failure(bondtrace("summary", recording, *option), 2) == (
-        f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns and --duration are for live\n")
+        f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns, --filter, --duration and "
+        "--kprobes are for live\n")
 
 
 def test_a_journey_that_a_recording_does_not_have(recording):

@@ -232,7 +232,8 @@ def test_the_summary_as_json():
                           "outcomes": {"captured": 3}, "twice": 1, "unseen": {}},
             str(ON_ETH0): {"devices": devices(1, 0, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}},
             str(ON_ETH1): {"devices": devices(0, 1, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}}},
-        "trust": {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": []}}
+        "trust": {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [],
+                  "filter": None, "filter_blind": 0}}
 
 
 # --- counting by shape ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ..pipeline import Pipeline
 from ..reporters import as_if as as_if_view
 from ..reporters import story
 from .live import trace
-from .options import as_if_option, directions, trace_options
+from .options import TraceOptions, as_if_option, trace_options
 from .show import replay
 
 
@@ -26,9 +26,7 @@ from .show import replay
               help="The number of the journey in FILE, as show prints it (#N).")
 @as_if_option
 @trace_options
-def explain(file: Optional[Path], number: Optional[int], as_if: Optional[str], interfaces: tuple[str, ...],
-            netns: tuple[str, ...], only_rx: bool, only_tx: bool, count: Optional[int], duration: Optional[float],
-            kprobes: bool) -> None:
+def explain(file: Optional[Path], number: Optional[int], as_if: Optional[str], options: TraceOptions) -> None:
     """Tell the way of one packet in sentences: what happened, where, and who saw it or not.
 
     With FILE, of journey N of a recording; without, of the next packet (or the next --count) of a live trace.
@@ -36,15 +34,16 @@ def explain(file: Optional[Path], number: Optional[int], as_if: Optional[str], i
     if (file is None) != (number is None):
         raise UsageError("explain wants FILE and --journey N together, or neither for a live trace")
     if file is not None:
-        if interfaces or netns or duration or count:
-            raise UsageError(f"--iface, --netns, --count and --duration are for live, not for a recording ({file})")
-        _explain_recorded(file, number or 0, directions(only_rx, only_tx), find_era(as_if) if as_if else None)
+        if options.only_live or options.count:
+            raise UsageError(f"--iface, --netns, --filter, --count, --duration and --kprobes are for live, not for a "
+                             f"recording ({file})")
+        _explain_recorded(file, number or 0, options.directions, find_era(as_if) if as_if else None)
         return
     if as_if:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE and --journey N")
-    pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count or 1)
+    pipeline = Pipeline(directions=options.directions, count=options.count or 1)
     pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout)
-    trace(pipeline, interfaces, netns, duration, kprobes)
+    trace(pipeline, options)
 
 
 def _explain_recorded(file: Path, number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:

@@ -16,7 +16,7 @@ from ..pipeline import Pipeline
 from ..recording import Recorder
 from ..reporters import table
 from ..rights import require_root
-from .options import directions, end_on_signals, json_option, refuse_filter, reporter, say, trace_options
+from .options import TraceOptions, end_on_signals, json_option, reporter, say, trace_options
 
 
 @click.command()
@@ -25,20 +25,18 @@ from .options import directions, end_on_signals, json_option, refuse_filter, rep
 @click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE as well.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.argument("filter", nargs=-1)
-def live(interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool, count: Optional[int],
-         duration: Optional[float], kprobes: bool, as_json: bool, write: Optional[Path], force: bool,
-         filter: tuple[str, ...]) -> None:
+def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: bool) -> None:
     """Show the journeys of packets as they happen (the default command).
 
+    FILTER is a tcpdump filter (man pcap-filter): the kernel's packets that do not match it cost next to nothing.
     Ctrl-C ends with the summary: which taps were given which packets.
     """
-    refuse_filter(filter)
-    pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
+    pipeline = Pipeline(directions=options.directions, count=options.count)
     pipeline.show = reporter(as_json, pipeline.scene)
     with recording_to(write, force) as recorder:
         if recorder:
             pipeline.keep = lambda batch: recorder.write(batch.passes, batch.events)
-        trace(pipeline, interfaces, netns, duration, kprobes)
+        trace(pipeline, options)
     if as_json:
         table.write_json(pipeline.summary, pipeline.scene, sys.stderr)
     else:
@@ -57,14 +55,14 @@ def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorde
         yield recorder
 
 
-def trace(pipeline: Pipeline, interfaces: tuple[str, ...], netns: tuple[str, ...], duration: Optional[float],
-          kprobes: bool) -> None:
+def trace(pipeline: Pipeline, options: TraceOptions) -> None:
     """Run a pipeline on the running kernel until it is told to end."""
     begin = time.monotonic()
     from ..sources.live import LiveSource
 
-    source: Any = LiveSource(interfaces, netns, pipeline.directions, fentry=not kprobes)
+    source: Any = LiveSource(options.interfaces, options.netns, options.directions, fentry=not options.kprobes,
+                             packet_filter=options.packet_filter)
     with source:
-        end_on_signals(source.stop, duration)
+        end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
         pipeline.run(source.batches(), source.stop)

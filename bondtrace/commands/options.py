@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Callable, Optional, TextIO
 
 import click
 
 from ..eras import ERAS, Era
 from ..errors import UsageError
+from ..kernel.filter import Filter, make_filter
 from ..model import Journey
 from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
@@ -35,7 +38,25 @@ _DIRECTIONS = [
     click.option("--tx", "only_tx", is_flag=True, help="Only transmitted packets (default: both)."),
 ]
 
-trace_options = _apply([
+@dataclass(frozen=True)
+class TraceOptions:
+    """What to trace live, and until when."""
+
+    interfaces: tuple[str, ...] = ()
+    netns: tuple[str, ...] = ()
+    directions: tuple[str, ...] = ("rx", "tx")
+    count: Optional[int] = None
+    duration_s: Optional[float] = None
+    kprobes: bool = False
+    packet_filter: Optional[Filter] = None
+
+    @property
+    def only_live(self) -> bool:
+        """Was anything asked for that only a live trace has?"""
+        return bool(self.interfaces or self.netns or self.duration_s or self.kprobes or self.packet_filter)
+
+
+_TRACE_OPTIONS = _apply([
     click.option("-i", "--iface", "interfaces", multiple=True, metavar="NAME",
                  help="Trace this device with its slaves and what is stacked on it; may be repeated. "
                       "Default: every device of the network namespace."),
@@ -47,7 +68,28 @@ trace_options = _apply([
     click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
                  help="End after so many seconds."),
     click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had."),
+    click.option("-f", "--filter", "expression", metavar="FILTER",
+                 help="Trace only packets that this tcpdump filter matches, e.g. 'icmp and host 10.9.0.1'."),
 ])
+
+
+def trace_options(function: Function) -> Function:
+    """Decorator: the options of a live trace, handed on as one ``TraceOptions`` named ``options``. Words of an argument
+    ``filter`` are joined to the filter, as tcpdump does."""
+
+    @_TRACE_OPTIONS
+    @wraps(function)
+    def with_options(interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool,
+                     count: Optional[int], duration: Optional[float], kprobes: bool, expression: Optional[str],
+                     filter: tuple[str, ...] = (), **more: Any) -> Any:
+        words = " ".join(filter)
+        if expression and words:
+            raise UsageError(f"two filters were given ({expression!r} and {words!r}): join them with `and` or `or`")
+        wanted = expression or words
+        return function(options=TraceOptions(interfaces, netns, directions(only_rx, only_tx), count, duration, kprobes,
+                                             make_filter(wanted) if wanted.strip() else None), **more)
+
+    return with_options
 
 view_options = _apply([
     *_DIRECTIONS,
@@ -96,10 +138,3 @@ def say(text: str) -> None:
     """A line about the trace itself, on stderr."""
     print(f"bondtrace: {text}", file=sys.stderr, flush=True)
 
-
-def refuse_filter(expression: tuple[str, ...]) -> None:
-    """Packet filters are not part of this version: say so rather than trace everything."""
-    if not expression:
-        return
-    raise UsageError(f"packet filters are not supported yet ({' '.join(expression)!r}); leave the filter out, "
-                     "--iface, --rx and --tx narrow the trace")

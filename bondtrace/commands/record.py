@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Optional
 
 import click
 
@@ -14,7 +13,7 @@ from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters.text import trust_line
 from .live import recording_to, trace
-from .options import directions, refuse_filter, say, trace_options
+from .options import TraceOptions, say, trace_options
 
 _PROGRESS_S = 0.5
 
@@ -25,16 +24,13 @@ _PROGRESS_S = 0.5
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @trace_options
 @click.argument("filter", nargs=-1)
-def record(output: Path, force: bool, interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool,
-           only_tx: bool, count: Optional[int], duration: Optional[float], kprobes: bool,
-           filter: tuple[str, ...]) -> None:
+def record(options: TraceOptions, output: Path, force: bool) -> None:
     """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""
-    refuse_filter(filter)
     with recording_to(output, force) as recorder:
         assert recorder is not None
         progress = _Progress(recorder)
-        pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count, keep=progress.keep)
-        trace(pipeline, interfaces, netns, duration, kprobes)
+        pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep)
+        trace(pipeline, options)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
 

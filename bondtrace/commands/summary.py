@@ -16,7 +16,7 @@ from ..reporters import table
 from ..reporters.as_if import Counts, counts_object, write_table
 from ..reporters.text import trust_line
 from .live import trace
-from .options import as_if_option, directions, json_option, say, trace_options
+from .options import TraceOptions, as_if_option, json_option, say, trace_options
 from .show import replay
 
 
@@ -28,14 +28,14 @@ from .show import replay
 @click.option("--why", is_flag=True, help="Also list, for each tap, why it did not see packets, with examples.")
 @click.option("--format", "form", type=click.Choice(table.FORMATS), default="simple", show_default=True,
               help="How the table is drawn.")
-def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool,
-            count: Optional[int], duration: Optional[float], kprobes: bool, as_if: Optional[str], as_json: bool,
-            why: bool, form: str) -> None:
+def summary(file: Optional[Path], options: TraceOptions, as_if: Optional[str], as_json: bool, why: bool,
+            form: str) -> None:
     """Show the table of taps and devices, of a recording or of a live trace until Ctrl-C."""
-    pipeline = Pipeline(directions=directions(only_rx, only_tx), count=count)
-    if file is not None and (interfaces or netns or duration):
-        raise UsageError(f"a recording ({file}) is summarised whole: --iface, --netns and --duration are for live")
-    if file is None and not interfaces and not netns:
+    pipeline = Pipeline(directions=options.directions, count=options.count)
+    if file is not None and options.only_live:
+        raise UsageError(f"a recording ({file}) is summarised whole: --iface, --netns, --filter, --duration and "
+                         "--kprobes are for live")
+    if file is None and not options.interfaces and not options.netns:
         raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if as_if and file is None:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE")
@@ -44,7 +44,7 @@ def summary(file: Optional[Path], interfaces: tuple[str, ...], netns: tuple[str,
     if file is not None:
         replay(pipeline, file)
     else:
-        trace(pipeline, interfaces, netns, duration, kprobes)
+        trace(pipeline, options)
     if as_json:
         more = {"as_if": counts_object(counts)} if counts else {}
         table.write_json(pipeline.summary, pipeline.scene, sys.stdout, more)

@@ -18,6 +18,7 @@ from ..errors import BondtraceError
 from ..wire import COUNTERS
 from . import layout, source, symbols
 from .btf import Btf, BtfError, read_kernel_btf
+from .filter import Filter
 from .plan import (
     FENTRY,
     FEXIT,
@@ -132,8 +133,10 @@ def make_plan(kernel: Kernel, *, fentry: bool = True, handlers: tuple[str, ...] 
 class Tracer:
     """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent."""
 
-    def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES,
+                 packet_filter: Optional[Filter] = None) -> None:
         self.plan = plan
+        self._filter = packet_filter
         self.refused_fentry = False
         self._bcc = import_bcc()
         self._prefix = "vmlinux__" if _module_fentry(self._bcc) else ""
@@ -149,7 +152,8 @@ class Tracer:
         self.close()
 
     def _compile(self, header: str, ring_bytes: int) -> Any:
-        text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._prefix)
+        text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._prefix,
+                           self._filter)
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         try:
             with _captured_stderr() as said:
@@ -165,6 +169,10 @@ class Tracer:
                 self._attach_stage(stage)
         if not any(stage.available for stage in self.plan.stages if stage.name in ("receive", "transmit")):
             reason = next(stage.missing for stage in self.plan.stages if stage.name == "receive")
+            if self._filter and "load" in reason:
+                raise BondtraceError(f"the kernel does not take the filter ({len(self._filter.ethernet)} instructions: "
+                                     f"{reason}); simplify it: a net instead of many hosts, a portrange instead of "
+                                     "many ports")
             raise BondtraceError(f"no probe can be attached to this kernel: {reason}")
 
     def attach_handler(self, function: str) -> Stage:

@@ -9,12 +9,14 @@ by ``#define``, never by replacing words.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 from ..errors import BondtraceError
+from .filter import Filter, c_text
 from .plan import FENTRY, FEXIT, Plan, programs
 
-FILES = ("wire.h", "probe.h", "pass.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c", "protocol.c",
-         "drop.c")
+FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c",
+         "protocol.c", "drop.c")
 IFINDEX_WORDS = 1024
 
 
@@ -27,16 +29,20 @@ def bpf_dir() -> Path:
     raise BondtraceError(f"the BPF sources are missing beside {package}; install bondtrace again")
 
 
-def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix: str) -> str:
+def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix: str,
+         packet_filter: Optional[Filter] = None) -> str:
     """The whole C text. ``ring_bytes`` is a power of two of whole pages; ``kfunc_prefix`` is what this
     bcc wants between ``kfunc__`` and the function ("" before 0.28, "vmlinux__" or the module's since)."""
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
              f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
              f"#define IFINDEX_WORDS {IFINDEX_WORDS}\n",
+             "#define FILTER 1\n" if packet_filter else "",
              program_names(plan, kfunc_prefix)]
     for name in FILES:
         parts.append(f'#line 1 "bpf/{name}"\n')
         parts.append((bpf_dir() / name).read_text())
+    if packet_filter:
+        parts += ['#line 1 "filter"\n', c_text(packet_filter)]
     parts.append('#line 1 "handlers"\n')
     for function in plan.fentry_handlers:
         parts.append(f"RX_HANDLER_ENTER({function})\nRX_HANDLER_EXIT({function})\n")

@@ -87,7 +87,8 @@ def trust_object(scene: Scene) -> dict[str, Any]:
     taps of which only the inode is known, which is no loss."""
     losses, missing = scene.losses(), scene.missing_stages()
     return {"clean": not losses and not missing, "losses": losses, "not_attached": missing,
-            "unknown_taps": scene.unknown_taps()}
+            "unknown_taps": scene.unknown_taps(), "filter": scene.start.get("filter"),
+            "filter_blind": sum(scene.counters.get("filter_blind", ()))}
 
 
 class JsonReporter:

@@ -142,4 +142,5 @@ def trust_line(scene: Scene) -> str:
     missing = scene.missing_stages()
     lost = "; ".join([*losses, *missing]) + " (so an absence may be a loss)" if losses or missing else "none"
     unknown = scene.unknown_taps()
-    return f"losses: {lost}" + (f"; taps known only by inode: {len(unknown)}" if unknown else "")
+    more = [f"taps known only by inode: {len(unknown)}"] if unknown else []
+    return "; ".join([f"losses: {lost}", *more, *(printable(words) for words in scene.filter_words())])

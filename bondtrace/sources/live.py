@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Optional
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from ..host.namespaces import Namespace, current_namespace, list_namespaces, res
 from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
+from ..kernel.filter import Filter
 from ..kernel.plan import HANDLER_OF_KIND, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
@@ -50,12 +52,12 @@ class LiveSource:
 
     def __init__(self, interfaces: tuple[str, ...] = (), netns: tuple[str, ...] = (),
                  directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
-                 ring_bytes: int = loader.RING_BYTES) -> None:
+                 ring_bytes: int = loader.RING_BYTES, packet_filter: Optional[Filter] = None) -> None:
         require_root()
         self._namespaces: list[Namespace] = [resolve(one) for one in netns] or [current_namespace()]
         self._inodes = {one.inode for one in self._namespaces}
         self.interfaces, self._directions, self._fentry = interfaces, directions, fentry
-        self._ring_bytes = ring_bytes
+        self._ring_bytes, self._filter = ring_bytes, packet_filter
         self._stack = ExitStack()
         self._devices: dict[tuple[int, int], Device] = {}
         self._taps: dict[int, Tap] = {}
@@ -95,7 +97,7 @@ class LiveSource:
         """Attach; where the kernel refuses fentry, once more with kprobes alone."""
         self._tried = set(handlers) & set(kernel.found)
         plan = loader.make_plan(kernel, fentry=self._fentry, handlers=handlers)
-        tracer = loader.Tracer(kernel, plan, self._ring_bytes)
+        tracer = loader.Tracer(kernel, plan, self._ring_bytes, self._filter)
         try:
             tracer.attach()
         except BondtraceError:
@@ -106,7 +108,8 @@ class LiveSource:
             if not self._fentry or not tracer.refused_fentry:
                 return tracer
             tracer.close()
-        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=False, handlers=handlers), self._ring_bytes)
+        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=False, handlers=handlers), self._ring_bytes,
+                               self._filter)
         tracer.attach()
         return tracer
 
@@ -117,7 +120,8 @@ class LiveSource:
             "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),
             "wall_offset_ns": time.time_ns() - now_ns(), "netns": self._namespaces[0].inode,
             "namespaces": sorted(self._inodes), "drop_reasons": self._drop_reasons,
-            "interfaces": list(self.interfaces), "handlers": list(self._tracer.plan.handlers),
+            "interfaces": list(self.interfaces),
+            "filter": self._filter.expression if self._filter else None, "handlers": list(self._tracer.plan.handlers),
             "directions": list(self._directions),
             "stages": [_stage_object(stage) for stage in self._tracer.plan.stages]})
         self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}

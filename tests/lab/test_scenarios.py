@@ -12,12 +12,11 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from truth import captured_by, disagreement, in_file, traced_time
+from truth import captured_by, disagreement, in_file, traced_time, untagged
 
 from bondtrace import eras
 from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
-from bondtrace.wire import PACKET_BYTES
 
 pytestmark = pytest.mark.lab
 
@@ -124,12 +123,6 @@ def test_the_model_of_this_kernels_era_gives_what_was_recorded(played):
     told = [(journey.id, one) for journey in run.journeys for one in eras.answers(journey, run.scene, era)]
     assert len(told) >= 6
     assert [(number, one) for number, one in told if one.modelled != one.recorded] == []
-
-
-def untagged(length, data):
-    """A packet without its VLAN tag, which a file has in the frame and an skb beside it; four bytes less of all."""
-    tagged = data[12:14] in (b"\x81\x00", b"\x88\xa8")
-    return length - 4 if tagged else length, (data[:12] + data[16:] if tagged else data)[: PACKET_BYTES - 4]
 
 
 # --- what the kernel demands ---------------------------------------------------------------------------

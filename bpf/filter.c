@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The packet filter: FILTER, compiled by libpcap to classic BPF and written out as C functions
+ * (bondtrace/kernel/filter.py), filter_ethernet() and filter_raw(), which stand behind this file.
+ *
+ * They see the frame as a capture file of the device has it: from the link-layer header on, an
+ * accelerated VLAN tag put back in its place. Bytes that lie outside the skb's linear part cannot
+ * be read here: a packet whose fate hangs on them is kept, and counted.
+ */
+
+#ifdef FILTER
+
+#define FILTER_REJECT 0
+#define FILTER_ACCEPT 1
+#define FILTER_BLIND 2
+#define TAG_AT 12 /* behind the two addresses */
+#define TAG_BYTES 4
+
+#define ARPHRD_ETHER 1
+#define ARPHRD_PPP 512
+#define ARPHRD_TUNNEL 768
+#define ARPHRD_TUNNEL6 769
+#define ARPHRD_LOOPBACK 772
+#define ARPHRD_SIT 776
+#define ARPHRD_NONE 0xfffe
+
+static __always_inline u8 filter_ethernet(struct view *view);
+static __always_inline u8 filter_raw(struct view *view);
+
+/* One byte of the frame beyond the copied ones. */
+static __always_inline u32 view_byte(struct view *view, u64 offset)
+{
+	u8 byte = 0;
+	bpf_probe_read_kernel(&byte, 1, (void *)(view->begin + offset - view->tag_bytes));
+	return byte;
+}
+
+static __always_inline u32 view_copied(struct view *view, u64 offset)
+{
+	return view->bytes[offset & (VIEW_BYTES - 1)];
+}
+
+/* The view's load of 1, 2 or 4 bytes in network order; *fate is set where there are none. */
+static __always_inline u32 view_load(struct view *view, u64 offset, u32 size, u8 *fate)
+{
+	u32 value = 0;
+
+	if (offset + size > view->len) {
+		*fate = FILTER_REJECT;
+		return 0;
+	}
+	if (offset + size > view->reach) {
+		*fate = FILTER_BLIND;
+		return 0;
+	}
+	if (offset + size <= view->copied) {
+		value = view_copied(view, offset);
+		if (size > 1)
+			value = value << 8 | view_copied(view, offset + 1);
+		if (size > 2)
+			value = value << 16 | view_copied(view, offset + 2) << 8 | view_copied(view, offset + 3);
+	} else if (offset >= TAG_AT + TAG_BYTES) {
+		value = view_byte(view, offset);
+		if (size > 1)
+			value = value << 8 | view_byte(view, offset + 1);
+		if (size > 2)
+			value = value << 16 | view_byte(view, offset + 2) << 8 | view_byte(view, offset + 3);
+	} else { /* the copy failed */
+		*fate = FILTER_BLIND;
+	}
+	return value;
+}
+
+/* Lay out the view: where its bytes are, and a copy of the first ones. */
+static __always_inline void view_open(struct view *view, u64 skb, u64 begin, u8 ethernet)
+{
+	u64 head = READ(u64, skb, SK_BUFF__HEAD);
+	u64 data = READ(u64, skb, SK_BUFF__DATA);
+	s64 linear = head + READ(u32, skb, SK_BUFF__TAIL) - begin;
+	u32 first = 0;
+
+	if (linear < 0)
+		linear = 0;
+	view->begin = begin;
+	view->len = READ(u32, skb, SK_BUFF__LEN) + (u32)(data - begin);
+	view->tag_bytes = 0;
+	view->copied = 0;
+	if (ethernet && linear >= TAG_AT && has_vlan_tag(skb)) {
+		u32 tag = READ(u16, skb, SK_BUFF__VLAN_TCI);
+		*(u16 *)(view->bytes + TAG_AT) = READ(u16, skb, SK_BUFF__VLAN_PROTO); /* as on the wire */
+		view->bytes[TAG_AT + 2] = tag >> 8;
+		view->bytes[TAG_AT + 3] = tag;
+		if (bpf_probe_read_kernel(view->bytes, TAG_AT, (void *)begin))
+			linear = 0;
+		view->tag_bytes = TAG_BYTES;
+		view->len += TAG_BYTES;
+		first = TAG_AT;
+	}
+	view->reach = linear + view->tag_bytes;
+	u64 size = linear - first;
+	if (size > VIEW_BYTES - TAG_AT - TAG_BYTES)
+		size = VIEW_BYTES - TAG_AT - TAG_BYTES;
+	size &= VIEW_BYTES - 1;
+	if (!linear)
+		return;
+	if (first) {
+		if (!bpf_probe_read_kernel(view->bytes + TAG_AT + TAG_BYTES, size, (void *)(begin + first)))
+			view->copied = size + TAG_AT + TAG_BYTES;
+	} else if (!bpf_probe_read_kernel(view->bytes, size, (void *)begin)) {
+		view->copied = size;
+	}
+}
+
+static __always_inline u8 filter_fate(struct view *view, u64 skb, u64 dev, u8 outgoing)
+{
+	u16 type = READ(u16, dev, NET_DEVICE__TYPE);
+	u64 data = READ(u64, skb, SK_BUFF__DATA);
+
+	if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) {
+		u64 head = READ(u64, skb, SK_BUFF__HEAD);
+		view_open(view, skb, outgoing ? data : head + READ(u16, skb, SK_BUFF__MAC_HEADER), 1);
+		return filter_ethernet(view);
+	}
+	if (type == ARPHRD_NONE || type == ARPHRD_PPP || type == ARPHRD_SIT || type == ARPHRD_TUNNEL ||
+	    type == ARPHRD_TUNNEL6) {
+		view_open(view, skb, data, 0);
+		return filter_raw(view);
+	}
+	return FILTER_BLIND;
+}
+
+/* The filter's question: is this packet to be told of? */
+static __always_inline u8 wanted(struct cpu_state *cpu, u64 skb, u64 dev, u8 outgoing)
+{
+	u8 fate = filter_fate(&cpu->view, skb, dev, outgoing);
+	if (fate == FILTER_BLIND)
+		count(COUNT_FILTER_BLIND);
+	return fate != FILTER_REJECT;
+}
+
+#endif
