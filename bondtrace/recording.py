@@ -1,5 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
-"""Recordings: one file, an Arrow IPC stream, that any Arrow reader opens (docs/recording.md).
+"""Recordings: one file, a compressed Arrow IPC stream, that any Arrow reader opens (docs/recording.md).
 
 A row is a pass as the kernel sent it, unstitched, or an event (``kind`` 0, JSON in ``event``). What it keeps true:
 every batch that was written is whole on disk whatever ends the writer, and reading gives every whole batch
@@ -11,20 +10,35 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, NamedTuple, Optional
+from typing import BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
+from .arrow_ipc import (
+    END_OF_STREAM,
+    Body,
+    Damaged,
+    Field,
+    Message,
+    Node,
+    batch_message,
+    read_message,
+    read_schema,
+    schema_message,
+)
 from .errors import BondtraceError, UsageError
 from .scene import Event
-from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes
+from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, concatenate
 
 FORMAT = 1
+HOLD_S = 1.0  # at most so long passes wait for company before they are written
+HOLD_PASSES = 1 << 16
 
-# Column names with their Arrow types; all but packet, steps and event are fields of RECORD.
+# Column names with their types; all but packet, steps and event are fields of RECORD.
 _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),
             ("len", "uint32"), ("cpu", "uint16"), ("protocol", "uint16"), ("vlan_tci", "uint16"), ("flags", "uint8"),
             ("steps_lost", "uint16"), ("seq", "uint32"), ("parent", "uint32"), ("duration_ns", "uint32"),
@@ -33,6 +47,10 @@ _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns
 _SINCE_THE_FIRST = {"head"}  # columns that an older recording of this format may lack: zeros
 _STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
                  ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
+SCHEMA = (*(Field(name, kind) for name, kind in _NUMBERS), Field("packet", "binary"),
+          Field("steps", "list", children=(
+              Field("item", "struct", children=tuple(Field(name, kind) for name, kind in _STEP_NUMBERS)),)),
+          Field("event", "string", nullable=True))
 
 
 class Batch(NamedTuple):
@@ -43,36 +61,18 @@ class Batch(NamedTuple):
     now_ns: int
 
 
-def _arrow() -> Any:
-    try:
-        import nanoarrow
-        import nanoarrow.ipc
-    except ImportError:
-        raise BondtraceError("recordings need the Python package nanoarrow; `pip install nanoarrow`") from None
-    return nanoarrow
-
-
-def _schemas(na: Any) -> tuple[Any, Any]:
-    """(step, row)."""
-    step = na.struct({name: getattr(na, kind)(nullable=False) for name, kind in _STEP_NUMBERS}, nullable=False)
-    columns = {name: getattr(na, kind)(nullable=False) for name, kind in _NUMBERS}
-    columns["packet"] = na.binary(nullable=False)
-    columns["steps"] = na.list_(step, nullable=False)
-    columns["event"] = na.string()
-    return step, na.struct(columns, nullable=False)
-
-
 class Recorder:
     """Writes a recording. ``UsageError`` when the file exists and ``force`` is not set. Where nothing gets written, no
-    new file is left behind, and an older one stays as it was."""
+    new file is left behind, and an older one stays as it was. Passes wait up to ``HOLD_S`` for company: a batch of
+    many packs better."""
 
     def __init__(self, path: Path, force: bool = False) -> None:
-        self._na = _arrow()
-        self._step_schema, self._schema = _schemas(self._na)
+        self._schema = schema_message(SCHEMA)
         self.path = path
         fd, self._place = _create(path, force)
         self._file = os.fdopen(fd, "wb", buffering=0)
-        self._writer = self._na.ipc.StreamWriter.from_writable(self._file)
+        self._waiting: list[Passes] = []
+        self._since_s = 0.0
         self.bytes = 0
         self.passes = 0
         self._failed = False
@@ -85,66 +85,81 @@ class Recorder:
         self.close()
 
     def write(self, passes: Passes, events: list[Event]) -> None:
-        """Append one batch. ``BondtraceError`` when the disk does not take it."""
+        """Append; what tells of the surroundings is written at once, with the passes that waited before it.
+        ``BondtraceError`` when the disk does not take it."""
+        now_s = time.monotonic()
+        if len(passes):
+            self._since_s = self._since_s if self._waiting else now_s
+            self._waiting.append(passes)
+            self.passes += len(passes)
+        many = sum(len(one) for one in self._waiting) >= HOLD_PASSES
+        if events or many or (self._waiting and now_s - self._since_s >= HOLD_S):
+            self._write(events)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._write([])
+
+    def _write(self, events: list[Event]) -> None:
+        passes, self._waiting = concatenate(self._waiting), []
         if not len(passes) and not events:
             return
-        array = self._array(passes, [json.dumps(e, separators=(",", ":")) for e in events])
-        self._put(lambda: self._writer.write_array(array))
+        message = encode(passes, [json.dumps(one, separators=(",", ":")) for one in events])
+        self._put(message if self.bytes else self._schema + message)
         if self._place != self.path:  # not before there is something to put in the place of an older recording
             os.replace(self._place, self.path)
             self._place = self.path
         self.bytes = self._file.tell()
-        self.passes += len(passes)
 
     def close(self) -> None:
-        """End the stream. Without it the file reads as well, and is said to be cut off."""
+        """Write what waited, and end the stream. Without it the file reads as well, and is said to be cut off."""
         if self._file.closed:
             return
         try:
+            if not self._failed:
+                self.flush()
             if self.bytes and not self._failed:
-                self._put(self._writer.close)
+                self._put(END_OF_STREAM)
         finally:
             self._file.close()
             if not self.bytes:
                 self._place.unlink(missing_ok=True)
 
-    def _put(self, write: Callable[[], None]) -> None:
-        """Let the writer write. It wraps an OSError in an exception of its own."""
+    def _put(self, data: bytes) -> None:
+        begin = self._file.tell()
+        view = memoryview(data)
         try:
-            write()
-        except Exception as error:
+            while view:
+                view = view[self._file.write(view):]
+        except OSError as error:
             self._failed = True
-            reason = _first_line(error).rpartition("] ")[2]
+            self._file.truncate(begin)  # a batch that is there in part would only be in the way
             kept = "what was written before is whole" if self.bytes else "nothing was written"
-            raise BondtraceError(f"cannot write to {self.path}: {reason}; {kept}") from None
+            raise BondtraceError(f"cannot write to {self.path}: {error.strerror}; {kept}") from None
 
-    def _array(self, passes: Passes, events: list[str]) -> Any:
-        build, records = self._na.c_array_from_buffers, passes.records
-        extra, rows = len(events), len(events) + len(passes)
-        children = []
-        for name, kind in _NUMBERS:
-            column = np.zeros(rows, kind)
-            column[extra:] = records[name]
-            children.append(build(getattr(self._na, kind)(nullable=False), rows, [None, column]))
-        captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
-        packets = records["packet"][np.arange(PACKET_BYTES) < captured[:, None]]
-        children.append(build(self._na.binary(nullable=False), rows,
-                              [None, _list_offsets(np.zeros(extra, np.int64), captured), packets]))
-        children.append(build(self._na.list_(self._step_schema, nullable=False), rows,
-                              [None, _list_offsets(np.zeros(extra, np.int64), np.diff(passes.offsets))],
-                              children=[self._steps(passes.steps)]))
-        text = [event.encode() for event in events]
-        sizes = np.array([len(one) for one in text], np.int64)
-        children.append(build(self._na.string(), rows, [
-            np.packbits(np.arange(rows) < extra, bitorder="little"),
-            _list_offsets(sizes, np.zeros(len(passes), np.int64)), b"".join(text)], null_count=len(passes)))
-        return build(self._schema, rows, [None], children=children)
 
-    def _steps(self, steps: Array) -> Any:
-        build, rows = self._na.c_array_from_buffers, len(steps)
-        children = [build(getattr(self._na, kind)(nullable=False), rows, [None, np.ascontiguousarray(steps[name])])
-                    for name, kind in _STEP_NUMBERS]
-        return build(self._step_schema, rows, [None], children=children)
+def encode(passes: Passes, events: list[str]) -> bytes:
+    """One batch as a message of the stream: the events (JSON texts) first, then the passes."""
+    records, extra, rows = passes.records, len(events), len(events) + len(passes)
+    nothing = np.zeros(0, np.uint8)
+    nodes, buffers = [Node(rows, 0)] * (len(_NUMBERS) + 2), []
+    for name, kind in _NUMBERS:
+        column = np.zeros(rows, kind)
+        column[extra:] = records[name]
+        buffers += [nothing, column]
+    captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
+    none = np.zeros(extra, np.int64)
+    buffers += [nothing, _list_offsets(none, captured),
+                records["packet"][np.arange(PACKET_BYTES) < captured[:, None]]]
+    buffers += [nothing, _list_offsets(none, np.diff(passes.offsets)), nothing]
+    nodes += [Node(len(passes.steps), 0)] * (1 + len(_STEP_NUMBERS))
+    for name, _ in _STEP_NUMBERS:
+        buffers += [nothing, np.ascontiguousarray(passes.steps[name])]
+    texts = [one.encode() for one in events]
+    sizes = np.array([len(one) for one in texts], np.int64)
+    buffers += [np.packbits(np.arange(rows) < extra, bitorder="little"),
+                _list_offsets(sizes, np.zeros(len(passes), np.int64)), np.frombuffer(b"".join(texts), np.uint8)]
+    return batch_message(rows, [*nodes, Node(rows, len(passes))], buffers)
 
 
 def _list_offsets(first: Array, second: Array) -> Array:
@@ -185,28 +200,52 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.cut_off = False
+        self.position = 0  # bytes that were read
 
-    def batches(self) -> Iterator[Batch]:
-        """Every whole batch, in order. ``BondtraceError`` for a file that is no recording."""
-        na = _arrow()
+    def batches(self, wait: Callable[[], bool] = lambda: False) -> Iterator[Batch]:
+        """Every whole batch, in order. ``BondtraceError`` for a file that is no recording.
+
+        :param wait: asked at the end of a file that was not closed: true to look again for more, which gives a batch
+            of nothing in between. It is for the caller to sleep in it.
+        """
         with self._open() as file:
-            try:
-                stream = na.c_array_stream(na.ipc.InputStream.from_readable(file))
-                found = [(child.name, _type(child)) for child in stream.get_schema().children]
-            except Exception:
-                raise self._no_recording("it is not an Arrow stream") from None
-            types = dict(found)
-            for wanted in na.c_schema(_schemas(na)[1]).children:
-                if wanted.name not in types and wanted.name in _SINCE_THE_FIRST:
-                    continue
-                if wanted.name not in types:
-                    raise self._no_recording(f"it has no column {wanted.name!r}")
-                if types[wanted.name] != _type(wanted):
-                    raise self._no_recording(f"its column {wanted.name!r} has another type")
-            yield from self._read(file, stream, [name for name, _ in found])
-            self.cut_off |= not _ends_properly(file)
+            fields = None
+            while True:
+                try:
+                    message = read_message(file)
+                    if message is None:
+                        return
+                    if fields is None:
+                        fields = self._fields(message)
+                        continue
+                    yield _batch(message, fields)
+                    self.position = file.tell()
+                except EOFError:
+                    if wait():
+                        yield Batch(EMPTY, [], 0)
+                        continue
+                    if fields is None:
+                        raise self._no_recording("it is not an Arrow stream") from None
+                    self.cut_off = True
+                    return
+                except (Damaged, ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError,
+                        MemoryError) as error:
+                    raise self._no_recording(str(error) if fields is None else
+                                             f"a batch does not hold together ({error})") from None
 
-    def _open(self) -> Any:
+    def _fields(self, message: Message) -> tuple[Field, ...]:
+        found = read_schema(message)
+        by_name = {one.name: one for one in found}
+        for wanted in SCHEMA:
+            if wanted.name not in by_name and wanted.name in _SINCE_THE_FIRST:
+                continue
+            if wanted.name not in by_name:
+                raise Damaged(f"it has no column {wanted.name!r}")
+            if not _alike(wanted, by_name[wanted.name]):
+                raise Damaged(f"its column {wanted.name!r} has another type")
+        return found
+
+    def _open(self) -> BinaryIO:
         try:
             return open(self.path, "rb")
         except OSError as error:
@@ -215,100 +254,91 @@ class Recording:
     def _no_recording(self, why: str) -> BondtraceError:
         return BondtraceError(f"{self.path} is no bondtrace recording: {why}; `bondtrace record -o FILE` makes one")
 
-    def _read(self, file: Any, stream: Any, names: list[str]) -> Iterator[Batch]:
-        while True:
-            try:
-                array = stream.get_next()
-            except StopIteration:
-                return
-            except Exception as error:
-                if file.tell() < os.fstat(file.fileno()).st_size:
-                    raise self._no_recording(f"a batch does not hold together ({_first_line(error)})") from None
-                self.cut_off = True
-                return
-            try:
-                batch = _batch(array, names)
-            except (ValueError, IndexError, TypeError, KeyError, OverflowError, RuntimeError) as error:
-                raise self._no_recording(f"a batch does not hold together ({error})") from None
-            yield batch
+
+def _alike(wanted: Field, found: Field) -> bool:
+    """The same type; the names of a struct's fields belong to it."""
+    return (wanted.kind == found.kind and len(wanted.children) == len(found.children)
+            and all(_alike(ours, theirs) and (wanted.kind != "struct" or ours.name == theirs.name)
+                    for ours, theirs in zip(wanted.children, found.children)))
 
 
-def _type(schema: Any) -> Any:
-    """An Arrow type in a form that compares; the names of a struct's fields belong to it."""
-    is_struct = schema.format == "+s"
-    return schema.format, [(child.name if is_struct else "", _type(child)) for child in schema.children]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _ends_properly(file: Any) -> bool:
-    """The last 8 bytes of a stream that was closed are a continuation mark and a zero length."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 8))
-    return bool(file.read() == b"\xff\xff\xff\xff\0\0\0\0")
-
-
-def _numbers(view: Any, kind: str, rows: int) -> Array:
-    values = np.frombuffer(view.buffer(1), kind, count=rows + view.offset)[view.offset:]
-    return values
-
-
-def _ranges(view: Any, rows: int, content: int) -> Array:
-    """The offsets of a list, string or binary column, checked against its content."""
-    offsets = np.frombuffer(view.buffer(1), "<i4", count=rows + 1 + view.offset)[view.offset:].astype(np.int64)
-    if offsets[0] < 0 or offsets[-1] > content or (np.diff(offsets) < 0).any():
-        raise ValueError("offsets out of order")
-    return offsets
-
-
-def _batch(array: Any, names: list[str]) -> Batch:
-    view, rows = array.view(), array.length
-    columns = {name: view.child(place) for place, name in enumerate(names)}
-    kind = _numbers(columns["kind"], "u1", rows)
-    records = np.zeros(rows, RECORD)
-    for name, dtype in _NUMBERS:
-        if name in columns:
-            records[name] = _numbers(columns[name], dtype, rows)
-    _fill_packets(records, columns["packet"], rows)
-    passes = _passes(records, columns["steps"], rows).take(kind != 0) if rows else EMPTY
-    events = _events(columns["event"], np.flatnonzero(kind == 0), rows)
+def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
+    body = Body(message)
+    records = np.zeros(body.rows, RECORD)
+    numbers, steps, offsets, texts = dict(_NUMBERS), np.zeros(0, STEP), np.zeros(body.rows + 1, np.int64), []
+    for field in fields:
+        if body.node().length != body.rows:
+            raise Damaged(f"its column {field.name!r} is of another length")
+        if field.name in numbers:
+            body.skip()
+            records[field.name] = body.buffer(numbers[field.name], body.rows)
+        elif field.name == "packet":
+            _read_packets(records, body)
+        elif field.name == "steps":
+            steps, offsets = _read_steps(body)
+        elif field.name == "event":
+            texts = _read_texts(body)
+        else:
+            _pass_over(field, body)
+    kind = records["kind"]
+    records["steps"] = np.diff(offsets)
+    passes = Passes(records, steps, offsets).take(kind != 0) if body.rows else EMPTY
+    events = [_event(texts[place]) for place in np.flatnonzero(kind == 0)]
     times = [int(event.get("time_ns", 0)) for event in events]
     now_ns = max([int((passes.records["time_ns"] + passes.records["duration_ns"]).max()) if len(passes) else 0, *times])
     return Batch(passes, events, now_ns)
 
 
-def _fill_packets(records: Array, view: Any, rows: int) -> None:
-    content = np.frombuffer(view.buffer(2), np.uint8)
-    offsets = _ranges(view, rows, len(content))
+def _read_packets(records: Array, body: Body) -> None:
+    body.skip()
+    offsets = body.ranges(body.rows)
+    content = body.buffer("u1", int(offsets[-1]))
     sizes = np.diff(offsets)
-    if rows and int(sizes.max()) > PACKET_BYTES:
-        raise ValueError("packet too long")
+    if body.rows and int(sizes.max()) > PACKET_BYTES:
+        raise Damaged("packet too long")
     records["captured"] = sizes
     place = np.arange(PACKET_BYTES)
     valid = place < sizes[:, None]
     records["packet"][valid] = content[(offsets[:-1, None] + place)[valid]]
 
 
-def _passes(records: Array, view: Any, rows: int) -> Passes:
-    inner = view.child(0)
-    offsets = _ranges(view, rows, inner.length)
-    steps = np.zeros(int(offsets[-1]), STEP)
-    for place, (name, kind) in enumerate(_STEP_NUMBERS):
-        child = inner.child(place)
-        steps[name] = _numbers(child, kind, inner.length)[: len(steps)]
-    records["steps"] = np.diff(offsets)
-    return Passes(records, steps[int(offsets[0]):], offsets - offsets[0])
+def _read_steps(body: Body) -> tuple[Array, Array]:
+    body.skip()
+    offsets = body.ranges(body.rows)
+    total = int(offsets[-1])
+    if body.node().length < total:
+        raise Damaged("a list of more steps than there are")
+    body.skip()
+    steps = np.zeros(total, STEP)
+    for name, kind in _STEP_NUMBERS:
+        if body.node().length < total:
+            raise Damaged(f"its column {name!r} of the steps is of another length")
+        body.skip()
+        steps[name] = body.buffer(kind, total)
+    return steps[int(offsets[0]):], offsets - offsets[0]
 
 
-def _events(view: Any, places: Array, rows: int) -> list[Event]:
-    content = bytes(view.buffer(2))
-    offsets = _ranges(view, rows, len(content))
-    events = []
-    for place in places:
-        event = json.loads(content[offsets[place]: offsets[place + 1]] or "{}")
-        if not isinstance(event, dict):
-            raise ValueError("an event is not an object")
-        events.append(event)
-    return events
+def _read_texts(body: Body) -> list[bytes]:
+    body.skip()
+    offsets = body.ranges(body.rows)
+    content = body.buffer("u1", int(offsets[-1])).tobytes()
+    return [content[begin:end] for begin, end in zip(offsets[:-1], offsets[1:])]
+
+
+def _pass_over(field: Field, body: Body) -> None:
+    """A column that this version does not know."""
+    buffers = {"binary": 3, "string": 3, "list": 2, "struct": 1}
+    if field.kind.startswith("type"):
+        raise Damaged(f"its column {field.name!r} is of an unknown type")
+    for _ in range(buffers.get(field.kind, 2)):
+        body.skip()
+    for child in field.children:
+        body.node()
+        _pass_over(child, body)
+
+
+def _event(text: bytes) -> Event:
+    event = json.loads(text or b"{}")
+    if not isinstance(event, dict):
+        raise Damaged("an event is not an object")
+    return event

@@ -320,10 +320,11 @@ def journeys(*passes, around=None):
 
 
 def record(path, *batches, force=False):
-    """Write a recording; a batch is (passes, events). ``force`` overwrites."""
+    """Write a recording; a batch is (passes, events), and none waits for the next. ``force`` overwrites."""
     with Recorder(path, force) as recorder:
         for passes, happened in batches:
             recorder.write(passes, happened)
+            recorder.flush()
     return path
 
 

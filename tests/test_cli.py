@@ -237,6 +237,7 @@ def test_a_recording_that_was_cut_off_shows_what_is_whole(tmp_path):
     with Recorder(path) as recorder:
         recorder.write(EMPTY, events(taps={ON_BOND0: TAPS[ON_BOND0]}))
         recorder.write(received(), [])
+        recorder.flush()
         whole = recorder.bytes
         recorder.write(refused(30), [])
     path.write_bytes(path.read_bytes()[: whole + 1000])
