@@ -299,9 +299,13 @@ def test_a_trace_that_never_begins_leaves_no_file_and_an_older_one_as_it_was(tmp
 
 @pytest.mark.parametrize("words, said", [
     (("--bogus",), "No such option '--bogus'."),
-    (("show",), "Missing argument 'FILE'."),
+    (("show",), "Missing argument 'FILE...'."),
     (("record",), "Missing option '-o' / '--output'."),
-    (("show", "x", "y"), "Got unexpected extra argument (y)"),
+    (("taps", "x"), "Got unexpected extra argument (x)"),
+    (("record", "-o", "x", "--rotate-size", "10X"), "Invalid value for '--rotate-size': '10X' is no size: give one as "
+     "500k, 100M or 2G (bytes, powers of 1000)"),
+    (("record", "-o", "x", "--rotate-time", "0"), "Invalid value for '--rotate-time': '0' is no time: give one as "
+     "90s, 10m or 1h"),
     (("show", "x", "--count", "0"), "Invalid value for '--count': 0 is not in the range x>=1."),
     (("show", "x", "--count", "few"), "Invalid value for '--count': 'few' is not a valid integer range."),
     (("--duration", "0"), "Invalid value for '--duration': 0.0 is not in the range x>0."),

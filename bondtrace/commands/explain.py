@@ -17,27 +17,27 @@ from ..reporters import as_if as as_if_view
 from ..reporters import story
 from .live import trace
 from .options import TraceOptions, as_if_option, trace_options
-from .show import replay
+from .replaying import replay, traces_of
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, metavar="[FILE...]")
 @click.option("--journey", "number", type=click.IntRange(min=1), metavar="N",
               help="The number of the journey in FILE, as show prints it (#N).")
 @as_if_option
 @trace_options
-def explain(file: Optional[Path], number: Optional[int], as_if: Optional[str], options: TraceOptions) -> None:
+def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str], options: TraceOptions) -> None:
     """Tell the way of one packet in sentences: what happened, where, and who saw it or not.
 
     With FILE, of journey N of a recording; without, of the next packet (or the next --count) of a live trace.
     """
-    if (file is None) != (number is None):
+    if bool(files) != (number is not None):
         raise UsageError("explain wants FILE and --journey N together, or neither for a live trace")
-    if file is not None:
+    if files:
         if options.only_live or options.count:
             raise UsageError(f"--iface, --netns, --filter, --count, --duration and --kprobes are for live, not for a "
-                             f"recording ({file})")
-        _explain_recorded(file, number or 0, options.directions, find_era(as_if) if as_if else None)
+                             f"recording ({files[0]})")
+        _explain_recorded(files, number or 0, options.directions, find_era(as_if) if as_if else None)
         return
     if as_if:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE and --journey N")
@@ -46,13 +46,16 @@ def explain(file: Optional[Path], number: Optional[int], as_if: Optional[str], o
     trace(pipeline, options)
 
 
-def _explain_recorded(file: Path, number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
+def _explain_recorded(files: tuple[Path, ...], number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
     found: list[Journey] = []
     pipeline = Pipeline(directions=wanted,
                         show=lambda journey: found.append(journey) if journey.id == number else None)
-    replay(pipeline, file)
+    traces = traces_of(files)
+    if len(traces) > 1:
+        raise UsageError(f"explain is for one trace, these are {len(traces)}: {traces[0].name}, {traces[1].name}, ...")
+    replay(pipeline, traces[0])
     if not found:
-        raise UsageError(f"{file} has no journey #{number}: it has {pipeline.summary.journeys}; "
+        raise UsageError(f"{traces[0].name} has no journey #{number}: it has {pipeline.summary.journeys}; "
                          "`bondtrace show` prints their numbers")
     more = as_if_view.paragraphs(found[0], pipeline.scene, era) if era else []
     story.write(found[0], pipeline.scene, sys.stdout, more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -13,7 +13,7 @@ from typing import Any, Optional
 import click
 
 from ..pipeline import Pipeline
-from ..recording import Recorder
+from ..recording import Batch, Recorder
 from ..reporters import table
 from ..rights import require_root
 from .options import TraceOptions, end_on_signals, json_option, reporter, say, trace_options
@@ -55,8 +55,8 @@ def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorde
         yield recorder
 
 
-def trace(pipeline: Pipeline, options: TraceOptions) -> None:
-    """Run a pipeline on the running kernel until it is told to end."""
+def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] = lambda: False) -> None:
+    """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``."""
     begin = time.monotonic()
     from ..sources.live import LiveSource
 
@@ -65,4 +65,11 @@ def trace(pipeline: Pipeline, options: TraceOptions) -> None:
     with source:
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
-        pipeline.run(source.batches(), source.stop)
+        pipeline.run(_until(enough, source), source.stop)
+
+
+def _until(enough: Callable[[], bool], source: Any) -> Iterator[Batch]:
+    for batch in source.batches():
+        yield batch
+        if enough():
+            source.stop()

@@ -38,6 +38,28 @@ _DIRECTIONS = [
     click.option("--tx", "only_tx", is_flag=True, help="Only transmitted packets (default: both)."),
 ]
 
+class _Unit(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A number with a unit behind it."""
+
+    def __init__(self, name: str, units: dict[str, float], example: str) -> None:
+        self.name, self._units, self._example = name, units, example
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> float:
+        number = str(value).rstrip("".join(self._units))
+        unit = str(value)[len(number):]
+        try:
+            found = float(number) * self._units[unit or ""]
+        except (ValueError, KeyError):
+            found = 0
+        if not 0 < found < 1e18:
+            self.fail(f"{value!r} is no {self.name}: give one as {self._example}", param, ctx)
+        return int(found) if self.name == "size" else found
+
+
+SIZE = _Unit("size", {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}, "500k, 100M or 2G (bytes, powers of 1000)")
+SECONDS = _Unit("time", {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}, "90s, 10m or 1h")
+
+
 @dataclass(frozen=True)
 class TraceOptions:
     """What to trace live, and until when."""

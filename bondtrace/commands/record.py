@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Optional, Union
 
 import click
 
+from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters.text import trust_line
-from .live import recording_to, trace
-from .options import TraceOptions, say, trace_options
+from ..rights import require_root
+from ..rotation import RotatingRecorder
+from .live import trace
+from .options import SECONDS, SIZE, TraceOptions, say, trace_options
 
 _PROGRESS_S = 0.5
 
@@ -22,15 +27,26 @@ _PROGRESS_S = 0.5
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE",
               help="The recording to write.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
+@click.option("--max-size", type=SIZE, metavar="SIZE", help="End when so much is written (500k, 100M, 2G).")
+@click.option("--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new part (FILE-0001, FILE-0002, ...) after so "
+                                                                "much.")
+@click.option("--rotate-time", type=SECONDS, metavar="TIME", help="Begin a new part after so long (90s, 10m, 1h).")
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the last N parts only.")
 @trace_options
 @click.argument("filter", nargs=-1)
-def record(options: TraceOptions, output: Path, force: bool) -> None:
+def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[int], rotate_size: Optional[int],
+           rotate_time: Optional[float], keep: Optional[int]) -> None:
     """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""
-    with recording_to(output, force) as recorder:
-        assert recorder is not None
-        progress = _Progress(recorder)
+    rotates = rotate_size is not None or rotate_time is not None
+    if keep is not None and not rotates:
+        raise UsageError(f"--keep {keep} is for a recording in parts: give --rotate-size or --rotate-time")
+    require_root()
+    recorder = (RotatingRecorder(output, force, rotate_size, rotate_time, keep) if rotates
+                else Recorder(output, force))
+    with closing(recorder):
+        progress = _Progress(recorder, max_size)
         pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep)
-        trace(pipeline, options)
+        trace(pipeline, options, progress.enough)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
 
@@ -38,8 +54,8 @@ def record(options: TraceOptions, output: Path, force: bool) -> None:
 class _Progress:
     """Writes batches on, and on a terminal a line about how it goes."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder, self._next = recorder, 0.0
+    def __init__(self, recorder: Union[Recorder, RotatingRecorder], max_bytes: Optional[int] = None) -> None:
+        self._recorder, self._next, self._max_bytes = recorder, 0.0, max_bytes
         self._shown = sys.stderr.isatty()
         self._lost = 0
 
@@ -52,6 +68,10 @@ class _Progress:
             self._next = time.monotonic() + _PROGRESS_S
             print(f"\r{self._recorder.passes} passes, {self._recorder.bytes / 1e6:.2f} MB, {self._lost} lost ",
                   end="", file=sys.stderr, flush=True)
+
+    def enough(self) -> bool:
+        """Is as much written as was asked for?"""
+        return self._max_bytes is not None and self._recorder.bytes >= self._max_bytes
 
     def end(self) -> None:
         if self._shown:

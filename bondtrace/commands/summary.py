@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
@@ -17,40 +17,56 @@ from ..reporters.as_if import Counts, counts_object, write_table
 from ..reporters.text import trust_line
 from .live import trace
 from .options import TraceOptions, as_if_option, json_option, say, trace_options
-from .show import replay
+from .replaying import heading, replay, traces_of
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, metavar="[FILE...]")
 @trace_options
 @as_if_option
 @json_option
 @click.option("--why", is_flag=True, help="Also list, for each tap, why it did not see packets, with examples.")
 @click.option("--format", "form", type=click.Choice(table.FORMATS), default="simple", show_default=True,
               help="How the table is drawn.")
-def summary(file: Optional[Path], options: TraceOptions, as_if: Optional[str], as_json: bool, why: bool,
+def summary(files: tuple[Path, ...], options: TraceOptions, as_if: Optional[str], as_json: bool, why: bool,
             form: str) -> None:
-    """Show the table of taps and devices, of a recording or of a live trace until Ctrl-C."""
-    pipeline = Pipeline(directions=options.directions, count=options.count)
-    if file is not None and options.only_live:
-        raise UsageError(f"a recording ({file}) is summarised whole: --iface, --netns, --filter, --duration and "
+    """Show the table of taps and devices, of recordings or of a live trace until Ctrl-C.
+
+    FILE is a recording, or a directory of such; the parts of one trace are put together, each trace has a table.
+    """
+    if files and options.only_live:
+        raise UsageError(f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration and "
                          "--kprobes are for live")
-    if file is None and not options.interfaces and not options.netns:
+    if not files and not options.interfaces and not options.netns:
         raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
-    if as_if and file is None:
+    if as_if and not files:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE")
-    counts = Counts(pipeline.scene, find_era(as_if)) if as_if else None
-    pipeline.summary.also = counts.count if counts else None
-    if file is not None:
-        replay(pipeline, file)
-    else:
-        trace(pipeline, options)
+    era = find_era(as_if) if as_if else None
+    traces = traces_of(files) if files else [None]
+    for place, one in enumerate(traces):
+        pipeline = Pipeline(directions=options.directions, count=options.count)
+        counts = Counts(pipeline.scene, era) if era else None
+        pipeline.summary.also = counts.count if counts else None
+        if one is None:
+            trace(pipeline, options)
+        else:
+            replay(pipeline, one)
+        several = one if len(traces) > 1 else None
+        if several and not as_json:
+            print("\n" * bool(place) + heading(several, pipeline))
+        _write(pipeline, counts, as_json, why, form, several.name if several else None)
+
+
+def _write(pipeline: Pipeline, counts: Optional[Counts], as_json: bool, why: bool, form: str,
+           recording: Optional[str]) -> None:
     if as_json:
-        more = {"as_if": counts_object(counts)} if counts else {}
+        more: dict[str, Any] = {"as_if": counts_object(counts)} if counts else {}
+        if recording:
+            more["recording"] = recording
         table.write_json(pipeline.summary, pipeline.scene, sys.stdout, more)
-    else:
-        table.write(pipeline.summary, pipeline.scene, sys.stdout, form, why)
-        if form == "tsv":
-            say(trust_line(pipeline.scene))
-        if counts:
-            write_table(counts, sys.stdout)
+        return
+    table.write(pipeline.summary, pipeline.scene, sys.stdout, form, why)
+    if form == "tsv":
+        say(trust_line(pipeline.scene))
+    if counts:
+        write_table(counts, sys.stdout)

@@ -12,6 +12,7 @@ import platform
 import select
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -120,7 +121,7 @@ class LiveSource:
             "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),
             "wall_offset_ns": time.time_ns() - now_ns(), "netns": self._namespaces[0].inode,
             "namespaces": sorted(self._inodes), "drop_reasons": self._drop_reasons,
-            "interfaces": list(self.interfaces),
+            "interfaces": list(self.interfaces), "trace": uuid.uuid4().hex,
             "filter": self._filter.expression if self._filter else None, "handlers": list(self._tracer.plan.handlers),
             "directions": list(self._directions),
             "stages": [_stage_object(stage) for stage in self._tracer.plan.stages]})

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running pipelines on recordings, for the subcommands that read files: progress, and what is said of a file."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..pipeline import Pipeline
+from ..recording import Batch
+from ..recordings import Trace, gather
+from .options import say
+
+_PATIENCE_S = 2.0
+_FOLLOW_S = 0.2
+_WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
+
+
+def traces_of(files: tuple[Path, ...]) -> list[Trace]:
+    """The traces of these files and directories, in order of time."""
+    return gather(files)
+
+
+def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
+    """Run a pipeline on a trace, and say where it stops short. With ``follow``, wait for more until Ctrl-C."""
+    stopped: list[int] = []
+    if follow:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: stopped.append(1))
+
+    def wait() -> bool:
+        if follow and not stopped:
+            time.sleep(_FOLLOW_S)
+        return follow and not stopped
+
+    batches = trace.batches(wait)
+    pipeline.run(_ticking(batches) if follow else _with_progress(batches, trace), lambda: stopped.append(1))
+    for path in trace.cut_off:
+        if not follow:
+            say(f"{path} was cut off; what is whole of it is shown")
+    if trace.missing:
+        say(f"{trace.name}: {len(trace.missing)} parts between these are missing, the first of them part "
+            f"{trace.missing[0]}")
+    if not trace.cut_off and not pipeline.scene.start:
+        say(f"{trace.name} holds no begin of a trace: names and times may be missing")
+
+
+def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Let time go on while nothing comes, so that journeys that have ended are told."""
+    known_ns, seen_s = 0, time.monotonic()
+    for batch in batches:
+        if batch.now_ns:
+            known_ns, seen_s = batch.now_ns, time.monotonic()
+            yield batch
+        else:
+            elapsed_ns = int((time.monotonic() - seen_s) * 1e9)
+            yield batch._replace(now_ns=max(0, known_ns + elapsed_ns - _WRITER_HOLDS_NS))
+
+
+def _with_progress(batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
+    """A bar on a terminal for what takes long, unless journeys are being printed there."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield from batches
+        return
+    begin_s, bar, shown = time.monotonic(), None, 0
+    try:
+        for batch in batches:
+            if bar is None and time.monotonic() - begin_s > _PATIENCE_S:
+                bar = _bar(trace)
+            if bar is not None:
+                bar.update(trace.done_bytes - shown)
+                shown = trace.done_bytes
+            yield batch
+    finally:
+        if bar is not None:
+            bar.render_finish()
+
+
+def _bar(trace: Trace) -> Any:
+    bar: Any = click.progressbar(length=trace.size_bytes, label=f"reading {trace.name}", file=sys.stderr)
+    bar.render_progress()
+    return bar
+
+
+def heading(trace: Trace, pipeline: Pipeline) -> str:
+    """The line above what is told of one of several traces."""
+    start = pipeline.scene.start
+    return f"== {trace.name}: {start.get('host', 'unknown host')}, Linux {start.get('kernel', 'unknown')}"
+

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recordings in parts, several of them, and one that is still being written."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bondtrace.errors import UsageError
+from bondtrace.pipeline import Pipeline
+from bondtrace.recording import Recorder, Recording
+from bondtrace.recordings import gather
+from bondtrace.reporters import table
+from bondtrace.rotation import RotatingRecorder, existing_parts
+from bondtrace.wire import EMPTY
+from build import BEGIN_NS, TAPS, events, losses, received, record, refused, sent, start
+
+ROOT = Path(__file__).parents[1]
+
+
+def begun(trace, at=0):
+    """The events of a begin of the trace of this name."""
+    return [{**one, "trace": trace, "time_ns": BEGIN_NS + at * 1000} if one["kind"] == "start" else one
+            for one in events()]
+
+
+def in_parts(path, keep=None, **limits):
+    """A recording of four batches, in parts."""
+    recorder = RotatingRecorder(path, keep=keep, **limits)
+    recorder.write(EMPTY, begun("a"))
+    for number, batch in enumerate((received(), refused(20_000), sent(40_000))):
+        recorder.write(batch, [losses(50_000 * number, lost=[number])])
+    recorder.close()
+    return existing_parts(path)
+
+
+def told(*traces):
+    """(journeys, the summary as JSON) of each trace."""
+    found = []
+    for trace in traces:
+        journeys, out = [], io.StringIO()
+        pipeline = Pipeline(show=journeys.append)
+        pipeline.run(trace.batches())
+        table.write_json(pipeline.summary, pipeline.scene, out)
+        found.append((journeys, json.loads(out.getvalue())))
+    return found
+
+
+def bondtrace(*words):
+    return subprocess.run([sys.executable, "-m", "bondtrace", *map(str, words)], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+
+
+# --- parts ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("limits", [{"part_bytes": 1}, {"part_s": 1e-9}])
+def test_parts_put_together_are_the_whole(tmp_path, limits):
+    # given a recording in one file, and the same in parts
+    parts = in_parts(tmp_path / "trace.arrows", **limits)
+    whole = record(tmp_path / "whole.arrows", (EMPTY, begun("a")), *(
+        (batch, [losses(50_000 * number, lost=[number])])
+        for number, batch in enumerate((received(), refused(20_000), sent(40_000)))))
+    assert [one.name for one in parts] == [f"trace-000{number}.arrows" for number in (1, 2, 3, 4, 5)]
+
+    # when read, in whatever order they are given, then they tell the same
+    assert told(*gather(tuple(reversed(parts)))) == told(*gather((whole,)))
+
+
+def test_a_part_opens_by_itself(tmp_path):
+    parts = in_parts(tmp_path / "trace.arrows", part_bytes=1)
+
+    [(journeys, summary)] = told(*gather((parts[2],)))
+
+    # it has the names of devices and taps, and the losses until then
+    assert [one.passes[0].steps[0].dev for one in journeys] == ["eth1"]
+    assert len(summary["taps"]) == len(TAPS) and summary["trust"]["losses"] == {"records lost": 1}
+
+
+def test_of_the_parts_the_last_are_kept(tmp_path):
+    parts = in_parts(tmp_path / "trace.arrows", keep=2, part_bytes=1)
+
+    assert [one.name for one in parts] == ["trace-0004.arrows", "trace-0005.arrows"]
+    [trace] = gather((tmp_path,))
+    assert (trace.paths, trace.numbers, trace.missing) == (parts, [4, 5], [])
+
+
+def test_a_part_that_is_missing_is_said(tmp_path):
+    parts = in_parts(tmp_path / "trace.arrows", part_bytes=1)
+    parts[2].unlink()
+
+    done = bondtrace("summary", tmp_path)
+
+    assert done.returncode == 0
+    assert done.stderr == (f"bondtrace: {parts[0]} to trace-0005.arrows: 1 parts between these are missing, the first "
+                           "of them part 3\n")
+
+
+def test_parts_of_an_earlier_recording_are_not_overwritten(tmp_path):
+    in_parts(tmp_path / "trace.arrows", part_bytes=1)
+
+    with pytest.raises(UsageError, match=r"trace-0001.arrows exists already; name another file, or --force"):
+        RotatingRecorder(tmp_path / "trace.arrows", part_bytes=1)
+
+
+def test_force_leaves_no_part_of_an_earlier_recording(tmp_path):
+    in_parts(tmp_path / "trace.arrows", part_bytes=1)
+    recorder = RotatingRecorder(tmp_path / "trace.arrows", force=True, part_bytes=1 << 30)
+    recorder.write(received(), begun("b"))
+    recorder.close()
+
+    assert [one.name for one in existing_parts(tmp_path / "trace.arrows")] == ["trace-0001.arrows"]
+    assert [len(journeys) for journeys, _ in told(*gather((tmp_path,)))] == [1]
+
+
+def test_only_parts_are_taken_for_parts(tmp_path):
+    for name in ("trace-1.arrows", "trace-00x1.arrows", "trace-0001.txt", "other-0001.arrows", "trace-0002.arrows"):
+        (tmp_path / name).touch()
+
+    assert [one.name for one in existing_parts(tmp_path / "trace.arrows")] == ["trace-0002.arrows"]
+
+
+def test_passes_wait_for_company_but_not_for_ever(tmp_path):
+    # given three batches of passes alone
+    path = tmp_path / "trace.arrows"
+    with Recorder(path) as recorder:
+        for number in range(3):
+            recorder.write(received(number * 100), [])
+        assert (recorder.bytes, recorder.passes) == (0, 3)
+
+        # when an event comes, they are written in front of it, as one batch
+        recorder.write(sent(900), [start()])
+        assert recorder.bytes > 0
+
+    assert [(len(one.passes), len(one.events)) for one in Recording(path).batches()] == [(5, 1)]
+
+
+# --- several -------------------------------------------------------------------------------------------
+
+def test_traces_come_in_order_of_time(tmp_path):
+    later = record(tmp_path / "a.arrows", (received(5_000_000), begun("later", 5_000_000)))
+    first = record(tmp_path / "b.arrows", (received(), begun("first")))
+
+    assert [one.paths for one in gather((later, first))] == [[first], [later]]
+    done = bondtrace("show", later, first)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.startswith("==")] == [
+        f"== {first}: lab, Linux 6.1.0", f"== {later}: lab, Linux 6.1.0"]
+
+
+def test_several_summaries_as_json_are_an_object_a_line(tmp_path):
+    names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
+
+    lines = bondtrace("summary", "--json", *names).stdout.splitlines()
+
+    assert [json.loads(line)["recording"] for line in lines] == [str(one) for one in names]
+
+
+def test_count_counts_over_all_traces(tmp_path):
+    names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
+
+    assert len(bondtrace("show", "--json", "--count", "1", *names).stdout.splitlines()) == 1
+    assert len(bondtrace("show", "--json", "--count", "2", *names).stdout.splitlines()) == 2
+
+
+def test_explain_wants_one_trace(tmp_path):
+    names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
+
+    done = bondtrace("explain", *names, "--journey", 1)
+
+    assert (done.returncode, done.stderr) == (
+        2, f"bondtrace: explain is for one trace, these are 2: {names[0]}, {names[1]}, ...\n")
+
+
+def test_the_same_part_twice_is_refused(tmp_path):
+    one = record(tmp_path / "a.arrows", (received(), begun("a")))
+    (tmp_path / "b.arrows").write_bytes(one.read_bytes())
+
+    with pytest.raises(UsageError, match=r"the same part of a trace was given twice: .*a.arrows, .*b.arrows"):
+        gather((tmp_path,))
+
+
+def test_an_empty_directory_is_told(tmp_path):
+    with pytest.raises(UsageError, match=r"holds no recording \(no file that ends in .arrows\)"):
+        gather((tmp_path,))
+
+
+# --- one that is being written -------------------------------------------------------------------------
+
+def test_follow_tells_what_comes_until_the_recording_ends(tmp_path):
+    # given a recording of a received packet, still open
+    path = tmp_path / "trace.arrows"
+    with Recorder(path) as recorder:
+        recorder.write(received(), begun("a"))
+        following = subprocess.Popen([sys.executable, "-m", "bondtrace", "show", "--json", "--follow", str(path)],
+                                     cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+        # then its journey is told although nothing else comes
+        assert json.loads(following.stdout.readline())["id"] == 1
+
+        # and when one more comes, then that too, and it ends with the recording
+        recorder.write(sent(9_000_000), [losses(9_000_001, lost=[0])])
+    assert [json.loads(line)["id"] for line in following.stdout] == [2]
+    assert following.wait(timeout=30) == 0
+
+
+def test_follow_ends_with_an_interrupt(tmp_path):
+    path = tmp_path / "trace.arrows"
+    with Recorder(path) as recorder:
+        recorder.write(received(), begun("a"))
+        following = subprocess.Popen([sys.executable, "-m", "bondtrace", "show", "--json", "--follow", str(path)],
+                                     cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        following.stdout.readline()
+        time.sleep(0.1)
+        following.send_signal(signal.SIGINT)
+        assert following.wait(timeout=30) == 0
+    assert following.stderr.read() == ""
+
+
+def test_follow_is_for_one_trace(tmp_path):
+    names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
+
+    assert bondtrace("show", "--follow", *names).stderr == (
+        "bondtrace: --follow is for one trace, these are 2: give the file that is being written\n")
