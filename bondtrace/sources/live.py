@@ -150,10 +150,11 @@ class LiveSource:
         while not self._stopping:
             yield self._batch(now_ns())
             select.select(self._monitors, [], [], POLL_S)
+        whole_until_ns = now_ns()
         self._tracer.set_devices(())
         time.sleep(POLL_S)  # passes that were open when the devices were taken away
         last = self._batch(now_ns(), final=True)
-        last.events.append({"kind": "end", "time_ns": now_ns()})
+        last.events.append({"kind": "end", "time_ns": now_ns(), "not_before_ns": whole_until_ns})
         yield last
 
     def _batch(self, time_ns: int, final: bool = False) -> Batch:

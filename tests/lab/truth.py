@@ -25,7 +25,9 @@ def read_pcap(path):
 
 def captured_by(recording, inode):
     """[(length, first bytes)]: what a recording says this tap captured."""
+    begin_ns, end_ns = (int(one) for one in traced_span(recording))
     passes = concatenate([batch.passes for batch in Recording(recording).batches()])
+    passes = passes.take((passes.records["time_ns"] >= begin_ns) & (passes.records["time_ns"] <= end_ns))
     owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
     steps = passes.steps
     mine = owner[(steps["kind"] == STEP_TAP) & (steps["arg"] == inode) & (steps["result"] == 1)]
@@ -51,12 +53,19 @@ def disagreement(said, truth):
     return wrong, left
 
 
-def traced_time(recording):
-    """(begin, end) of a recording in nanoseconds since the Unix epoch."""
+def traced_span(recording):
+    """(begin, end) of the time in which everything was traced, CLOCK_MONOTONIC."""
     events = [event for batch in Recording(recording).batches() for event in batch.events]
     start = next(event for event in events if event["kind"] == "start")
     end = next(event for event in events if event["kind"] == "end")
-    return start["time_ns"] + start["wall_offset_ns"], end["time_ns"] + start["wall_offset_ns"]
+    return start["time_ns"], end["not_before_ns"]
+
+
+def traced_time(recording):
+    """The same in nanoseconds since the Unix epoch."""
+    events = [event for batch in Recording(recording).batches() for event in batch.events]
+    start = next(event for event in events if event["kind"] == "start")
+    return tuple(one + start["wall_offset_ns"] for one in traced_span(recording))
 
 
 def untagged(length, data):
