@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace export`: the journeys of recordings for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from ..errors import UsageError
+from ..exporters import FORMATS, Exporter
+from ..exporters.output import STDOUT, Output, cannot_write
+from ..pipeline import Pipeline
+from ..recording import Recording
+from ..reporters.text import trust_line
+from .options import directions, say, view_options
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("-o", "--output", "path", type=click.Path(path_type=Path), required=True, metavar="PATH",
+              help="The file to write; - is standard output; for Parquet also a directory, which makes a dataset.")
+@click.option("--force", is_flag=True, help="Overwrite what exists.")
+@view_options
+def export(files: tuple[Path, ...], form: str, path: Path, force: bool, only_rx: bool, only_tx: bool,
+           count: Optional[int]) -> None:
+    """Write the journeys of recordings for other programs."""
+    for file in files:
+        if path.exists() and file.exists() and path.samefile(file):
+            raise UsageError(f"{path} is the recording itself; name another file to write")
+    with Output(path, force) as output:
+        try:
+            exporter = _exporter(form, output)
+            written = _run(exporter, files, directions(only_rx, only_tx), count)
+        except OSError as error:
+            if path == STDOUT:
+                raise
+            raise cannot_write(path, error) from None
+    say(f"{written} journeys written to {'standard output' if path == STDOUT else path}")
+
+
+def _exporter(form: str, output: Output) -> Exporter:
+    from ..exporters.pcapng import PcapngExporter
+    return PcapngExporter(output.binary)
+
+
+def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], count: Optional[int]) -> int:
+    """Give the exporter each recording; how many journeys they had."""
+    written = 0
+    for file in files:
+        if count is not None and written >= count:
+            break
+        pipeline = Pipeline(directions=wanted, columns=exporter.take,
+                            count=None if count is None else count - written)
+        exporter.begin(file, pipeline.scene)
+        recording = Recording(file)
+        pipeline.run(recording.batches())
+        exporter.end()
+        written += pipeline.summary.journeys
+        if recording.cut_off:
+            say(f"{file} was cut off; what is whole of it is exported")
+        elif not pipeline.scene.start:
+            say(f"{file} holds no begin of a trace: names and times may be missing")
+        say(f"{file}: {trust_line(pipeline.scene)}")
+    exporter.close()
+    return written
