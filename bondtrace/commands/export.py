@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Optional
 
@@ -11,7 +12,11 @@ import click
 
 from ..errors import UsageError
 from ..exporters import FORMATS, Exporter
+from ..exporters.csv_rows import CsvExporter
+from ..exporters.jsonl import JsonLinesExporter
 from ..exporters.output import STDOUT, Output, cannot_write
+from ..exporters.parquet import DatasetExporter, ParquetExporter
+from ..exporters.pcapng import PcapngExporter
 from ..pipeline import Pipeline
 from ..recording import Recording
 from ..reporters.text import trust_line
@@ -21,19 +26,21 @@ from .options import directions, say, view_options
 @click.command()
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
-@click.option("-o", "--output", "path", type=click.Path(path_type=Path), required=True, metavar="PATH",
-              help="The file to write; - is standard output; for Parquet also a directory, which makes a dataset.")
+@click.option("-o", "--output", "name", required=True, metavar="PATH",
+              help="The file to write; - is standard output; for Parquet also a directory (DIR/), for a dataset.")
 @click.option("--force", is_flag=True, help="Overwrite what exists.")
 @view_options
-def export(files: tuple[Path, ...], form: str, path: Path, force: bool, only_rx: bool, only_tx: bool,
+def export(files: tuple[Path, ...], form: str, name: str, force: bool, only_rx: bool, only_tx: bool,
            count: Optional[int]) -> None:
     """Write the journeys of recordings for other programs."""
+    path = Path(name)
     for file in files:
         if path.exists() and file.exists() and path.samefile(file):
             raise UsageError(f"{path} is the recording itself; name another file to write")
-    with Output(path, force) as output:
+    with ExitStack() as stack:
         try:
-            exporter = _exporter(form, output)
+            exporter = _exporter(form, name, force, stack)
+            stack.callback(exporter.release)  # before the file is closed
             written = _run(exporter, files, directions(only_rx, only_tx), count)
         except OSError as error:
             if path == STDOUT:
@@ -42,9 +49,21 @@ def export(files: tuple[Path, ...], form: str, path: Path, force: bool, only_rx:
     say(f"{written} journeys written to {'standard output' if path == STDOUT else path}")
 
 
-def _exporter(form: str, output: Output) -> Exporter:
-    from ..exporters.pcapng import PcapngExporter
-    return PcapngExporter(output.binary)
+def _exporter(form: str, name: str, force: bool, stack: ExitStack) -> Exporter:
+    """What writes the format; ``stack`` finishes the file, or leaves none where writing fails."""
+    path = Path(name)
+    if path.is_dir() or name.endswith("/"):
+        if form != "parquet":
+            raise UsageError(f"{name} is a directory; {form} is one file: name it")
+        return DatasetExporter(path, force, stack)
+    if form == "parquet" and path == STDOUT:
+        raise UsageError("Parquet is written to a file or a directory, not to standard output")
+    output = stack.enter_context(Output(path, force))
+    if form == "pcapng":
+        return PcapngExporter(output.binary)
+    if form == "parquet":
+        return ParquetExporter(output.binary)
+    return JsonLinesExporter(output.text) if form == "jsonl" else CsvExporter(output.text)
 
 
 def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], count: Optional[int]) -> int:

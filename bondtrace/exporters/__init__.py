@@ -10,12 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import assemble
+from ..errors import BondtraceError
 from ..model import Journey
 from ..scene import Scene
 from ..stitch import Journeys
 from ..wire import Array
 
-FORMATS = ("pcapng",)
+FORMATS = ("pcapng", "parquet", "jsonl", "csv")
+
+_TIME_END_NS = 1 << 63  # in the year 2262
 
 
 class Exporter:
@@ -28,6 +31,8 @@ class Exporter:
     def take(self, columns: Journeys) -> None:
         """Write these journeys."""
         for place, journey in enumerate(assemble.journeys(columns, self.scene)):
+            if not 0 <= journey.wall_ns < _TIME_END_NS:
+                raise BondtraceError(f"{self.source} is damaged: its journey #{journey.id} began at an impossible time")
             self.write(journey, columns.passes.records[columns.offsets[place]: columns.offsets[place + 1]])
 
     def write(self, journey: Journey, records: Array) -> None:
@@ -39,3 +44,6 @@ class Exporter:
 
     def close(self) -> None:
         """Nothing comes any more."""
+
+    def release(self) -> None:
+        """Let go of the file: after ``close``, or in its place where something failed."""

@@ -13,7 +13,7 @@ import stat
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Optional, TextIO, cast
+from typing import BinaryIO, Optional, TextIO, Union, cast
 
 from ..errors import BondtraceError, UsageError
 
@@ -21,19 +21,23 @@ STDOUT = Path("-")
 
 
 class Output:
-    """A file to be, or standard output for the path ``-``. ``binary`` and ``text`` write to it; use one of them.
+    """A file to be, or standard output for the path ``-``. ``binary`` and ``text`` write to it; use one of them. With
+    ``beside`` it is under its name only when it is whole.
 
     ``UsageError`` when the file exists and ``force`` is not set, ``BondtraceError`` when it cannot be made.
     """
 
-    def __init__(self, path: Path, force: bool = False) -> None:
+    def __init__(self, path: Path, force: bool = False, beside: bool = False) -> None:
         self.path = path
         self._place = path
         self._text: Optional[io.TextIOWrapper] = None
         if path == STDOUT:
             self.binary: BinaryIO = sys.stdout.buffer
         else:
-            self._place = _beside(path) if force and os.path.lexists(path) else path
+            exists = os.path.lexists(path)
+            if exists and not force:
+                raise _exists(path)
+            self._place = _beside(path) if exists or beside else path
             self.binary = cast(BinaryIO, os.fdopen(_create(self._place, path), "wb"))
 
     @property
@@ -86,7 +90,7 @@ class Output:
 
 def cannot_write(path: Path, error: OSError) -> BondtraceError:
     """The error of a file that could not be written."""
-    return BondtraceError(f"cannot write {path}: {error.strerror}; name another file")
+    return BondtraceError(f"cannot write {path}: {error.strerror or error}; name another file")
 
 
 def _create(place: Path, path: Path) -> int:
@@ -94,17 +98,25 @@ def _create(place: Path, path: Path) -> int:
     try:
         fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise UsageError(f"{path} exists already; name another file, or --force to overwrite it") from None
+        raise _exists(path) from None
     except OSError as error:
         raise cannot_write(path, error) from None
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
-        os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
+    give_to_caller(fd)
     return fd
+
+
+def give_to_caller(file: Union[int, Path]) -> None:
+    """Under sudo, a new file or directory is that of the user who called it."""
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        os.chown(file, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError(f"{path} exists already; name another file, or --force to overwrite it")
 
 
 def _beside(path: Path) -> Path:
     """Where the successor of an existing file is written until it is whole."""
-    mode = os.lstat(path).st_mode
-    if not stat.S_ISREG(mode):
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
         raise UsageError(f"{path} is no regular file; name another one, or - for standard output")
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
