@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Optional
 
@@ -17,6 +18,7 @@ from ..exporters.jsonl import JsonLinesExporter
 from ..exporters.output import STDOUT, Output, cannot_write
 from ..exporters.parquet import DatasetExporter, ParquetExporter
 from ..exporters.pcapng import PcapngExporter
+from ..exporters.perfetto import PerfettoExporter, begin_ns
 from ..pipeline import Pipeline
 from ..recording import Recording
 from ..reporters.text import trust_line
@@ -39,7 +41,7 @@ def export(files: tuple[Path, ...], form: str, name: str, force: bool, only_rx: 
             raise UsageError(f"{path} is the recording itself; name another file to write")
     with ExitStack() as stack:
         try:
-            exporter = _exporter(form, name, force, stack)
+            exporter = _exporter(form, name, force, files, stack)
             stack.callback(exporter.release)  # before the file is closed
             written = _run(exporter, files, directions(only_rx, only_tx), count)
         except OSError as error:
@@ -49,7 +51,7 @@ def export(files: tuple[Path, ...], form: str, name: str, force: bool, only_rx: 
     say(f"{written} journeys written to {'standard output' if path == STDOUT else path}")
 
 
-def _exporter(form: str, name: str, force: bool, stack: ExitStack) -> Exporter:
+def _exporter(form: str, name: str, force: bool, files: Sequence[Path], stack: ExitStack) -> Exporter:
     """What writes the format; ``stack`` finishes the file, or leaves none where writing fails."""
     path = Path(name)
     if path.is_dir() or name.endswith("/"):
@@ -63,7 +65,15 @@ def _exporter(form: str, name: str, force: bool, stack: ExitStack) -> Exporter:
         return PcapngExporter(output.binary)
     if form == "parquet":
         return ParquetExporter(output.binary)
+    if form == "perfetto":
+        return PerfettoExporter(output.text, _earliest_ns(files))
     return JsonLinesExporter(output.text) if form == "jsonl" else CsvExporter(output.text)
+
+
+def _earliest_ns(files: Sequence[Path]) -> int:
+    """When the first of the recordings begins."""
+    batches = (batch for file in files for batch in islice(Recording(file).batches(), 1))
+    return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
 
 
 def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], count: Optional[int]) -> int:

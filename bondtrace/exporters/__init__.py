@@ -16,7 +16,7 @@ from ..scene import Scene
 from ..stitch import Journeys
 from ..wire import Array
 
-FORMATS = ("pcapng", "parquet", "jsonl", "csv")
+FORMATS = ("pcapng", "parquet", "jsonl", "csv", "perfetto")
 
 _TIME_END_NS = 1 << 63  # in the year 2262
 
