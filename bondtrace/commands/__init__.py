@@ -5,7 +5,7 @@ import difflib
 
 from ..errors import UsageError
 
-COMMANDS = ("live", "record", "show", "summary", "explain", "export", "taps", "doctor", "lab")
+COMMANDS = ("live", "record", "show", "summary", "explain", "export", "fleet", "taps", "doctor", "lab")
 
 _FILTER_WORDS = ("port",)  # of a packet filter, and like the name of a command
 

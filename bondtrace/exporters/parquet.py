@@ -123,7 +123,7 @@ class DatasetExporter(_ParquetExporter):
     def _table(self, journey: Journey, source: Origin) -> Table:
         day = time.strftime("%Y-%m-%d", time.gmtime(journey.wall_ns // 1_000_000_000))
         if day not in self._of_recording:
-            self._of_recording[day] = self._open(self._path / f"host={quote(source.host, safe='')}" / f"day={day}")
+            self._of_recording[day] = self._open(self._path / f"host={_partition(source.host)}" / f"day={day}")
         return self._of_recording[day]
 
     def _open(self, directory: Path) -> Table:
@@ -149,6 +149,12 @@ class DatasetExporter(_ParquetExporter):
     def release(self) -> None:
         for table in self._tables.values():
             table.release()
+
+
+def _partition(value: str) -> str:
+    """A value in a directory's name as Hive writes it: ASCII escaped, other letters as they are. (Spark reads an escape
+    as one character, not as a byte of UTF-8.)"""
+    return "".join(quote(char, safe="") if char.isascii() else char for char in value)
 
 
 def _make_directory(path: Path) -> None:
