@@ -7,9 +7,9 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils
+TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark
 
-.PHONY: demo test test-kernels unit lint setup clean example
+.PHONY: demo test test-kernels test-fleet unit lint setup clean example
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -19,6 +19,12 @@ test: lint unit
 # The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two.
 test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest tests/lab/test_scenarios.py
+
+# The fleet's query by Spark, which gives the table that DuckDB gives: Java and some 300 MB of packages.
+test-fleet: setup
+	./scripts/install-tools openjdk-17-jre-headless
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fleet-spark]'
+	$(BIN)/python -m pytest -m fleet
 
 unit: setup
 	$(BIN)/python -m pytest -m "not lab"

@@ -24,9 +24,11 @@ from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 
 @dataclass
 class Pipeline:
-    """``show`` is given each journey (``None``: only count); ``count`` ends after so many journeys."""
+    """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
+    after so many journeys."""
 
     show: Optional[Callable[[Journey], None]] = None
+    columns: Optional[Callable[[Journeys], None]] = None
     directions: tuple[str, ...] = ("rx", "tx")
     count: Optional[int] = None
     keep: Optional[Callable[[Batch], None]] = None
@@ -78,6 +80,8 @@ class Pipeline:
             journeys = journeys.take(np.arange(min(len(journeys), self.count - self.summary.journeys)))
         self.scene.meet(journeys.passes)
         self.summary.add(journeys, self.scene)
+        if self.columns:
+            self.columns(journeys)
         if self.show:
             for journey in assemble.journeys(journeys, self.scene):
                 self.show(journey)

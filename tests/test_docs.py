@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from bondtrace import errors, verdicts
 from bondtrace.cli import COMMANDS, cli
 from bondtrace.eras import ERAS, find_era
+from bondtrace.fleet import FleetRow
 from bondtrace.host.devices import BOND_MODES
 from bondtrace.host.namespaces import Namespace
 from bondtrace.kernel import loader, plan
@@ -30,12 +31,14 @@ from bondtrace.observation import Observation, observe
 from bondtrace.reasons import REASONS
 from bondtrace.reporters.as_if import Counts, answer_objects, counts_object
 from bondtrace.reporters.comparison import comparison_object
+from bondtrace.reporters.fleet import fleet_object
 from bondtrace.reporters.json_lines import journey_object
 from bondtrace.reporters.table import FORMATS, summary_object
 from bondtrace.summary import Summary
 from bondtrace.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
 from build import (
     DEVICES,
+    HERE,
     LLDP,
     ON_ANY,
     TAPS,
@@ -283,7 +286,8 @@ def test_the_python_example_reads_what_is_whole_of_a_file_that_was_cut_off(tmp_p
 
 # --- JSON ----------------------------------------------------------------------------------------------
 
-MAPS = {"taps", "trust.losses", "taps.*.outcomes", "taps.*.unseen", "rows[].cells", "rows[].cells.*"}
+MAPS = {"taps", "trust.losses", "taps.*.outcomes", "taps.*.unseen", "rows[].cells", "rows[].cells.*", "rows[].outcomes",
+        "rows[].unseen"}
 TYPES = {bool: "boolean", int: "integer", str: "string", type(None): "null", dict: "object"}
 
 
@@ -450,6 +454,16 @@ def test_every_key_of_lab_is_documented_with_its_type(tmp_path):
     assert set(wanted) - set(merged([value])) == set()
 
 
+def test_every_key_of_a_fleet_is_documented_with_its_type():
+    values = [FleetRow("lab", 7, "tcpdump", 1, "tcpdump", "eth0", HERE, "host", "eth0", "rx", 2, {"captured": 2},
+                       {}, 0),
+              FleetRow("lab", 8, *[None] * 8, 0, {}, {"protocol": 1}, 1)]
+    value = json.loads(json.dumps(fleet_object(values)))
+    wanted = documented("Fleet")
+    assert undocumented([value], wanted) == {}
+    assert set(wanted) - set(merged([value])) == set()
+
+
 def test_the_closed_lists_are_those_of_the_program():
     cells = {path.strip("`"): names(meaning) for path, _, meaning in rows(section("json.md", "Journeys"))}
     assert cells["unseen[].reason"] == set(REASONS)
@@ -477,6 +491,8 @@ def command(name):
 
 
 def options(one):
+    if isinstance(one, click.Group):
+        return [option for inner in one.commands.values() for option in options(inner)]
     return [option for parameter in one.params if isinstance(parameter, click.Option)
             for option in (*parameter.opts, *parameter.secondary_opts)]
 
@@ -506,8 +522,9 @@ def test_every_option_is_documented_and_every_documented_one_is_there(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help(name):
     one = command(name)
-    assert one.help
-    assert [parameter.name for parameter in one.params
+    every = [one, *(one.commands.values() if isinstance(one, click.Group) else ())]
+    assert [inner.name for inner in every if not inner.help] == []
+    assert [parameter.name for inner in every for parameter in inner.params
             if isinstance(parameter, click.Option) and not parameter.help] == []
 
 

@@ -5,11 +5,13 @@ import difflib
 
 from ..errors import UsageError
 
-COMMANDS = ("live", "record", "show", "summary", "explain", "taps", "doctor", "lab")
+COMMANDS = ("live", "record", "show", "summary", "explain", "export", "fleet", "taps", "doctor", "lab")
+
+_FILTER_WORDS = ("port",)  # of a packet filter, and like the name of a command
 
 
 def refuse_mistyped(word: str) -> None:
     """``UsageError`` for a first word that is no command but looks like one."""
     close = difflib.get_close_matches(word, COMMANDS, 1, cutoff=0.65)
-    if close and word not in COMMANDS:
+    if close and word not in (*COMMANDS, *_FILTER_WORDS):
         raise UsageError(f"no command {word!r}: did you mean `bondtrace {close[0]}`?")

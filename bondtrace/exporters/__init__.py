@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Journeys into files that other programs read, a module a format.
+
+An exporter is given one recording after another, each as ``begin``, its journeys with ``write``, ``end``; then
+``close``. It writes as it goes: memory does not grow with the number of journeys.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import assemble
+from ..errors import BondtraceError
+from ..model import Journey
+from ..scene import Scene
+from ..stitch import Journeys
+from ..wire import Array
+
+FORMATS = ("pcapng", "parquet", "jsonl", "csv", "perfetto")
+
+_TIME_END_NS = 1 << 63  # in the year 2262
+
+
+class Exporter:
+    """What every format does."""
+
+    def begin(self, source: Path, scene: Scene) -> None:
+        """A recording begins; ``scene`` fills as it is read."""
+        self.source, self.scene = source, scene
+
+    def take(self, columns: Journeys) -> None:
+        """Write these journeys."""
+        for place, journey in enumerate(assemble.journeys(columns, self.scene)):
+            if not 0 <= journey.wall_ns < _TIME_END_NS:
+                raise BondtraceError(f"{self.source} is damaged: its journey #{journey.id} began at an impossible time")
+            self.write(journey, columns.passes.records[columns.offsets[place]: columns.offsets[place + 1]])
+
+    def write(self, journey: Journey, records: Array) -> None:
+        """Write one journey; ``records`` are those of its passes (``wire.RECORD``), in their order."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The recording has been read to its end: the losses are known."""
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+
+    def release(self) -> None:
+        """Let go of the file: after ``close``, or in its place where something failed."""

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""CSV (RFC 4180, UTF-8, one head line): the rows of ``rows``. What does not apply is empty."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any, TextIO
+
+from ..model import Journey
+from ..reporters.json_lines import timestamp
+from ..wire import Array
+from . import Exporter
+from .rows import COLUMNS, NAMES, origin, rows
+
+
+class CsvExporter(Exporter):
+    """Writes to a stream that leaves line ends alone (``newline=""``)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._writer = csv.writer(stream)
+        self._writer.writerow(NAMES)
+
+    def write(self, journey: Journey, records: Array) -> None:
+        source = origin(self.scene, str(self.source))
+        self._writer.writerows([_cell(row[name], kind) for name, kind in COLUMNS]
+                               for row in rows(journey, self.scene, source))
+
+
+def _cell(value: Any, kind: str) -> str:
+    if value is None:
+        return ""
+    if kind == "timestamp":
+        return timestamp(value)
+    return str(value).lower() if kind == "bool" else str(value)

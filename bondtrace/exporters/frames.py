@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bytes of a frame as a device saw it: what was captured, with the VLAN tags that were there then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ..wire import RECORD_LATE, RECORD_VLAN, Array
+
+Contents = Mapping[tuple[int, int], bytes]
+"""More of the packets' bytes than the records hold, by (cpu, seq) of the record."""
+
+LINK_ETHERNET, LINK_RAW, LINK_USER = 1, 101, 147
+_ETHERNET = frozenset({1, 772})  # ARPHRD_ETHER, ARPHRD_LOOPBACK
+# PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE: the bytes begin with the network header.
+_BARE = frozenset({512, 519, 768, 769, 776, 778, 823, 65534})
+_TAGS = (b"\x81\x00", b"\x88\xa8")
+_ADDRESSES = 12  # bytes before a tag
+NONE: Contents = MappingProxyType({})
+
+
+class Frame(NamedTuple):
+    """``data`` are the first bytes, ``length`` is that of the whole frame in bytes."""
+
+    data: bytes
+    length: int
+
+
+def link_type(record: Array) -> int:
+    """LINKTYPE number (tcpdump.org/linktypes.html) of a record's bytes; 147, "for private use", where the device is of
+    a type that is not known here."""
+    arphrd = int(record["arphrd"])
+    if arphrd in _ETHERNET or record["kind"] == RECORD_LATE:
+        return LINK_ETHERNET
+    return LINK_RAW if arphrd in _BARE else LINK_USER
+
+
+def frame(record: Array, untagged: int = 0, contents: Contents = NONE) -> Frame:
+    """The frame of a record (one of ``wire.RECORD``), without its ``untagged`` outermost VLAN tags.
+
+    A tag that the device had put beside the bytes is put back into them, as 802.1Q: the recording does not hold
+    whether it was 802.1ad.
+    """
+    data = record["packet"].tobytes()[: int(record["captured"])]
+    data = contents.get((int(record["cpu"]), int(record["seq"])), data)
+    length = max(int(record["len"]), len(data))
+    if link_type(record) != LINK_ETHERNET or len(data) < _ADDRESSES + 2:
+        return Frame(data, length)
+    if record["flags"] & RECORD_VLAN:
+        tag = _TAGS[0] + int(record["vlan_tci"]).to_bytes(2, "big")
+        data, length = data[:_ADDRESSES] + tag + data[_ADDRESSES:], length + 4
+    for _ in range(untagged):
+        if data[_ADDRESSES: _ADDRESSES + 2] in _TAGS:
+            data, length = data[:_ADDRESSES] + data[_ADDRESSES + 4:], length - 4
+    return Frame(data, length)

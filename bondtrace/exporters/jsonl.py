@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""JSON lines: exactly what ``bondtrace show --json`` prints (docs/json.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import TextIO
+
+from ..model import Journey
+from ..reporters.json_lines import journey_object
+from ..wire import Array
+from . import Exporter
+
+
+class JsonLinesExporter(Exporter):
+    """Writes to a stream; not flushed line by line, as a file has no reader that waits."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, journey: Journey, records: Array) -> None:
+        print(json.dumps(journey_object(journey, self.scene), ensure_ascii=False), file=self._stream)

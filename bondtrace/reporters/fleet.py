@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The summary of a fleet: a row a tap, device and direction, and one for what the tap was not offered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from tabulate import tabulate
+
+from ..fleet import FleetRow
+from .text import printable
+
+_OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
+_NOT_OFFERED = "(not offered)"
+
+
+def fleet_object(rows: Sequence[FleetRow]) -> dict[str, Any]:
+    """The summary as JSON tells it."""
+    return {"rows": [{name: printable(value) if isinstance(value, str) else value
+                      for name, value in asdict(row).items()} for row in rows]}
+
+
+def write_json(rows: Sequence[FleetRow], stream: TextIO) -> None:
+    """One object."""
+    print(json.dumps(fleet_object(rows), ensure_ascii=False), file=stream, flush=True)
+
+
+def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
+    """The table, and what its absences rest on."""
+    kinds = [name for name in _OUTCOMES if name in ("captured", "filtered", "full", "ignored")
+             or any(name in row.outcomes for row in rows)]
+    headers = ["host", "tap", "pid", "bound to", "device", "direction", "offered", *kinds, "unseen"]
+    several = {host for host in {row.host for row in rows}
+               if len({row.netns for row in rows if row.host == host and row.netns is not None}) > 1}
+    print(tabulate([_cells(row, kinds, row.host in several) for row in rows], headers=headers, disable_numparse=True),
+          file=stream)
+    absences, doubtful = sum(sum(row.unseen.values()) for row in rows), sum(row.doubtful for row in rows)
+    doubt = f"; {doubtful} of them may be losses" if doubtful else ", none of them in doubt"
+    hosts = len({row.host for row in rows})
+    print(f"\n{hosts} host{'s' * (hosts != 1)}, {sum(row.offered for row in rows)} offers, {absences} absences"
+          f"{doubt if absences else ''}.", file=stream, flush=True)
+
+
+def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
+    tap = f"{printable(row.name or row.comm or '')} [{row.inode}]".strip()
+    start = [printable(row.host), tap, "?" if row.pid is None else str(row.pid), printable(row.bound or "unknown")]
+    if row.dev is None:
+        unseen = ", ".join(f"{count} {reason}" for reason, count in row.unseen.items())
+        return [*start, _NOT_OFFERED, "", "", *("" for _ in kinds), unseen]
+    where = printable(row.dev) + (f" ({printable(row.namespace or str(row.netns))})" if several else "")
+    return [*start, where, row.direction or "", str(row.offered), *(str(row.outcomes.get(name, 0)) for name in kinds),
+            ""]
