@@ -16,7 +16,8 @@ demo: setup
 test: lint unit
 	$(BIN)/python -m pytest -m lab
 
-# The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two.
+# The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two. One alone:
+# BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/lab/test_scenarios.py
 test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest tests/lab/test_scenarios.py
 
