@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
@@ -38,6 +38,11 @@ class Pipeline:
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
         """Take every batch; once ``count`` is reached ``stop`` is called, and what follows tells only of
         the surroundings (the losses at the end)."""
+        for _ in self.batch_by_batch(batches, stop):
+            pass
+
+    def batch_by_batch(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """The same, with a rest after every batch and at the end."""
         stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"))
         enough = False
         for batch in batches:
@@ -54,8 +59,10 @@ class Pipeline:
             if self.count is not None and not enough and self.summary.journeys >= self.count:
                 enough = True
                 stop()
+            yield
         if not enough:
             self._tell(stitcher.flush())
+        yield
 
     def _learn_names(self, batch: Batch) -> None:
         """Names of functions hold at all times: known before the steps that need them are told."""

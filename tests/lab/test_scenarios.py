@@ -20,8 +20,8 @@ from bondtrace.recording import Recording
 
 pytestmark = pytest.mark.lab
 
-SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", "any,failover,lldp,vlan,bridge,macvlan,netns,rps,joins,team,ovs,modes,"
-                                                  "lacp,flood").split(",")
+ALL = "any,failover,lldp,vlan,bridge,macvlan,netns,rps,joins,team,ovs,modes,lacp,flood"
+SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",")
 # Beside this Debian's own kernel `make test` plays those in which kernels could differ; `make test-kernels` plays all.
 FEWER = ["lldp", "vlan", "bridge", "macvlan", "netns"]
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
