@@ -5,9 +5,9 @@ import difflib
 
 from ..errors import UsageError
 
-COMMANDS = ("live", "record", "show", "summary", "explain", "export", "fleet", "taps", "doctor", "lab")
+COMMANDS = ("live", "record", "show", "summary", "explain", "export", "fleet", "exporter", "taps", "doctor", "lab")
 
-_FILTER_WORDS = ("port",)  # of a packet filter, and like the name of a command
+_FILTER_WORDS = ("port", "portrange")  # of a packet filter, and like the name of a command
 
 
 def refuse_mistyped(word: str) -> None:
