@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A trace of a real bond by other ways than to one file: in parts, and to Prometheus."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from truth import in_file
+
+import bondtrace
+from bondtrace.recordings import gather
+
+pytestmark = pytest.mark.lab
+
+IN_PARTS = "exec bondtrace record --rotate-size 20k --iface bond0 -o $LAB_OUT/trace.arrows"
+SCRAPED = """ip link set lo up
+(while sleep 1; do
+    /usr/bin/python3 -c 'import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:9435/metrics", timeout=20).read().decode())' \
+        >$LAB_OUT/scrape.new 2>>$LAB_OUT/scrape.log && mv $LAB_OUT/scrape.new $LAB_OUT/scrape.txt
+done) &
+exec bondtrace exporter --iface bond0"""
+
+
+def packets_in(run, device):
+    return len(in_file(run.out / f"{device}.pcap", 0, 1 << 63))
+
+
+def test_a_trace_in_parts_is_whole(play):
+    run = play("mixed", IN_PARTS)
+
+    [files] = gather((run.out,))
+    with bondtrace.open(run.out) as trace:
+        summary, taps = trace.summary(), trace.taps()
+
+    # several parts, each of which opens by itself
+    assert len(files.paths) > 1 and files.missing == [] and files.numbers[0] == 1
+    for path in files.paths:
+        assert run.bondtrace("summary", path.name).returncode == 0
+    # together they have every packet that the taps have
+    assert trace.losses() == {}
+    for device in ("eth0", "bond0", "eth1"):
+        [inode] = [inode for inode, tap in taps.items() if tap.dev == device and tap.processes]
+        assert summary.outcomes[inode, "captured"] == packets_in(run, device)
+
+
+def test_prometheus_is_answered_while_packets_pass(play):
+    run = play("mixed", SCRAPED)
+
+    samples = [one for family in text_string_to_metric_families((run.out / "scrape.txt").read_text())
+               for one in family.samples]
+
+    captured = {one.labels["bound_to"]: int(one.value) for one in samples
+                if one.name == "bondtrace_tap_captured_total" and one.labels["direction"] == "rx"}
+    assert 0 < captured["eth0"] <= packets_in(run, "eth0")
+    assert 0 < captured["bond0"] <= packets_in(run, "bond0")
+    assert sum(one.value for one in samples if one.name == "bondtrace_losses_total") == 0
