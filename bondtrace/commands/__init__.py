@@ -5,7 +5,7 @@ import difflib
 
 from ..errors import UsageError
 
-COMMANDS = ("live", "record", "show", "summary", "explain", "taps", "doctor", "lab")
+COMMANDS = ("live", "record", "show", "summary", "explain", "taps", "doctor", "lab", "completion")
 
 
 def refuse_mistyped(word: str) -> None:
