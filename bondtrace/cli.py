@@ -16,6 +16,7 @@ import click
 
 from . import __version__
 from .commands import COMMANDS, refuse_mistyped
+from .commands.examples import epilog
 from .errors import BondtraceError
 
 
@@ -30,6 +31,7 @@ class _Commands(click.Group):
             return None
         command = getattr(import_module(f".commands.{cmd_name}", __package__), cmd_name)
         assert isinstance(command, click.Command)
+        command.epilog = epilog(cmd_name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -51,7 +53,7 @@ class _Commands(click.Group):
                           if item.value not in known)]
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, epilog=epilog(""))
 @click.version_option(__version__, package_name="bondtrace", prog_name="bondtrace")
 def cli() -> None:
     """Which taps saw this packet, on which device, and why not the others.
