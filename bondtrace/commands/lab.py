@@ -33,7 +33,8 @@ _OWN = ("A file of your own works as well: bondtrace lab --scenario ./mine.sh (h
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Keep capture files and logs here (of several kernels: in a directory each); the guest finds it as "
                    "$LAB_OUT. Default: a new directory.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors of the machine.")
+@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N",
+              help="Processors of the machine.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison of several kernels as one JSON object.")
 @click.argument("command", nargs=-1)
 def lab(kernels: tuple[str, ...], scenario: str, list_them: bool, out_dir: Optional[Path], cpus: int, as_json: bool,
