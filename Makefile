@@ -7,9 +7,10 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark
+TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
+         man-db mandoc
 
-.PHONY: demo test test-kernels test-fleet unit lint setup clean example
+.PHONY: demo test test-kernels test-fleet unit lint setup clean example man
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -37,6 +38,10 @@ lint: setup
 example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0
 	cp /tmp/ping/ping.arrows examples/ping.arrows
+
+# The manual page, after a change of a command or of docs/cli.md.
+man: setup
+	$(BIN)/python scripts/make-man
 
 setup: $(VENV)/ready
 

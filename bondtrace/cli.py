@@ -16,6 +16,7 @@ import click
 
 from . import __version__
 from .commands import COMMANDS, refuse_mistyped
+from .commands.examples import epilog
 from .errors import BondtraceError
 
 
@@ -30,17 +31,29 @@ class _Commands(click.Group):
             return None
         command = getattr(import_module(f".commands.{cmd_name}", __package__), cmd_name)
         assert isinstance(command, click.Command)
+        command.epilog = epilog(cmd_name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and not args[0].startswith("-"):
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell completes the first word
+        if args and not args[0].startswith("-") and not ctx.resilient_parsing:
             refuse_mistyped(args[0])
         if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "--version")):
             args = ["live", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """The first word: a command, an option of bondtrace, or one of `live`."""
+        items = super().shell_complete(ctx, incomplete)
+        live = self.get_command(ctx, "live")
+        assert live is not None
+        known = {item.value for item in items}
+        return [*items, *(item for item in live.shell_complete(click.Context(live), incomplete)
+                          if item.value not in known)]
 
-@click.group(cls=_Commands)
+
+@click.group(cls=_Commands, epilog=epilog(""))
 @click.version_option(__version__, package_name="bondtrace", prog_name="bondtrace")
 def cli() -> None:
     """Which taps saw this packet, on which device, and why not the others.
@@ -51,6 +64,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    asked = os.environ.get("_BONDTRACE_COMPLETE")
+    if asked:
+        sys.exit(import_module(".commands.completion", __package__).answer(cli, asked))
     try:
         with cli.make_context("bondtrace", sys.argv[1:]) as context:  # cli.main would eat a broken pipe
             status: Any = cli.invoke(context)

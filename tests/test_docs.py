@@ -520,6 +520,44 @@ def test_every_option_is_documented_and_every_documented_one_is_there(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_is_documented_with_a_value_if_it_takes_one_and_only_then(name):
+    told = {}  # {option: its value}
+    for cells in rows(told_of(name)):
+        words = [text.partition(" ") for text in re.findall(r"`([^`\n]+)`", cells[0])]
+        value = next((value for _, _, value in words if value), "")
+        told.update({option: value for option, _, _ in words if option.startswith("-")})
+    for one in command(name).params:
+        if isinstance(one, click.Option):
+            [value] = {told[option] for option in one.opts}
+            assert bool(value) != one.is_flag, one.opts
+            assert isinstance(one.type, click.Choice) or (one.metavar or "").startswith(value), one.opts
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_and_every_choice_is_documented(name):
+    text = told_of(name)
+    for one in command(name).params:
+        if isinstance(one.type, click.Choice):
+            assert set(one.type.choices) - names(text) == set()
+        elif isinstance(one, click.Argument):
+            word = re.sub(r"\W", "", one.metavar or one.name).upper()
+            assert re.search(rf"\b{word}S?\b", text), one.name
+
+
+def test_the_tables_of_commands_are_whole():
+    in_docs = [next(iter(names(cells[0]))) for cells in rows(read("cli.md").partition("\n## ")[0])]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    in_readme = [cells[0].strip("`") for cells in rows(readme.partition("| command | what it does")[2])
+                 if cells[0].strip("`") in COMMANDS]
+    assert in_docs == in_readme == list(COMMANDS)
+
+
+def test_no_section_is_of_a_command_that_is_gone():
+    sections = [title for title in headings("cli.md") if title == title.lower()]
+    assert sections == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help(name):
     one = command(name)
     every = [one, *(one.commands.values() if isinstance(one, click.Group) else ())]

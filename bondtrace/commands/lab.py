@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..lab import compare
 from ..observation import Observation, observe
 from ..reporters import comparison
+from . import candidates
 from .options import say, wants_colour
 
 _OWN = ("A file of your own works as well: bondtrace lab --scenario ./mine.sh (how to write one: docs/lab.md; "
@@ -26,13 +27,14 @@ _OWN = ("A file of your own works as well: bondtrace lab --scenario ./mine.sh (h
               help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or vmlinuz of your own; several, "
                    "with commas or by repeating the option, are compared in one table. Default: this Debian's own "
                    "kernel.")
-@click.option("--scenario", default="ping", show_default=True, metavar="NAME", help="What is built and played; a name "
-                                                                                   "of --list or a file.")
+@click.option("--scenario", default="ping", show_default=True, metavar="NAME",
+              shell_complete=candidates.scenarios, help="What is built and played; a name of --list or a file.")
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Keep capture files and logs here (of several kernels: in a directory each); the guest finds it as "
                    "$LAB_OUT. Default: a new directory.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors of the machine.")
+@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N",
+              help="Processors of the machine.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison of several kernels as one JSON object.")
 @click.argument("command", nargs=-1)
 def lab(kernels: tuple[str, ...], scenario: str, list_them: bool, out_dir: Optional[Path], cpus: int, as_json: bool,

@@ -21,6 +21,7 @@ from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
 from ..scene import Scene
+from . import candidates
 
 Function = Callable[..., Any]
 
@@ -79,10 +80,10 @@ class TraceOptions:
 
 
 _TRACE_OPTIONS = _apply([
-    click.option("-i", "--iface", "interfaces", multiple=True, metavar="NAME",
+    click.option("-i", "--iface", "interfaces", multiple=True, metavar="NAME", shell_complete=candidates.devices,
                  help="Trace this device with its slaves and what is stacked on it; may be repeated. "
                       "Default: every device of the network namespace."),
-    click.option("--netns", multiple=True, metavar="NAME",
+    click.option("--netns", multiple=True, metavar="NAME", shell_complete=candidates.namespaces,
                  help="Network namespace of the devices: a name of `ip netns`, a pid or a path; may be repeated. "
                       "Default: the current one."),
     *_DIRECTIONS,
@@ -119,7 +120,8 @@ view_options = _apply([
 ])
 
 as_if_option = click.option(
-    "--as-if", "as_if", metavar="KERNEL", help="Beside what taps saw, tell what each would have been offered by an "
+    "--as-if", "as_if", metavar="KERNEL", shell_complete=candidates.eras,
+    help="Beside what taps saw, tell what each would have been offered by an "
     f"older kernel's rules ({', '.join(era.name for era in ERAS)}): modelled from source, not run.")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")

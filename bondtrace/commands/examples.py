@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The examples under every command's help and in the manual page; a test parses each of them."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "": (
+        ("sudo bondtrace --iface bond0", "the packets of a bond as they come, and the table at the end"),
+        ("sudo bondtrace record -o trace.arrows --iface bond0", "into a file, for later"),
+        ("bondtrace summary trace.arrows --why", "which taps saw what, and why not the others"),
+        ("bondtrace lab", "a ping over a real bond in a virtual machine: no root, nothing is changed here"),
+    ),
+    "live": (
+        ("sudo bondtrace --iface bond0", "bond0, its slaves and what is stacked on it, until Ctrl-C"),
+        ("sudo bondtrace --iface bond0 'icmp and host 10.9.0.1'", "only what a tcpdump filter matches"),
+        ("sudo bondtrace --iface bond0 --write keep.arrows", "show and record at once"),
+        ("sudo bondtrace --netns blue --duration 60 --json | jq .unseen", "a namespace for a minute, for a program"),
+    ),
+    "record": (
+        ("sudo bondtrace record -o trace.arrows --iface bond0", "until Ctrl-C"),
+        ("sudo bondtrace record -o trace.arrows --force --duration 60", "every device, for a minute, once more"),
+        ("sudo bondtrace record -o b.arrows -i bond0 --rotate-size 100M --keep 20", "for weeks, the last 2 GB kept"),
+    ),
+    "show": (
+        ("bondtrace show trace.arrows", "every journey, as live would have shown it"),
+        ("bondtrace show trace.arrows --follow", "while it is being written"),
+        ("bondtrace show trace.arrows --json | jq -c .packet", "for a program"),
+        ("bondtrace show trace.arrows --as-if 2.6.18", "what taps would have been offered by RHEL 5"),
+    ),
+    "summary": (
+        ("bondtrace summary trace.arrows --why", "the table of a recording, with the reasons"),
+        ("sudo bondtrace summary --iface bond0 --duration 10", "ten seconds of bond0"),
+        ("bondtrace summary trace.arrows --format tsv", "for a spreadsheet"),
+    ),
+    "explain": (
+        ("bondtrace explain trace.arrows --journey 5", "journey #5 of a recording"),
+        ("sudo bondtrace explain --iface bond0 --rx", "the next packet that bond0 receives"),
+    ),
+    "export": (
+        ("bondtrace export trace.arrows --format pcapng -o trace.pcapng", "for Wireshark"),
+        ("bondtrace export trace.arrows --format perfetto -o trace.json", "for ui.perfetto.dev"),
+        ("bondtrace export *.arrows --format parquet -o fleet/", "a dataset by host and day"),
+    ),
+    "fleet": (
+        ("bondtrace fleet summary fleet/", "the table of many hosts, by DuckDB"),
+        ("bondtrace fleet summary fleet/ --engine pyspark --json", "by a Spark, for a program"),
+    ),
+    "exporter": (
+        ("sudo bondtrace exporter --iface bond0", "at http://127.0.0.1:9435/metrics"),
+        ("sudo bondtrace exporter --iface bond0 --listen 0.0.0.0:9435", "for other hosts, too"),
+    ),
+    "taps": (
+        ("sudo bondtrace taps", "those of all users and namespaces"),
+        ("sudo bondtrace taps --json | jq -r .name", "for a program"),
+    ),
+    "doctor": (
+        ("sudo bondtrace doctor", "try every probe"),
+        ("sudo bondtrace doctor --json | jq .can_trace", "for a program"),
+    ),
+    "lab": (
+        ("bondtrace lab --list", "what can be played"),
+        ("bondtrace lab --kernel 6.12 --scenario mixed", "another kernel, another scenario"),
+        ("bondtrace lab -- bondtrace summary --why --iface bond0", "trace with another command"),
+        ("bondtrace lab --kernel 5.10,6.1,7.3", "one table, where the kernels differ marked"),
+    ),
+    "completion": (
+        ('eval "$(bondtrace completion bash)"', "in this shell only"),
+        ("bondtrace completion bash > ~/.local/share/bash-completion/completions/bondtrace", "in every bash"),
+        ("bondtrace completion zsh > ~/.zfunc/_bondtrace", "zsh, with fpath=(~/.zfunc $fpath) before compinit"),
+        ("bondtrace completion fish > ~/.config/fish/completions/bondtrace.fish", "in every fish"),
+    ),
+}
+"""By command ("" is bondtrace itself): (a line to type, what it is for)."""
+
+
+def epilog(name: str) -> str:
+    """The examples of a command as click's epilog; "" where there are none."""
+    lines = [f"  # {meaning}\n  {line}" for line, meaning in EXAMPLES.get(name, ())]
+    return "\n".join(["\b", "Examples:", *lines]) if lines else ""
