@@ -10,22 +10,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tabulate import tabulate
 
 from bondtrace import lab
 
 FIGURES = []
+MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
 
 
 def pytest_terminal_summary(terminalreporter):
     """What the truth tests counted, after all tests."""
     for line in FIGURES:
         terminalreporter.write_line(line)
+    names = list(dict.fromkeys(name for row in MATRIX.values() for name in row))
+    if names:
+        terminalreporter.write_line("journeys as demanded, by kernel and scenario")
+        terminalreporter.write_line(tabulate([[kernel, *(row.get(name, "-") for name in names)]
+                                              for kernel, row in MATRIX.items()], headers=["kernel", *names]))
 
 
 @pytest.fixture(scope="session")
 def figure():
     """figure(text): a line to print at the end of the tests."""
     return FIGURES.append
+
+
+@pytest.fixture(scope="session")
+def matrix():
+    """matrix(kernel, scenario, journeys): an entry of the table that is printed at the end of the tests."""
+    def note(kernel, scenario, journeys):
+        MATRIX.setdefault(kernel, {})[scenario] = journeys
+    return note
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,12 @@ def played(request, play_all):
     return name, Played(play_all(kernel, tuple(KERNELS[kernel]), COMMAND)[name])
 
 
-def test_the_packets_go_the_ways_that_the_kernel_demands(played, figure):
+def test_the_packets_go_the_ways_that_the_kernel_demands(played, matrix):
     name, run = played
     assert run.scene.losses() == {} or name == "flood"
     assert run.scene.missing_stages() == []
     EXPECTED[name](run)
-    figure(f"{run.scene.start['kernel']:<28} {name:<9} {run.summary.journeys:>7} journeys as demanded")
+    matrix(run.scene.start["kernel"], name, run.summary.journeys)
 
 
 def test_the_taps_files_agree(played):
