@@ -2,7 +2,7 @@
 """Recordings for other programs: ``bondtrace.open()`` gives a ``Trace`` of journeys, counts and columns.
 
 What it keeps true: it tells what ``show`` and ``summary`` tell, every iteration begins anew and takes the memory of a
-batch, and nothing is read before it is asked for.
+batch, nothing is read before it is asked for, and every error is a ``BondtraceError``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from .errors import BondtraceError, UsageError
 from .model import Device, Journey, Tap
 from .pipeline import Pipeline
+from .recording import Recording
 from .recordings import Trace as Files
 from .recordings import gather
 from .scene import Event, Scene
@@ -28,6 +29,7 @@ class Trace:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self._read: Optional[tuple[int, Pipeline]] = None
 
     def __enter__(self) -> Trace:
         return self
@@ -39,6 +41,22 @@ class Trace:
     def paths(self) -> list[Path]:
         """Its files, in order."""
         return list(self._files.paths)
+
+    @property
+    def host(self) -> str:
+        """The name of the host that was traced; "" where the recording does not have its begin."""
+        return str(self.scene().start.get("host", ""))
+
+    @property
+    def kernel(self) -> str:
+        """The release of its kernel; "" likewise."""
+        return str(self.scene().start.get("kernel", ""))
+
+    @property
+    def whole(self) -> bool:
+        """Is it there from begin to end: no file cut off, no part missing between?"""
+        self._whole()
+        return not self._files.cut_off and not self._files.missing
 
     def journeys(self, directions: tuple[str, ...] = ("rx", "tx")) -> Iterator[Journey]:
         """Every journey, in the order in which they began, as objects (``bondtrace.model``)."""
@@ -100,18 +118,38 @@ class Trace:
             import pyarrow as pa
         except ImportError:
             raise BondtraceError("Arrow columns need the Python package pyarrow: `pip install pyarrow`") from None
-        schema = self._stream(pa, self.paths[0]).schema
-        return pa.RecordBatchReader.from_batches(
-            schema, (batch for path in self.paths for batch in self._stream(pa, path)))
+        first = self.paths[0]
+        next(Recording(first).batches(), None)  # is it one?
+        with pa.memory_map(str(first)) as file:
+            schema = pa.ipc.open_stream(file).schema
+        return pa.RecordBatchReader.from_batches(schema, (one for path in self.paths for one in _batches(pa, path)))
 
-    @staticmethod
-    def _stream(pa: Any, path: Path) -> Any:
-        return pa.ipc.open_stream(pa.memory_map(str(path)))
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The same for any program that takes an Arrow C stream, such as ``polars.DataFrame(trace)``."""
+        return self.arrow().__arrow_c_stream__(requested_schema)
 
     def _whole(self) -> Pipeline:
-        pipeline = Pipeline()
-        pipeline.run(self._files.batches())
-        return pipeline
+        """What is known at the end; read again only where the files have grown."""
+        try:
+            size_bytes = self._files.size_bytes
+        except OSError:
+            size_bytes = -1  # reading says why
+        if self._read is None or self._read[0] != size_bytes:
+            pipeline = Pipeline()
+            self._files.cut_off.clear()
+            pipeline.run(self._files.batches())
+            self._read = size_bytes, pipeline
+        return self._read[1]
+
+
+def _batches(pa: Any, path: Path) -> Iterator[Any]:
+    """The record batches of a file. Each is read by bondtrace first, which trusts no byte of it, and knows where a file
+    was cut off."""
+    with pa.memory_map(str(path)) as file:
+        stream = None
+        for _ in Recording(path).batches():
+            stream = stream or pa.ipc.open_stream(file)
+            yield stream.read_next_batch()
 
 
 def open_trace(*paths: Union[str, os.PathLike[str]]) -> Trace:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import bondtrace
@@ -109,3 +110,62 @@ def test_the_worked_example_prints_what_the_page_says():
 
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
                           check=True).stdout == says
+
+
+def test_the_host_the_kernel_and_that_it_is_whole(ping):
+    start = next(one for one in ping.events() if one["kind"] == "start")
+    assert (ping.host, ping.kernel, ping.whole) == (start["host"], start["kernel"], True)
+
+
+def cut(path, less):
+    path.write_bytes(PING.read_bytes()[:-less])
+    return bondtrace.open(path)
+
+
+def test_of_a_recording_that_was_cut_off_all_gives_what_is_whole_and_it_is_said(tmp_path):
+    trace = cut(tmp_path / "cut.arrows", 3000)
+
+    assert not trace.whole
+    rows = trace.arrow().read_all()
+    assert 0 < len(rows) == sum(len(one) for one in trace.passes()) + len(list(trace.events()))
+    assert trace.summary().journeys == len(list(trace.journeys())) < 10
+
+
+def test_a_missing_end_alone_is_told(tmp_path):
+    trace = cut(tmp_path / "cut.arrows", 8)
+    assert (trace.whole, trace.summary().journeys, len(trace.arrow().read_all())) == (False, 10, 36)
+
+
+def test_it_is_an_arrow_stream_for_those_who_take_one(ping):
+    assert pa.table(ping).equals(ping.arrow().read_all())
+
+
+def test_what_is_no_recording_is_told_by_all_that_reads(tmp_path):
+    (tmp_path / "x").write_text("hello")
+    trace = bondtrace.open(tmp_path / "x")
+    for read in (trace.arrow, trace.taps, trace.summary, lambda: trace.host, lambda: trace.whole):
+        with pytest.raises(BondtraceError, match="x is no bondtrace recording"):
+            read()
+    gone = bondtrace.open(tmp_path / "nosuch")
+    for read in (gone.arrow, gone.taps, lambda: gone.whole):
+        with pytest.raises(BondtraceError, match=r"cannot read .*nosuch: No such file"):
+            read()
+
+
+def test_the_surroundings_are_read_once_and_again_when_the_file_has_grown(tmp_path):
+    path = tmp_path / "growing.arrows"
+    path.write_bytes(PING.read_bytes()[:-3000])
+    trace = bondtrace.open(path)
+    before, scene = trace.summary().journeys, trace.scene()
+    assert trace.scene() is scene
+
+    path.write_bytes(PING.read_bytes())
+    assert before < trace.summary().journeys == 10
+    assert trace.scene() is not scene and trace.whole
+
+
+def test_all_that_a_trace_has_is_documented(ping):
+    page = (ROOT / "docs" / "library.md").read_text()
+    told = {name for line in page.splitlines() if line.startswith("| `")
+            for name in re.findall(r"`(\w+)(?:\(\))?`", line.split("|")[1])}
+    assert told == {name for name in dir(ping) if not name.startswith("_")}

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The exporter: what is scraped over HTTP is what `summary --json` counts."""
 
+import json
+import re
+import signal
 import socket
+import struct
+import subprocess
+import sys
 import urllib.request
 from collections import Counter
 from dataclasses import replace
@@ -16,9 +22,11 @@ from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
 from bondtrace.reporters.table import summary_object
+from bondtrace.tally import MAX_NAMES
 from build import ON_ETH0, TAPS, events, losses, received, record, refused
 
-PING = Path(__file__).parents[1] / "examples" / "ping.arrows"
+ROOT = Path(__file__).parents[1]
+PING = ROOT / "examples" / "ping.arrows"
 
 
 def free_port():
@@ -131,3 +139,139 @@ def test_an_address_in_use_is_told():
         with pytest.raises(BondtraceError, match=rf"cannot listen on 127.0.0.1:{port}: Address already in use"):
             serve(updating.metrics, "127.0.0.1", port)
 
+
+@pytest.mark.parametrize("said, place", [
+    ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")])
+def test_it_listens_where_it_is_told_and_no_more_after_its_end(said, place):
+    port = free_port()
+    server, thread = serve(Updating(Pipeline()).metrics, said, port)
+    bound = server.socket.getsockname()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert bound in ((place, port), ("::1", port, 0, 0))
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30)
+
+
+def test_a_client_that_goes_away_is_no_news(capfd):
+    port = free_port()
+    server, thread = serve(Updating(Pipeline()).metrics, "127.0.0.1", port)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends with a reset
+        client.sendall(b"GET /metrics HTTP/1.1\r\n")
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert (text, *capfd.readouterr()) == (b"", "", "")
+
+
+# Stands for the kernel: plays a recording, then waits for the end as the live source does.
+PLAYED = """
+import sys, time
+from importlib import import_module
+from pathlib import Path
+from bondtrace import cli
+from bondtrace.recording import Recording
+from bondtrace.sources import live
+
+class Played:
+    def __init__(self, interfaces, *_, **__):
+        assert interfaces == ("bond0",)
+        self.stopping = False
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def describe(self):
+        return "played"
+    def stop(self):
+        self.stopping = True
+    def batches(self):
+        *first, last = Recording(Path("examples/ping.arrows")).batches()
+        yield from first
+        while not self.stopping:
+            yield last._replace(passes=last.passes.take(last.passes.records["kind"] == 99), events=[])
+            time.sleep(0.01)
+        yield last
+
+live.LiveSource = Played
+import_module("bondtrace.commands.exporter").require_root = lambda: None
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_until_it_is_told_to_end(number):
+    # given the exporter as a process of its own
+    url = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([sys.executable, "-c", PLAYED, "exporter", "--iface", "bond0", "--listen", url],
+                               cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stderr.readline() == f"bondtrace: metrics at http://{url}/metrics\n"
+        assert "played" in process.stderr.readline()
+
+        # when it is scraped until it has counted, and then ended
+        while b"bondtrace_journeys_total" not in (text := urllib.request.urlopen(
+                f"http://{url}/metrics", timeout=30).read()) or b"bondtrace_journeys_total 0.0" in text:
+            pass
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    # then it ends in good order with the table, and answers no more
+    assert (process.returncode, err) == (0, "")
+    assert "10 packets" in out and out.endswith("losses: none\n")
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://{url}/metrics", timeout=30)
+
+
+# --- docs/prometheus.md --------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "prometheus.md").read_text(encoding="utf-8")
+
+
+def every_metric():
+    """{metric: its labels} of a scrape, with what has no series of the example named by hand."""
+    there = {}
+    for metric, pairs in scraped(PING)[0]:
+        there.setdefault(metric, {label for label, _ in pairs})
+    for outcome in ("filtered", "full", "ignored", "unknown"):
+        there[f"bondtrace_tap_{outcome}_total"] = there["bondtrace_tap_captured_total"]
+    return there
+
+
+def test_every_metric_is_documented_with_its_labels():
+    told, same = {}, set()
+    for line in PAGE.splitlines():
+        if line.startswith("| `bondtrace_"):
+            name, labels = (cell.strip() for cell in line.split("|")[1:3])
+            same = same if labels == "the same" else set(re.findall(r"`(\w+)`", labels))
+            told[name.strip("`")] = same
+    assert told == every_metric()
+    assert f"more than {MAX_NAMES} different taps" in " ".join(PAGE.split())
+    values = {line.split("`")[1] for line in PAGE.partition("| label |")[2].splitlines() if line.startswith("| `")}
+    assert set().union(*told.values()) - values == {"stage", "version", "kernel"}
+
+
+def test_the_example_is_a_scrape():
+    samples, _ = scraped(PING)
+    example = PAGE.partition("## An example")[2].split("```")[1].partition("\n")[2]
+    there = {f"{metric}{{{','.join(f'{label}={json.dumps(value)}' for label, value in pairs)}}} {value}"
+             for (metric, pairs), value in samples.items()}
+    assert len(example.splitlines()) > 4
+    assert set(example.splitlines()) - there == set()
+
+
+def test_the_queries_ask_for_what_there_is():
+    there = every_metric()
+    queries = re.findall(r"```promql\n(.*?)```", PAGE, re.DOTALL)
+    assert len(queries) >= 4
+    for query in queries:
+        assert query.count("(") == query.count(")")
+        asked = re.findall(r"(bondtrace_\w+)(?:\{(.*?)\})?", query)
+        labels = set(re.findall(r"(\w+) *=", " ".join(inner for _, inner in asked)))
+        labels |= {word for words in re.findall(r"(?:by|on) \((.*?)\)", query) for word in words.split(", ")}
+        assert asked and labels <= set().union(*(there[name] for name, _ in asked)), query

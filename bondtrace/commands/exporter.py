@@ -3,20 +3,28 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+import threading
 import time
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 
 from ..errors import BondtraceError, UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch
-from ..reporters.prometheus import Metrics, Tallies, client
+from ..reporters import table
+from ..reporters.prometheus import Metrics, client
 from ..rights import require_root
+from ..tally import Tally
 from .live import trace
 from .options import TraceOptions, say, trace_options
 
 _UPDATE_S = 1.0
+_ENDS_WITHIN_S = 0.1
 
 
 @click.command()
@@ -26,7 +34,8 @@ _UPDATE_S = 1.0
 def exporter(options: TraceOptions, listen: str) -> None:
     """Trace, and answer Prometheus with counts.
 
-    They are: offered, captured, filtered, full and unseen by tap and device; verdicts; drops; losses.
+    They are: offered, captured, filtered, full and unseen by tap and device; verdicts; drops; losses. Ctrl-C or SIGTERM
+    ends with the table that summary prints.
     """
     address, port = parse_listen(listen)
     require_root()
@@ -41,15 +50,16 @@ def exporter(options: TraceOptions, listen: str) -> None:
         server.shutdown()
         thread.join()
         server.server_close()
+    table.write(pipeline.summary, pipeline.scene, sys.stdout)
 
 
 class Updating:
     """Metrics of a pipeline, made anew once a second."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline, self._tallies, self._next_s = pipeline, Tallies(), 0.0
+        self._scene, self._tally, self._next_s = pipeline.scene, Tally(pipeline.scene), 0.0
         self.metrics = Metrics()
-        pipeline.summary.also = self._tallies.count
+        pipeline.summary.also = self._tally.count
 
     def keep(self, _: Batch) -> None:
         """After every batch."""
@@ -59,19 +69,38 @@ class Updating:
 
     def update(self) -> None:
         """Now."""
-        self.metrics.update(self._pipeline.summary, self._tallies, self._pipeline.scene)
+        self.metrics.update(self._tally, self._scene)
 
 
-def serve(metrics: Metrics, address: str, port: int) -> tuple[Any, Any]:
-    """(server, its thread), answering. ``BondtraceError`` where the address cannot be had."""
+class _Server(ThreadingMixIn, WSGIServer):
+    """A slow reader keeps no other waiting."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that goes away is no news."""
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: scrapes are no news."""
+
+
+def serve(metrics: Metrics, address: str, port: int) -> tuple[Any, threading.Thread]:
+    """(server, its thread), answering. ``BondtraceError`` where the address cannot be had. (The client library's own
+    server gives no way to end it before its version 0.19.)"""
     library = client()
     registry = library.CollectorRegistry(auto_describe=False)
     registry.register(metrics)
     try:
-        server, thread = library.start_http_server(port, address, registry)
+        family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        kind = type("Server", (_Server,), {"address_family": family})
+        server: WSGIServer = make_server(str(place[0]), port, library.make_wsgi_app(registry), kind, _Handler)
     except OSError as error:
         raise BondtraceError(f"cannot listen on {address}:{port}: {error.strerror or error}; give another --listen "
                              "ADDRESS:PORT") from None
+    thread = threading.Thread(target=server.serve_forever, args=(_ENDS_WITHIN_S,), daemon=True)
+    thread.start()
     return server, thread
 
 
