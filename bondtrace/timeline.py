@@ -31,7 +31,7 @@ class Timeline:
     """``counts`` has for each (place, fate) the journeys by bin, shape (``bins_max``,) of int64; bin ``i`` begins
     ``i * width_ns`` after ``begin_ns`` (CLOCK_MONOTONIC). ``last_ns`` is the begin of the last journey."""
 
-    bins_max: int = 512
+    bins_max: int = 256
     width_ns: int = 100_000
     begin_ns: Optional[int] = None
     last_ns: int = 0

@@ -50,22 +50,21 @@ def report_object(digest: Digest, name: str, notes: Sequence[str]) -> dict[str, 
         "journeys": {"total": digest.sample.seen, "list": [_journey_object(one, scene) for one in listed]}}
 
 
-def label(node: Node, places: list[Place], scene: Scene) -> str:
-    """What a node of the flow is called; with the namespace where the trace has several."""
+def label(node: Node, places: list[Place], scene: Scene) -> tuple[str, str]:
+    """(what a node of the flow is called, what happened there or ""); protocol handlers and drops with their namespace
+    where the trace has several."""
     if node.kind == "source":
-        return _SOURCES[node.what]
+        return _SOURCES[node.what], ""
     if node.kind == "end":
-        return _ENDS[node.what]
-    if node.kind in ("device", "taps"):
-        where = place_name(node.place, places, scene)
-        return where if node.kind == "device" else f"taps, {where}: {node.result}"
+        return _ENDS[node.what], ""
+    if node.kind == "device":
+        return place_name(node.place, places, scene), ""
+    if node.kind == "taps":  # they stand behind their device
+        return "taps", node.result
     text = printable(node.what) or "?"
-    if node.kind == "drop":
-        text = f"dropped: {text}" + (f" {printable(node.result)}" if node.result else "")
-    elif node.result:
-        text += f": {node.result}"
-    several = len({place[0] for place in places}) > 1
-    return text + (f" ({namespace_name(node.place[0], scene)})" if several else "")
+    several = len({place[0] for place in places}) > 1 and node.kind in ("protocol", "drop")
+    where = f" ({namespace_name(node.place[0], scene)})" if several else ""
+    return ("dropped in " if node.kind == "drop" else "") + text + where, printable(node.result)
 
 
 def style(node: Node) -> str:
@@ -89,16 +88,21 @@ def _flow_object(digest: Digest) -> dict[str, Any]:
     return {
         **_graph_object(graph, places, scene),
         "paths": [{"packets": count, "example": digest.flow.examples[way].id,
-                   "stops": [{"label": label(node, places, scene), "style": style(node)} for node in way]}
+                   "stops": [_stop_object(node, places, scene) for node in way]}
                   for way, count in ordered[:PATHS_MAX]],
         "paths_total": len(ordered)}
+
+
+def _stop_object(node: Node, places: list[Place], scene: Scene) -> dict[str, Any]:
+    name, detail = label(node, places, scene)
+    return {"label": name, "detail": detail, "style": style(node)}
 
 
 def _graph_object(graph: Graph, places: list[Place], scene: Scene) -> dict[str, Any]:
     nodes, columns = [stop.node for stop in graph.stops], graph.columns()
     return {
-        "stops": [{"label": label(stop.node, places, scene) + (" (again)" if stop.turn else ""),
-                   "style": style(stop.node), "column": column} for stop, column in zip(graph.stops, columns)],
+        "stops": [{**_stop_object(stop.node, places, scene), "again": stop.turn > 0, "column": column}
+                  for stop, column in zip(graph.stops, columns)],
         "links": [{"source": link.source, "target": link.target, "packets": link.packets,
                    "style": link_style(nodes[link.source], nodes[link.target])} for link in graph.links],
         "columns": max(columns, default=0) + 1,

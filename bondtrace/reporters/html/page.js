@@ -12,7 +12,9 @@
     unseen: "offered to no tap", dropped: "dropped by the kernel (in addition)" };
   const STYLES = { captured: "captured", filtered: "filtered", full: "full", ignored: "ignored", ANOTHER: "ANOTHER",
     EXACT: "EXACT", PASS: "PASS", CONSUMED: "CONSUMED", protocol: "protocol handler", drop: "dropped", unknown: "unknown" };
+  const FONT = 'system-ui, "DejaVu Sans", sans-serif';
   const PAGE = 100;
+  const LABEL = 32;
 
   /** An element with properties and children; strings become text. */
   function make(tag, properties = {}, ...children) {
@@ -23,6 +25,8 @@
 
   const number = value => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   const plain = text => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const called = stop => stop.detail ? `${stop.label}: ${stop.detail}` : stop.label;
+  const shortened = text => text.length > LABEL ? `${text.slice(0, LABEL / 2 - 1)}…${text.slice(-LABEL / 2)}` : text;
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim() || "#888888";
   const seen = (hex, alpha) => `rgba(${[1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)).join(",")},${alpha})`;
 
@@ -36,6 +40,10 @@
   /** A heading row; then rows of cells. */
   function table(id, headings, rows) {
     const head = make("tr", {}, ...headings.map(text => make("th", { scope: "col" }, text)));
+    if (!rows.length) {
+      at(id).replaceChildren(make("caption", {}, "none"));
+      return;
+    }
     at(id).replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.map(cells => make("tr", {}, ...cells))));
   }
 
@@ -86,7 +94,7 @@
     }));
     table("paths", ["packets", "for example", "path"], paths.map(path => [cell(path.packets),
       make("td", {}, journeyLink(path.example)), make("td", {}, ...path.stops.flatMap((stop, place) => {
-        const name = make("span", { className: "stop" }, stop.label);
+        const name = make("span", { className: "stop" }, called(stop));
         name.style.borderColor = `var(--${stop.style})`;
         return place ? [" → ", name] : [name];
       }))]));
@@ -99,41 +107,59 @@
     const through = stops.map((_, place) => Math.max(
       links.filter(link => link.target === place).reduce((sum, link) => sum + link.packets, 0),
       links.filter(link => link.source === place).reduce((sum, link) => sum + link.packets, 0)));
-    const width = Math.max(at("flow-chart").parentElement.clientWidth, columns * 165);
-    const tallest = Math.max(...[...Array(columns).keys()].map(column => stops.filter(stop => stop.column === column).length));
+    const labels = stops.map((stop, place) => [`${stop.label}${stop.again ? " (again)" : ""}`,
+      `${stop.detail} (${number(through[place])})`.trim()].map(shortened));
+    const inner = labels.filter((_, place) => links.some(link => link.source === place)).flat();
+    const longest = Math.max(...inner.map(text => text.length));
+    const outer = labels.filter((_, place) => stops[place].column === columns - 1).flat();
+    const right = Math.max(...outer.map(text => text.length)) * 6.8 + 12;
+    const width = Math.max(at("flow-chart").parentElement.clientWidth, (columns - 1) * (longest * 6.8 + 24) + right);
+    const tallest = Math.max(...stops.map(stop => stops.filter(other => other.column === stop.column).length));
     at("flow-chart").style.setProperty("--print-zoom", Math.min(1, 1000 / width));
     Plotly.react("flow-chart", [{
       type: "sankey", arrangement: "fixed", valueformat: ",d",
-      node: { label: stops.map((stop, place) => `${plain(stop.label)} (${number(through[place])})`), pad: 26, thickness: 12,
-        color: stops.map(stop => colour(stop.style)), line: { width: 0 }, hovertemplate: "%{label}<extra></extra>" },
+      node: { label: labels.map(parts => parts.map(plain).join("<br>")), align: "left", pad: 34,
+        customdata: stops.map((stop, place) => plain(`${called(stop)}: ${number(through[place])} packets`)), thickness: 12,
+        color: stops.map(stop => colour(stop.style)), line: { width: 0 }, hovertemplate: "%{customdata}<extra></extra>" },
       link: { source: links.map(link => link.source), target: links.map(link => link.target),
         value: links.map(link => link.packets), color: links.map(link => seen(colour(link.style), 0.38)),
-        customdata: links.map(link => number(link.packets)),
-        hovertemplate: "%{source.label} → %{target.label}: %{customdata} packets<extra></extra>" },
-    }], { width, height: Math.max(300, 46 * tallest + 60), margin: { l: 10, r: 150, t: 14, b: 14 },
-      font: { size: 12, family: "inherit" }, paper_bgcolor: "rgba(0,0,0,0)" }, { displayModeBar: false });
+        customdata: links.map(link => plain(`${called(stops[link.source])} → ${called(stops[link.target])}: ` +
+          `${number(link.packets)} packets`)),
+        hovertemplate: "%{customdata}<extra></extra>" },
+    }], { width, height: Math.max(300, 54 * tallest + 60), margin: { l: 10, r: right, t: 14, b: 14 },
+      font: { size: 12, family: FONT }, paper_bgcolor: "rgba(0,0,0,0)" }, { displayModeBar: false }).then(() => {
+      // plotly puts the labels of the last column on the links that lead there
+      document.querySelectorAll("#flow-chart text.node-label[text-anchor=end]").forEach(text => {
+        text.setAttribute("text-anchor", "start");
+        text.style.textAnchor = "start";
+        text.setAttribute("transform", text.getAttribute("transform").replace(/\(\s*-[\d.]+/, "(15"));
+      });
+    });
   }
 
   // --- taps and devices ---
 
   function taps() {
     const several = new Set(summary.passed.map(place => place.netns)).size > 1;
-    const kinds = OUTCOMES.filter(name => Object.values(summary.taps).some(tap => tap.outcomes[name]));
-    const twice = Object.values(summary.taps).some(tap => tap.twice);
+    const all = Object.entries(summary.taps).map(([inode, tap]) => ({ inode, ...tap, dev: tap.dev ?? "unknown",
+      title: `${tap.name ?? ""} [${inode}]`.trim() }));
+    all.sort((a, b) => a.dev.localeCompare(b.dev) || a.title.localeCompare(b.title));
+    const kinds = OUTCOMES.filter(name => all.some(tap => tap.outcomes[name]));
+    const twice = all.some(tap => tap.twice);
     const places = summary.passed.map(place => `${place.dev} ${place.direction}` +
       (several ? ` (${report.namespaces[place.netns]})` : ""));
-    const rows = Object.entries(summary.taps).map(([inode, tap]) => {
-      const unseen = Object.values(tap.unseen).reduce((sum, one) => sum + one.packets, 0);
-      return [make("th", { scope: "row" }, `${tap.name ?? ""} [${inode}]`.trim()), make("td", {}, tap.dev ?? "unknown"),
-        ...tap.devices.map(heat), ...kinds.map(name => cell(tap.outcomes[name] ?? 0, `number outcome-${name}`)),
-        ...(twice ? [cell(tap.twice, "number twice")] : []), cell(unseen, "number unseen"), reasons(tap.unseen)];
-    });
-    rows.sort((a, b) => a[1].textContent.localeCompare(b[1].textContent));
+    const row = tap => [make("th", { scope: "row" }, tap.title), make("td", {}, tap.dev),
+      ...tap.devices.map(heat), ...kinds.map(name => cell(tap.outcomes[name] ?? 0)), ...(twice ? [cell(tap.twice)] : []),
+      cell(Object.values(tap.unseen).reduce((sum, one) => sum + one.packets, 0))];
     const passed = [make("th", { scope: "row" }, "(packets that passed)"), make("td"),
-      ...summary.passed.map(place => cell(place.packets, "number passed"))];
-    table("table", ["tap", "bound to", ...places, ...kinds, ...(twice ? ["twice"] : []), "unseen", "why"], [...rows, passed]);
-    at("dropped").replaceChildren(...summary.dropped.map(one => make("li", {},
-      `dropped by the kernel: ${number(one.packets)} on ${one.dev} in ${one.function}: ${one.reason ?? "it gives no reason"}`)));
+      ...summary.passed.map(place => cell(place.packets))];
+    table("table", ["tap", "bound to", ...places, ...kinds, ...(twice ? ["twice"] : []), "unseen"],
+      [...all.map(row), passed]);
+    table("unseen", ["tap", "packets", "reason", "in a sentence", "for example"],
+      all.flatMap(tap => Object.entries(tap.unseen).map(([reason, one]) => [make("th", { scope: "row" }, tap.title),
+        cell(one.packets), make("td", {}, reason), make("td", {}, one.detail), make("td", {}, journeyLink(one.example))])));
+    table("dropped", ["packets", "on", "in", "the kernel's reason"], summary.dropped.map(one => [cell(one.packets),
+      ...[one.dev, one.function, one.reason ?? "it gives none"].map(text => make("td", {}, text))]));
   }
 
   function heat(device) {
@@ -142,12 +168,6 @@
     shown.classList.toggle("some", device.captured < device.offered);
     if (device.offered) shown.style.setProperty("--share", 0.12 + 0.48 * Math.min(1, device.offered / device.passed));
     return shown;
-  }
-
-  function reasons(unseen) {
-    return make("td", { className: "reasons" }, ...Object.entries(unseen).map(([reason, one]) => make("p", {},
-      `${number(one.packets)} ${reason}: `, make("span", { className: "faint" }, `${one.detail} (for example `,
-        journeyLink(one.example), ")"))));
   }
 
   // --- over time ---
@@ -179,13 +199,15 @@
       marker: { color: colour(name), line: { width: 0 } }, hovertemplate: "%{y} %{fullData.name}<extra></extra>" }));
     if (shown.some(one => one.fate === extra)) {
       const y = sums(extra).map(value => value || null);
-      traces.push({ type: "scatter", mode: "markers", name: FATES[extra], x: x.map(value => value + width / scale / 2), y,
+      const few = y.filter(Boolean).length <= 60;
+      traces.push({ type: "scatter", mode: few ? "markers" : "lines", line: { color: colour(extra), width: 2 }, name: FATES[extra], x: x.map(value => value + width / scale / 2), y,
         marker: { color: colour(extra), symbol: "x", size: 8 }, hovertemplate: "%{y} dropped by the kernel<extra></extra>" });
     }
     Plotly.react("time-chart", traces, { barmode: "stack", height: 320, margin: { l: 60, r: 15, t: 10, b: 50 },
-      font: { family: "inherit" }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: true,
+      font: { family: FONT }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: true,
       legend: { orientation: "h", y: 1.15 }, hovermode: "x unified",
-      xaxis: { title: { text: `${unit} since the first journey began` }, rangemode: "tozero", zeroline: false },
+      xaxis: { title: { text: `${unit} since the first journey began` }, range: [0, bins * width / scale], zeroline: false },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8a95a1", activecolor: "#2f6fd0" },
       yaxis: { title: { text: "journeys" }, rangemode: "tozero", tickformat: ",d" } },
     { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   }
@@ -289,7 +311,9 @@
     history.replaceState(null, "", `#journey-${id}`);
   }
 
-  function draw() {
+  /** Plotly's colours are not CSS: draw again when the theme changes, but not for the printer, which would not wait. */
+  function recolour() {
+    if (matchMedia("print").matches) return;
     flow();
     drawTime();
   }
@@ -300,7 +324,7 @@
   time();
   steps();
   journeys();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
   addEventListener("beforeprint", () => at("paths-details").setAttribute("open", ""));
   document.documentElement.dataset.drawn = "yes";
 })();
