@@ -3,8 +3,8 @@
 
 A path is a row of nodes, from where the packet came from to where the trace of it ends. Journeys are counted by shape
 (``Flow.count`` is for ``Summary.also``), so nothing here grows with their number, only with that of different paths.
-What it keeps true: every packet is in exactly one path, and the picture's graph has no cycle: as many packets leave a
-node as came into it.
+What it keeps true: every packet is in exactly one path; in the picture's graph, which has no cycle, as many packets
+leave a stop as came to it, but for those whose path ends there.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@
       xaxis: { title: { text: `${unit} since the first journey began` }, range: [0, bins * width / scale], zeroline: false },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8a95a1", activecolor: "#2f6fd0" },
       yaxis: { title: { text: "journeys" }, rangemode: "tozero", tickformat: ",d" } },
-    { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+    { displaylogo: false, responsive: true, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] });
   }
 
   // --- time to each step ---
