@@ -152,7 +152,7 @@ def _enter(record: Array, t_ns: int, way: _Way) -> Step:
 def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
     kind, ifindex, orig = int(raw["kind"]), int(raw["ifindex"]), int(raw["orig_ifindex"])
     number = way.number(int(raw["round"]), ifindex)
-    function = _function(int(raw["func"]), int(raw["skb_low"]), kind, scene)
+    function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
     verdict = VERDICTS.get(int(raw["result"]), "unknown") if kind in (STEP_HANDLER, STEP_VLAN) else None
     onward = int(raw["arg"]) if verdict == "ANOTHER" else None
     if onward is not None:
@@ -184,7 +184,8 @@ def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record:
     return verdicts.reason(function, verdict, int(record["protocol"]), master)
 
 
-def _function(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:
+def function_name(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:
+    """The kernel's function of a step, from its ``func``, ``skb_low`` and ``kind``."""
     if func > FUNC_HANDLER:  # older recordings number the handlers
         handlers = scene.handlers
         place = func - FUNC_HANDLER - 1

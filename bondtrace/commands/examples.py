@@ -41,6 +41,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bondtrace export trace.arrows --format perfetto -o trace.json", "for ui.perfetto.dev"),
         ("bondtrace export *.arrows --format parquet -o fleet/", "a dataset by host and day"),
     ),
+    "report": (
+        ("bondtrace report trace.arrows -o trace.html", "a page for a browser"),
+        ("bondtrace report trace.arrows -o trace.html --force --journeys 200", "a small one, once more"),
+    ),
     "fleet": (
         ("bondtrace fleet summary fleet/", "the table of many hosts, by DuckDB"),
         ("bondtrace fleet summary fleet/ --engine pyspark --json", "by a Spark, for a program"),

@@ -47,7 +47,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     """(headers, rows) as text: a row a tap, and what passed each device."""
     places = summary.places()
     kinds = [name for name in _OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
-    headers = ["tap", "bound to", *(_place_name(place, places, scene) for place in places), *kinds,
+    headers = ["tap", "bound to", *(place_name(place, places, scene) for place in places), *kinds,
                *(["twice"] if summary.twice else []), "unseen", "mostly because"]
     rows = []
     for inode in summary.inodes(scene):
@@ -90,7 +90,8 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
     return lines
 
 
-def _place_name(place: Place, places: list[Place], scene: Scene) -> str:
+def place_name(place: Place, places: list[Place], scene: Scene) -> str:
+    """A device and direction; with its namespace where ``places`` are in several."""
     netns, ifindex, direction = place
     name = f"{printable(scene.device_name(netns, ifindex, _NOW))} {direction}"
     if len({one[0] for one in places}) > 1:

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace report`: a recording as one HTML page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from ..digest import Digest, Sample
+from ..errors import UsageError
+from ..exporters.output import STDOUT, Output, cannot_write
+from ..pipeline import Pipeline
+from ..recordings import Trace
+from ..reporters import html
+from ..reporters.text import trust_line
+from .options import directions, say, view_options
+from .replaying import replay, traces_of
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("-o", "--output", "path", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="The page to write, e.g. trace.html; - is standard output.")
+@click.option("--force", is_flag=True, help="Overwrite the page if it exists.")
+@click.option("--journeys", "listed", type=click.IntRange(min=0), default=2000, show_default=True, metavar="N",
+              help="How many journeys are listed with their stories; of more, a sample.")
+@view_options
+def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, only_rx: bool, only_tx: bool,
+           count: Optional[int]) -> None:
+    """Write a page to look at: paths, taps, times and journeys of a recording, in one HTML file.
+
+    FILE is a recording, the parts of one, or a directory of them.
+    """
+    traces = traces_of(files)
+    if len(traces) > 1:
+        raise UsageError(f"a report is of one trace, these are {len(traces)}: give the parts of one")
+    [trace] = traces
+    if path != STDOUT and path.exists() and any(path.samefile(one) for one in trace.paths):
+        raise UsageError(f"{path} is the recording itself; name another file to write")
+    html.plotly_script()  # before the work, and before there is a file
+    digest = Digest(Pipeline(directions=directions(only_rx, only_tx), count=count), Sample(listed))
+    with Output(path, force, beside=True) as output:
+        replay(digest.pipeline, trace)
+        try:
+            html.write(digest, trace.name, _notes(trace, count, digest), output.text)
+            output.text.flush()
+        except OSError as error:
+            if path == STDOUT:
+                raise
+            raise cannot_write(path, error) from None
+    say(f"{digest.pipeline.summary.journeys} journeys reported in "
+        f"{'standard output' if path == STDOUT else path}; {trust_line(digest.pipeline.scene)}")
+
+
+def _notes(trace: Trace, count: Optional[int], digest: Digest) -> list[str]:
+    """Where the page tells less than all of the trace."""
+    notes = [f"{path} was cut off: this is what is whole of it." for path in trace.cut_off]
+    if trace.missing:
+        notes.append(f"{len(trace.missing)} parts between these are missing, the first of them part "
+                     f"{trace.missing[0]}.")
+    if not trace.cut_off and not digest.pipeline.scene.start:
+        notes.append("The recording holds no begin of a trace: names and times may be missing.")
+    if count is not None and digest.pipeline.summary.journeys >= count:
+        notes.append(f"Only the first {count} journeys are told (--count).")
+    return notes

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One self-contained HTML page of a trace, for a browser without a network.
+
+What it keeps true: the page loads nothing (its Content-Security-Policy forbids it to), runs no script but its own two
+(allowed by their hashes), and no name of the kernel or of a process becomes markup: they are in JSON whose every ``<``
+is escaped, and the script puts them into the page as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from importlib import resources
+from string import Template
+from typing import Any, TextIO
+
+from ...digest import Digest
+from ...errors import BondtraceError
+from ..table import summary_object
+from ..text import printable
+from .figures import report_object
+
+
+def plotly_script() -> str:
+    """The JavaScript of plotly. ``BondtraceError`` where the package is missing."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise BondtraceError("report needs the Python package plotly: pip install 'bondtrace[report]'") from None
+    return str(get_plotlyjs())
+
+
+def write(digest: Digest, name: str, notes: Sequence[str], stream: TextIO) -> None:
+    """Write the page; ``name`` is what the recording is called, ``notes`` what is to be said of it."""
+    scripts = [_script(plotly_script()), _script(_part("page.js"))]
+    values = {
+        "title": html.escape(f"bondtrace: {printable(name)}"), "style": _part("page.css"),
+        "hashes": " ".join(_hash(script) for script in scripts), "plotly": scripts[0], "script": scripts[1],
+        "summary": json_in_html(summary_object(digest.pipeline.summary, digest.pipeline.scene)),
+        "report": json_in_html(report_object(digest, name, notes))}
+    stream.write(Template(_part("page.html")).substitute(values))
+
+
+def json_in_html(value: Any) -> str:
+    """JSON that cannot end the script element it stands in, nor begin another or a comment."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _part(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _script(text: str) -> str:
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
