@@ -12,7 +12,8 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from . import assemble
+from . import assemble, counted
+from .counted import Counted
 from .errors import BondtraceError
 from .model import Journey
 from .recording import Batch
@@ -25,7 +26,7 @@ from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 @dataclass
 class Pipeline:
     """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
-    after so many journeys."""
+    after so many journeys. Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far."""
 
     show: Optional[Callable[[Journey], None]] = None
     columns: Optional[Callable[[Journeys], None]] = None
@@ -34,6 +35,7 @@ class Pipeline:
     keep: Optional[Callable[[Batch], None]] = None
     scene: Scene = field(default_factory=Scene)
     summary: Summary = field(default_factory=Summary)
+    counted: Counted = field(default_factory=Counted)
 
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
         """Take every batch; once ``count`` is reached ``stop`` is called, and what follows tells only of
@@ -70,6 +72,10 @@ class Pipeline:
 
     def _keep(self, batch: Batch) -> None:
         self._apply(batch.events)
+        if batch.counts is not None:
+            self.counted = counted.of(batch.counts, self.scene, self.directions)
+            self.summary = self.counted.summary()
+            self.scene.meet_taps(self.counted.inodes)
         if self.keep:
             self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
 

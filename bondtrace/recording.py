@@ -54,11 +54,13 @@ SCHEMA = (*(Field(name, kind) for name, kind in _NUMBERS), Field("packet", "bina
 
 
 class Batch(NamedTuple):
-    """What came at one time: passes, events, and up to when (CLOCK_MONOTONIC) nothing is outstanding."""
+    """What came at one time: passes, events, and up to when (CLOCK_MONOTONIC) nothing is outstanding. ``counts``, shape
+    (n,) of ``wire.COUNT``: all that was counted so far, where a source counts in the kernel and has asked again."""
 
     passes: Passes
     events: list[Event]
     now_ns: int
+    counts: Optional[Array] = None
 
 
 class Recorder:

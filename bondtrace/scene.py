@@ -13,7 +13,7 @@ function at an address, low half: true at all times), ``losses`` (counters by CP
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Generic, Optional, TypeVar
 
@@ -215,7 +215,10 @@ class Scene:
 
     def meet(self, passes: Passes) -> None:
         """Keep in ``strangers`` the taps that were given these packets and are in no list so far."""
-        inodes = np.unique(passes.steps["arg"][passes.steps["kind"] == STEP_TAP]).tolist()
+        self.meet_taps(np.unique(passes.steps["arg"][passes.steps["kind"] == STEP_TAP]).tolist())
+
+    def meet_taps(self, inodes: Iterable[int]) -> None:
+        """The same, of the taps with these inodes."""
         self.strangers.update(inode for inode in inodes if self.tap(inode, 0) is None)
 
     def unknown_taps(self) -> list[int]:

@@ -31,10 +31,12 @@ class Summary:
     offered to the transmit taps there; ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by
     (tap inode, outcome), ``unseen`` by (tap inode, reason), ``twice`` (offered more than once) by tap inode,
     ``dropped`` by (netns, ifindex, the kernel's function, its reason);
-    ``examples`` has a journey's number for each (tap inode, reason) with its detail."""
+    ``examples`` has a journey's number for each (tap inode, reason) with its detail. ``counted``: by the kernel,
+    so that ``journeys`` are passes, and ``incomplete``, ``unseen`` and ``twice`` are not known."""
 
     journeys: int = 0
     incomplete: int = 0
+    counted: bool = False
     also: Optional[Callable[[Journey, int], None]] = None  # given each shape's journey, and how many have it
     passed: Counter[Place] = field(default_factory=Counter)
     offered: Counter[tuple[int, Place]] = field(default_factory=Counter)

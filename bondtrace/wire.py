@@ -22,6 +22,7 @@ MORE_STEPS = 10
 
 RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK = 1, 2, 3, 4
 RECORD_VLAN, RECORD_LIST, RECORD_CLONED, RECORD_INSIDE_LIST = 1, 2, 4, 8
+STEP_PASS = 0  # only counted
 STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP, STEP_NETNS = 1, 2, 3, 4, 5, 6, 7, 8
 VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
@@ -46,6 +47,11 @@ RECORD = np.dtype([
     ("arphrd", "<u2"), ("captured", "u1"), ("pkt_type", "u1"), ("last_skb", "<u4"), ("head", "<u4"),
     ("frame", "<u4"), ("sender", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
 ])
+COUNT_KEY = np.dtype([
+    ("netns", "<u4"), ("ifindex", "<u4"), ("arg", "<u4"), ("more", "<u4"),
+    ("kind", "u1"), ("result", "u1"), ("func", "u1"), ("outgoing", "u1"),
+])
+COUNT = np.dtype([("key", COUNT_KEY), ("count", "<u8")])
 _FIRST_SLOT = np.dtype([("ring", "<u8"), ("record", RECORD), ("first", STEP, (FIRST_STEPS,))])
 _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unused", "<u8")])
 

@@ -7,6 +7,10 @@
 
 static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason)
 {
+#ifdef COUNT_ONLY
+	count_step(frame, READ(u32, frame->dev, NET_DEVICE__IFINDEX), STEP_DROP, 0, FUNC_NONE, location, reason);
+	return;
+#endif
 	struct record *record = record_of(frame);
 	struct step *step = next_step(frame);
 

@@ -27,6 +27,12 @@ static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 	frame->skb = skb;
 	frame->handler_pos = 0;
 	follow_device(frame, dev);
+#ifdef COUNT_ONLY
+	frame->handler_pskb = pskb;
+	frame->handler_pos = kind;
+	frame->handler_low = kind == STEP_HANDLER ? READ(u32, dev, NET_DEVICE__RX_HANDLER) : 0;
+	return 0;
+#endif
 	struct step *step = next_step(frame);
 	if (!step)
 		return 0;
@@ -74,10 +80,16 @@ static __always_inline int handler_end(u32 verdict)
 	struct frame *frame = top(cpu);
 	if (!frame || !frame->active || !frame->handler_pos)
 		return 0;
+#ifdef COUNT_ONLY
+	count_step(frame, READ(u32, frame->dev, NET_DEVICE__IFINDEX), frame->handler_pos, verdict,
+		   frame->handler_pos == STEP_VLAN ? FUNC_VLAN : FUNC_HANDLER, frame->handler_low, 0);
+	frame->handler_pos = 0;
+#else
 	struct step *step = (struct step *)(frame->buf + (frame->handler_pos & (BUFFER_BYTES - 1)));
 
 	frame->handler_pos = 0;
 	step->result = verdict;
+#endif
 	if (verdict == RX_HANDLER_CONSUMED)
 		return 0;
 	u64 skb = READ(u64, frame->handler_pskb, 0);
@@ -86,12 +98,20 @@ static __always_inline int handler_end(u32 verdict)
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
 
 	frame->skb = skb; /* skb_share_check may have replaced it */
+#ifdef COUNT_ONLY
+	if (verdict == RX_HANDLER_ANOTHER) {
+		frame->dev = dev;
+		record_of(frame)->netns = READ(u32, READ(u64, dev, NET_DEVICE__NET), NET__INUM);
+		count_step(frame, READ(u32, dev, NET_DEVICE__IFINDEX), STEP_PASS, 1, 0, 0, 0);
+	}
+#else
 	step->arg = READ(u32, dev, NET_DEVICE__IFINDEX);
 	if (verdict == RX_HANDLER_ANOTHER) {
 		frame->dev = dev;
 		frame->round++;
 		note_namespace(frame, dev);
 	}
+#endif
 	return 0;
 }
 

@@ -71,6 +71,15 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	if (!wanted(cpu, skb, dev, kind == RECORD_TX))
 		return;
 #endif
+#ifdef COUNT_ONLY
+	record->netns = netns;
+	record->kind = kind;
+	frame->dev = dev;
+	frame->handler_pos = 0;
+	frame->active = 1;
+	count_step(frame, ifindex, STEP_PASS, 0, 0, 0, 0);
+	return;
+#endif
 	record->time_ns = bpf_ktime_get_ns();
 	record->skb = skb;
 	record->netns = netns;

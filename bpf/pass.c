@@ -22,6 +22,7 @@ struct frame {
 	u64 dev;          /* skb->dev at the last step */
 	u64 handler_pskb; /* argument of the rx_handler that is running */
 	u32 handler_pos;  /* where its step is in buf, 0 = none */
+	u32 handler_low;  /* when counting: low half of its address */
 	u32 pos;          /* where the next step goes in buf */
 	u32 number;       /* of this frame on its CPU */
 	u8 active;
@@ -136,8 +137,41 @@ static __always_inline struct record *record_of(struct frame *frame)
 	return (struct record *)(frame->buf + 8);
 }
 
+#ifdef COUNT_ONLY
+BPF_PERCPU_HASH(counts, struct count_key, u64, COUNT_KEYS);
+
+/* One more of this kind of step: nothing is sent. */
+static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind, u8 result, u8 func, u32 arg,
+				       u32 more)
+{
+	struct count_key key = {};
+
+	key.netns = record_of(frame)->netns;
+	key.ifindex = ifindex;
+	key.arg = arg;
+	key.more = more;
+	key.kind = kind;
+	key.result = result;
+	key.func = func;
+	key.outgoing = record_of(frame)->kind == RECORD_TX;
+	u64 *value = counts.lookup(&key);
+	if (value) {
+		__sync_fetch_and_add(value, 1);
+		return;
+	}
+	u64 one = 1;
+	if (counts.update(&key, &one))
+		count(COUNT_LOST);
+}
+#endif
+
 static __always_inline void send(struct cpu_state *cpu, struct frame *frame)
 {
+#ifdef COUNT_ONLY
+	frame->active = 0;
+	if (record_of(frame)->kind != RECORD_HOOK)
+		return;
+#endif
 	struct record *record = record_of(frame);
 	u64 size = ((frame->pos + SLOT_BYTES - 1) & ~(SLOT_BYTES - 1)) - 8;
 

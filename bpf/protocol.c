@@ -10,6 +10,10 @@ static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev,
 {
 	struct step *step;
 
+#ifdef COUNT_ONLY
+	count_step(frame, READ(u32, dev, NET_DEVICE__IFINDEX), STEP_PROTOCOL, 0, func, 0, 0);
+	return;
+#endif
 	follow_device(frame, dev);
 	step = next_step(frame);
 	if (!step)

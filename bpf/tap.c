@@ -34,13 +34,18 @@ static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 
 				     u8 func, u8 outcome)
 {
 	struct step *step;
+	u32 ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 
+#ifdef COUNT_ONLY
+	count_step(frame, ifindex, func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP, outcome, func, inode, 0);
+	return;
+#endif
 	follow_device(frame, dev);
 	step = next_step(frame);
 	if (!step)
 		return;
 	step->t_ns = since(record_of(frame));
-	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	step->ifindex = ifindex;
 	step->orig_ifindex = READ(u32, orig_dev, NET_DEVICE__IFINDEX);
 	step->arg = inode;
 	step->kind = func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP;

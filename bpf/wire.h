@@ -74,6 +74,20 @@ enum counter {
 	COUNTERS = 8,
 };
 
+/* What is counted in the kernel, where nothing else is asked for: a kind of step on a device. STEP_PASS: a round with
+ * that skb->dev, or an offer to its transmit taps; result 0 for the first round of a pass, 1 for a further one. */
+enum { STEP_PASS = 0 };
+struct count_key {
+	unsigned int netns;
+	unsigned int ifindex; /* skb->dev */
+	unsigned int arg;     /* tap: socket inode; handler, drop: low half of the function's address */
+	unsigned int more;    /* drop: the reason */
+	unsigned char kind;   /* enum step_kind */
+	unsigned char result; /* outcome or verdict */
+	unsigned char func;
+	unsigned char outgoing;
+};
+
 struct step {
 	unsigned int t_ns;         /* since the record's time_ns, saturating */
 	unsigned int ifindex;      /* skb->dev now */

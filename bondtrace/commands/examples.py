@@ -13,8 +13,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "live": (
         ("sudo bondtrace --iface bond0", "bond0, its slaves and what is stacked on it, until Ctrl-C"),
         ("sudo bondtrace --iface bond0 'icmp and host 10.9.0.1'", "only what a tcpdump filter matches"),
+        ("sudo bondtrace --iface bond0 --summary-only --duration 10", "ten seconds counted, at any rate"),
         ("sudo bondtrace --iface bond0 --write keep.arrows", "show and record at once"),
         ("sudo bondtrace --netns blue --duration 60 --json | jq .unseen", "a namespace for a minute, for a program"),
+    ),
+    "top": (
+        ("sudo bondtrace top --iface bond0", "rates, refreshed every second"),
+        ("sudo bondtrace top --interval 10 --duration 60 > rates.txt", "six blocks of lines into a file"),
     ),
     "record": (
         ("sudo bondtrace record -o trace.arrows --iface bond0", "until Ctrl-C"),

@@ -12,11 +12,14 @@ from typing import Any, Optional
 
 import click
 
+from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters import table
 from ..rights import require_root
 from .options import TraceOptions, end_on_signals, json_option, reporter, say, trace_options
+
+_COUNT_EVERY_S = 1.0
 
 
 @click.command()
@@ -24,13 +27,17 @@ from .options import TraceOptions, end_on_signals, json_option, reporter, say, t
 @json_option
 @click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE as well.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
+@click.option("--summary-only", is_flag=True, help="Show no packet: count in the kernel, exactly at any rate.")
 @click.argument("filter", nargs=-1)
-def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: bool) -> None:
+def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: bool, summary_only: bool) -> None:
     """Show the journeys of packets as they happen (the default command).
 
     FILTER is a tcpdump filter (man pcap-filter): the kernel's packets that do not match it cost next to nothing.
     Ctrl-C ends with the summary: which taps were given which packets.
     """
+    if summary_only:
+        _count(options, as_json, write)
+        return
     pipeline = Pipeline(directions=options.directions, count=options.count)
     pipeline.show = reporter(as_json, pipeline.scene)
     with recording_to(write, force) as recorder:
@@ -44,6 +51,16 @@ def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: boo
         table.write(pipeline.summary, pipeline.scene, sys.stdout)
 
 
+def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
+    """`--summary-only`."""
+    for given, name in ((write, "--write"), (options.count, "--count")):
+        if given is not None:
+            raise UsageError(f"{name} is about journeys, and --summary-only makes none: leave one of them out")
+    pipeline = Pipeline(directions=options.directions)
+    trace(pipeline, options, count_every_s=_COUNT_EVERY_S)
+    (table.write_json if as_json else table.write)(pipeline.summary, pipeline.scene, sys.stdout)
+
+
 @contextmanager
 def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorder]]:
     """A recorder (``None`` without a path)."""
@@ -55,13 +72,15 @@ def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorde
         yield recorder
 
 
-def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] = lambda: False) -> None:
-    """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``."""
+def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] = lambda: False,
+          count_every_s: Optional[float] = None) -> None:
+    """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``; with ``count_every_s``
+    packets are counted in the kernel and not told."""
     begin = time.monotonic()
     from ..sources.live import LiveSource
 
     source: Any = LiveSource(options.interfaces, options.netns, options.directions, fentry=not options.kprobes,
-                             packet_filter=options.packet_filter)
+                             packet_filter=options.packet_filter, count_every_s=count_every_s)
     with source:
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")

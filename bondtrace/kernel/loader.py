@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
+import numpy as np
+
 from ..errors import BondtraceError
-from ..wire import COUNTERS
+from ..wire import COUNT, COUNT_KEY, COUNTERS, Array
 from . import layout, source, symbols
 from .btf import Btf, BtfError, read_kernel_btf
 from .filter import Filter
@@ -131,12 +133,13 @@ def make_plan(kernel: Kernel, *, fentry: bool = True, handlers: tuple[str, ...] 
 
 
 class Tracer:
-    """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent."""
+    """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent. With ``count_only`` that
+    is only when taps come and go, and ``counts()`` tells of the packets."""
 
     def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES,
-                 packet_filter: Optional[Filter] = None) -> None:
+                 packet_filter: Optional[Filter] = None, count_only: bool = False) -> None:
         self.plan = plan
-        self._filter = packet_filter
+        self._filter, self._count_only = packet_filter, count_only
         self.refused_fentry = False
         self._bcc = import_bcc()
         self._prefix = "vmlinux__" if _module_fentry(self._bcc) else ""
@@ -153,7 +156,7 @@ class Tracer:
 
     def _compile(self, header: str, ring_bytes: int) -> Any:
         text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._prefix,
-                           self._filter)
+                           self._filter, self._count_only)
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         try:
             with _captured_stderr() as said:
@@ -253,6 +256,14 @@ class Tracer:
         for word in set(words) | set(self._words):
             table[ctypes.c_int(word)] = ctypes.c_uint64(words.get(word, 0))
         self._words = words
+
+    def counts(self) -> Array:
+        """What was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up."""
+        found = {bytes(key): sum(values) for key, values in self._bpf["counts"].items()}
+        counts = np.zeros(len(found), COUNT)
+        counts["key"] = np.frombuffer(b"".join(found), COUNT_KEY)
+        counts["count"] = list(found.values())
+        return counts
 
     def counters(self) -> dict[str, list[int]]:
         """Every counter of bpf/wire.h by name, a value a CPU."""

@@ -92,6 +92,10 @@ class Plan:
         kept = tuple(one for one in self.stages if one.name != stage.name)
         return replace(self, stages=(*kept, stage))
 
+    def only(self, wanted: Callable[[Stage], bool]) -> Plan:
+        """The plan with these stages: what is not asked for is not missing either."""
+        return replace(self, stages=tuple(stage for stage in self.stages if wanted(stage)))
+
     def without_stage(self, name: str, reason: str) -> Plan:
         """The plan with a stage given up, for this reason."""
         stages = tuple(replace(stage, probes=(), missing=reason) if stage.name == name else stage
@@ -123,6 +127,9 @@ TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_
                "no transmitted packet is seen")
 
 
+PROTOCOLS = ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")
+
+
 def _freed(symbols: dict[str, Symbol]) -> Wanted:
     function = "sk_skb_reason_drop" if "sk_skb_reason_drop" in symbols else "consume_skb"
     return Wanted("tap_freed", function, "entry")
@@ -152,8 +159,7 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
                   (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
                   "when a tap opened or closed is known to half a second only"),
         *(StageSpec(function, "the protocol handler's turn", (Wanted(function, function, "entry"),),
-                    "delivery to it is not told") for function in
-          ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")),
+                    "delivery to it is not told") for function in PROTOCOLS),
     ]
 
 

@@ -18,6 +18,7 @@ from .plan import FENTRY, FEXIT, Plan, programs
 FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c",
          "protocol.c", "drop.c")
 IFINDEX_WORDS = 1024
+COUNT_KEYS = 16384
 
 
 def bpf_dir() -> Path:
@@ -30,13 +31,15 @@ def bpf_dir() -> Path:
 
 
 def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix: str,
-         packet_filter: Optional[Filter] = None) -> str:
+         packet_filter: Optional[Filter] = None, count_only: bool = False) -> str:
     """The whole C text. ``ring_bytes`` is a power of two of whole pages; ``kfunc_prefix`` is what this
-    bcc wants between ``kfunc__`` and the function ("" before 0.28, "vmlinux__" or the module's since)."""
+    bcc wants between ``kfunc__`` and the function ("" before 0.28, "vmlinux__" or the module's since). ``count_only``:
+    steps are counted in the kernel, and no passes are sent."""
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
              f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
              f"#define IFINDEX_WORDS {IFINDEX_WORDS}\n",
              "#define FILTER 1\n" if packet_filter else "",
+             f"#define COUNT_ONLY 1\n#define COUNT_KEYS {COUNT_KEYS}\n" if count_only else "",
              program_names(plan, kfunc_prefix)]
     for name in FILES:
         parts.append(f'#line 1 "bpf/{name}"\n')

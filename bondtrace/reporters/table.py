@@ -9,6 +9,7 @@ from typing import Any, Optional, TextIO
 from tabulate import tabulate
 
 from ..host.labels import label
+from ..model import Tap
 from ..scene import Scene
 from ..summary import Place, Summary
 from .json_lines import bound_device, tap_object, trust_object
@@ -16,7 +17,7 @@ from .text import namespace_name, printable, trust_line
 
 FORMATS = ("simple", "plain", "github", "tsv")
 _NOW = 1 << 62
-_OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
+OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 
 
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
@@ -28,8 +29,8 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     if form == "github":
         rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
-    print(f"\n{summary.journeys} packets{_incomplete(summary)}; a cell is offers/captures; an unbound tap is offered a "
-          "bonded packet once a device.", file=stream)
+    print(f"\n{_what(summary)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.",
+          file=stream)
     for line in drop_lines(summary, scene):
         print(line, file=stream)
     if why:
@@ -39,26 +40,30 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     print(trust_line(scene), file=stream, flush=True)
 
 
-def _incomplete(summary: Summary) -> str:
-    return f" ({summary.incomplete} of them incomplete)" if summary.incomplete else ""
+def _what(summary: Summary) -> str:
+    if summary.counted:
+        return f"{summary.journeys} passes, counted in the kernel: why a tap was not offered a packet is not known"
+    return f"{summary.journeys} packets" + (f" ({summary.incomplete} of them incomplete)" if summary.incomplete else "")
 
 
 def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     """(headers, rows) as text: a row a tap, and what passed each device."""
     places = summary.places()
-    kinds = [name for name in _OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
+    kinds = [name for name in OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
     headers = ["tap", "bound to", *(place_name(place, places, scene) for place in places), *kinds,
-               *(["twice"] if summary.twice else []), "unseen", "mostly because"]
+               *(["twice"] if summary.twice else []), *([] if summary.counted else ["unseen", "mostly because"])]
     rows = []
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, _NOW)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
-               printable(bound_device(tap, scene, _NOW)) if tap else "unknown"]
+               bound_name(tap, scene)]
         row += [_cell(summary, inode, place) for place in places]
         row += [str(summary.outcomes[inode, name]) for name in kinds]
         row += [str(summary.twice[inode])] if summary.twice else []
         reasons = summary.reasons(inode)
-        rows.append([*row, str(sum(count for _, count in reasons)), reasons[0][0] if reasons else ""])
+        if not summary.counted:
+            row += [str(sum(count for _, count in reasons)), reasons[0][0] if reasons else ""]
+        rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]
     return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
@@ -90,6 +95,11 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
     return lines
 
 
+def bound_name(tap: Optional[Tap], scene: Scene) -> str:
+    """What a tap is bound to, as the tables call it."""
+    return printable(bound_device(tap, scene, _NOW)) if tap else "unknown"
+
+
 def place_name(place: Place, places: list[Place], scene: Scene) -> str:
     """A device and direction; with its namespace where ``places`` are in several."""
     netns, ifindex, direction = place
@@ -112,13 +122,17 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
             **(tap_object(tap, scene, _NOW) if tap else {}),
             "devices": [{**place(where), "passed": summary.passed[where], "offered": summary.offered[inode, where],
                          "captured": summary.captured[inode, where]} for where in summary.places()],
-            "outcomes": {name: summary.outcomes[inode, name] for name in _OUTCOMES if summary.outcomes[inode, name]},
+            "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]},
             "unseen": {reason: {"packets": count, "example": summary.examples[inode, reason][0],
                                 "detail": printable(summary.examples[inode, reason][1])}
                        for reason, count in summary.reasons(inode)},
             "twice": summary.twice[inode]}
+        if summary.counted:
+            taps[str(inode)].update(unseen=None, twice=None)
     passed = [{**place(where), "packets": summary.passed[where]} for where in summary.places()]
-    return {"journeys": summary.journeys, "incomplete": summary.incomplete, "passed": passed, "taps": taps,
+    packets = ({"passes": summary.journeys} if summary.counted else
+               {"journeys": summary.journeys, "incomplete": summary.incomplete})
+    return {**packets, "passed": passed, "taps": taps,
             "dropped": [{"netns": netns, "dev": printable(scene.device_name(netns, ifindex, _NOW)),
                          "function": function, "reason": reason, "packets": count}
                         for (netns, ifindex, function, reason), count in summary.dropped.most_common()],

@@ -28,18 +28,19 @@ from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
-from ..kernel.plan import HANDLER_OF_KIND, Stage
+from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
 from ..rights import require_root
 from ..scene import Event, device_event, tap_event
-from ..wire import EMPTY, RECORD_RX, STEP_DROP, STEP_HANDLER, STEP_HOOK, STEP_TAP, Passes, concatenate, decode
+from ..wire import EMPTY, RECORD_RX, STEP_DROP, STEP_HANDLER, STEP_HOOK, STEP_TAP, Array, Passes, concatenate, decode
 
 POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
 LOSSES_EVERY_NS = 1_000_000_000
 NAMESPACES_EVERY_NS = 5_000_000_000
+NOT_COUNTED = frozenset(("fanout groups", *PROTOCOLS))  # a group's members are counted
 
 
 def now_ns() -> int:
@@ -49,16 +50,18 @@ def now_ns() -> int:
 
 class LiveSource:
     """A trace of ``interfaces`` (all when empty) of the namespaces ``netns`` (the current one when empty), of the
-    ``directions`` "rx" and "tx"."""
+    ``directions`` "rx" and "tx". With ``count_every_s`` packets are counted in the kernel, and none is told: so often
+    a batch holds the counts so far."""
 
     def __init__(self, interfaces: tuple[str, ...] = (), netns: tuple[str, ...] = (),
                  directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
-                 ring_bytes: int = loader.RING_BYTES, packet_filter: Optional[Filter] = None) -> None:
+                 ring_bytes: int = loader.RING_BYTES, packet_filter: Optional[Filter] = None,
+                 count_every_s: Optional[float] = None) -> None:
         require_root()
         self._namespaces: list[Namespace] = [resolve(one) for one in netns] or [current_namespace()]
         self._inodes = {one.inode for one in self._namespaces}
         self.interfaces, self._directions, self._fentry = interfaces, directions, fentry
-        self._ring_bytes, self._filter = ring_bytes, packet_filter
+        self._ring_bytes, self._filter, self._count_every_s = ring_bytes, packet_filter, count_every_s
         self._stack = ExitStack()
         self._devices: dict[tuple[int, int], Device] = {}
         self._taps: dict[int, Tap] = {}
@@ -69,6 +72,7 @@ class LiveSource:
         self._told: set[int] = set()  # addresses of functions whose names were told
         self._tried: set[str] = set()  # rx_handlers that were attached, or could not be
         self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
+        self._next_counts_ns = 0
 
     def __enter__(self) -> LiveSource:
         try:
@@ -97,8 +101,7 @@ class LiveSource:
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
         """Attach; where the kernel refuses fentry, once more with kprobes alone."""
         self._tried = set(handlers) & set(kernel.found)
-        plan = loader.make_plan(kernel, fentry=self._fentry, handlers=handlers)
-        tracer = loader.Tracer(kernel, plan, self._ring_bytes, self._filter)
+        tracer = self._compiled(kernel, self._fentry, handlers)
         try:
             tracer.attach()
         except BondtraceError:
@@ -109,10 +112,16 @@ class LiveSource:
             if not self._fentry or not tracer.refused_fentry:
                 return tracer
             tracer.close()
-        tracer = loader.Tracer(kernel, loader.make_plan(kernel, fentry=False, handlers=handlers), self._ring_bytes,
-                               self._filter)
+        tracer = self._compiled(kernel, False, handlers)
         tracer.attach()
         return tracer
+
+    def _compiled(self, kernel: loader.Kernel, fentry: bool, handlers: tuple[str, ...]) -> loader.Tracer:
+        plan = loader.make_plan(kernel, fentry=fentry, handlers=handlers)
+        counting = self._count_every_s is not None
+        if counting:
+            plan = plan.only(lambda stage: stage.name not in NOT_COUNTED)
+        return loader.Tracer(kernel, plan, self._ring_bytes, self._filter, counting)
 
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
         time_ns = now_ns()
@@ -160,13 +169,20 @@ class LiveSource:
     def _batch(self, time_ns: int, final: bool = False) -> Batch:
         self._follow_devices()
         passes = self._drain(whole=final)
-        self._follow_functions(passes, time_ns)
+        counts = self._count(time_ns, final)
+        self._follow_functions(passes, time_ns, counts)
         self._follow_taps(passes, time_ns)
         if final or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
             self._events.append({"kind": "losses", "time_ns": time_ns, "counters": self._tracer.counters()})
         events, self._events = self._events, []
-        return Batch(passes, events, time_ns)
+        return Batch(passes, events, time_ns, counts)
+
+    def _count(self, time_ns: int, final: bool) -> Optional[Array]:
+        if self._count_every_s is None or (time_ns < self._next_counts_ns and not final):
+            return None
+        self._next_counts_ns = time_ns + int(self._count_every_s * 1e9)
+        return self._tracer.counts()
 
     def _drain(self, whole: bool) -> Passes:
         parts = [decode(self._tracer.ring.read())]
@@ -227,12 +243,12 @@ class LiveSource:
         stage = self._tracer.attach_handler(function)
         self._events.append({"kind": "stage", "time_ns": time_ns, "stage": {**_stage_object(stage), "handler": True}})
 
-    def _follow_functions(self, passes: Passes, time_ns: int) -> None:
+    def _follow_functions(self, passes: Passes, time_ns: int, counts: Optional[Array]) -> None:
         """Tell the names of functions that steps give by address; attach to rx_handlers that no device told of."""
         steps, records = passes.steps, passes.records
         handlers = set(np.unique(records["sender"][records["kind"] == RECORD_RX]).tolist()) - {0}
         named = np.unique(steps["skb_low"][np.isin(steps["kind"], (STEP_DROP, STEP_HANDLER))])
-        new = (handlers | set(named.tolist())) - self._told
+        new = (handlers | set(named.tolist()) | (set() if counts is None else _addresses(counts))) - self._told
         if not new:
             return
         self._told |= new
@@ -281,6 +297,12 @@ class LiveSource:
         if first:
             require_names(here.values(), self.interfaces)
         return family(self._devices.values(), self._named)
+
+
+def _addresses(counts: Array) -> set[int]:
+    """The functions that are counted by address."""
+    keys = counts["key"]
+    return set(np.unique(keys["arg"][np.isin(keys["kind"], (STEP_DROP, STEP_HANDLER))]).tolist()) - {0}
 
 
 def _stage_object(stage: Stage) -> Event:

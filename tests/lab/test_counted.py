@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Counting in the kernel: exact to the packet in a flood of which journeys are lost, and the same as what journeys tell
+where both trace the same packets."""
+
+import json
+from collections import Counter
+
+import pytest
+from truth import read_pcap
+
+from bondtrace.pipeline import Pipeline
+from bondtrace.recording import Recording
+
+pytestmark = pytest.mark.lab
+
+FLOODED = "src net 192.0.2.0/24"
+COUNT = f'exec bondtrace $LAB_TRACE --summary-only --json "{FLOODED}" >"$LAB_OUT/counted.json"'
+PINGS = "icmp or (vlan and icmp)"
+# The counting begins before and ends after the recording; the pings are played within both.
+BOTH = f"""
+bondtrace $LAB_TRACE --summary-only --json "{PINGS}" >"$LAB_OUT/counted.json" 2>"$LAB_OUT/counted.err" &
+counting=$!
+until grep -q attached "$LAB_OUT/counted.err"; do kill -0 $counting || exit 1; sleep 0.2; done
+env --default-signal=INT bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows" "{PINGS}" &
+recording=$!
+trap 'kill -INT $recording' INT
+wait $recording || wait $recording
+kill -TERM $counting
+wait $counting
+"""
+
+
+@pytest.fixture(scope="module", params=[None, "5.10"], ids=["default", "5.10"])
+def flooded(request, play_all):
+    run = play_all(request.param, ("flood",), COUNT)["flood"]
+    sent = sum(int(line.split()[1]) for line in (run.out / "play.log").read_text().splitlines()
+               if line.startswith("sent "))
+    assert sent >= 1000
+    return run.out, json.loads((run.out / "counted.json").read_text()), sent
+
+
+def test_every_packet_of_a_flood_is_counted(flooded):
+    _, told, sent = flooded
+    assert told["trust"]["clean"] and "journeys" not in told
+    assert told["passes"] == sent
+    assert {(one["dev"], one["direction"]): one["packets"] for one in told["passed"]} == {
+        ("eth0", "rx"): sent, ("bond0", "rx"): sent}
+    assert sum(one["packets"] for one in told["dropped"]) == sent
+
+
+def test_what_the_taps_captured_of_a_flood_is_what_their_files_hold(flooded):
+    out, told, sent = flooded
+    for device in ("eth0", "bond0"):
+        tap = next(one for one in told["taps"].values() if f"{device}.pcap" in str(one.get("processes")))
+        held = sum(1 for _, _, data in read_pcap(out / f"{device}.pcap") if data[26:29] == bytes((192, 0, 2)))
+        here = next(one for one in tap["devices"] if one["dev"] == device)
+        assert here["offered"] == sent
+        assert here["captured"] == tap["outcomes"].get("captured", 0) == held > 0
+        assert sum(tap["outcomes"].values()) == sent
+        assert tap["unseen"] is None and tap["twice"] is None
+
+
+@pytest.fixture(scope="module", params=[(kernel, name) for kernel in (None, "7.3")
+                                        for name in ("any", "vlan", "bridge", "macvlan", "gro")],
+                ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
+def both(request, play_all):
+    kernel, name = request.param
+    out = play_all(kernel, ("any", "vlan", "bridge", "macvlan", "gro"), BOTH)[name].out
+    pipeline = Pipeline()
+    pipeline.run(Recording(out / "trace.arrows").batches())
+    assert pipeline.scene.losses() == {}
+    return json.loads((out / "counted.json").read_text()), pipeline
+
+
+def test_counts_are_those_of_the_journeys(both):
+    told, pipeline = both
+    journeys, scene = pipeline.summary, pipeline.scene
+    assert told["trust"]["losses"] == {}
+    outcomes, places = Counter(), Counter()
+    for inode, tap in told["taps"].items():
+        for outcome, count in tap["outcomes"].items():
+            outcomes[int(inode), outcome] += count
+        for one in tap["devices"]:
+            places[int(inode), one["netns"], one["dev"], one["direction"]] += one["offered"]
+    assert outcomes == journeys.outcomes
+    assert +places == Counter({(inode, netns, scene.device_name(netns, ifindex, 1 << 62), direction): count
+                               for (inode, (netns, ifindex, direction)), count in journeys.offered.items() if count})
+    assert sum(outcomes.values()) > 4
+    dropped = {(one["netns"], one["dev"], one["function"], one["reason"]): one["packets"] for one in told["dropped"]}
+    assert dropped == {(netns, scene.device_name(netns, ifindex, 1 << 62), function, reason): count
+                       for (netns, ifindex, function, reason), count in journeys.dropped.items()}
