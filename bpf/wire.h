@@ -27,6 +27,7 @@ enum record_flag {
 };
 
 enum step_kind {
+	STEP_PASS = 0, /* only counted: see struct count_key */
 	STEP_TAP = 1,
 	STEP_FANOUT = 2,
 	STEP_HANDLER = 3,
@@ -76,7 +77,6 @@ enum counter {
 
 /* What is counted in the kernel, where nothing else is asked for: a kind of step on a device. STEP_PASS: a round with
  * that skb->dev, or an offer to its transmit taps; result 0 for the first round of a pass, 1 for a further one. */
-enum { STEP_PASS = 0 };
 struct count_key {
 	unsigned int netns;
 	unsigned int ifindex; /* skb->dev */

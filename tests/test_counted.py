@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+import build
 from bondtrace import counted
 from bondtrace.commands import top as command
 from bondtrace.pipeline import Pipeline
@@ -16,32 +17,29 @@ from bondtrace.reporters import table
 from bondtrace.reporters import top as view
 from bondtrace.wire import COUNT, EMPTY, STEP_DROP, STEP_HANDLER, STEP_PASS, STEP_TAP
 
-from . import build
-
-ETH0, BOND0, TAP = 2, 4, 901
+ETH0, BOND0, TAP = 2, 4, build.ON_BOND0
 HANDLER, DROP_PLACE = 0x81A0, 0x82B0
 
 
-def key(ifindex, kind, count, arg=0, more=0, result=0, func=0, outgoing=0, netns=build.NETNS):
+def key(ifindex, kind, count, arg=0, more=0, result=0, func=0, outgoing=0, netns=build.HERE):
     return ((netns, ifindex, arg, more, kind, result, func, outgoing), count)
 
 
 READING = np.array([
     key(ETH0, STEP_PASS, 100), key(BOND0, STEP_PASS, 90, result=1), key(BOND0, STEP_PASS, 7, outgoing=1),
-    key(ETH0, STEP_HANDLER, 90, arg=HANDLER, result=1, func=63), key(ETH0, STEP_HANDLER, 10, arg=HANDLER, result=2, func=63),
+    key(ETH0, STEP_HANDLER, 90, arg=HANDLER, result=1, func=63),
+    key(ETH0, STEP_HANDLER, 10, arg=HANDLER, result=2, func=63),
     key(BOND0, STEP_TAP, 80, arg=TAP, result=1, func=2), key(BOND0, STEP_TAP, 10, arg=TAP, result=3, func=2),
     key(BOND0, STEP_TAP, 7, arg=TAP, result=1, func=2, outgoing=1), key(BOND0, STEP_TAP, 3, arg=77, result=2, func=1),
-    key(ETH0, STEP_DROP, 10, arg=DROP_PLACE, more=5),
+    key(ETH0, STEP_DROP, 10, arg=DROP_PLACE, more=3),
 ], COUNT)
 
 
 @pytest.fixture
 def pipeline():
     """One that was given the reading."""
-    names = {"drop_reasons": {"5": "UNHANDLED_PROTO"}}
-    events = [{**event, **names} if event["kind"] == "start" else event for event in build.surroundings()]
-    events += [{"kind": "symbol", "time_ns": 1, "address": HANDLER, "name": "bond_handle_frame"},
-               {"kind": "symbol", "time_ns": 1, "address": DROP_PLACE, "name": "__netif_receive_skb_core"}]
+    events = [*build.events(), {"kind": "symbol", "time_ns": 1, "address": HANDLER, "name": "bond_handle_frame"},
+              {"kind": "symbol", "time_ns": 1, "address": DROP_PLACE, "name": "__netif_receive_skb_core"}]
     told = Pipeline()
     told.run([Batch(EMPTY, events, 10, READING[:3]), Batch(EMPTY, [], 20), Batch(EMPTY, [], 30, READING)])
     return told
@@ -49,20 +47,20 @@ def pipeline():
 
 def test_a_reading_replaces_the_one_before(pipeline):
     assert pipeline.summary.journeys == pipeline.counted.passes == 107
-    assert pipeline.summary.passed == {(build.NETNS, ETH0, "rx"): 100, (build.NETNS, BOND0, "rx"): 90,
-                                       (build.NETNS, BOND0, "tx"): 7}
+    assert pipeline.summary.passed == {(build.HERE, ETH0, "rx"): 100, (build.HERE, BOND0, "rx"): 90,
+                                       (build.HERE, BOND0, "tx"): 7}
 
 
 def test_a_direction_is_left_out(pipeline):
     only = counted.of(READING, pipeline.scene, ("tx",))
-    assert only.passes == 7 and only.passed == {(build.NETNS, BOND0, "tx"): 7}
+    assert only.passes == 7 and only.passed == {(build.HERE, BOND0, "tx"): 7}
     assert not only.verdicts and not only.drops
 
 
 def test_verdicts_and_drops_are_named(pipeline):
-    assert pipeline.counted.verdicts == {(build.NETNS, ETH0, "bond_handle_frame", "ANOTHER"): 90,
-                                         (build.NETNS, ETH0, "bond_handle_frame", "EXACT"): 10}
-    assert pipeline.counted.drops == {(build.NETNS, ETH0, "__netif_receive_skb_core", "UNHANDLED_PROTO"): 10}
+    assert pipeline.counted.verdicts == {(build.HERE, ETH0, "bond_handle_frame", "ANOTHER"): 90,
+                                         (build.HERE, ETH0, "bond_handle_frame", "EXACT"): 10}
+    assert pipeline.counted.drops == {(build.HERE, ETH0, "__netif_receive_skb_core", "NO_SOCKET"): 10}
 
 
 def test_the_table_claims_no_absence(pipeline):
@@ -72,7 +70,7 @@ def test_the_table_claims_no_absence(pipeline):
     assert "unseen" not in text and "mostly because" not in text
     assert "90/80" in text and "7/7" in text
     assert "107 passes, counted in the kernel: why a tap was not offered a packet is not known" in text
-    assert "dropped by the kernel: 10 on eth0 in __netif_receive_skb_core: UNHANDLED_PROTO" in text
+    assert "dropped by the kernel: 10 on eth0 in __netif_receive_skb_core: NO_SOCKET" in text
     assert "taps known only by inode: 1" in text
 
 
@@ -91,10 +89,10 @@ def test_top_shows_rates_of_the_interval_and_totals(pipeline):
     rows = [re.split(r"\s{2,}", line) for line in lines]
     assert ["bond0 rx", "45", "90"] in rows and ["eth0 rx", "0", "100"] in rows
     assert ["bond_handle_frame", "eth0", "ANOTHER", "45", "90"] in rows
-    assert ["__netif_receive_skb_core", "eth0", "UNHANDLED_PROTO", "5", "10"] in rows
+    assert ["__netif_receive_skb_core", "eth0", "NO_SOCKET", "5", "10"] in rows
     assert rows.index(["bond0 rx", "45", "90"]) < rows.index(["eth0 rx", "0", "100"])  # the busiest first
     tap = next(row for row in rows if f"[{TAP}]" in row[0] and row[2] == "bond0 rx")
-    assert tap[3:] == ["45", "40", "0", "5", "90", "80", "0", "10"]  # offers, captured, filtered, full: rates, then totals
+    assert tap[3:] == ["45", "40", "0", "5", "90", "80", "0", "10"]  # offers, captured, filtered, full
     assert lines[-1].startswith("losses: none")
 
 

@@ -74,7 +74,7 @@ def test_bondtrace_understands_it_and_it_is_of_that_command(parsed, name, line):
 @pytest.mark.parametrize("name, line", [one for one in LINES if " | " not in one[1]])
 def test_what_needs_root_says_so(parsed, name, line):
     run, given = parsed(words_of(line))
-    traces = run in ("live", "record", "taps", "doctor", "exporter") or (
+    traces = run in ("live", "top", "record", "taps", "doctor", "exporter") or (
         run in ("summary", "explain") and not given["files"])
     assert line.startswith("sudo ") == traces
 

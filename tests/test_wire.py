@@ -23,7 +23,8 @@ VALUES = {
     "RECORD_HOOK": wire.RECORD_HOOK,
     "RECORD_INSIDE_LIST": wire.RECORD_INSIDE_LIST,
     "RECORD_VLAN": wire.RECORD_VLAN, "RECORD_LIST": wire.RECORD_LIST, "RECORD_CLONED": wire.RECORD_CLONED,
-    "STEP_PASS": wire.STEP_PASS, "STEP_TAP": wire.STEP_TAP, "STEP_FANOUT": wire.STEP_FANOUT, "STEP_HANDLER": wire.STEP_HANDLER,
+    "STEP_PASS": wire.STEP_PASS, "STEP_TAP": wire.STEP_TAP, "STEP_FANOUT": wire.STEP_FANOUT,
+    "STEP_HANDLER": wire.STEP_HANDLER,
     "STEP_PROTOCOL": wire.STEP_PROTOCOL, "STEP_HOOK": wire.STEP_HOOK,
     "STEP_VLAN": wire.STEP_VLAN, "STEP_DROP": wire.STEP_DROP, "STEP_NETNS": wire.STEP_NETNS, "FUNC_VLAN": 32,
     "HOOK_REMOVED": 0, "HOOK_ADDED": 1, "VERDICT_PENDING": wire.VERDICT_PENDING,
@@ -48,7 +49,8 @@ def ask_compiler(directory, expressions):
     return dict(zip(expressions, map(int, said.split())))
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("step", wire.STEP), ("record", wire.RECORD), ("count_key", wire.COUNT_KEY)])
+@pytest.mark.parametrize(("name", "dtype"), [("step", wire.STEP), ("record", wire.RECORD),
+                                             ("count_key", wire.COUNT_KEY)])
 def test_a_field_is_where_the_compiler_puts_it(name, dtype, tmp_path):
     # given every field of the numpy mirror
     places = {f"offsetof(struct {name}, {field})": offset for field, (_, offset) in dtype.fields.items()}

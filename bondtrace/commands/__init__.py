@@ -8,7 +8,7 @@ from ..errors import UsageError
 COMMANDS = ("live", "top", "record", "show", "summary", "explain", "export", "report", "fleet", "exporter", "taps",
             "doctor", "lab", "completion")
 
-_FILTER_WORDS = ("port", "portrange")  # of a packet filter, and like the name of a command
+_FILTER_WORDS = ("port", "portrange", "tcp", "stp")  # of a packet filter, and like the name of a command
 
 
 def refuse_mistyped(word: str) -> None:

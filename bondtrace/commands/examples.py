@@ -14,7 +14,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sudo bondtrace --iface bond0", "bond0, its slaves and what is stacked on it, until Ctrl-C"),
         ("sudo bondtrace --iface bond0 'icmp and host 10.9.0.1'", "only what a tcpdump filter matches"),
         ("sudo bondtrace --iface bond0 --summary-only --duration 10", "ten seconds counted, at any rate"),
-        ("sudo bondtrace --iface bond0 --write keep.arrows", "show and record at once"),
         ("sudo bondtrace --netns blue --duration 60 --json | jq .unseen", "a namespace for a minute, for a program"),
     ),
     "top": (
