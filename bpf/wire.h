@@ -27,7 +27,6 @@ enum record_flag {
 };
 
 enum step_kind {
-	STEP_PASS = 0, /* only counted: see struct count_key */
 	STEP_TAP = 1,
 	STEP_FANOUT = 2,
 	STEP_HANDLER = 3,
@@ -77,12 +76,14 @@ enum counter {
 
 /* What is counted in the kernel, where nothing else is asked for: a kind of step on a device. STEP_PASS: a round with
  * that skb->dev, or an offer to its transmit taps; result 0 for the first round of a pass, 1 for a further one. */
+enum counted_step { STEP_PASS = 0 };
+
 struct count_key {
 	unsigned int netns;
 	unsigned int ifindex; /* skb->dev */
 	unsigned int arg;     /* tap: socket inode; handler, drop: low half of the function's address */
 	unsigned int more;    /* drop: the reason */
-	unsigned char kind;   /* enum step_kind */
+	unsigned char kind;   /* enum step_kind, or STEP_PASS */
 	unsigned char result; /* outcome or verdict */
 	unsigned char func;
 	unsigned char outgoing;

@@ -58,7 +58,7 @@ def test_neither_man_nor_mandoc_has_a_warning():
 
 
 def test_what_is_to_be_typed_can_be_copied():
-    assert "sudo bondtrace --iface bond0 --write keep.arrows" in shown()
+    assert "sudo bondtrace --iface bond0 --summary-only --duration 10" in shown()
     assert 'eval "$(bondtrace completion bash)"' in shown()
     assert "bondtrace completion zsh > ~/.zfunc/_bondtrace" in shown()
 
