@@ -3,18 +3,22 @@
 machines, and what becomes of those that fail."""
 
 import json
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from bondtrace import lab
+from bondtrace import cli, lab
 from bondtrace.commands.lab import lab as command
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab import compare, kernels, machine, play
 from bondtrace.lab.kernels import Kernel
 from build import events, received, record
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "ping.arrows"
 
 
 @pytest.fixture
@@ -188,10 +192,34 @@ def test_one_kernel_is_played_as_ever(guest, tmp_path):
     guest(body)
     result = run("--kernel", "6.1", "--out", str(tmp_path))
     assert (result.exit_code, result.stdout) == (5, "journeys\n")
-    assert asked == [([sys.executable, "-m", "bondtrace", "--iface", "bond0"], tmp_path, "6.1.0-amd64")]
+    assert asked == [([sys.executable, "-m", "bondtrace", "--iface", "bond0", "--write", "trace.arrows", "--force"],
+                      tmp_path, "6.1.0-amd64")]
 
 
 def test_the_list_tells_how_to_bring_a_scenario_of_ones_own():
     result = run("--list")
     assert "bondtrace lab --scenario ./mine.sh" in result.stdout
     assert str(Path(play.__file__).parent / "scenarios" / "ping.sh") in result.stdout
+
+
+def test_the_last_line_leads_to_a_page(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def played(**given):
+        asked.extend(given["command"])
+        shutil.copy(EXAMPLE, tmp_path / "out it" / asked[asked.index("--write") + 1])
+        return lab.LabResult(0, tmp_path / "out it", "6.1.0")
+
+    (tmp_path / "out it").mkdir()
+    monkeypatch.setattr(lab, "run_scenario", played)
+    monkeypatch.setattr(sys, "argv", ["/opt/some where/bondtrace", "lab"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    last = capsys.readouterr().err.splitlines()[-1]
+    program, *words = shlex.split(last.partition("browser: ")[2])
+    assert (end.value.code, program, asked[2:5]) == (0, "/opt/some where/bondtrace", ["bondtrace", "--iface", "bond0"])
+
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "<html" in (tmp_path / "out it" / "trace.html").read_text()

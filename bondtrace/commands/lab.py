@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Optional
@@ -20,6 +21,9 @@ from .options import say, wants_colour
 
 _OWN = ("A file of your own works as well: bondtrace lab --scenario ./mine.sh (how to write one: docs/lab.md; "
         "begin with a copy of\n{}).")
+
+
+_RECORDING = "trace.arrows"
 
 
 @click.command()
@@ -41,8 +45,8 @@ def lab(kernels: tuple[str, ...], scenario: str, list_them: bool, out_dir: Optio
         command: tuple[str, ...]) -> None:
     """Boot a distribution kernel in QEMU, build a bond in it, play a scenario and trace it.
 
-    COMMAND is what traces (behind `--`), `bondtrace --iface bond0` unless said otherwise; `bondtrace` in it is
-    this very bondtrace.
+    COMMAND is what traces (behind `--`), `bondtrace --iface bond0 --write trace.arrows` unless said otherwise;
+    `bondtrace` in it is this very bondtrace.
 
     Of several kernels, each is recorded in a machine of its own, and one table tells what every tap saw on each.
     """
@@ -74,6 +78,10 @@ def _play(kernel: Optional[str], scenario: str, out_dir: Optional[Path], cpus: i
         kernel=kernel, scenario=scenario, command=_command(command, chosen.options), out_dir=out_dir,
         on_output=_write, cpus=cpus, env=colour, notify=say)
     say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
+    recording = result.out_dir / _RECORDING
+    if not command and recording.exists():
+        page = ["report", str(recording), "-o", str(recording.with_suffix(".html"))]
+        say(f"for a page to look at in a browser: {shlex.join([_this_program(), *page])}")
     sys.exit(result.status)
 
 
@@ -101,8 +109,13 @@ def _observe(run: compare.KernelRun) -> Observation:
 def _command(command: tuple[str, ...], options: tuple[str, ...]) -> list[str]:
     this = [sys.executable, "-m", "bondtrace"]
     if not command:
-        return [*this, *options]
+        return [*this, *options, "--write", _RECORDING, "--force"]
     return [*this, *command[1:]] if command[0] == "bondtrace" else list(command)
+
+
+def _this_program() -> str:
+    """How it was called, to be typed again."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "bondtrace" else "bondtrace"
 
 
 def _write(data: bytes) -> None:
