@@ -13,6 +13,7 @@ from typing import Callable, Optional
 import numpy as np
 
 from . import assemble, counted
+from .contents import Contents
 from .counted import Counted
 from .errors import BondtraceError
 from .model import Journey
@@ -26,7 +27,8 @@ from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 @dataclass
 class Pipeline:
     """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
-    after so many journeys. Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far."""
+    after so many journeys. ``contents`` takes the packets' bytes, where they were
+    kept and are wanted. Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far."""
 
     show: Optional[Callable[[Journey], None]] = None
     columns: Optional[Callable[[Journeys], None]] = None
@@ -35,6 +37,7 @@ class Pipeline:
     keep: Optional[Callable[[Batch], None]] = None
     scene: Scene = field(default_factory=Scene)
     summary: Summary = field(default_factory=Summary)
+    contents: Optional[Contents] = None
     counted: Counted = field(default_factory=Counted)
 
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
@@ -51,7 +54,8 @@ class Pipeline:
             if not enough:
                 # What ended before the batch's events is told with the surroundings as they were, live and later
                 # alike. Its passes go in first: they may belong to packets that began long before the events.
-                times_ns = [int(event.get("time_ns", 0)) for event in batch.events if event.get("kind") != "symbol"]
+                times_ns = [int(event.get("time_ns", 0)) for event in batch.events
+                            if event.get("kind") not in ("symbol", "bytes")]
                 self._learn_names(batch)
                 passes = self.scene.take_hooks(batch.passes)
                 self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns)))
@@ -67,7 +71,9 @@ class Pipeline:
         yield
 
     def _learn_names(self, batch: Batch) -> None:
-        """Names of functions hold at all times: known before the steps that need them are told."""
+        """Names of functions hold at all times, and bytes are a pass's: known before what needs them is told."""
+        if self.contents is not None:
+            self.contents.take(batch.events)
         self._apply([event for event in batch.events if event.get("kind") == "symbol"])
 
     def _keep(self, batch: Batch) -> None:

@@ -7,7 +7,8 @@ What it keeps true: a question about a time is answered as of that time.
 
 Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages, handlers, loop), ``device``,
 ``device-gone``, ``tap``, ``tap-gone``, ``namespace``, ``stage`` (one that was attached later), ``symbol`` (the
-function at an address, low half: true at all times), ``losses`` (counters by CPU), ``note`` (text), ``end``.
+function at an address, low half: true at all times), ``losses`` (counters by CPU), ``note`` (text),
+``bytes`` (of packets: contents.py), ``end``.
 """
 
 from __future__ import annotations
@@ -329,11 +330,14 @@ class Scene:
         return {text: total for text, total in totals.items() if total}
 
     def filter_words(self) -> list[str]:
-        """What the trace was narrowed to, and how many packets were kept unasked, as phrases."""
+        """What the trace was narrowed to, how many packets were kept unasked, and how many without their bytes, as
+        phrases."""
         expression = self.start.get("filter")
         blind = sum(self.counters.get("filter_blind", ()))
         told = [f"only packets that match {str(expression)!r}"] if expression else []
-        return [*told, f"kept unasked, their bytes out of the filter's reach: {blind}"] if blind else told
+        told += [f"kept unasked, their bytes out of the filter's reach: {blind}"] if blind else []
+        without = sum(self.counters.get("data_lost", ()))
+        return [*told, f"packets whose bytes were not kept: {without}"] if without else told
 
     def missing_stages(self) -> list[str]:
         """A sentence for each stage that is not attached."""

@@ -15,12 +15,15 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SLOT_BYTES = 256
+SLOTS_MAX = 8
 SLOT_CONTINUES = 0x0B07D7AC
 PACKET_BYTES = 80
 FIRST_STEPS = 4
 MORE_STEPS = 10
+DATA_BYTES = 248
+SNAPLEN_MAX = 7 * DATA_BYTES
 
-RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK = 1, 2, 3, 4
+RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK, RECORD_DATA = 1, 2, 3, 4, 5
 RECORD_VLAN, RECORD_LIST, RECORD_CLONED, RECORD_INSIDE_LIST = 1, 2, 4, 8
 STEP_PASS = 0  # only counted
 STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP, STEP_NETNS = 1, 2, 3, 4, 5, 6, 7, 8
@@ -33,7 +36,7 @@ FUNCTIONS = {1: "packet_rcv", 2: "tpacket_rcv", 3: "packet_rcv_spkt", 4: "packet
              32: "vlan_do_receive"}
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}
-COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced", "filter_blind")
+COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced", "filter_blind", "data_lost")
 COUNTERS_MAX = 8
 
 STEP = np.dtype([
@@ -100,7 +103,7 @@ def concatenate(parts: list[Passes]) -> Passes:
 
 
 def decode(slots: Array) -> Passes:
-    """Slots, shape (n, 256) of uint8, whole records only, to passes."""
+    """Slots, shape (n, 256) of uint8, whole records only, to passes; the packets' bytes are left out."""
     if not len(slots):
         return EMPTY
     starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
@@ -114,7 +117,20 @@ def decode(slots: Array) -> Passes:
     steps[(offsets[:-1, None] + place)[valid]] = first["first"][valid]
     if len(starts) < len(slots):
         _decode_more(slots, starts, counts, offsets, steps)
-    return Passes(records, steps, offsets)
+    passes = Passes(records, steps, offsets)
+    data = records["kind"] == RECORD_DATA
+    return passes.take(~data) if data.any() else passes
+
+
+def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
+    """(cpu, seq of the pass, first bytes of its packet) of every such record among these slots, shape (n, 256)."""
+    if not len(slots):
+        return []
+    starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
+    records = slots.view(_FIRST_SLOT)[:, 0][starts]["record"]
+    return [(int(records["cpu"][place]), int(records["seq"][place]),
+             slots[starts[place] + 1: starts[place] + SLOTS_MAX, 8:].tobytes()[: int(records["len"][place])])
+            for place in np.flatnonzero(records["kind"] == RECORD_DATA)]
 
 
 def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, steps: Array) -> None:

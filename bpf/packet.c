@@ -20,7 +20,44 @@ static __always_inline void describe_vlan(struct record *record, u64 skb)
 		record->flags |= RECORD_VLAN;
 }
 
-static __always_inline void describe_packet(struct record *record, u64 skb, u8 outgoing)
+#ifdef SNAPLEN
+/* The packet's first bytes, as a record of their own: it goes before that of the pass. */
+static __always_inline void keep_bytes(struct cpu_state *cpu, struct record *pass, u64 mac, u32 linear)
+{
+	struct frame *frame = &cpu->data;
+	struct record *record = record_of(frame);
+	u32 size = linear > SNAPLEN ? SNAPLEN : linear;
+	u32 end = SLOT_BYTES - 8;
+
+	__builtin_memset(record, 0, sizeof(*record));
+	record->time_ns = pass->time_ns;
+	record->netns = pass->netns;
+	record->ifindex = pass->ifindex;
+	record->cpu = pass->cpu;
+	record->seq = pass->seq;
+	record->kind = RECORD_DATA;
+#pragma unroll
+	for (int i = 0; i < (SNAPLEN + DATA_BYTES - 1) / DATA_BYTES; i++) {
+		u8 *slot = frame->buf + (i + 1) * SLOT_BYTES;
+		u32 left = size - i * DATA_BYTES;
+
+		if (size <= i * DATA_BYTES)
+			break;
+		if (left > DATA_BYTES)
+			left = DATA_BYTES;
+		asm volatile("" : "+r"(left)); /* else the compiler drops the mask, which is for the verifier */
+		*(u64 *)slot = SLOT_CONTINUES;
+		if (bpf_probe_read_kernel(slot + 8, left & 255, (void *)(mac + i * DATA_BYTES)))
+			break;
+		record->len += left;
+		end += SLOT_BYTES;
+	}
+	if (record->len && events.ringbuf_output(frame->buf + 8, end & (BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP))
+		count(COUNT_DATA_LOST);
+}
+#endif
+
+static __always_inline void describe_packet(struct cpu_state *cpu, struct record *record, u64 skb, u8 outgoing)
 {
 	u64 head = READ(u64, skb, SK_BUFF__HEAD);
 	u64 data = READ(u64, skb, SK_BUFF__DATA);
@@ -38,6 +75,9 @@ static __always_inline void describe_packet(struct record *record, u64 skb, u8 o
 	if (size == PACKET_BYTES || size < PACKET_BYTES) /* for the verifier: bounded on both sides */
 		if (!bpf_probe_read_kernel(record->packet, size & 127, (void *)mac))
 			record->captured = size;
+#ifdef SNAPLEN
+	keep_bytes(cpu, record, mac, linear);
+#endif
 }
 
 static __always_inline u32 socket_inode(u64 sk)
@@ -105,7 +145,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->sender = kind == RECORD_TX ? sending_tap(skb) : READ(u32, dev, NET_DEVICE__RX_HANDLER);
 	record->head = READ(u64, skb, SK_BUFF__HEAD) >> 4;
 	describe_vlan(record, skb);
-	describe_packet(record, skb, kind == RECORD_TX);
+	describe_packet(cpu, record, skb, kind == RECORD_TX);
 	frame->dev = dev;
 	frame->round = 1;
 	frame->handler_pos = 0;

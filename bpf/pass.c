@@ -71,6 +71,9 @@ struct cpu_state {
 	struct frame frames[MAX_DEPTH];
 	struct frame late; /* room to build a late record in */
 	struct frame hook; /* and one of hook.c, which a softirq may interrupt */
+#ifdef SNAPLEN
+	struct frame data; /* and one of a packet's bytes */
+#endif
 };
 
 BPF_PERCPU_ARRAY(cpus, struct cpu_state, 1);

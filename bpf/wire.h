@@ -16,8 +16,10 @@
 #define PACKET_BYTES 80 /* enough for Ethernet + VLAN + IPv6 + TCP's fixed part */
 #define FIRST_STEPS 4   /* steps in the first slot: an ordinary bonded pass with two taps */
 #define MORE_STEPS 10   /* steps in every further slot */
+#define DATA_BYTES 248  /* of a packet, in every further slot of a RECORD_DATA: `len` bytes in all, of pass `seq` */
 
 enum record_kind { RECORD_RX = 1, RECORD_TX = 2, RECORD_LATE = 3, RECORD_HOOK = 4 };
+enum kept_record { RECORD_DATA = 5 }; /* a packet's bytes: no pass, and no row of a recording */
 
 enum record_flag {
 	RECORD_VLAN = 1,   /* vlan_tci is valid: the tag is outside the packet's bytes */
@@ -71,6 +73,7 @@ enum counter {
 	COUNT_TOO_DEEP = 3,   /* passes nested deeper than the stack of open passes */
 	COUNT_UNBALANCED = 4, /* an end without its begin, or a begin whose end was missed */
 	COUNT_FILTER_BLIND = 5, /* packets kept because the filter could not see the bytes that it asks for */
+	COUNT_DATA_LOST = 6, /* packets whose bytes were to be kept, but the ring had no room */
 	COUNTERS = 8,
 };
 

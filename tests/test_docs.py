@@ -207,7 +207,7 @@ def test_every_flag_of_the_wire_is_numbered():
 def written_events():
     """{kind: keys, those of objects in it included}, from every dict in the sources that is an event."""
     found = {}
-    for path in (PACKAGE / "scene.py", PACKAGE / "sources" / "live.py"):
+    for path in (PACKAGE / "scene.py", PACKAGE / "contents.py", PACKAGE / "sources" / "live.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Dict):
                 continue

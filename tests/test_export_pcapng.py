@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from bondtrace import cli as command_line
+from bondtrace.contents import bytes_events
 from bondtrace.exporters.frames import LINK_ETHERNET, LINK_RAW, LINK_USER, Frame, frame, link_type
 from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.model import Process
+from bondtrace.recording import Recorder
+from bondtrace.rotation import RotatingRecorder
 from bondtrace.wire import RECORD_VLAN
 from build import (
     BEGIN_NS,
@@ -44,6 +47,7 @@ from build import (
     sent,
     stitched,
     tap,
+    udp,
     vlan,
 )
 
@@ -52,11 +56,12 @@ FIELDS = ("frame.number", "frame.time_epoch", "frame.interface_name", "frame.pac
 needs_tshark = pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
 
 
-def exported(*passes, around=None, **more):
+def exported(*passes, around=None, kept=()):
     """The passes as a pcapng file."""
     around, stream = around or scene(), io.BytesIO()
-    exporter = PcapngExporter(stream, **more)
+    exporter = PcapngExporter(stream)
     exporter.begin(Path("trace.arrows"), around)
+    exporter.contents.take(bytes_events(0, list(kept)))
     exporter.take(stitched(*passes, around=around))
     exporter.end()
     return stream.getvalue()
@@ -172,6 +177,37 @@ def test_the_devices_of_several_recordings_are_several_interfaces(tmp_path, monk
     assert [(name, text.rpartition(", ")[2]) for name, text in done] == [
         ("eth0", "host lab"), ("bond0", "host lab"), ("eth1", "host other")]
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+# --- bytes that were kept ---------------------------------------------------------------------------------
+
+@needs_tshark
+def test_kept_bytes_are_in_the_file_and_what_is_missing_is_told_by_the_lengths():
+    whole = ether(ip4(udp(data=bytes(range(200))), 17))
+    passes = [rx("eth0", tap(ON_ETH0), packet=whole, seq=1), rx("eth0", tap(ON_ETH0), packet=whole, seq=2, at=900_000)]
+    done = frames(exported(*passes, kept=[(0, 1, whole[:150])]), "frame.cap_len", "frame.len", "frame.number")
+    assert [(int(kept), int(length)) for kept, length, _ in done] == [(150, len(whole)), (80, len(whole))]
+
+
+@needs_tshark
+@pytest.mark.parametrize("parts", [None, 4000])
+def test_kept_bytes_come_out_of_a_recording(parts, tmp_path, monkeypatch):
+    whole = ether(ip4(udp(data=bytes(range(200))), 17))
+    path = tmp_path / "trace.arrows"
+    recorder = RotatingRecorder(path, part_bytes=parts) if parts else Recorder(path)
+    for number in range(1, 9):
+        around = events() if number == 1 else []
+        one = rx("eth0", tap(ON_ETH0), packet=whole, seq=number, at=number * 500_000)
+        recorder.write(one, [*around, *bytes_events(BEGIN_NS, [(0, number, whole[: 100 + number])])])
+    recorder.close()
+    files = sorted(tmp_path.glob("trace*.arrows"))
+    assert (len(files) > 1) == bool(parts)
+    target = tmp_path / "out.pcapng"
+    monkeypatch.setattr(sys, "argv", ["bondtrace", "export", *map(str, files), "--format", "pcapng", "-o", str(target)])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    assert [int(kept) for kept, _ in frames(target.read_bytes(), "frame.cap_len", "frame.number")] == [
+        100 + number for number in range(1, 9)]
 
 
 # --- frames --------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def test_the_summary_as_json():
             str(ON_ETH0): {"devices": devices(1, 0, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}},
             str(ON_ETH1): {"devices": devices(0, 1, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}}},
         "trust": {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [],
-                  "filter": None, "filter_blind": 0}}
+                  "filter": None, "filter_blind": 0, "bytes_lost": 0}}
 
 
 # --- counting by shape ---------------------------------------------------------------------------------

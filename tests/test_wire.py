@@ -17,10 +17,10 @@ WIRE_H = bpf_dir() / "wire.h"
 
 # Every name in bpf/wire.h and the number that Python takes it for.
 VALUES = {
-    "SLOT_BYTES": wire.SLOT_BYTES, "SLOTS_MAX": 8, "SLOT_CONTINUES": wire.SLOT_CONTINUES,
+    "SLOT_BYTES": wire.SLOT_BYTES, "SLOTS_MAX": wire.SLOTS_MAX, "SLOT_CONTINUES": wire.SLOT_CONTINUES,
     "PACKET_BYTES": wire.PACKET_BYTES, "FIRST_STEPS": wire.FIRST_STEPS, "MORE_STEPS": wire.MORE_STEPS,
     "RECORD_RX": wire.RECORD_RX, "RECORD_TX": wire.RECORD_TX, "RECORD_LATE": wire.RECORD_LATE,
-    "RECORD_HOOK": wire.RECORD_HOOK,
+    "RECORD_HOOK": wire.RECORD_HOOK, "RECORD_DATA": wire.RECORD_DATA, "DATA_BYTES": wire.DATA_BYTES,
     "RECORD_INSIDE_LIST": wire.RECORD_INSIDE_LIST,
     "RECORD_VLAN": wire.RECORD_VLAN, "RECORD_LIST": wire.RECORD_LIST, "RECORD_CLONED": wire.RECORD_CLONED,
     "STEP_PASS": wire.STEP_PASS, "STEP_TAP": wire.STEP_TAP, "STEP_FANOUT": wire.STEP_FANOUT,
@@ -95,6 +95,7 @@ RECORD_FIELDS = ("time_ns", "skb", "netns", "ifindex", "len", "cpu", "protocol",
                  "steps_lost", "seq", "parent", "duration_ns", "arphrd", "captured", "pkt_type", "last_skb", "head",
                  "frame", "sender", "packet")
 STEPS_PLACE = RECORD_FIELDS.index("steps")
+KIND_PLACE = RECORD_FIELDS.index("kind")
 STEP = struct.Struct("<IIIIBBBBI")
 STEPS_MAX = 74
 
@@ -103,6 +104,7 @@ def random_pass(rng, count):
     """A record with all its bits at random, as a tuple, and so many steps."""
     values = list(RECORD.unpack(rng.randbytes(RECORD.size)))
     values[STEPS_PLACE] = count
+    values[KIND_PLACE] %= wire.RECORD_DATA
     return tuple(values), [STEP.unpack(rng.randbytes(STEP.size)) for _ in range(count)]
 
 
@@ -235,3 +237,28 @@ def test_joining_changes_no_batch():
     made, passes = decoded(5, [3, 9])
     wire.concatenate([passes, passes])
     assert plain(passes) == made
+
+
+def data_slots(rng, cpu, seq, data):
+    """A packet's bytes as the ring holds them."""
+    values = {**dict.fromkeys(RECORD_FIELDS, 0), "kind": 5, "cpu": cpu, "seq": seq, "len": len(data),
+              "packet": bytes(80)}
+    parts = [data[at: at + 248] for at in range(0, len(data), 248)]
+    slots = struct.pack("<II", 256 * (len(parts) + 1) - 8, 3) + RECORD.pack(*values.values())
+    slots += rng.randbytes(256 - len(slots))
+    for part in parts:
+        slots += struct.pack("<Q", 0x0B07D7AC) + part + rng.randbytes(248 - len(part))
+    return np.frombuffer(slots, np.uint8).reshape(-1, 256)
+
+
+@pytest.mark.parametrize("size", [1, 247, 248, 249, 1500, wire.SNAPLEN_MAX])
+def test_kept_bytes_stand_beside_the_passes(size):
+    rng = random.Random(size)
+    passes = [random_pass(rng, count) for count in (2, 30)]
+    data = rng.randbytes(size)
+    slots = np.concatenate([data_slots(rng, 3, 9, data), slots_of(rng, passes[:1]), data_slots(rng, 4, 10, data[::-1]),
+                            slots_of(rng, passes[1:])])
+    assert wire.kept_bytes(slots) == [(3, 9, data), (4, 10, data[::-1])]
+    assert plain(wire.decode(slots)) == plain(wire.decode(slots_of(rng, passes)))
+    assert len(wire.decode(slots)) == 2
+    assert wire.kept_bytes(slots_of(rng, passes)) == wire.kept_bytes(slots[:0]) == []

@@ -85,6 +85,7 @@ def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], cou
         pipeline = Pipeline(directions=wanted, columns=exporter.take,
                             count=None if count is None else count - written)
         exporter.begin(file, pipeline.scene)
+        pipeline.contents = exporter.contents
         recording = Recording(file)
         pipeline.run(recording.batches())
         exporter.end()

@@ -80,7 +80,8 @@ def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] 
     from ..sources.live import LiveSource
 
     source: Any = LiveSource(options.interfaces, options.netns, options.directions, fentry=not options.kprobes,
-                             packet_filter=options.packet_filter, count_every_s=count_every_s)
+                             packet_filter=options.packet_filter, count_every_s=count_every_s,
+                             snaplen=options.snaplen)
     with source:
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")

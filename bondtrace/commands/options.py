@@ -21,6 +21,7 @@ from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
 from ..scene import Scene
+from ..wire import SNAPLEN_MAX
 from . import candidates
 
 Function = Callable[..., Any]
@@ -72,6 +73,7 @@ class TraceOptions:
     duration_s: Optional[float] = None
     kprobes: bool = False
     packet_filter: Optional[Filter] = None
+    snaplen: int = 0
 
     @property
     def only_live(self) -> bool:
@@ -113,6 +115,10 @@ def trace_options(function: Function) -> Function:
                                              make_filter(wanted) if wanted.strip() else None), **more)
 
     return with_options
+
+snaplen_option = click.option(
+    "--snaplen", type=click.IntRange(1, SNAPLEN_MAX), metavar="N",
+    help=f"Keep the first N bytes of each packet, too (at most {SNAPLEN_MAX}), for export. Default: its headers only.")
 
 view_options = _apply([
     *_DIRECTIONS,

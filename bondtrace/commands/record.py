@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional, Union
 
@@ -18,7 +19,7 @@ from ..reporters.text import trust_line
 from ..rights import require_root
 from ..rotation import RotatingRecorder
 from .live import trace
-from .options import SECONDS, SIZE, TraceOptions, say, trace_options
+from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options
 
 _PROGRESS_S = 0.5
 
@@ -32,10 +33,11 @@ _PROGRESS_S = 0.5
                                                                 "much.")
 @click.option("--rotate-time", type=SECONDS, metavar="TIME", help="Begin a new part after so long (90s, 10m, 1h).")
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the last N parts only.")
+@snaplen_option
 @trace_options
 @click.argument("filter", nargs=-1)
 def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[int], rotate_size: Optional[int],
-           rotate_time: Optional[float], keep: Optional[int]) -> None:
+           rotate_time: Optional[float], keep: Optional[int], snaplen: Optional[int]) -> None:
     """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""
     rotates = rotate_size is not None or rotate_time is not None
     if keep is not None and not rotates:
@@ -46,7 +48,7 @@ def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[
     with closing(recorder):
         progress = _Progress(recorder, max_size)
         pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep)
-        trace(pipeline, options, progress.enough)
+        trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
 

@@ -8,8 +8,10 @@ An exporter is given one recording after another, each as ``begin``, its journey
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 from .. import assemble
+from ..contents import Contents
 from ..errors import BondtraceError
 from ..model import Journey
 from ..scene import Scene
@@ -22,7 +24,9 @@ _TIME_END_NS = 1 << 63  # in the year 2262
 
 
 class Exporter:
-    """What every format does."""
+    """What every format does. ``contents``: where it wants the packets' bytes, if it does."""
+
+    contents: Optional[Contents] = None
 
     def begin(self, source: Path, scene: Scene) -> None:
         """A recording begins; ``scene`` fills as it is read."""

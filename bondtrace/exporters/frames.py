@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..wire import RECORD_LATE, RECORD_VLAN, Array
 
-Contents = Mapping[tuple[int, int], bytes]
+Bytes = Mapping[tuple[int, int], bytes]
 """More of the packets' bytes than the records hold, by (cpu, seq) of the record."""
 
 LINK_ETHERNET, LINK_RAW, LINK_USER = 1, 101, 147
@@ -18,7 +18,7 @@ _ETHERNET = frozenset({1, 772})  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 _BARE = frozenset({512, 519, 768, 769, 776, 778, 823, 65534})
 _TAGS = (b"\x81\x00", b"\x88\xa8")
 _ADDRESSES = 12  # bytes before a tag
-NONE: Contents = MappingProxyType({})
+NONE: Bytes = MappingProxyType({})
 
 
 class Frame(NamedTuple):
@@ -37,7 +37,7 @@ def link_type(record: Array) -> int:
     return LINK_RAW if arphrd in _BARE else LINK_USER
 
 
-def frame(record: Array, untagged: int = 0, contents: Contents = NONE) -> Frame:
+def frame(record: Array, untagged: int = 0, contents: Bytes = NONE) -> Frame:
     """The frame of a record (one of ``wire.RECORD``), without its ``untagged`` outermost VLAN tags.
 
     A tag that the device had put beside the bytes is put back into them, as 802.1Q: the recording does not hold

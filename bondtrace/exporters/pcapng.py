@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import BinaryIO, Optional
 
 from .. import __version__
+from ..contents import Contents
 from ..model import Device, Journey, Pass, Step
 from ..reporters.text import namespace_name, printable, tap_name, trust_line
 from ..scene import Scene
 from ..wire import RECORD_LATE, RECORD_RX, Array
 from . import Exporter
-from .frames import LINK_USER, NONE, Contents, frame, link_type
+from .frames import LINK_USER, NONE, frame, link_type
 from .rounds import Round, rounds
 
 _SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
@@ -37,11 +38,10 @@ _Interface = tuple[int, int, str, int]
 
 
 class PcapngExporter(Exporter):
-    """Writes to a stream. ``contents`` are the packets' bytes where there are more than the records hold."""
+    """Writes to a stream; with the packets' bytes where they were kept."""
 
-    def __init__(self, stream: BinaryIO, contents: Contents = NONE) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._contents = contents
         self._interfaces: dict[_Interface, int] = {}
         self._described = 0  # interfaces of all recordings
         self._put(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1),
@@ -50,6 +50,7 @@ class PcapngExporter(Exporter):
     def begin(self, source: Path, scene: Scene) -> None:
         super().begin(source, scene)
         self._interfaces = {}
+        self.contents = Contents()
 
     def write(self, journey: Journey, records: Array) -> None:
         told = [(one, record, round_) for one, record in zip(journey.passes, records)
@@ -97,7 +98,7 @@ class PcapngExporter(Exporter):
         return lines if journey.complete else [*lines, "the record of this journey is incomplete"]
 
     def _packet(self, journey: Journey, one: Pass, record: Array, round_: Round, comments: list[str]) -> None:
-        data, length = frame(record, round_.untagged, self._contents)
+        data, length = frame(record, round_.untagged, self.contents or NONE)
         received = record["kind"] == RECORD_RX
         flags = (_INBOUND if one.direction == "rx" else _OUTBOUND) | (
             _RECEPTION.get(int(record["pkt_type"]), 0) << 2 if received else 0)

@@ -137,9 +137,9 @@ class Tracer:
     is only when taps come and go, and ``counts()`` tells of the packets."""
 
     def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES,
-                 packet_filter: Optional[Filter] = None, count_only: bool = False) -> None:
+                 packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> None:
         self.plan = plan
-        self._filter, self._count_only = packet_filter, count_only
+        self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
         self.refused_fentry = False
         self._bcc = import_bcc()
         self._prefix = "vmlinux__" if _module_fentry(self._bcc) else ""
@@ -156,7 +156,7 @@ class Tracer:
 
     def _compile(self, header: str, ring_bytes: int) -> Any:
         text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._prefix,
-                           self._filter, self._count_only)
+                           self._filter, self._count_only, self._snaplen)
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         try:
             with _captured_stderr() as said:

@@ -31,15 +31,16 @@ def bpf_dir() -> Path:
 
 
 def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix: str,
-         packet_filter: Optional[Filter] = None, count_only: bool = False) -> str:
+         packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> str:
     """The whole C text. ``ring_bytes`` is a power of two of whole pages; ``kfunc_prefix`` is what this
     bcc wants between ``kfunc__`` and the function ("" before 0.28, "vmlinux__" or the module's since). ``count_only``:
-    steps are counted in the kernel, and no passes are sent."""
+    steps are counted in the kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
              f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
              f"#define IFINDEX_WORDS {IFINDEX_WORDS}\n",
              "#define FILTER 1\n" if packet_filter else "",
              f"#define COUNT_ONLY 1\n#define COUNT_KEYS {COUNT_KEYS}\n" if count_only else "",
+             f"#define SNAPLEN {snaplen}\n" if snaplen else "",
              program_names(plan, kfunc_prefix)]
     for name in FILES:
         parts.append(f'#line 1 "bpf/{name}"\n')

@@ -88,7 +88,8 @@ def trust_object(scene: Scene) -> dict[str, Any]:
     losses, missing = scene.losses(), scene.missing_stages()
     return {"clean": not losses and not missing, "losses": losses, "not_attached": missing,
             "unknown_taps": scene.unknown_taps(), "filter": scene.start.get("filter"),
-            "filter_blind": sum(scene.counters.get("filter_blind", ()))}
+            "filter_blind": sum(scene.counters.get("filter_blind", ())),
+            "bytes_lost": sum(scene.counters.get("data_lost", ()))}
 
 
 class JsonReporter:

@@ -77,7 +77,7 @@ class Metrics:
                  **{name: sum(values) for name, values in scene.counters.items()}}
         yield self._counter("bondtrace_losses", "What could not be told, by kind (docs/recording.md, losses).",
                             ("kind",), {(name,): count for name, count in kinds.items()
-                                        if name not in ("sent", "filter_blind")})
+                                        if name not in ("sent", "filter_blind", "data_lost")})
         attached = self._core.GaugeMetricFamily(
             "bondtrace_stage_attached", "Whether a stage of the probe plan is attached.", labels=("stage",))
         for name, stage in scene.stages.items():

@@ -21,6 +21,7 @@ from typing import Optional
 import numpy as np
 
 from .. import __version__
+from ..contents import bytes_events
 from ..errors import BondtraceError
 from ..host.devices import Change, LinkMonitor, family, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
@@ -34,7 +35,19 @@ from ..model import Device, Tap
 from ..recording import FORMAT, Batch
 from ..rights import require_root
 from ..scene import Event, device_event, tap_event
-from ..wire import EMPTY, RECORD_RX, STEP_DROP, STEP_HANDLER, STEP_HOOK, STEP_TAP, Array, Passes, concatenate, decode
+from ..wire import (
+    EMPTY,
+    RECORD_RX,
+    STEP_DROP,
+    STEP_HANDLER,
+    STEP_HOOK,
+    STEP_TAP,
+    Array,
+    Passes,
+    concatenate,
+    decode,
+    kept_bytes,
+)
 
 POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
@@ -51,12 +64,12 @@ def now_ns() -> int:
 class LiveSource:
     """A trace of ``interfaces`` (all when empty) of the namespaces ``netns`` (the current one when empty), of the
     ``directions`` "rx" and "tx". With ``count_every_s`` packets are counted in the kernel, and none is told: so often
-    a batch holds the counts so far."""
+    a batch holds the counts so far. ``snaplen``: keep so many bytes of each packet."""
 
     def __init__(self, interfaces: tuple[str, ...] = (), netns: tuple[str, ...] = (),
                  directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
                  ring_bytes: int = loader.RING_BYTES, packet_filter: Optional[Filter] = None,
-                 count_every_s: Optional[float] = None) -> None:
+                 count_every_s: Optional[float] = None, snaplen: int = 0) -> None:
         require_root()
         self._namespaces: list[Namespace] = [resolve(one) for one in netns] or [current_namespace()]
         self._inodes = {one.inode for one in self._namespaces}
@@ -72,7 +85,7 @@ class LiveSource:
         self._told: set[int] = set()  # addresses of functions whose names were told
         self._tried: set[str] = set()  # rx_handlers that were attached, or could not be
         self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
-        self._next_counts_ns = 0
+        self._next_counts_ns, self._snaplen = 0, snaplen
 
     def __enter__(self) -> LiveSource:
         try:
@@ -121,7 +134,7 @@ class LiveSource:
         counting = self._count_every_s is not None
         if counting:
             plan = plan.only(lambda stage: stage.name not in NOT_COUNTED)
-        return loader.Tracer(kernel, plan, self._ring_bytes, self._filter, counting)
+        return loader.Tracer(kernel, plan, self._ring_bytes, self._filter, counting, self._snaplen)
 
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
         time_ns = now_ns()
@@ -132,7 +145,7 @@ class LiveSource:
             "namespaces": sorted(self._inodes), "drop_reasons": self._drop_reasons,
             "interfaces": list(self.interfaces), "trace": uuid.uuid4().hex,
             "filter": self._filter.expression if self._filter else None, "handlers": list(self._tracer.plan.handlers),
-            "directions": list(self._directions),
+            "directions": list(self._directions), "snaplen": self._snaplen,
             "stages": [_stage_object(stage) for stage in self._tracer.plan.stages]})
         self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
                          for one in namespaces]
@@ -185,10 +198,15 @@ class LiveSource:
         return self._tracer.counts()
 
     def _drain(self, whole: bool) -> Passes:
-        parts = [decode(self._tracer.ring.read())]
+        parts = [self._decode(self._tracer.ring.read())]
         while whole and len(parts[-1]):
-            parts.append(decode(self._tracer.ring.read()))
+            parts.append(self._decode(self._tracer.ring.read()))
         return concatenate(parts) if parts else EMPTY
+
+    def _decode(self, slots: Array) -> Passes:
+        if self._snaplen:
+            self._events += bytes_events(now_ns(), kept_bytes(slots))
+        return decode(slots)
 
     def _follow_taps(self, passes: Passes, time_ns: int) -> None:
         kinds = passes.steps["kind"]

@@ -111,7 +111,7 @@ def test_nothing_was_lost(ping, mixed):
     for run in (ping, mixed):
         trust = [one["trust"] for one in run.lines("live.jsonl")]
         clean = {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [], "filter": None,
-                 "filter_blind": 0}
+                 "filter_blind": 0, "bytes_lost": 0}
         assert trust == [clean] * len(trust)
 
 

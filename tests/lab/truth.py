@@ -9,8 +9,8 @@ from bondtrace.recording import Recording
 from bondtrace.wire import PACKET_BYTES, STEP_TAP, concatenate
 
 
-def read_pcap(path):
-    """[(wall_ns, length, first bytes)] of a capture file in the classic format."""
+def read_pcap(path, most=PACKET_BYTES):
+    """[(wall_ns, length, first bytes, at the `most`)] of a capture file in the classic format."""
     data = path.read_bytes()
     magic = struct.unpack_from("<I", data)[0]
     unit = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}[magic]
@@ -18,7 +18,7 @@ def read_pcap(path):
     while at < len(data):
         seconds, fraction, captured, length = struct.unpack_from("<IIII", data, at)
         begin = at + 16
-        packets.append((seconds * 10**9 + fraction * unit, length, data[begin: begin + min(captured, PACKET_BYTES)]))
+        packets.append((seconds * 10**9 + fraction * unit, length, data[begin: begin + min(captured, most)]))
         at = begin + captured
     return packets
 
@@ -35,9 +35,9 @@ def captured_by(recording, inode):
             for record in passes.records[mine]]
 
 
-def in_file(path, begin_ns, end_ns):
+def in_file(path, begin_ns, end_ns, most=PACKET_BYTES):
     """[(length, first bytes)]: what the tap's capture file holds of that time."""
-    return [(length, first) for wall_ns, length, first in read_pcap(path) if begin_ns <= wall_ns <= end_ns]
+    return [(length, first) for wall_ns, length, first in read_pcap(path, most) if begin_ns <= wall_ns <= end_ns]
 
 
 def disagreement(said, truth):
@@ -68,7 +68,7 @@ def traced_time(recording):
     return tuple(one + start["wall_offset_ns"] for one in traced_span(recording))
 
 
-def untagged(length, data):
+def untagged(length, data, most=PACKET_BYTES):
     """A packet without its VLAN tag, which a file has in the frame and an skb beside it; four bytes less of all."""
     tagged = data[12:14] in (b"\x81\x00", b"\x88\xa8")
-    return length - 4 if tagged else length, (data[:12] + data[16:] if tagged else data)[: PACKET_BYTES - 4]
+    return length - 4 if tagged else length, (data[:12] + data[16:] if tagged else data)[: most - 4]
