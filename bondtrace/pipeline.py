@@ -52,7 +52,7 @@ class Pipeline:
                 times_ns = [int(event.get("time_ns", 0)) for event in batch.events if event.get("kind") != "symbol"]
                 self._learn_names(batch)
                 passes = self.scene.take_hooks(batch.passes)
-                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns)))
+                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
             self._keep(batch)
             if not enough and batch.events:
                 self._tell(stitcher.add(EMPTY, batch.now_ns))
