@@ -5,7 +5,7 @@
     sudo .venv/bin/python bench/ring.py [--seconds 3] [--kind ping|flood]
 
 A raw tracepoint program, run by BPF_PROG_TEST_RUN and attached to nothing, fills a ring like that of bondtrace with
-passes of bench/traffic.py; then the reader's time is taken, not the kernel's. Each figure is set against bcc's own
+passes of bench/traffic.py; then the reader's CPU time is taken, not the kernel's. Each figure is set against bcc's own
 callback (`open_ring_buffer`), in the same process, in turns: a callback that does nothing; one that unpacks the record
 and its steps by `struct`; one that keeps the bytes, for the same columns as bondtrace's afterwards. Works wherever root
 may load a raw tracepoint program: no kprobes, no BTF. Prints one JSON object.
@@ -217,9 +217,9 @@ def run(seconds: float = 3, kind: str = "ping", rate: int = 500_000) -> dict[str
                     if spent[which] >= seconds:
                         continue
                     there = feeder.fill()
-                    begin = time.perf_counter()
+                    begin = time.thread_time()
                     count = read()
-                    spent[which] += time.perf_counter() - begin
+                    spent[which] += time.thread_time() - begin
                     took[which] += count
                     assert count == there, f"{stage}: {count} of {there} passes"
             ours, theirs = (count / time_s for count, time_s in zip(took, spent))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Optional
+from typing import BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from .arrow_ipc import (
 )
 from .errors import BondtraceError, UsageError
 from .scene import Event
-from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, concatenate
+from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, concatenate, structures
 
 FORMAT = 1
 HOLD_S = 1.0  # at most so long passes wait for company before they are written
@@ -140,21 +140,23 @@ class Recorder:
 
 def encode(passes: Passes, events: list[str]) -> bytes:
     """One batch as a message of the stream: the events (JSON texts) first, then the passes."""
-    records, extra, rows = passes.records, len(events), len(events) + len(passes)
+    extra, rows = len(events), len(events) + len(passes)
+    records = columns(passes.records, *(name for name, _ in _NUMBERS), "captured")
     nothing = np.zeros(0, np.uint8)
     nodes, buffers = [Node(rows, 0)] * (len(_NUMBERS) + 2), []
     for name, kind in _NUMBERS:
-        column = np.zeros(rows, kind)
-        column[extra:] = records[name]
-        buffers += [nothing, column]
+        column = records[name]
+        buffers += [nothing, column if column.dtype == kind and not extra else
+                    np.concatenate([np.zeros(extra, kind), column], dtype=kind)]
     captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
+    packets = passes.records["packet"]
     none = np.zeros(extra, np.int64)
     buffers += [nothing, _list_offsets(none, captured),
-                records["packet"][np.arange(PACKET_BYTES) < captured[:, None]]]
+                packets if (captured == PACKET_BYTES).all() else packets[np.arange(PACKET_BYTES) < captured[:, None]]]
     buffers += [nothing, _list_offsets(none, np.diff(passes.offsets)), nothing]
     nodes += [Node(len(passes.steps), 0)] * (1 + len(_STEP_NUMBERS))
-    for name, _ in _STEP_NUMBERS:
-        buffers += [nothing, np.ascontiguousarray(passes.steps[name])]
+    for column in columns(passes.steps, *(name for name, _ in _STEP_NUMBERS)).values():
+        buffers += [nothing, column]
     texts = [one.encode() for one in events]
     sizes = np.array([len(one) for one in texts], np.int64)
     buffers += [np.packbits(np.arange(rows) < extra, bitorder="little"),
@@ -264,15 +266,16 @@ def _alike(wanted: Field, found: Field) -> bool:
 
 def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
     body = Body(message)
-    columns: dict[str, Array] = {}
-    numbers, steps, offsets, texts = dict(_NUMBERS), np.zeros(0, STEP), np.zeros(body.rows + 1, np.int64), (b"", np.zeros(1))
+    found: dict[str, Array] = {}
+    numbers, steps, offsets = dict(_NUMBERS), np.zeros(0, STEP), np.zeros(body.rows + 1, np.int64)
+    texts = b"", np.zeros(1)
     packets = np.zeros(0, np.uint8), np.zeros(body.rows + 1, np.int64)
     for field in fields:
         if body.node().length != body.rows:
             raise Damaged(f"its column {field.name!r} is of another length")
         if field.name in numbers:
             body.skip()
-            columns[field.name] = body.buffer(numbers[field.name], body.rows)
+            found[field.name] = body.buffer(numbers[field.name], body.rows)
         elif field.name == "packet":
             packets = _read_packets(body)
         elif field.name == "steps":
@@ -281,30 +284,17 @@ def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
             texts = _read_texts(body)
         else:
             _pass_over(field, body)
-    columns["steps"], columns["captured"] = np.diff(offsets), np.diff(packets[1])
-    kind = columns["kind"]
+    found["steps"], found["captured"] = np.diff(offsets), np.diff(packets[1])
+    kind = found["kind"]
     passes = EMPTY
     if body.rows:
-        records = _rows(RECORD, body.rows, columns)
+        records = structures(RECORD, body.rows, found)
         _put_packets(records, *packets)
         passes = Passes(records, steps, offsets).take(kind != 0)
     events = [_event(texts[0][begin:end]) for begin, end in zip(texts[1][:-1][kind == 0], texts[1][1:][kind == 0])]
     times = [int(event.get("time_ns", 0)) for event in events]
     now_ns = max([int((passes.records["time_ns"] + passes.records["duration_ns"]).max()) if len(passes) else 0, *times])
     return Batch(passes, events, now_ns)
-
-
-_CACHED_ROWS = 1 << 12
-
-
-def _rows(dtype: np.dtype[Any], count: int, columns: dict[str, Array]) -> Array:
-    """Columns as structures, so many at a time as a CPU's cache holds."""
-    rows = np.zeros(count, dtype)
-    for begin in range(0, count, _CACHED_ROWS):
-        some = slice(begin, begin + _CACHED_ROWS)
-        for name, column in columns.items():
-            rows[name][some] = column[some]
-    return rows
 
 
 def _read_packets(body: Body) -> tuple[Array, Array]:
@@ -336,13 +326,13 @@ def _read_steps(body: Body) -> tuple[Array, Array]:
     if body.node().length < total:
         raise Damaged("a list of more steps than there are")
     body.skip()
-    columns = {}
+    found = {}
     for name, kind in _STEP_NUMBERS:
         if body.node().length < total:
             raise Damaged(f"its column {name!r} of the steps is of another length")
         body.skip()
-        columns[name] = body.buffer(kind, total)
-    return _rows(STEP, total, columns)[int(offsets[0]):], offsets - offsets[0]
+        found[name] = body.buffer(kind, total)
+    return structures(STEP, total, found)[int(offsets[0]):], offsets - offsets[0]
 
 
 def _read_texts(body: Body) -> tuple[bytes, Array]:

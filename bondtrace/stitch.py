@@ -21,6 +21,7 @@ long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable
 
@@ -41,6 +42,7 @@ from .wire import (
     VERDICT_ANOTHER,
     Array,
     Passes,
+    columns,
     concatenate,
 )
 
@@ -50,6 +52,7 @@ REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so ofte
 _FEW = 1 << 13  # so many passes are joined anew whenever some come
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
+Columns = Mapping[str, Array]
 Related = Callable[[tuple[int, int], tuple[int, int], str], bool]
 
 
@@ -84,7 +87,13 @@ def fingerprint(passes: Passes) -> Array:
     It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tags, TTL,
     checksums. Bytes beyond the captured ones count as zero.
     """
-    records = passes.records
+    prints = np.empty(len(passes), np.uint64)
+    for begin in range(0, len(passes), _CACHED_ROWS):
+        prints[begin: begin + _CACHED_ROWS] = _prints(passes.records[begin: begin + _CACHED_ROWS])
+    return prints
+
+
+def _prints(records: Array) -> Array:
     body = records["packet"][:, _TYPE: _TYPE + _COVERED].copy()
     words = body.view("<u8")
     short = np.flatnonzero(records["captured"] < _TYPE + _COVERED)
@@ -98,12 +107,14 @@ def fingerprint(passes: Passes) -> Array:
     return mixed
 
 
+_CACHED_ROWS = 1 << 12
 _TYPE, _COVERED = 12, 64  # from the Ethernet type on, so many bytes
 _WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, _COVERED // 8, dtype=np.uint64) | np.uint64(1)
 
 
 def _is_tag(body: Array) -> Array:
-    return (body[:, 0] == 0x81) & (body[:, 1] == 0) | (body[:, 0] == 0x88) & (body[:, 1] == 0xA8)
+    tag: Array = (body[:, 0] == 0x81) & (body[:, 1] == 0) | (body[:, 0] == 0x88) & (body[:, 1] == 0xA8)
+    return tag
 
 
 def _untagged(packet: Array, captured: Array) -> Array:
@@ -172,10 +183,11 @@ class Stitcher:
         passes = merge_late(concatenate(self._held))
         order = stable_order(passes.records["time_ns"])
         passes = passes if (order[1:] > order[:-1]).all() else passes.take(order)
-        journey = join(passes, self._related)
+        records = columns(passes.records, *_JOINED_BY)
+        journey = _join(passes, records, self._related)
         self._held = []
         if before_ns is not None:
-            ends = passes.records["time_ns"] + passes.records["duration_ns"]
+            ends = records["time_ns"] + records["duration_ns"]
             last = np.zeros(len(passes), np.uint64)
             np.maximum.at(last, journey, ends)
             done = last.take(journey) < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
@@ -185,7 +197,7 @@ class Stitcher:
         else:
             places = np.arange(len(passes))
         if not self._strays():
-            places = places[passes.records["kind"].take(places) != RECORD_LATE]
+            places = places[records["kind"].take(places) != RECORD_LATE]
         return self._number(passes, journey, places)
 
     def _number(self, passes: Passes, journey: Array, places: Array) -> Journeys:
@@ -266,22 +278,31 @@ def _last_like(keys: Array, wanted: Array) -> Array:
 
 def join(passes: Passes, related: Related) -> Array:
     """For every pass (sorted by time) the place of its journey's first pass, shape (n,)."""
+    return _join(passes, columns(passes.records, *_JOINED_BY), related)
+
+
+_JOINED_BY = ("time_ns", "duration_ns", "kind", "cpu", "seq", "parent", "flags", "frame", "skb", "last_skb", "head",
+              "netns", "ifindex")
+
+
+def _join(passes: Passes, records: Columns, related: Related) -> Array:
+    """The same; ``records`` are the passes' columns ``_JOINED_BY``."""
     count = len(passes)
     prints = fingerprint(passes)
     before = np.arange(count)
-    _join_nested(passes, prints, before)
-    _join_in_list(passes, prints, before)
-    _join_same(passes.records["skb"], passes, prints, before, related)
-    _join_same(passes.records["head"], passes, prints, before, related)
+    _join_nested(records, prints, before)
+    _join_in_list(records, prints, before)
+    left = _ways_out(passes, records)
+    for address in (records["skb"], records["head"]):
+        _join_same(address, records, left, prints, before, related)
     while True:  # follow the links to the first pass of each journey
-        further = before[before]
+        further = before.take(before)
         if np.array_equal(further, before):
             return before
         before = further
 
 
-def _join_nested(passes: Passes, prints: Array, before: Array) -> None:
-    records = passes.records
+def _join_nested(records: Columns, prints: Array, before: Array) -> None:
     nested = np.flatnonzero((records["parent"] > 0) & (records["kind"] != RECORD_LATE))
     if not len(nested):
         return
@@ -294,45 +315,44 @@ def _join_nested(passes: Passes, prints: Array, before: Array) -> None:
     before[nested[same]] = found[same]
 
 
-def _join_in_list(passes: Passes, prints: Array, before: Array) -> None:
+def _join_in_list(records: Columns, prints: Array, before: Array) -> None:
     """What was sent or received again inside a list receive, to the pass there with the same skb."""
-    records = passes.records
     inside = np.flatnonzero(records["flags"] & RECORD_INSIDE_LIST)
     listed = np.flatnonzero((records["kind"] == RECORD_RX)
                             & (records["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST))
     if not len(inside) or not len(listed):
         return
-    for skb in (records["skb"][listed].astype(np.uint32), records["last_skb"][listed]):
-        key = _list_key(records[listed], skb, prints[listed])
+    wanted = _list_key(records, inside, records["skb"], prints)
+    for skb in (records["skb"], records["last_skb"]):
+        key = _list_key(records, listed, skb, prints)
         order = stable_order(key)
-        wanted = _list_key(records[inside], records["skb"][inside].astype(np.uint32), prints[inside])
         place = order[np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)]
         found = listed[place]
         same = (key[place] == wanted) & (found < inside) & (before[inside] == inside)
         before[inside[same]] = found[same]
 
 
-def _list_key(records: Array, skb: Array, prints: Array) -> Array:
-    """A number for (CPU, list receive, skb, contents)."""
+def _list_key(records: Columns, places: Array, skb: Array, prints: Array) -> Array:
+    """A number for (CPU, list receive, skb, contents) of these passes."""
     with np.errstate(over="ignore"):
-        key: Array = records["cpu"].astype(np.uint64) << np.uint64(32) | records["frame"]
+        key: Array = records["cpu"][places].astype(np.uint64) << np.uint64(32) | records["frame"][places]
         key *= np.uint64(0x9E3779B97F4A7C15)
-        return (key ^ skb.astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9) ^ prints
+        return ((key ^ skb[places].astype(np.uint32)) * np.uint64(0xBF58476D1CE4E5B9)) ^ prints[places]
 
 
-def _ways_out(passes: Passes) -> Array:
+def _ways_out(passes: Passes, records: Columns) -> Array:
     """For every pass the ifindex of the device that the packet was on last, shape (n,) of uint32."""
-    last: Array = passes.records["ifindex"].copy()
+    last: Array = records["ifindex"].copy()
     some = np.flatnonzero(np.diff(passes.offsets))
-    steps = passes.steps.take(passes.offsets[1:].take(some) - 1)
+    steps = columns(passes.steps.take(passes.offsets[1:].take(some) - 1), "kind", "result", "arg", "ifindex")
     onward = ((steps["kind"] == STEP_HANDLER) | (steps["kind"] == STEP_VLAN)) & (steps["result"] == VERDICT_ANOTHER)
     last[some] = np.where(onward, steps["arg"], steps["ifindex"])
     return last
 
 
-def _join_same(address: Array, passes: Passes, prints: Array, before: Array, related: Related) -> None:
-    """Passes that follow one another with the same address (0: not known) of their skb or of its data."""
-    records = passes.records
+def _join_same(address: Array, records: Columns, left: Array, prints: Array, before: Array, related: Related) -> None:
+    """Passes that follow one another with the same address (0: not known) of their skb or of its data; ``left`` are the
+    devices on which the packets were last."""
     order = stable_order(address)  # and, where it is the same, of time
     address, kind, printed = address.take(order), records["kind"].take(order), prints.take(order)
     netns = records["netns"].astype(np.uint64) << np.uint64(32)
@@ -346,10 +366,10 @@ def _join_same(address: Array, passes: Passes, prints: Array, before: Array, rel
     links = np.flatnonzero(may)
     if not len(links):
         return
-    left = (netns | _ways_out(passes)).take(order.take(links))
+    went = (netns | left).take(order.take(links))
     sent = kind == RECORD_TX
     way = np.where(sent[1:], np.where(sent[:-1], 1, 3), np.where(sent[:-1], 2, 0)).take(links)
-    ways = np.stack([device.take(links), left, device.take(links + 1), way.astype(np.uint64)])
+    ways = np.stack([device.take(links), went, device.take(links + 1), way.astype(np.uint64)])
     some, _, which = alike(mix(*ways))
     may[links] = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(last), _key(to), _WAYS[how])
                            for entered, last, to, how in ways[:, some].T.tolist()])[which]
