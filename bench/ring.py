@@ -157,14 +157,16 @@ class Readers:
         """By stage: bondtrace's reader, bcc's."""
         return {"drained": (lambda: len(self._ring.read()), self._bcc_nothing),
                 "decoded": (lambda: len(self._decoded()), self._bcc_unpacked),
-                "stitched": (lambda: self._stitched(0, self._decoded()), lambda: self._stitched(1, self._bcc_columns())),
-                "recorded": (lambda: self._recorded(0, self._decoded()), lambda: self._recorded(1, self._bcc_columns()))}
+                "stitched": (lambda: self._stitched(0, self._decoded()),
+                             lambda: self._stitched(1, self._bcc_columns())),
+                "recorded": (lambda: self._recorded(0, self._decoded()),
+                             lambda: self._recorded(1, self._bcc_columns()))}
 
     def _decoded(self) -> Passes:
         return decode(self._ring.read())
 
     def _stitched(self, which: int, passes: Passes) -> int:
-        self._stitchers[which].add(passes, self._feeder.now_ns)
+        self._stitchers[which].add(passes, self._feeder.now_ns, later=True)
         return len(passes)
 
     def _recorded(self, which: int, passes: Passes) -> int:

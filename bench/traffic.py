@@ -3,8 +3,9 @@
 
 A *ping* is three passes: a request received on the bond's slave (two taps, the rx_handler, the IP stack), and inside it
 the reply, sent on the bond and on its slave (a tap each). A *flood* is the received pass alone. What differs: times
-(two busy CPUs, exponential pauses, every duration and step with noise of its own), addresses (4 bits of
-entropy; recordings of the lab have 3 to 5), numbers, the IP id and both checksums, ICMP's sequence number and the time in the payload.
+(two busy CPUs, exponential pauses, every duration and step with noise of its own), addresses (4 bits of entropy;
+recordings of the lab have 3 to 5), numbers, the IP id and both checksums, ICMP's sequence number and the time in the
+payload.
 """
 
 from __future__ import annotations
