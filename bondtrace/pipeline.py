@@ -25,13 +25,15 @@ from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 @dataclass
 class Pipeline:
     """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
-    after so many journeys."""
+    after so many journeys. Without ``stitching`` there are none, and no counts: what a recorder needs, that only hands
+    on what comes."""
 
     show: Optional[Callable[[Journey], None]] = None
     columns: Optional[Callable[[Journeys], None]] = None
     directions: tuple[str, ...] = ("rx", "tx")
     count: Optional[int] = None
     keep: Optional[Callable[[Batch], None]] = None
+    stitching: bool = True
     scene: Scene = field(default_factory=Scene)
     summary: Summary = field(default_factory=Summary)
 
@@ -43,6 +45,9 @@ class Pipeline:
 
     def batch_by_batch(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> Iterator[None]:
         """The same, with a rest after every batch and at the end."""
+        if not self.stitching:
+            yield from self._only_keep(batches)
+            return
         stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"))
         enough = False
         for batch in batches:
@@ -63,6 +68,12 @@ class Pipeline:
         if not enough:
             self._tell(stitcher.flush())
         yield
+
+    def _only_keep(self, batches: Iterable[Batch]) -> Iterator[None]:
+        for batch in batches:
+            self.scene.meet(passes_of(self.scene.take_hooks(batch.passes), self.directions))
+            self._keep(batch)
+            yield
 
     def _learn_names(self, batch: Batch) -> None:
         """Names of functions hold at all times: known before the steps that need them are told."""
