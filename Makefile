@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
          man-db mandoc
 
-.PHONY: demo test test-kernels test-fleet unit lint setup clean example man
+.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -37,6 +37,10 @@ unit: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Throughputs on this machine, as root; the tables go into docs/performance.md.
+bench: setup
+	PYTHONPATH=. $(BIN)/python bench/run.py
 
 example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0

@@ -297,6 +297,9 @@ class Body:
         if compression is not None and compression.number(0, "<b") != _ZSTD:
             raise Damaged("its batches are compressed by LZ4, not Zstandard")
         self._packed = compression is not None
+        if self._packed:
+            self._zstandard = _libraries()[1]
+            self._unpacker = self._zstandard.ZstdDecompressor()
         self._body, self._left = message.body, BATCH_BYTES_MAX
         if not 0 <= self.rows <= BATCH_BYTES_MAX:
             raise Damaged(f"a batch of {self.rows} rows")
@@ -337,9 +340,12 @@ class Body:
         if not 0 <= size <= self._left:
             raise Damaged(f"a buffer of {size} bytes")
         self._left -= size
-        _, zstandard = _libraries()
+        zstandard = self._zstandard
         try:
-            raw = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data[8:])).read(size)
+            if zstandard.frame_content_size(data[8:]) == size:  # what it would take memory for is what it may
+                raw = self._unpacker.decompress(data[8:])
+            else:
+                raw = self._unpacker.stream_reader(io.BytesIO(data[8:])).read(size)
         except zstandard.ZstdError as error:
             raise Damaged(f"a packed buffer does not open: {error}") from None
         if len(raw) != size:

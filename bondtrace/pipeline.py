@@ -27,14 +27,16 @@ from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 @dataclass
 class Pipeline:
     """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
-    after so many journeys. ``contents`` takes the packets' bytes, where they were
-    kept and are wanted. Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far."""
+    after so many journeys. ``contents`` takes the packets' bytes, where they were kept and are wanted. Where the kernel
+    counts, ``counted`` and ``summary`` are what it has counted so far. Without ``stitching`` there are no journeys, and
+    no counts: what a recorder needs, that only hands on what comes."""
 
     show: Optional[Callable[[Journey], None]] = None
     columns: Optional[Callable[[Journeys], None]] = None
     directions: tuple[str, ...] = ("rx", "tx")
     count: Optional[int] = None
     keep: Optional[Callable[[Batch], None]] = None
+    stitching: bool = True
     scene: Scene = field(default_factory=Scene)
     summary: Summary = field(default_factory=Summary)
     contents: Optional[Contents] = None
@@ -48,6 +50,9 @@ class Pipeline:
 
     def batch_by_batch(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> Iterator[None]:
         """The same, with a rest after every batch and at the end."""
+        if not self.stitching:
+            yield from self._only_keep(batches)
+            return
         stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"))
         enough = False
         for batch in batches:
@@ -58,7 +63,7 @@ class Pipeline:
                             if event.get("kind") not in ("symbol", "bytes")]
                 self._learn_names(batch)
                 passes = self.scene.take_hooks(batch.passes)
-                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns)))
+                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
             self._keep(batch)
             if not enough and batch.events:
                 self._tell(stitcher.add(EMPTY, batch.now_ns))
@@ -69,6 +74,12 @@ class Pipeline:
         if not enough:
             self._tell(stitcher.flush())
         yield
+
+    def _only_keep(self, batches: Iterable[Batch]) -> Iterator[None]:
+        for batch in batches:
+            self.scene.meet(passes_of(self.scene.take_hooks(batch.passes), self.directions))
+            self._keep(batch)
+            yield
 
     def _learn_names(self, batch: Batch) -> None:
         """Names of functions hold at all times, and bytes are a pass's: known before what needs them is told."""

@@ -32,7 +32,7 @@ from .arrow_ipc import (
 )
 from .errors import BondtraceError, UsageError
 from .scene import Event
-from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, concatenate
+from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, concatenate, structures
 
 FORMAT = 1
 HOLD_S = 1.0  # at most so long passes wait for company before they are written
@@ -142,21 +142,23 @@ class Recorder:
 
 def encode(passes: Passes, events: list[str]) -> bytes:
     """One batch as a message of the stream: the events (JSON texts) first, then the passes."""
-    records, extra, rows = passes.records, len(events), len(events) + len(passes)
+    extra, rows = len(events), len(events) + len(passes)
+    records = columns(passes.records, *(name for name, _ in _NUMBERS), "captured")
     nothing = np.zeros(0, np.uint8)
     nodes, buffers = [Node(rows, 0)] * (len(_NUMBERS) + 2), []
     for name, kind in _NUMBERS:
-        column = np.zeros(rows, kind)
-        column[extra:] = records[name]
-        buffers += [nothing, column]
+        column = records[name]
+        buffers += [nothing, column if column.dtype == kind and not extra else
+                    np.concatenate([np.zeros(extra, kind), column], dtype=kind)]
     captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
+    packets = passes.records["packet"]
     none = np.zeros(extra, np.int64)
     buffers += [nothing, _list_offsets(none, captured),
-                records["packet"][np.arange(PACKET_BYTES) < captured[:, None]]]
+                packets if (captured == PACKET_BYTES).all() else packets[np.arange(PACKET_BYTES) < captured[:, None]]]
     buffers += [nothing, _list_offsets(none, np.diff(passes.offsets)), nothing]
     nodes += [Node(len(passes.steps), 0)] * (1 + len(_STEP_NUMBERS))
-    for name, _ in _STEP_NUMBERS:
-        buffers += [nothing, np.ascontiguousarray(passes.steps[name])]
+    for column in columns(passes.steps, *(name for name, _ in _STEP_NUMBERS)).values():
+        buffers += [nothing, column]
     texts = [one.encode() for one in events]
     sizes = np.array([len(one) for one in texts], np.int64)
     buffers += [np.packbits(np.arange(rows) < extra, bitorder="little"),
@@ -266,42 +268,57 @@ def _alike(wanted: Field, found: Field) -> bool:
 
 def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
     body = Body(message)
-    records = np.zeros(body.rows, RECORD)
-    numbers, steps, offsets, texts = dict(_NUMBERS), np.zeros(0, STEP), np.zeros(body.rows + 1, np.int64), []
+    found: dict[str, Array] = {}
+    numbers, steps, offsets = dict(_NUMBERS), np.zeros(0, STEP), np.zeros(body.rows + 1, np.int64)
+    texts = b"", np.zeros(1)
+    packets = np.zeros(0, np.uint8), np.zeros(body.rows + 1, np.int64)
     for field in fields:
         if body.node().length != body.rows:
             raise Damaged(f"its column {field.name!r} is of another length")
         if field.name in numbers:
             body.skip()
-            records[field.name] = body.buffer(numbers[field.name], body.rows)
+            found[field.name] = body.buffer(numbers[field.name], body.rows)
         elif field.name == "packet":
-            _read_packets(records, body)
+            packets = _read_packets(body)
         elif field.name == "steps":
             steps, offsets = _read_steps(body)
         elif field.name == "event":
             texts = _read_texts(body)
         else:
             _pass_over(field, body)
-    kind = records["kind"]
-    records["steps"] = np.diff(offsets)
-    passes = Passes(records, steps, offsets).take(kind != 0) if body.rows else EMPTY
-    events = [_event(texts[place]) for place in np.flatnonzero(kind == 0)]
+    found["steps"], found["captured"] = np.diff(offsets), np.diff(packets[1])
+    kind = found["kind"]
+    passes = EMPTY
+    if body.rows:
+        records = structures(RECORD, body.rows, found)
+        _put_packets(records, *packets)
+        passes = Passes(records, steps, offsets).take(kind != 0)
+    events = [_event(texts[0][begin:end]) for begin, end in zip(texts[1][:-1][kind == 0], texts[1][1:][kind == 0])]
     times = [int(event.get("time_ns", 0)) for event in events]
     now_ns = max([int((passes.records["time_ns"] + passes.records["duration_ns"]).max()) if len(passes) else 0, *times])
     return Batch(passes, events, now_ns)
 
 
-def _read_packets(records: Array, body: Body) -> None:
+def _read_packets(body: Body) -> tuple[Array, Array]:
+    """The packets' bytes one after another, and where each begins."""
     body.skip()
     offsets = body.ranges(body.rows)
     content = body.buffer("u1", int(offsets[-1]))
-    sizes = np.diff(offsets)
-    if body.rows and int(sizes.max()) > PACKET_BYTES:
+    if body.rows and int(np.diff(offsets).max()) > PACKET_BYTES:
         raise Damaged("packet too long")
-    records["captured"] = sizes
-    place = np.arange(PACKET_BYTES)
-    valid = place < sizes[:, None]
-    records["packet"][valid] = content[(offsets[:-1, None] + place)[valid]]
+    return content, offsets
+
+
+def _put_packets(records: Array, content: Array, offsets: Array) -> None:
+    sizes = np.diff(offsets)
+    if (sizes == PACKET_BYTES).all():
+        records["packet"] = content[int(offsets[0]):].reshape(-1, PACKET_BYTES)
+        return
+    # From every packet's begin on 80 bytes, whosoever they are; then what is not its own is taken away.
+    padded = np.concatenate([content, np.zeros(PACKET_BYTES, np.uint8)])
+    records["packet"] = np.lib.stride_tricks.sliding_window_view(padded, PACKET_BYTES)[offsets[:-1]]
+    for size in np.flatnonzero(np.bincount(sizes, minlength=PACKET_BYTES)[:PACKET_BYTES]):
+        records["packet"][np.flatnonzero(sizes == size), size:] = 0
 
 
 def _read_steps(body: Body) -> tuple[Array, Array]:
@@ -311,20 +328,20 @@ def _read_steps(body: Body) -> tuple[Array, Array]:
     if body.node().length < total:
         raise Damaged("a list of more steps than there are")
     body.skip()
-    steps = np.zeros(total, STEP)
+    found = {}
     for name, kind in _STEP_NUMBERS:
         if body.node().length < total:
             raise Damaged(f"its column {name!r} of the steps is of another length")
         body.skip()
-        steps[name] = body.buffer(kind, total)
-    return steps[int(offsets[0]):], offsets - offsets[0]
+        found[name] = body.buffer(kind, total)
+    return structures(STEP, total, found)[int(offsets[0]):], offsets - offsets[0]
 
 
-def _read_texts(body: Body) -> list[bytes]:
+def _read_texts(body: Body) -> tuple[bytes, Array]:
+    """The texts one after another, and where each begins."""
     body.skip()
     offsets = body.ranges(body.rows)
-    content = body.buffer("u1", int(offsets[-1])).tobytes()
-    return [content[begin:end] for begin, end in zip(offsets[:-1], offsets[1:])]
+    return body.buffer("u1", int(offsets[-1])).tobytes(), offsets
 
 
 def _pass_over(field: Field, body: Body) -> None:

@@ -21,11 +21,13 @@ long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
 
+from .columns import alike, mix, stable_order
 from .wire import (
     EMPTY,
     RECORD_INSIDE_LIST,
@@ -40,13 +42,17 @@ from .wire import (
     VERDICT_ANOTHER,
     Array,
     Passes,
+    columns,
     concatenate,
 )
 
 HOLD_NS = 100_000_000
 _WAYS = ("up", "down", "over", "through")
+REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so often
+_FEW = 1 << 13  # so many passes are joined anew whenever some come
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
+Columns = Mapping[str, Array]
 Related = Callable[[tuple[int, int], tuple[int, int], str], bool]
 
 
@@ -81,26 +87,69 @@ def fingerprint(passes: Passes) -> Array:
     It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tags, TTL,
     checksums. Bytes beyond the captured ones count as zero.
     """
-    packet = passes.records["packet"].copy()
-    captured = passes.records["captured"].astype(np.int64)
-    packet[np.arange(packet.shape[1]) >= captured[:, None]] = 0
-    for _ in range(2):  # a customer's tag in a provider's
-        ethertype = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
-        tagged = np.isin(ethertype, (0x8100, 0x88A8)) & np.isin(passes.records["arphrd"], (1, 772))
-        packet[tagged, :-4] = packet[tagged, 4:]
-    body = packet[:, 14:76]
-    kind = packet[:, 12].astype(np.uint32) << 8 | packet[:, 13]
-    ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
-    body[np.ix_(ipv4, (1, 8, 10, 11))] = 0
-    body[np.ix_(ipv6, (7,))] = 0
-    for is_ip, header, protocol in ((ipv4, 20, body[:, 9]), (ipv6, 40, body[:, 6])):
-        body[np.ix_(is_ip & (protocol == 6), (header + 16, header + 17))] = 0
-        body[np.ix_(is_ip & (protocol == 17), (header + 6, header + 7))] = 0
-    weights = np.random.default_rng(20141122).integers(1, 1 << 63, body.shape[1], dtype=np.uint64) | np.uint64(1)
-    with np.errstate(over="ignore"):
-        mixed: Array = (body.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
-        mixed += kind.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    prints = np.empty(len(passes), np.uint64)
+    for begin in range(0, len(passes), _CACHED_ROWS):
+        prints[begin: begin + _CACHED_ROWS] = _prints(passes.records[begin: begin + _CACHED_ROWS])
+    return prints
+
+
+def _prints(records: Array) -> Array:
+    body = records["packet"][:, _TYPE: _TYPE + _COVERED].copy()
+    words = body.view("<u8")
+    short = np.flatnonzero(records["captured"] < _TYPE + _COVERED)
+    words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
+    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], (1, 772)))
+    if len(tagged):
+        body[tagged] = _untagged(records["packet"][tagged], records["captured"][tagged])
+    words &= _kept(body)
+    words ^= words >> np.uint64(32)  # so that no two of the highest bits outweigh each other
+    mixed: Array = words @ _WEIGHTS
     return mixed
+
+
+_CACHED_ROWS = 1 << 12
+_TYPE, _COVERED = 12, 64  # from the Ethernet type on, so many bytes
+_WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, _COVERED // 8, dtype=np.uint64) | np.uint64(1)
+
+
+def _is_tag(body: Array) -> Array:
+    tag: Array = (body[:, 0] == 0x81) & (body[:, 1] == 0) | (body[:, 0] == 0x88) & (body[:, 1] == 0xA8)
+    return tag
+
+
+def _untagged(packet: Array, captured: Array) -> Array:
+    """What is covered of packets that have VLAN tags in their bytes: one, or a customer's in a provider's."""
+    packet[np.arange(packet.shape[1]) >= captured.astype(np.int64)[:, None]] = 0
+    for _ in range(2):
+        tagged = _is_tag(packet[:, _TYPE:])
+        packet[tagged, :-4] = packet[tagged, 4:]
+    return packet[:, _TYPE: _TYPE + _COVERED]
+
+
+def _mask(*zero: int) -> Array:
+    """Words that keep all bytes but these, counted from the network header."""
+    mask = np.full(_COVERED, 0xFF, np.uint8)
+    mask[[2 + place for place in zero]] = 0
+    return mask.view("<u8")
+
+
+_CAPTURED = np.where(np.arange(_TYPE, _TYPE + _COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
+# What a hop may rewrite: in IPv4 TOS, TTL, checksum, in IPv6 the hop limit; the checksums of TCP and UDP.
+_OF_OTHERS, _OF_IPV4, _OF_IPV6 = 0, 1, 4
+_REWRITTEN = np.stack([_mask(), _mask(1, 8, 10, 11), _mask(1, 8, 10, 11, 36, 37), _mask(1, 8, 10, 11, 26, 27),
+                       _mask(7), _mask(7, 56, 57), _mask(7, 46, 47)])
+
+
+def _kept(body: Array) -> Array:
+    """What of each packet no hop rewrites, as words: shape (n, 8), or (8,) where it is the same for all."""
+    kind = body[:, 0].astype(np.uint16) << 8 | body[:, 1]
+    ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
+    of = ipv4 * np.uint8(_OF_IPV4) + ipv6 * np.uint8(_OF_IPV6)
+    protocol = np.where(ipv6, body[:, 2 + 6], body[:, 2 + 9])
+    of += (ipv4 | ipv6) * ((protocol == 6) * np.uint8(1) + (protocol == 17) * np.uint8(2))
+    same = bool(len(of)) and bool((of == of[0]).all())
+    mask: Array = _REWRITTEN[of[0]] if same else _REWRITTEN.take(of, axis=0)
+    return mask
 
 
 class Stitcher:
@@ -111,12 +160,19 @@ class Stitcher:
 
     def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True) -> None:
         self._related, self._strays = related, strays
-        self._held = EMPTY
+        self._held: list[Passes] = []
         self._next_id = first_id
+        self._told_ns = 0
 
-    def add(self, batch: Passes, now_ns: int) -> Journeys:
-        """Take a batch; give the journeys that nothing later than ``now_ns`` can add to."""
-        self._held = concatenate([self._held, batch])
+    def add(self, batch: Passes, now_ns: int, later: bool = False) -> Journeys:
+        """Take a batch; give the journeys that nothing later than ``now_ns`` can add to. ``later``: where there is much
+        traffic, give none until a later call. What is held back is joined anew in every call that gives some."""
+        if len(batch):
+            self._held.append(batch)
+        few = sum(len(one) for one in self._held) < _FEW
+        if later and not few and self._told_ns <= now_ns < self._told_ns + REST_NS:
+            return Journeys(EMPTY, np.zeros(1, np.int64), np.zeros(0, np.int64))
+        self._told_ns = now_ns
         return self._complete(now_ns - HOLD_NS)
 
     def flush(self) -> Journeys:
@@ -124,32 +180,35 @@ class Stitcher:
         return self._complete(None)
 
     def _complete(self, before_ns: int | None) -> Journeys:
-        passes = merge_late(self._held)
-        order = np.argsort(passes.records["time_ns"], kind="stable")
-        passes = passes.take(order)
-        journey = join(passes, self._related)
+        passes = merge_late(concatenate(self._held))
+        order = stable_order(passes.records["time_ns"])
+        passes = passes if (order[1:] > order[:-1]).all() else passes.take(order)
+        records = columns(passes.records, *_JOINED_BY)
+        journey = _join(passes, records, self._related)
+        self._held = []
         if before_ns is not None:
-            ends = passes.records["time_ns"] + passes.records["duration_ns"]
+            ends = records["time_ns"] + records["duration_ns"]
             last = np.zeros(len(passes), np.uint64)
             np.maximum.at(last, journey, ends)
-            done = last[journey] < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
+            done = last.take(journey) < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
             done &= journey < journey[~done].min(initial=len(passes))  # none before one that began earlier
-            self._held = passes.take(~done)
-            passes, journey = passes.take(done), journey[done]
+            self._held = [passes.take(~done)] if not done.all() else []
+            places = np.flatnonzero(done)
         else:
-            self._held = EMPTY
+            places = np.arange(len(passes))
         if not self._strays():
-            known = passes.records["kind"] != RECORD_LATE
-            passes, journey = passes.take(known), journey[known]
-        return self._number(passes, journey)
+            places = places[records["kind"].take(places) != RECORD_LATE]
+        return self._number(passes, journey, places)
 
-    def _number(self, passes: Passes, journey: Array) -> Journeys:
-        order = np.argsort(journey, kind="stable")
-        begins = np.flatnonzero(np.diff(journey[order], prepend=-1))
-        offsets = np.append(begins, len(passes)).astype(np.int64)
+    def _number(self, passes: Passes, journey: Array, places: Array) -> Journeys:
+        """The passes at these places as journeys, with the next numbers."""
+        order = stable_order(journey.take(places))
+        places = places.take(order)
+        begins = np.flatnonzero(np.diff(journey.take(places), prepend=-1))
+        offsets = np.append(begins, len(places)).astype(np.int64)
         numbers = np.arange(self._next_id, self._next_id + len(begins))
         self._next_id += len(begins)
-        return Journeys(passes.take(order), offsets, numbers)
+        return Journeys(passes.take(places), offsets, numbers)
 
 
 def merge_late(passes: Passes) -> Passes:
@@ -193,115 +252,129 @@ def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
 def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
     """The pass that each late step belongs to, or -1; shape of ``owner``."""
     records = passes.records
-    nested = {(int(r["cpu"]), int(r["seq"])): i for i, r in _rows(records, records["kind"] != RECORD_LATE)}
-    listed: dict[tuple[int, int, int], int] = {}
-    for i, r in _rows(records, (records["kind"] == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0)):
-        for skb in (int(r["skb"]), int(r["last_skb"])):
-            listed[int(r["cpu"]), int(r["frame"]), skb & 0xFFFFFFFF] = i
-    targets = np.full(len(owner), -1, np.int64)
-    for place, (late, low) in enumerate(zip(owner, skb_low)):
-        record = records[late]
-        cpu = int(record["cpu"])
-        target = nested.get((cpu, int(record["parent"]))) if record["parent"] else None
-        if target is None:
-            target = listed.get((cpu, int(record["frame"]), int(low)))
-        if target is not None:
-            targets[place] = target
+    cpu, kind = records["cpu"].astype(np.uint64) << np.uint64(32), records["kind"]
+    parent = records["parent"].take(owner)
+    at = np.flatnonzero(kind != RECORD_LATE)
+    nested = _last_like((cpu | records["seq"]).take(at), cpu.take(owner) | parent)
+    targets = np.where((nested >= 0) & (parent > 0), at.take(nested), -1) if len(at) else np.full(len(owner), -1)
+    at = np.flatnonzero((kind == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0))
+    _, _, which = alike(cpu | records["frame"])
+    frame = which.astype(np.uint64) << np.uint64(32)
+    both = np.stack([records["skb"].take(at) & np.uint64(0xFFFFFFFF), records["last_skb"].take(at)], axis=1)
+    listed = _last_like((frame.take(at)[:, None] | both).reshape(-1), frame.take(owner) | skb_low)
+    rest = (targets < 0) & (listed >= 0)
+    targets[rest] = at[listed[rest] // 2]
     return targets
 
 
-def _rows(records: Array, mask: Array) -> list[tuple[int, Array]]:
-    return [(int(i), records[i]) for i in np.flatnonzero(mask)]
+def _last_like(keys: Array, wanted: Array) -> Array:
+    """For each number that is wanted the last place in ``keys`` that has it, or -1."""
+    if not len(keys):
+        return np.full(len(wanted), -1)
+    order = stable_order(keys)
+    found = order.take(np.maximum(np.searchsorted(keys.take(order), wanted, side="right") - 1, 0))
+    return np.where(keys.take(found) == wanted, found, -1)
 
 
 def join(passes: Passes, related: Related) -> Array:
     """For every pass (sorted by time) the place of its journey's first pass, shape (n,)."""
+    return _join(passes, columns(passes.records, *_JOINED_BY), related)
+
+
+_JOINED_BY = ("time_ns", "duration_ns", "kind", "cpu", "seq", "parent", "flags", "frame", "skb", "last_skb", "head",
+              "netns", "ifindex")
+
+
+def _join(passes: Passes, records: Columns, related: Related) -> Array:
+    """The same; ``records`` are the passes' columns ``_JOINED_BY``."""
     count = len(passes)
     prints = fingerprint(passes)
     before = np.arange(count)
-    _join_nested(passes, prints, before)
-    _join_in_list(passes, prints, before)
-    _join_same(passes.records["skb"], passes, prints, before, related)
-    _join_same(passes.records["head"], passes, prints, before, related)
+    _join_nested(records, prints, before)
+    _join_in_list(records, prints, before)
+    left = _ways_out(passes, records)
+    for address in (records["skb"], records["head"]):
+        _join_same(address, records, left, prints, before, related)
     while True:  # follow the links to the first pass of each journey
-        further = before[before]
+        further = before.take(before)
         if np.array_equal(further, before):
             return before
         before = further
 
 
-def _join_nested(passes: Passes, prints: Array, before: Array) -> None:
-    records = passes.records
+def _join_nested(records: Columns, prints: Array, before: Array) -> None:
     nested = np.flatnonzero((records["parent"] > 0) & (records["kind"] != RECORD_LATE))
     if not len(nested):
         return
-    key = records["cpu"].astype(np.int64) << 32 | records["seq"]
-    order = np.argsort(key, kind="stable")
-    wanted = records["cpu"][nested].astype(np.int64) << 32 | records["parent"][nested]
-    found = order[np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)]
-    same = (key[found] == wanted) & (prints[found] == prints[nested]) & (found < nested)
+    cpu = records["cpu"].astype(np.uint64) << np.uint64(32)
+    key = cpu | records["seq"]
+    order = stable_order(key)
+    wanted = cpu.take(nested) | records["parent"].take(nested)
+    found = order.take(np.minimum(np.searchsorted(key.take(order), wanted), len(order) - 1))
+    same = (key.take(found) == wanted) & (prints.take(found) == prints.take(nested)) & (found < nested)
     before[nested[same]] = found[same]
 
 
-def _join_in_list(passes: Passes, prints: Array, before: Array) -> None:
+def _join_in_list(records: Columns, prints: Array, before: Array) -> None:
     """What was sent or received again inside a list receive, to the pass there with the same skb."""
-    records = passes.records
     inside = np.flatnonzero(records["flags"] & RECORD_INSIDE_LIST)
     listed = np.flatnonzero((records["kind"] == RECORD_RX)
                             & (records["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST))
     if not len(inside) or not len(listed):
         return
-    for skb in (records["skb"][listed].astype(np.uint32), records["last_skb"][listed]):
-        key = _list_key(records[listed], skb, prints[listed])
-        order = np.argsort(key, kind="stable")
-        wanted = _list_key(records[inside], records["skb"][inside].astype(np.uint32), prints[inside])
+    wanted = _list_key(records, inside, records["skb"], prints)
+    for skb in (records["skb"], records["last_skb"]):
+        key = _list_key(records, listed, skb, prints)
+        order = stable_order(key)
         place = order[np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)]
         found = listed[place]
         same = (key[place] == wanted) & (found < inside) & (before[inside] == inside)
         before[inside[same]] = found[same]
 
 
-def _list_key(records: Array, skb: Array, prints: Array) -> Array:
-    """A number for (CPU, list receive, skb, contents)."""
+def _list_key(records: Columns, places: Array, skb: Array, prints: Array) -> Array:
+    """A number for (CPU, list receive, skb, contents) of these passes."""
     with np.errstate(over="ignore"):
-        key: Array = records["cpu"].astype(np.uint64) << np.uint64(32) | records["frame"]
+        key: Array = records["cpu"][places].astype(np.uint64) << np.uint64(32) | records["frame"][places]
         key *= np.uint64(0x9E3779B97F4A7C15)
-        return (key ^ skb.astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9) ^ prints
+        return ((key ^ skb[places].astype(np.uint32)) * np.uint64(0xBF58476D1CE4E5B9)) ^ prints[places]
 
 
-def _ways_out(passes: Passes) -> Array:
+def _ways_out(passes: Passes, records: Columns) -> Array:
     """For every pass the ifindex of the device that the packet was on last, shape (n,) of uint32."""
-    last: Array = passes.records["ifindex"].copy()
+    last: Array = records["ifindex"].copy()
     some = np.flatnonzero(np.diff(passes.offsets))
-    steps = passes.steps[passes.offsets[1:][some] - 1]
-    onward = np.isin(steps["kind"], (STEP_HANDLER, STEP_VLAN)) & (steps["result"] == VERDICT_ANOTHER)
+    steps = columns(passes.steps.take(passes.offsets[1:].take(some) - 1), "kind", "result", "arg", "ifindex")
+    onward = ((steps["kind"] == STEP_HANDLER) | (steps["kind"] == STEP_VLAN)) & (steps["result"] == VERDICT_ANOTHER)
     last[some] = np.where(onward, steps["arg"], steps["ifindex"])
     return last
 
 
-def _join_same(address: Array, passes: Passes, prints: Array, before: Array, related: Related) -> None:
-    """Passes that follow one another with the same address (0: not known) of their skb or of its data."""
-    records = passes.records
-    order = np.lexsort((records["time_ns"], address))
-    first, second = order[:-1], order[1:]
+def _join_same(address: Array, records: Columns, left: Array, prints: Array, before: Array, related: Related) -> None:
+    """Passes that follow one another with the same address (0: not known) of their skb or of its data; ``left`` are the
+    devices on which the packets were last."""
+    order = stable_order(address)  # and, where it is the same, of time
+    address, kind, printed = address.take(order), records["kind"].take(order), prints.take(order)
     netns = records["netns"].astype(np.uint64) << np.uint64(32)
-    device = netns | records["ifindex"]
-    left = netns | _ways_out(passes)
-    may = ((address[first] == address[second]) & (address[first] != 0) & (prints[first] == prints[second])
-           & (device[first] != device[second]) & (records["kind"][first] != RECORD_LATE)
-           & (records["kind"][second] != RECORD_LATE) & (before[second] == second))
-    may &= records["time_ns"][second] <= records["time_ns"][first] + records["duration_ns"][first] + np.uint64(GAP_NS)
+    device = (netns | records["ifindex"]).take(order)
+    time_ns = records["time_ns"].take(order)
+    until_ns = time_ns + records["duration_ns"].take(order) + np.uint64(GAP_NS)
+    told = kind != RECORD_LATE
+    may = ((address[:-1] == address[1:]) & (address[1:] != 0) & (printed[:-1] == printed[1:])
+           & (device[:-1] != device[1:]) & told[:-1] & told[1:] & (time_ns[1:] <= until_ns[:-1]))
+    may &= (before == np.arange(len(before))).take(order[1:])
     links = np.flatnonzero(may)
     if not len(links):
         return
-    was_sent, is_sent = records["kind"][first] == RECORD_TX, records["kind"][second] == RECORD_TX
-    way = np.where(is_sent, np.where(was_sent, 1, 3), np.where(was_sent, 2, 0))
-    ways = np.stack([device[first[links]], left[first[links]], device[second[links]], way[links].astype(np.uint64)])
-    pairs, which = np.unique(ways, axis=1, return_inverse=True)
+    went = (netns | left).take(order.take(links))
+    sent = kind == RECORD_TX
+    way = np.where(sent[1:], np.where(sent[:-1], 1, 3), np.where(sent[:-1], 2, 0)).take(links)
+    ways = np.stack([device.take(links), went, device.take(links + 1), way.astype(np.uint64)])
+    some, _, which = alike(mix(*ways))
     may[links] = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(last), _key(to), _WAYS[how])
-                           for entered, last, to, how in pairs.T.tolist()])[which.reshape(-1)]
-    _cut_repeats(may, device[order], records["kind"][order])
-    before[second[may]] = first[may]
+                           for entered, last, to, how in ways[:, some].T.tolist()])[which]
+    _cut_repeats(may, device, kind)
+    before[order[1:][may]] = order[:-1][may]
 
 
 def _key(device: int) -> tuple[int, int]:
@@ -312,7 +385,9 @@ def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
     """``linked[i]`` says that pass ``i + 1`` follows pass ``i``: cut where a chain comes by a device again in the
     same direction, which is the same contents sent once more."""
     chain = np.concatenate([[0], np.cumsum(~linked)])
-    order = np.lexsort((np.arange(len(device)), kind, device, chain))
+    # A link is between two devices: only a chain of three passes or more can come by one again.
+    long = np.flatnonzero(np.bincount(chain).take(chain) > 2)
+    order = long.take(np.lexsort((long, kind.take(long), device.take(long), chain.take(long))))
     earlier, later = order[:-1], order[1:]
     again = (chain[earlier] == chain[later]) & (device[earlier] == device[later]) & (kind[earlier] == kind[later])
     begin = 0

@@ -16,10 +16,12 @@ from typing import Callable, Optional
 import numpy as np
 
 from . import assemble
+from .columns import alike, mix
 from .model import Journey
 from .scene import Scene
 from .stitch import Journeys
-from .wire import STEP_DROP, STEP_HANDLER, Array
+from .wire import STEP_DROP, STEP_HANDLER, Array, Passes
+from .wire import columns as columns_of
 
 Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
@@ -106,7 +108,7 @@ def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
     """
     if not len(columns):
         return
-    _, first, counts = np.unique(_signatures(columns, scene), return_index=True, return_counts=True)
+    first, counts, _ = alike(_signatures(columns, scene))
     for place in np.argsort(first):
         yield int(first[place]), int(counts[place])
 
@@ -114,36 +116,38 @@ def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
 def _signatures(columns: Journeys, scene: Scene) -> Array:
     """A number a journey, equal for the same shape; shape (journeys,) of uint64."""
     passes = columns.passes
-    records, steps = passes.records, passes.steps
-    owner = np.repeat(np.arange(len(records)), np.diff(passes.offsets))
-    order = np.arange(len(steps)) - passes.offsets[owner]
-    step_mix = _mix(steps["ifindex"], steps["orig_ifindex"], steps["arg"], steps["kind"], steps["round"],
-                    steps["result"], steps["func"], order,
-                    np.where(np.isin(steps["kind"], (STEP_DROP, STEP_HANDLER)), steps["skb_low"], 0))
-    begins = columns.offsets[:-1]
-    of_pass = columns.of_pass
-    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), records["time_ns"][begins], side="right")
-    ethertype = records["packet"][:, 12].astype(np.uint64) << np.uint64(8) | records["packet"][:, 13]
-    inner = records["packet"][:, 16].astype(np.uint64) << np.uint64(8) | records["packet"][:, 17]
+    records = columns_of(passes.records, "netns", "ifindex", "sender", "steps", "steps_lost", "kind", "protocol",
+                         "captured", "time_ns")
+    begins, of_pass = columns.offsets[:-1], columns.of_pass
+    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), records["time_ns"].take(begins), side="right")
+    tags = passes.records["packet"][:, 12:18].astype(np.uint32)
+    ethertype, inner = tags[:, 0] << 8 | tags[:, 1], tags[:, 4] << 8 | tags[:, 5]
+    inner = np.where((ethertype == 0x8100) | (ethertype == 0x88A8), inner, 0)
+    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
     with np.errstate(over="ignore"):
-        of_steps = np.zeros(len(records), np.uint64)
-        np.add.at(of_steps, owner, step_mix)
-        pass_mix = _mix(of_steps, records["netns"], records["ifindex"], records["kind"], records["protocol"],
-                        records["steps_lost"], records["sender"], records["steps"], ethertype,
-                        np.where(np.isin(ethertype, (0x8100, 0x88A8)), inner, 0), records["captured"] < 18,
-                        np.arange(len(records)) - begins[of_pass])
+        of_steps = np.zeros(len(passes), np.uint64)
+        np.add.at(of_steps, owner, _of_step(passes, owner))
+        of_passes = mix(
+            of_steps, _pair(records["netns"], records["ifindex"]), _pair(records["sender"], ethertype << 16 | inner),
+            _pair(records["steps"].astype(np.uint32) << 16 | records["steps_lost"],
+                  np.arange(len(passes)) - begins.take(of_pass)),
+            _pair(records["kind"].astype(np.uint32) << 16 | records["protocol"], records["captured"] < 18))
         result = np.zeros(len(columns), np.uint64)
-        np.add.at(result, of_pass, pass_mix)
-        return _mix(result, state)
+        np.add.at(result, of_pass, of_passes)
+        return mix(result, state)
 
 
-def _mix(*values: Array) -> Array:
-    """Hash columns together (the finaliser of splitmix64, after each)."""
-    with np.errstate(over="ignore"):
-        mixed: Array = np.zeros(len(values[0]), np.uint64)
-        for value in values:
-            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + value.astype(np.uint64)
-            mixed ^= mixed >> np.uint64(30)
-            mixed *= np.uint64(0xBF58476D1CE4E5B9)
-            mixed ^= mixed >> np.uint64(27)
-    return mixed
+def _of_step(passes: Passes, owner: Array) -> Array:
+    """A number a step, of all but its time; shape (steps,) of uint64."""
+    steps = columns_of(passes.steps, "ifindex", "orig_ifindex", "arg", "kind", "round", "result", "func", "skb_low")
+    order = np.arange(len(owner)) - passes.offsets.take(owner)
+    named = (steps["kind"] == STEP_DROP) | (steps["kind"] == STEP_HANDLER)
+    what = (steps["kind"].astype(np.uint32) << 24 | steps["round"].astype(np.uint32) << 16
+            | steps["result"].astype(np.uint32) << 8 | steps["func"])
+    return mix(_pair(steps["ifindex"], steps["orig_ifindex"]),
+               _pair(steps["arg"], np.where(named, steps["skb_low"], 0)), _pair(order, what))
+
+
+def _pair(high: Array, low: Array) -> Array:
+    """Two columns of 32 bits as one of 64."""
+    return high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)

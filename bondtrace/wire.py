@@ -74,11 +74,46 @@ class Passes:
     def take(self, places: Array) -> Passes:
         """The passes at these places (an index array or a boolean mask), in that order."""
         if places.dtype == bool:
+            if places.all():
+                return self
             places = np.flatnonzero(places)
-        counts = np.diff(self.offsets)[places]
+        if len(places) and places[-1] - places[0] == len(places) - 1 and (np.diff(places) == 1).all():
+            return self._slice(int(places[0]), int(places[-1]) + 1)
+        # take(), not []: numpy copies a structure of many fields field by field, but takes it whole
+        counts = np.diff(self.offsets).take(places)
         offsets = _offsets(counts)
-        begins = np.repeat(self.offsets[places] - offsets[:-1], counts)
-        return Passes(self.records[places], self.steps[begins + np.arange(offsets[-1])], offsets)
+        begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
+        return Passes(self.records.take(places), self.steps.take(begins + np.arange(offsets[-1])), offsets)
+
+    def _slice(self, begin: int, end: int) -> Passes:
+        """Those that stand together, without a copy."""
+        offsets = self.offsets[begin: end + 1]
+        return Passes(self.records[begin:end], self.steps[offsets[0]: offsets[-1]], offsets - offsets[0])
+
+
+_CACHED_ROWS = 1 << 12
+
+
+def columns(structures: Array, *names: str) -> dict[str, Array]:
+    """Fields of structures, shape (n,), as columns. Each read of a field goes through all of the memory: this does it
+    once for all of them, as many rows at a time as a CPU's cache holds."""
+    result = {name: np.empty((len(structures), *structures.dtype[name].shape), structures.dtype[name].base)
+              for name in names}
+    for begin in range(0, len(structures), _CACHED_ROWS):
+        rows = structures[begin: begin + _CACHED_ROWS]
+        for name, column in result.items():
+            column[begin: begin + _CACHED_ROWS] = rows[name]
+    return result
+
+
+def structures(dtype: np.dtype[Any], count: int, columns: dict[str, Array]) -> Array:
+    """Columns as structures, shape (count,); fields without a column are zero."""
+    result = np.zeros(count, dtype)
+    for begin in range(0, count, _CACHED_ROWS):
+        rows = result[begin: begin + _CACHED_ROWS]
+        for name, column in columns.items():
+            rows[name] = column[begin: begin + _CACHED_ROWS]
+    return result
 
 
 EMPTY = Passes(np.zeros(0, RECORD), np.zeros(0, STEP), np.zeros(1, np.int64))
@@ -98,25 +133,31 @@ def concatenate(parts: list[Passes]) -> Passes:
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    return Passes(np.concatenate([part.records for part in parts]),
-                  np.concatenate([part.steps for part in parts]), _offsets(counts))
+    return Passes(np.concatenate([_whole(part.records) for part in parts]).view(RECORD),
+                  np.concatenate([_whole(part.steps) for part in parts]).view(STEP), _offsets(counts))
+
+
+def _whole(array: Array) -> Array:
+    """Structures as bytes, which numpy copies at once and not field by field."""
+    return array.view(f"V{array.dtype.itemsize}")
 
 
 def decode(slots: Array) -> Passes:
     """Slots, shape (n, 256) of uint8, whole records only, to passes; the packets' bytes are left out."""
     if not len(slots):
         return EMPTY
+    slots = np.ascontiguousarray(slots)
     starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
-    first = slots.view(_FIRST_SLOT)[:, 0][starts]
-    records = first["record"]
+    first = slots if len(starts) == len(slots) else slots.take(starts, axis=0)
+    fields = first.view(_FIRST_SLOT)[:, 0]
+    records = _whole(fields["record"]).copy().view(RECORD)
     counts = records["steps"].astype(np.int64)
     offsets = _offsets(counts)
-    steps = np.empty(offsets[-1], STEP)
-    place = np.arange(FIRST_STEPS)
-    valid = place < counts[:, None]
-    steps[(offsets[:-1, None] + place)[valid]] = first["first"][valid]
+    there = np.minimum(counts, FIRST_STEPS)
+    places = np.repeat(np.arange(len(first)) * FIRST_STEPS - _offsets(there)[:-1], there)
+    steps = _whole(fields["first"]).reshape(-1).take(places + np.arange(len(places))).view(STEP)
     if len(starts) < len(slots):
-        _decode_more(slots, starts, counts, offsets, steps)
+        steps = _decode_more(slots, starts, counts, offsets, steps)
     passes = Passes(records, steps, offsets)
     data = records["kind"] == RECORD_DATA
     return passes.take(~data) if data.any() else passes
@@ -133,8 +174,11 @@ def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
             for place in np.flatnonzero(records["kind"] == RECORD_DATA)]
 
 
-def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, steps: Array) -> None:
-    """Fill in the steps of records that take more than one slot."""
+def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, first: Array) -> Array:
+    """The steps in order, those of the records' first slots being known."""
+    steps = np.empty(offsets[-1], STEP)
+    there = np.minimum(counts, FIRST_STEPS)
+    steps[np.repeat(offsets[:-1] - _offsets(there)[:-1], there) + np.arange(len(first))] = first
     owner = np.searchsorted(starts, np.arange(len(slots)), side="right") - 1
     more = np.flatnonzero(np.arange(len(slots)) != starts[owner])
     owner = owner[more]
@@ -142,3 +186,4 @@ def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, ste
     place = FIRST_STEPS + nth[:, None] * MORE_STEPS + np.arange(MORE_STEPS)
     valid = place < counts[owner, None]
     steps[(offsets[owner, None] + place)[valid]] = slots.view(_MORE_SLOT)[:, 0][more]["more"][valid]
+    return steps

@@ -17,7 +17,7 @@ from bondtrace.recording import Recorder, Recording
 from bondtrace.recordings import gather
 from bondtrace.reporters import table
 from bondtrace.rotation import RotatingRecorder, existing_parts
-from bondtrace.wire import EMPTY
+from bondtrace.wire import EMPTY, STEP_TAP
 from build import BEGIN_NS, TAPS, events, losses, received, record, refused, sent, start
 
 ROOT = Path(__file__).parents[1]
@@ -226,3 +226,23 @@ def test_follow_is_for_one_trace(tmp_path):
 
     assert bondtrace("show", "--follow", *names).stderr == (
         "bondtrace: --follow is for one trace, these are 2: give the file that is being written\n")
+
+
+def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitches():
+    # given the example, and a tap that no event tells of
+    batches = list(Recording(ROOT / "examples" / "ping.arrows").batches())
+    for batch in batches:
+        batch.passes.steps["arg"][batch.passes.steps["kind"] == STEP_TAP] = 7
+
+    # when it is run with and without stitching
+    kept, scenes = [], []
+    for stitching in (True, False):
+        pipeline = Pipeline(keep=lambda batch: kept.append(len(batch.passes)), stitching=stitching)
+        pipeline.run(batches)
+        scenes.append(pipeline.scene)
+
+    # then all was handed on, and the same is known
+    assert kept == [len(batch.passes) for batch in batches] * 2
+    assert scenes[0].unknown_taps() == scenes[1].unknown_taps() != []
+    assert (scenes[0].hooks, scenes[0].changes_ns, scenes[0].ended) == (
+        scenes[1].hooks, scenes[1].changes_ns, scenes[1].ended)

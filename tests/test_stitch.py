@@ -483,3 +483,36 @@ def test_fingerprint_leaves_the_passes_as_they_are():
     fingerprint(passes)
 
     assert passes.records.tobytes() == before
+
+
+def test_where_there_is_much_traffic_journeys_wait_for_company_and_are_the_same():
+    # given 50,000 packets a second for half a second, through the bond, in batches of a hundredth
+    one, count = sent(), 25_000
+    passes = one.take(np.tile([0, 1], count))
+    packet = np.repeat(np.arange(count), 2)
+    passes.records["time_ns"] += (packet * 20_000).astype(np.uint64)
+    passes.records["skb"] += (packet % 7 * 256).astype(np.uint64)
+    batches = [passes.take(np.arange(begin, begin + 1000)) for begin in range(0, 2 * count, 1000)]
+
+    def stitch(later):
+        stitcher, given = Stitcher(scene().related), []
+        for batch in batches:
+            given.append(stitcher.add(batch, int(batch.records["time_ns"][-1]), later))
+        return [*given, stitcher.flush()]
+
+    # when journeys are asked for with every batch, and later
+    at_once, later = stitch(False), stitch(True)
+
+    # then they are the same, and come seldom
+    assert whole(at_once) == whole(later)
+    assert sum(map(len, at_once)) == sum(map(len, later)) == count
+    calls = [sum(len(journeys) > 0 for journeys in given[:-1]) for given in (at_once, later)]
+    assert 2 <= calls[1] < calls[0] / 3
+
+
+def whole(given):
+    """All of several groups of journeys as comparable values."""
+    return ([number for journeys in given for number in journeys.numbers.tolist()],
+            [size for journeys in given for size in np.diff(journeys.offsets).tolist()],
+            b"".join(journeys.passes.records.tobytes() for journeys in given),
+            b"".join(journeys.passes.steps.tobytes() for journeys in given))

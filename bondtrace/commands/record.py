@@ -47,7 +47,8 @@ def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[
                 else Recorder(output, force))
     with closing(recorder):
         progress = _Progress(recorder, max_size)
-        pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep)
+        pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep,
+                            stitching=options.count is not None)
         trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")

@@ -40,7 +40,7 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
         return follow and not stopped
 
     batches = trace.batches(wait)
-    pipeline.run(_ticking(batches) if follow else _with_progress(batches, trace), lambda: stopped.append(1))
+    pipeline.run(_ticking(batches) if follow else _with_progress(_ahead(batches), trace), lambda: stopped.append(1))
     for path in trace.cut_off:
         if not follow:
             say(f"{path} was cut off; what is whole of it is shown")
@@ -49,6 +49,20 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
             f"{trace.missing[0]}")
     if not trace.cut_off and not pipeline.scene.start:
         say(f"{trace.name} holds no begin of a trace: names and times may be missing")
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; while one is used the next is read and unpacked, on another CPU where there is one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while True:
+            batch = coming.result()
+            if batch is None:
+                return
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bondtrace summary` of a large recording: time, peak memory, and bytes a pass on disk.
+
+    .venv/bin/python bench/analysis.py [--passes 10000000] [--kind ping|flood] [--rate 500000] [--keep FILE]
+
+The recording is made first, in batches as `bondtrace record` writes them; so is one of a tenth of its size, to see
+whether memory grows with the file. Prints one JSON object a recording.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import traffic
+
+from bondtrace.recording import Recorder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--passes", type=int, default=10_000_000)
+    parser.add_argument("--kind", choices=("ping", "flood"), default="ping")
+    parser.add_argument("--rate", type=int, default=500_000, help="passes a second of the traffic")
+    parser.add_argument("--keep", type=Path, help="keep the recording here")
+    parser.add_argument("--again", type=Path, help="use the recording that was kept")
+    options = parser.parse_args()
+    for result in run(options.passes, options.kind, options.rate, options.keep, options.again):
+        print(json.dumps(result))
+
+
+def run(passes: int, kind: str = "ping", rate: int = 500_000, keep: Path | None = None,
+        again: Path | None = None) -> list[dict[str, object]]:
+    """A result for a tenth of the passes and one for all."""
+    if again:
+        return [measure(again, passes, kind, rate)]
+    results = []
+    with tempfile.TemporaryDirectory() as directory:
+        for count in (passes // 10, passes):
+            path = keep if keep and count == passes else Path(directory) / f"{count}.arrows"
+            record(path, count, kind, rate)
+            results.append(measure(path, count, kind, rate))
+    return results
+
+
+def record(path: Path, passes: int, kind: str, rate: int) -> None:
+    """Make a recording of so many passes."""
+    events, templates = traffic.example()
+    before = [event for event in events if event.get("kind") != "end"]
+    end = [event for event in events if event.get("kind") == "end"]
+    with Recorder(path, force=True) as recorder:
+        for batch in traffic.make(templates[kind], passes, rate):
+            recorder.write(batch, before)
+            before, last = [], batch
+        ends_ns = int((last.records["time_ns"] + last.records["duration_ns"]).max())
+        recorder.write(last.take(last.records["kind"] == 99), [{**one, "time_ns": ends_ns, "not_before_ns": ends_ns}
+                                                               for one in end])
+
+
+def measure(path: Path, passes: int, kind: str, rate: int) -> dict[str, object]:
+    """Run the command on it."""
+    read = path.read_bytes()  # into the page cache
+    begin = time.monotonic()
+    child = os.posix_spawn(sys.executable, [sys.executable, "-m", "bondtrace", "summary", str(path)],
+                           {**os.environ, "PYTHONPATH": str(ROOT)},
+                           file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(child, 0)
+    seconds = time.monotonic() - begin
+    if status:
+        raise SystemExit(f"bondtrace summary ended with {status}")
+    return {"passes": passes, "traffic": kind, "rate": rate, "file_bytes": len(read),
+            "bytes_per_pass": round(len(read) / passes, 1), "summary_s": round(seconds, 2),
+            "cpu_s": round(usage.ru_utime + usage.ru_stime, 2), "passes_per_s": round(passes / seconds),
+            "peak_mib": round(usage.ru_maxrss / 1024)}
+
+
+if __name__ == "__main__":
+    main()

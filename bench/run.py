@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`make bench`: the measurements that run on this machine, as tables, printed and put into docs/performance.md.
+
+    sudo .venv/bin/python bench/run.py [--passes 10000000] [--seconds 3] [--no-write]
+
+A section of the page stands between `<!-- bench: NAME -->` and `<!-- end of bench: NAME -->`, and is replaced as a
+whole; ``put`` does that for a section of any name, so that other measurements keep theirs in the same page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import analysis
+import numpy
+import startup
+from tabulate import tabulate
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+KINDS = ("ping", "flood")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--passes", type=int, default=10_000_000, help="of the recording that is analysed")
+    parser.add_argument("--seconds", type=float, default=3, help="for each reader of the ring")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
+    options = parser.parse_args()
+    sections = {"ring": ring_table(options.seconds), "startup": startup_table(),
+                "analysis": analysis_table(options.passes)}
+    for name, text in sections.items():
+        print(f"{text}\n")
+        if not options.no_write:
+            put(name, f"{text}\n\n{_where()}", PAGE)
+
+
+def put(name: str, text: str, page: Path) -> None:
+    """Replace a section of the page, which must have it."""
+    begin, end = f"<!-- bench: {name} -->\n", f"<!-- end of bench: {name} -->\n"
+    whole = page.read_text()
+    if begin not in whole or end not in whole:
+        raise SystemExit(f"{page} has no section {name!r}: add the lines {begin.strip()} and {end.strip()}")
+    before, _, rest = whole.partition(begin)
+    page.write_text(f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}")
+
+
+def ring_table(seconds: float) -> str:
+    """Row 3, each kind of traffic in a process of its own, which keeps to one CPU."""
+    rows = []
+    for kind in KINDS:
+        told = _alone("ring", f"run({seconds}, {kind!r})")
+        for stage, goal in (("drained", ""), ("decoded", ""), ("stitched", "1.0"), ("recorded", "2.0")):
+            one = told[stage]
+            rows.append([kind, stage, _millions(one["passes_per_s"]), _millions(one["bcc_passes_per_s"]),
+                         f"{one['ratio']:.1f}", goal])
+    return _table(["traffic", "up to", "million passes a second", "bcc's callback", "ratio", "goal"], rows)
+
+
+def startup_table() -> str:
+    """Row 4."""
+    told = startup.run()
+    names = {"own_import_s": "import of bondtrace's own modules (goal 0.3)",
+             "other_import_s": "import of numpy, click …",
+             "bcc_import_s": "import of bcc", "types_and_symbols_s": "types (BTF) and symbols read", "plan_s": "plan",
+             "compile_s": "compiled", "load_s": f"{told['programs']:.0f} programs loaded"}
+    rows = [[text, f"{told[name]:.2f}"] for name, text in names.items()]
+    return _table(["step", "s"], [*rows, ["all (goal 1.0)", f"{sum(told[name] for name in names):.2f}"]])
+
+
+def analysis_table(passes: int) -> str:
+    """Row 5."""
+    rows = [[one["traffic"], f"{one['passes'] / 1e6:g}", one["summary_s"], one["cpu_s"], one["peak_mib"],
+             one["bytes_per_pass"]] for kind in KINDS for one in analysis.run(passes, kind)]
+    goals = ["goal", "10", 5, "", 1024, 30]
+    return _table(["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB",
+                   "bytes a pass on disk"], [*rows, goals])
+
+
+def _alone(module: str, call: str) -> Any:
+    """The value of a call of one of these scripts in another process."""
+    program = f"import json, {module}; print(json.dumps({module}.{call}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True, text=True,
+                          stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(PAGE.parent.parent)})
+    return json.loads(done.stdout)
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:.2f}"
+
+
+def _table(head: list[str], rows: Iterable[list[Any]]) -> str:
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+
+
+def _where() -> str:
+    """What it was measured on."""
+    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    return (f"Measured on {os.cpu_count()} CPUs of a virtual machine ({model}), Linux "
+            f"{platform.release().split('-')[0]}, Python {platform.python_version()}, numpy {numpy.__version__}.")
+
+
+if __name__ == "__main__":
+    main()

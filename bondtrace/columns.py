@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sorting, grouping and hashing of columns, where numpy's own way takes longer than all else.
+
+What it keeps true: the same answers as np.argsort(kind="stable") and np.unique would give.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def stable_order(numbers: Array) -> Array:
+    """The order in which equal numbers stand side by side, in ascending order but for bits that all numbers share,
+    equal ones as they stood; shape (n,) of int64.
+
+    numpy sorts 16 bits by radix, more by comparing, which takes five to ten times as long. Addresses and times
+    that stand together differ in few bits, so that two rounds of 16 do.
+    """
+    if len(numbers) < 2:
+        return np.arange(len(numbers))
+    values = numbers.astype(np.uint64)
+    differing = int(np.bitwise_or.reduce(values ^ values[0]))
+    values >>= np.uint64((differing & -differing).bit_length() - 1 if differing else 0)
+    order: Array = np.arange(len(values))
+    for shift in range(0, _width(differing), 16):
+        part = (values >> np.uint64(shift)).astype(np.uint16)
+        order = order.take(np.argsort(part.take(order), kind="stable"))
+    return order
+
+
+def _width(bits: int) -> int:
+    """From the first to the last bit that is set."""
+    return bits.bit_length() - (bits & -bits).bit_length() + 1 if bits else 0
+
+
+def alike(numbers: Array) -> tuple[Array, Array, Array]:
+    """(first, counts, which) of the different numbers, in ascending order: the place of the first that is equal to it,
+    how many are, and for every number the place of its like in these."""
+    if not len(numbers):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    order = np.argsort(numbers)
+    ordered = numbers.take(order)
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(np.append(begins, len(numbers)))
+    which = np.empty(len(numbers), np.int64)
+    which[order] = np.repeat(np.arange(len(begins)), counts)
+    return np.minimum.reduceat(order, begins), counts, which
+
+
+def mix(*values: Array) -> Array:
+    """Hash columns together (the finaliser of splitmix64, after each); shape (n,) of uint64."""
+    with np.errstate(over="ignore"):
+        mixed: Array = np.zeros(len(values[0]), np.uint64)
+        for value in values:
+            mixed *= np.uint64(0x9E3779B97F4A7C15)
+            mixed += value.astype(np.uint64, copy=False)
+            mixed ^= mixed >> np.uint64(30)
+            mixed *= np.uint64(0xBF58476D1CE4E5B9)
+            mixed ^= mixed >> np.uint64(27)
+    return mixed
