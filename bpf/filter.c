@@ -129,13 +129,50 @@ static __always_inline u8 filter_fate(struct view *view, u64 skb, u64 dev, u8 ou
 	return FILTER_BLIND;
 }
 
+/* In a list receive, steps come when their packet's pass is over and another's is open. Which packets the filter took
+ * is therefore remembered: the skb, with the number of the list receive, as its address is used again. */
+#define LISTED_MAX 4096
+BPF_TABLE("lru_percpu_hash", u64, u32, listed, LISTED_MAX);
+
+static __always_inline void remember_listed(struct frame *frame, u64 skb, u8 taken)
+{
+	u32 number = frame->number;
+
+	if (frame->kind != FRAME_RX_LIST)
+		return;
+	if (taken)
+		listed.update(&skb, &number);
+	else
+		listed.delete(&skb); /* an address of the same list receive, used again */
+}
+
 /* The filter's question: is this packet to be told of? */
-static __always_inline u8 wanted(struct cpu_state *cpu, u64 skb, u64 dev, u8 outgoing)
+static __always_inline u8 wanted(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 dev, u8 outgoing)
 {
 	u8 fate = filter_fate(&cpu->view, skb, dev, outgoing);
+
 	if (fate == FILTER_BLIND)
 		count(COUNT_FILTER_BLIND);
+	remember_listed(frame, skb, fate != FILTER_REJECT);
 	return fate != FILTER_REJECT;
+}
+
+/* The same of a packet whose pass is over. */
+static __always_inline u8 was_wanted(struct cpu_state *cpu, u64 skb)
+{
+	struct frame *frame = top(cpu);
+
+	if (!frame || frame->kind != FRAME_RX_LIST)
+		return cpu->last_skb == skb; /* of the pass that has just ended (rx.c), if it was told */
+	u32 *number = listed.lookup(&skb);
+	return number && *number == frame->number;
+}
+
+#else
+
+static __always_inline u8 was_wanted(struct cpu_state *cpu, u64 skb)
+{
+	return 1;
 }
 
 #endif

@@ -108,7 +108,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	if (!ifindex)
 		return;
 #ifdef FILTER
-	if (!wanted(cpu, skb, dev, kind == RECORD_TX))
+	if (!wanted(cpu, frame, skb, dev, kind == RECORD_TX))
 		return;
 #endif
 #ifdef COUNT_ONLY

@@ -38,7 +38,7 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 	if (passed_over(frame, skb))
 		return 0;
 	if (!frame || !frame->active || !holds(frame, skb)) {
-		frame = open_late(cpu, skb, dev);
+		frame = was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0;
 		if (!frame)
 			return 0;
 		fill_protocol(frame, skb, dev, orig_dev, func);
@@ -62,9 +62,11 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 		return 0; /* orig_dev is where the passes began: none of them is traced */
 	for (int i = 0; i < LIST_MAX && item != head; i++) {
 		u64 skb = item - SK_BUFF__LIST; /* a list shares orig_dev, not skb->dev */
+		item = READ(u64, item, 0);
+		if (!was_wanted(cpu, skb))
+			continue;
 		frame->dev = READ(u64, skb, SK_BUFF__DEV); /* no round: Python knows it */
 		fill_protocol(frame, skb, frame->dev, orig_dev, func);
-		item = READ(u64, item, 0);
 	}
 	if (item != head) {
 		record_of(frame)->steps_lost++;

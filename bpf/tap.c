@@ -63,7 +63,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 	if (passed_over(frame, skb))
 		return;
 	if (!frame || !frame->active || !holds(frame, skb)) {
-		frame = open_late(cpu, skb, dev);
+		frame = was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0;
 		if (!frame)
 			return;
 		fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);

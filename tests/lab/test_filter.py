@@ -2,12 +2,14 @@
 """FILTER in a real kernel: what is told is what libpcap finds in the taps' own, unfiltered capture files, no less and
 no more; of tagged packets, too, and of packets that came in lists."""
 
+import numpy as np
 import pytest
 from truth import captured_by, disagreement, in_file, traced_time, untagged
 
 from bondtrace import pcap
 from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
+from bondtrace.wire import RECORD_LATE, STEP_PROTOCOL
 
 pytestmark = pytest.mark.lab
 
@@ -52,6 +54,20 @@ def test_no_journey_is_of_another_packet(told):
     assert {one.packet.protocol for one in told[1]} <= {"UDP", "ARP", "ICMP"}
     assert all(one.packet.vlan[:1] == (100,) or one.passes[0].steps[0].dev == "bond0.100"
                for one in told[1] if one.packet.protocol == "ICMP")
+
+
+def test_no_late_step_is_of_another_packet(run):
+    told, late = set(), set()
+    for batch in Recording(run.out / "trace.arrows").batches():
+        for record, steps in zip(batch.passes.records, np.split(batch.passes.steps, batch.passes.offsets[1:-1])):
+            where = int(record["cpu"]), int(record["frame"])
+            if record["kind"] == RECORD_LATE:
+                late |= {(*where, int(step["skb_low"] if step["kind"] == STEP_PROTOCOL else record["skb"]) & 0xFFFFFFFF)
+                         for step in steps}
+            else:
+                told.add((*where, int(record["skb"]) & 0xFFFFFFFF))
+    assert late - told == set()
+    assert late or run.out.name != "gro"
 
 
 def test_the_filter_is_told_with_the_losses(run):
