@@ -2,10 +2,11 @@
 """Runs scenarios in the lab, each once a session, and hands out what they left behind."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,36 @@ from bondtrace import lab
 
 FIGURES = []
 MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
+KERNEL = re.compile(r"\b(default|\d+\.\d+(-rt)?)\b")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share machines run one after another, in one process; other files and kernels beside them."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            kernel = KERNEL.search(item.callspec.id) if hasattr(item, "callspec") else None
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kernel.group() if kernel else ''}"))
+
+
+def pytest_sessionfinish(session):
+    """A process of several hands what it counted to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput.update(figures=FIGURES, matrix=MATRIX)
+
+
+class Collected:
+    """Takes what the other processes counted."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        told = getattr(node, "workeroutput", {})
+        FIGURES.extend(told.get("figures", ()))
+        for kernel, row in told.get("matrix", {}).items():
+            MATRIX.setdefault(kernel, {}).update(row)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Collected())
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -61,6 +92,19 @@ class Run:
                               text=True, check=False, env={"PYTHONPATH": str(Path(lab.__file__).parents[2])})
 
 
+TIMEOUT_S = 800  # of a scenario, beside another machine on two CPUs
+
+
+@contextmanager
+def once(done, key):
+    """A machine that failed is not booted again for every test that asks for it."""
+    try:
+        yield
+    except Exception as error:
+        done[key] = error
+        raise
+
+
 @pytest.fixture(scope="session")
 def play():
     """play(scenario, command, kernel=None, cpus=2) -> Run; the same words are played once."""
@@ -73,10 +117,12 @@ def play():
             # Not pytest's own directory: another session of pytest would take it away under the machine.
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix=f"bondtrace-{Path(scenario).stem}-")))
             said = []
-            result = lab.run_scenario(kernel=kernel, scenario=scenario, command=["bash", "-c", command], out_dir=out,
-                                      cpus=cpus, on_output=said.append, timeout_s=400)
-            done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
+            with once(done, key):
+                result = lab.run_scenario(kernel=kernel, scenario=scenario, command=["bash", "-c", command],
+                                          out_dir=out, cpus=cpus, on_output=said.append, timeout_s=TIMEOUT_S)
+                done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
         run_done = done[key]
+        assert not isinstance(run_done, Exception), f"the machine failed before: {run_done}"
         assert run_done.status == 0, run_done.output[-3000:]
         return run_done
 
@@ -98,20 +144,22 @@ class Runs(dict):
 
 @pytest.fixture(scope="session")
 def play_all():
-    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2) -> Runs: boots once and plays all scenarios, or
-    those named, each with a tracer of its own; the same words are played once."""
+    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2, **env) -> Runs: boots once and plays all scenarios,
+    or those named, each with a tracer of its own; the same words are played once."""
     done = {}
     kept = ExitStack()
 
-    def run(kernel=None, scenarios=None, command=RECORD, cpus=2):
+    def run(kernel=None, scenarios=None, command=RECORD, cpus=2, **env):
         names = tuple(scenarios or [one.name for one in lab.scenarios()])
-        key = kernel, names, command, cpus
+        key = kernel, names, command, cpus, *sorted(env.items())
         if key not in done:
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="bondtrace-all-")))
-            played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command], out_dir=out,
-                                       cpus=cpus)
-            done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
-                              for name, one in played.items()})
+            with once(done, key):
+                played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command],
+                                           out_dir=out, cpus=cpus, env=env, scenario_s=TIMEOUT_S)
+                done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
+                                  for name, one in played.items()})
+        assert not isinstance(done[key], Exception), f"the machine failed before: {done[key]}"
         return done[key]
 
     with kept:
