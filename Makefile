@@ -32,7 +32,7 @@ test-fleet: setup
 # and say so.
 unit: setup
 	-./scripts/install-tools chromium
-	$(BIN)/python -m pytest -m "not lab"
+	$(BIN)/python -m pytest -m "not lab" -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -42,6 +42,13 @@ static u32 asked; /* the number of the filter */
 	static struct { type *(*lookup)(void *); } name = { name##_lookup }
 #define BPF_PERCPU_ARRAY(name, type, size) BPF_ARRAY(name, type, size)
 #define BPF_HASH(name, key, type, size) BPF_ARRAY(name, type, size)
+static u32 listed_value;
+static u32 *listed_lookup(u64 *skb) { (void)skb; return &listed_value; }
+static void listed_update(u64 *skb, u32 *number) { (void)skb; listed_value = *number; }
+static void listed_delete(u64 *skb) { (void)skb; listed_value = 0; }
+#define BPF_TABLE(kind, key, type, name, size) \
+	static struct { u32 *(*lookup)(u64 *); void (*update)(u64 *, u32 *); void (*delete)(u64 *); } name = { \
+		name##_lookup, name##_update, name##_delete }
 static int no_output(void *data, u64 size, u64 flags) { (void)data; (void)size; (void)flags; return 0; }
 #define BPF_RINGBUF_OUTPUT(name, pages) \
 	static struct { int (*ringbuf_output)(void *, u64, u64); } name = { no_output }
