@@ -9,7 +9,7 @@ from truth import captured_by, disagreement, in_file, traced_time, untagged
 from bondtrace import pcap
 from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
-from bondtrace.wire import RECORD_LATE, STEP_PROTOCOL
+from bondtrace.wire import RECORD_LATE, RECORD_LIST, STEP_PROTOCOL
 
 pytestmark = pytest.mark.lab
 
@@ -57,17 +57,18 @@ def test_no_journey_is_of_another_packet(told):
 
 
 def test_no_late_step_is_of_another_packet(run):
-    told, late = set(), set()
+    told, late, in_lists = set(), set(), 0
     for batch in Recording(run.out / "trace.arrows").batches():
         for record, steps in zip(batch.passes.records, np.split(batch.passes.steps, batch.passes.offsets[1:-1])):
             where = int(record["cpu"]), int(record["frame"])
+            in_lists += int(record["flags"]) & RECORD_LIST
             if record["kind"] == RECORD_LATE:
                 late |= {(*where, int(step["skb_low"] if step["kind"] == STEP_PROTOCOL else record["skb"]) & 0xFFFFFFFF)
                          for step in steps}
             else:
                 told.add((*where, int(record["skb"]) & 0xFFFFFFFF))
     assert late - told == set()
-    assert late or run.out.name != "gro"
+    assert late or not in_lists  # a veth of 5.10 receives in no lists
 
 
 def test_the_filter_is_told_with_the_losses(run):
