@@ -17,11 +17,14 @@ EXPRESSION = "udp or arp or (vlan 100 and icmp)"
 COMMAND = f'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows" "{EXPRESSION}"'
 
 
-@pytest.fixture(scope="module", params=[(kernel, name) for kernel in (None, "5.10", "7.3") for name in ("vlan", "gro")],
+PLAYED = {None: ("vlan", "gro"), "5.10": ("vlan",), "7.3": ("gro",)}
+
+
+@pytest.fixture(scope="module", params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
                 ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
 def run(request, play_all):
     kernel, name = request.param
-    return play_all(kernel, ("vlan", "gro"), COMMAND)[name]
+    return play_all(kernel, PLAYED[kernel], COMMAND)[name]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_no_late_step_is_of_another_packet(run):
             else:
                 told.add((*where, int(record["skb"]) & 0xFFFFFFFF))
     assert late - told == set()
-    assert late or not in_lists  # a veth of 5.10 receives in no lists
+    assert late or not in_lists
 
 
 def test_the_filter_is_told_with_the_losses(run):

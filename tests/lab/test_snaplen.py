@@ -16,11 +16,14 @@ SNAPLEN = 300
 COMMAND = f'exec bondtrace record $LAB_TRACE --snaplen {SNAPLEN} -o "$LAB_OUT/trace.arrows"'
 
 
-@pytest.fixture(scope="module", params=[(kernel, name) for kernel in (None, "5.10") for name in ("mixed", "gro")],
+PLAYED = {None: ("mixed", "gro"), "5.10": ("mixed",)}  # a veth of 5.10 receives in no lists
+
+
+@pytest.fixture(scope="module", params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
                 ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
 def run(request, play_all):
     kernel, name = request.param
-    return play_all(kernel, ("mixed", "gro"), COMMAND)[name]
+    return play_all(kernel, PLAYED[kernel], COMMAND)[name]
 
 
 def test_the_bytes_are_those_of_the_taps_files(run):
