@@ -92,7 +92,8 @@ class Run:
                               text=True, check=False, env={"PYTHONPATH": str(Path(lab.__file__).parents[2])})
 
 
-TIMEOUT_S = 800  # of a scenario, beside another machine on two CPUs
+# Of a scenario and, of that, of a tracer's start, beside another machine on two CPUs.
+TIMEOUT_S, ATTACH_S = 800, "500"
 
 
 @contextmanager
@@ -119,7 +120,8 @@ def play():
             said = []
             with once(done, key):
                 result = lab.run_scenario(kernel=kernel, scenario=scenario, command=["bash", "-c", command],
-                                          out_dir=out, cpus=cpus, on_output=said.append, timeout_s=TIMEOUT_S)
+                                          out_dir=out, cpus=cpus, on_output=said.append, timeout_s=TIMEOUT_S,
+                                          env={"LAB_ATTACH_S": ATTACH_S})
                 done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
         run_done = done[key]
         assert not isinstance(run_done, Exception), f"the machine failed before: {run_done}"
@@ -156,7 +158,8 @@ def play_all():
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="bondtrace-all-")))
             with once(done, key):
                 played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command],
-                                           out_dir=out, cpus=cpus, env=env, scenario_s=TIMEOUT_S)
+                                           out_dir=out, cpus=cpus, env={"LAB_ATTACH_S": ATTACH_S, **env},
+                                           scenario_s=TIMEOUT_S)
                 done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
                                   for name, one in played.items()})
         assert not isinstance(done[key], Exception), f"the machine failed before: {done[key]}"
