@@ -336,7 +336,8 @@ class Body:
             self.skip()
             return None
         bits = self.buffer("u1", (node.length + 7) // 8)
-        return np.unpackbits(bits, count=node.length, bitorder="little") == 0
+        null: Array = np.unpackbits(bits, count=node.length, bitorder="little") == 0
+        return null
 
     def skip(self) -> None:
         """Pass over a buffer."""

@@ -182,33 +182,29 @@ class Stitcher:
     def _complete(self, before_ns: int | None) -> Journeys:
         passes = merge_late(concatenate(self._held))
         order = stable_order(passes.records["time_ns"])
-        passes = passes if (order[1:] > order[:-1]).all() else passes.take(order)
-        records = columns(passes.records, *_JOINED_BY)
-        journey = _join(passes, records, self._related)
+        records, journey = _join(passes, order, self._related)
         self._held = []
+        places = np.arange(len(passes))
         if before_ns is not None:
             ends = records["time_ns"] + records["duration_ns"]
             last = np.zeros(len(passes), np.uint64)
             np.maximum.at(last, journey, ends)
             done = last.take(journey) < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
             done &= journey < journey[~done].min(initial=len(passes))  # none before one that began earlier
-            self._held = [passes.take(~done)] if not done.all() else []
+            self._held = [passes.take(order[~done])] if not done.all() else []
             places = np.flatnonzero(done)
-        else:
-            places = np.arange(len(passes))
         if not self._strays():
             places = places[records["kind"].take(places) != RECORD_LATE]
-        return self._number(passes, journey, places)
+        return self._number(passes, order, journey, places)
 
-    def _number(self, passes: Passes, journey: Array, places: Array) -> Journeys:
-        """The passes at these places as journeys, with the next numbers."""
-        order = stable_order(journey.take(places))
-        places = places.take(order)
+    def _number(self, passes: Passes, by_time: Array, journey: Array, places: Array) -> Journeys:
+        """The passes at these places in order of time as journeys, with the next numbers."""
+        places = places.take(stable_order(journey.take(places)))
         begins = np.flatnonzero(np.diff(journey.take(places), prepend=-1))
         offsets = np.append(begins, len(places)).astype(np.int64)
         numbers = np.arange(self._next_id, self._next_id + len(begins))
         self._next_id += len(begins)
-        return Journeys(passes.take(places), offsets, numbers)
+        return Journeys(passes.take(by_time.take(places)), offsets, numbers)
 
 
 def merge_late(passes: Passes) -> Passes:
@@ -278,27 +274,31 @@ def _last_like(keys: Array, wanted: Array) -> Array:
 
 def join(passes: Passes, related: Related) -> Array:
     """For every pass (sorted by time) the place of its journey's first pass, shape (n,)."""
-    return _join(passes, columns(passes.records, *_JOINED_BY), related)
+    return _join(passes, np.arange(len(passes)), related)[1]
 
 
 _JOINED_BY = ("time_ns", "duration_ns", "kind", "cpu", "seq", "parent", "flags", "frame", "skb", "last_skb", "head",
               "netns", "ifindex")
 
 
-def _join(passes: Passes, records: Columns, related: Related) -> Array:
-    """The same; ``records`` are the passes' columns ``_JOINED_BY``."""
+def _join(passes: Passes, order: Array, related: Related) -> tuple[Columns, Array]:
+    """The same, and the passes' columns ``_JOINED_BY``: both of the passes in this order, that of time. The passes
+    themselves stay where they are: a copy of them takes longer than one of all that is asked of them."""
     count = len(passes)
-    prints = fingerprint(passes)
+    records = columns(passes.records, *_JOINED_BY)
+    prints, left = fingerprint(passes), _ways_out(passes, records)
+    if not (order[1:] > order[:-1]).all():
+        records = {name: column.take(order) for name, column in records.items()}
+        prints, left = prints.take(order), left.take(order)
     before = np.arange(count)
     _join_nested(records, prints, before)
     _join_in_list(records, prints, before)
-    left = _ways_out(passes, records)
     for address in (records["skb"], records["head"]):
         _join_same(address, records, left, prints, before, related)
     while True:  # follow the links to the first pass of each journey
         further = before.take(before)
         if np.array_equal(further, before):
-            return before
+            return records, before
         before = further
 
 
