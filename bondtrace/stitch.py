@@ -48,7 +48,8 @@ from .wire import (
 
 HOLD_NS = 100_000_000
 _WAYS = ("up", "down", "over", "through")
-REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so often
+REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so often,
+_MANY = 1 << 18  # and whenever so many passes have come together
 _FEW = 1 << 13  # so many passes are joined anew whenever some come
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
@@ -156,10 +157,11 @@ class Stitcher:
     """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
     each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through"
     (Scene.related). ``strays`` says whether late records without their pass are journeys: with a packet filter they
-    are of packets that it refused."""
+    are of packets that it refused. ``rest_ns``: how long ``add(later=True)`` may let journeys wait."""
 
-    def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True) -> None:
-        self._related, self._strays = related, strays
+    def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True,
+                 rest_ns: int = REST_NS) -> None:
+        self._related, self._strays, self._rest_ns = related, strays, rest_ns
         self._held: list[Passes] = []
         self._next_id = first_id
         self._told_ns = 0
@@ -169,8 +171,8 @@ class Stitcher:
         traffic, give none until a later call. What is held back is joined anew in every call that gives some."""
         if len(batch):
             self._held.append(batch)
-        few = sum(len(one) for one in self._held) < _FEW
-        if later and not few and self._told_ns <= now_ns < self._told_ns + REST_NS:
+        held = sum(len(one) for one in self._held)
+        if later and _FEW <= held < _MANY and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
             return Journeys(EMPTY, np.zeros(1, np.int64), np.zeros(0, np.int64))
         self._told_ns = now_ns
         return self._complete(now_ns - HOLD_NS)

@@ -19,6 +19,7 @@ from .options import say
 
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
+_NOBODY_WAITS_NS = 1_000_000_000
 _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
 
 
@@ -39,6 +40,7 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
             time.sleep(_FOLLOW_S)
         return follow and not stopped
 
+    pipeline.rest_ns = pipeline.rest_ns if follow else _NOBODY_WAITS_NS
     batches = trace.batches(wait)
     pipeline.run(_ticking(batches) if follow else _with_progress(_ahead(batches), trace), lambda: stopped.append(1))
     for path in trace.cut_off:
