@@ -22,7 +22,7 @@ long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
@@ -92,6 +92,11 @@ def fingerprint(passes: Passes) -> Array:
     for begin in range(0, len(passes), _CACHED_ROWS):
         prints[begin: begin + _CACHED_ROWS] = _prints(passes.records[begin: begin + _CACHED_ROWS])
     return prints
+
+
+def with_prints(passes: Passes) -> Passes:
+    """The same, with their fingerprints: work that a ``Stitcher`` need not do then, and that another thread can."""
+    return replace(passes, prints=fingerprint(passes))
 
 
 def _prints(records: Array) -> Array:
@@ -206,7 +211,7 @@ class Stitcher:
         offsets = np.append(begins, len(places)).astype(np.int64)
         numbers = np.arange(self._next_id, self._next_id + len(begins))
         self._next_id += len(begins)
-        return Journeys(passes.take(by_time.take(places)), offsets, numbers)
+        return Journeys(replace(passes, prints=None).take(by_time.take(places)), offsets, numbers)
 
 
 def merge_late(passes: Passes) -> Passes:
@@ -288,7 +293,8 @@ def _join(passes: Passes, order: Array, related: Related) -> tuple[Columns, Arra
     themselves stay where they are: a copy of them takes longer than one of all that is asked of them."""
     count = len(passes)
     records = columns(passes.records, *_JOINED_BY)
-    prints, left = fingerprint(passes), _ways_out(passes, records)
+    prints = fingerprint(passes) if passes.prints is None else passes.prints
+    left = _ways_out(passes, records)
     if not (order[1:] > order[:-1]).all():
         records = {name: column.take(order) for name, column in records.items()}
         prints, left = prints.take(order), left.take(order)
@@ -399,4 +405,4 @@ def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
             begin = place
 
 
-__all__ = ["HOLD_NS", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]
+__all__ = ["HOLD_NS", "Journeys", "Stitcher", "fingerprint", "join", "merge_late", "with_prints"]

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import click
 
 from ..pipeline import Pipeline
 from ..recording import Batch
 from ..recordings import Trace, gather
+from ..stitch import with_prints
 from .options import say
 
 _PATIENCE_S = 2.0
@@ -54,16 +55,21 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches; while one is used the next is read and unpacked, on another CPU where there is one."""
+    """The same batches; while one is used the next is read, unpacked and fingerprinted, on another CPU where there is
+    one."""
     from concurrent.futures import ThreadPoolExecutor
 
+    def following() -> Optional[Batch]:
+        batch = next(batches, None)
+        return batch and batch._replace(passes=with_prints(batch.passes))
+
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
+        coming = thread.submit(following)
         while True:
             batch = coming.result()
             if batch is None:
                 return
-            coming = thread.submit(next, batches, None)
+            coming = thread.submit(following)
             yield batch
 
 
