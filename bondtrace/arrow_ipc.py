@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Arrow IPC streams of numbers, binaries, strings, lists and structs: just what a recording needs.
+"""Arrow IPC streams of numbers, bytes, strings, lists and structs: just what a recording needs.
 
 The light Arrow libraries do not write compressed bodies, and read hostile files at their peril; the large one is a
 hundred times the size of bondtrace. So the messages' heads are put together with FlatBuffers' own library, the
@@ -30,9 +30,10 @@ _HEAD_BYTES_MAX = 16 << 20
 _SCHEMA, _RECORD_BATCH = 1, 3
 _VERSION_5 = 4
 _ZSTD = 1
-_INT, _BINARY, _UTF8, _LIST, _STRUCT = 2, 4, 5, 12, 13  # union Type
+_INT, _BINARY, _UTF8, _LIST, _STRUCT, _FIXED = 2, 4, 5, 12, 13, 15  # union Type
+_FIXED_BYTES_MAX = 1 << 16
 _WORTH_PACKING_BYTES = 64
-_ZSTD_LEVEL = 1
+_ZSTD_LEVEL = 2
 
 
 class Damaged(Exception):
@@ -41,7 +42,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """A column: ``kind`` is a numpy name ("uint32"), "binary", "string", "list" or "struct"."""
+    """A column: ``kind`` is a numpy name ("uint32", "V80" for 80 bytes), "binary", "string", "list" or "struct"."""
 
     name: str
     kind: str
@@ -82,12 +83,14 @@ def _build_field(builder: Any, field: Field) -> int:
     children = _vector(builder, [_build_field(builder, one) for one in field.children])
     name = builder.CreateString(field.name)
     kinds = {"binary": _BINARY, "string": _UTF8, "list": _LIST, "struct": _STRUCT}
-    kind = kinds.get(field.kind, _INT)
+    kind = kinds.get(field.kind, _FIXED if field.kind.startswith("V") else _INT)
     builder.StartObject(2)
     if kind == _INT:
         number = np.dtype(field.kind)
         builder.PrependInt32Slot(0, number.itemsize * 8, 0)
         builder.PrependBoolSlot(1, number.kind == "i", False)
+    elif kind == _FIXED:
+        builder.PrependInt32Slot(0, np.dtype(field.kind).itemsize, 0)
     type_ = builder.EndObject()
     builder.StartObject(7)
     builder.PrependUOffsetTRelativeSlot(0, name, 0)
@@ -277,6 +280,8 @@ def _read_field(table: _Table, depth_max: int) -> Field:
     kinds = {_BINARY: "binary", _UTF8: "string", _LIST: "list", _STRUCT: "struct"}
     if kind == _INT and type_ is not None and type_.number(0, "<i") in (8, 16, 32, 64):
         kinds[_INT] = ("int" if type_.number(1, "<B") else "uint") + str(type_.number(0, "<i"))
+    if kind == _FIXED and type_ is not None and 0 < type_.number(0, "<i") <= _FIXED_BYTES_MAX:
+        kinds[_FIXED] = f"V{type_.number(0, '<i')}"
     if kind not in kinds or table.table(4) is not None:
         kinds[kind] = f"type {kind}"  # of no column here
     return Field(name, kinds[kind], bool(table.number(1, "<B")),
@@ -323,6 +328,16 @@ class Body:
         if count * np.dtype(dtype).itemsize > len(data):
             raise Damaged("a buffer is too short")
         return np.frombuffer(data, dtype, count)
+
+    def nulls(self, node: Node) -> Optional[Array]:
+        """The next buffer as a validity: which values of a column are null, shape (length,) of bool; ``None`` where
+        none is."""
+        if not node.nulls:
+            self.skip()
+            return None
+        bits = self.buffer("u1", (node.length + 7) // 8)
+        null: Array = np.unpackbits(bits, count=node.length, bitorder="little") == 0
+        return null
 
     def skip(self) -> None:
         """Pass over a buffer."""

@@ -6,7 +6,7 @@ What it keeps true: the same answers as np.argsort(kind="stable") and np.unique 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -42,6 +42,9 @@ def alike(numbers: Array) -> tuple[Array, Array, Array]:
     how many are, and for every number the place of its like in these."""
     if not len(numbers):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    few = _few_alike(numbers)
+    if few:
+        return few
     order = np.argsort(numbers)
     ordered = numbers.take(order)
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -49,6 +52,24 @@ def alike(numbers: Array) -> tuple[Array, Array, Array]:
     which = np.empty(len(numbers), np.int64)
     which[order] = np.repeat(np.arange(len(begins)), counts)
     return np.minimum.reduceat(order, begins), counts, which
+
+
+_FEW, _SAMPLE = 16, 256
+
+
+def _few_alike(numbers: Array) -> Optional[tuple[Array, Array, Array]]:
+    """The same without a sort, by comparing with every different number; ``None`` where there are more than a few."""
+    values, others = np.zeros(0, numbers.dtype), np.arange(min(len(numbers), _SAMPLE))
+    while len(others):
+        values = np.union1d(values, numbers.take(others[:_SAMPLE]))
+        if len(values) > _FEW:
+            return None
+        which = np.zeros(len(numbers), np.uint8)
+        for value in values[1:]:
+            which += numbers >= value
+        others = np.flatnonzero(values.take(which) != numbers)
+    first = np.array([(which == place).argmax() for place in range(len(values))])
+    return first, np.bincount(which), which.astype(np.int64)
 
 
 def mix(*values: Array) -> Array:

@@ -19,7 +19,7 @@ from .errors import BondtraceError
 from .model import Journey
 from .recording import Batch
 from .scene import Event, Scene
-from .stitch import Journeys, Stitcher
+from .stitch import REST_NS, Journeys, Stitcher
 from .summary import Summary
 from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 
@@ -29,7 +29,7 @@ class Pipeline:
     """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
     after so many journeys. ``contents`` takes the packets' bytes, where they were kept and are wanted. Where the kernel
     counts, ``counted`` and ``summary`` are what it has counted so far. Without ``stitching`` there are no journeys, and
-    no counts: what a recorder needs, that only hands on what comes."""
+    no counts: what a recorder needs, that only hands on what comes. ``rest_ns`` is the stitcher's."""
 
     show: Optional[Callable[[Journey], None]] = None
     columns: Optional[Callable[[Journeys], None]] = None
@@ -37,6 +37,7 @@ class Pipeline:
     count: Optional[int] = None
     keep: Optional[Callable[[Batch], None]] = None
     stitching: bool = True
+    rest_ns: int = REST_NS
     scene: Scene = field(default_factory=Scene)
     summary: Summary = field(default_factory=Summary)
     contents: Optional[Contents] = None
@@ -53,7 +54,8 @@ class Pipeline:
         if not self.stitching:
             yield from self._only_keep(batches)
             return
-        stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"))
+        stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"),
+                            rest_ns=self.rest_ns)
         enough = False
         for batch in batches:
             if not enough:

@@ -34,22 +34,25 @@ from .errors import BondtraceError, UsageError
 from .scene import Event
 from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, concatenate, structures
 
-FORMAT = 1
+FORMAT = 2
 HOLD_S = 1.0  # at most so long passes wait for company before they are written
 HOLD_PASSES = 1 << 16
 
-# Column names with their types; all but packet, steps and event are fields of RECORD.
+# Column names with their types; all but steps and event are fields of RECORD.
 _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),
             ("len", "uint32"), ("cpu", "uint16"), ("protocol", "uint16"), ("vlan_tci", "uint16"), ("flags", "uint8"),
             ("steps_lost", "uint16"), ("seq", "uint32"), ("parent", "uint32"), ("duration_ns", "uint32"),
-            ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint64"), ("frame", "uint32"),
-            ("sender", "uint32"), ("head", "uint32"))
-_SINCE_THE_FIRST = {"head"}  # columns that an older recording of this format may lack: zeros
+            ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint32"), ("frame", "uint32"),
+            ("sender", "uint32"), ("head", "uint32"), ("captured", "uint8"), ("packet", f"V{PACKET_BYTES}"))
+# Null where they are the low half of the pass's skb, as they nearly always are.
+_OF_THE_SKB = {"last_skb", "skb_low"}
+_SINCE_THE_FIRST = {"head", "captured"}  # columns that an older recording may lack
+_OTHERWISE = {"last_skb": "uint64", "packet": "binary"}  # their types in format 1
 _STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
                  ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
-SCHEMA = (*(Field(name, kind) for name, kind in _NUMBERS), Field("packet", "binary"),
-          Field("steps", "list", children=(
-              Field("item", "struct", children=tuple(Field(name, kind) for name, kind in _STEP_NUMBERS)),)),
+SCHEMA = (*(Field(name, kind, name in _OF_THE_SKB) for name, kind in _NUMBERS),
+          Field("steps", "list", children=(Field("item", "struct", children=tuple(
+              Field(name, kind, name in _OF_THE_SKB) for name, kind in _STEP_NUMBERS)),)),
           Field("event", "string", nullable=True))
 
 
@@ -143,27 +146,49 @@ class Recorder:
 def encode(passes: Passes, events: list[str]) -> bytes:
     """One batch as a message of the stream: the events (JSON texts) first, then the passes."""
     extra, rows = len(events), len(events) + len(passes)
-    records = columns(passes.records, *(name for name, _ in _NUMBERS), "captured")
-    nothing = np.zeros(0, np.uint8)
-    nodes, buffers = [Node(rows, 0)] * (len(_NUMBERS) + 2), []
+    records = columns(passes.records, *(name for name, _ in _NUMBERS))
+    records["captured"] = np.minimum(records["captured"], PACKET_BYTES)
+    records["packet"] = _only_captured(records["packet"], records["captured"]).view(f"V{PACKET_BYTES}")[:, 0]
+    skb_low = records["skb"].astype(np.uint32)
+    nodes: list[Node] = []
+    buffers: list[Array] = []
     for name, kind in _NUMBERS:
         column = records[name]
-        buffers += [nothing, column if column.dtype == kind and not extra else
-                    np.concatenate([np.zeros(extra, kind), column], dtype=kind)]
-    captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
-    packets = passes.records["packet"]
-    none = np.zeros(extra, np.int64)
-    buffers += [nothing, _list_offsets(none, captured),
-                packets if (captured == PACKET_BYTES).all() else packets[np.arange(PACKET_BYTES) < captured[:, None]]]
-    buffers += [nothing, _list_offsets(none, np.diff(passes.offsets)), nothing]
-    nodes += [Node(len(passes.steps), 0)] * (1 + len(_STEP_NUMBERS))
-    for column in columns(passes.steps, *(name for name, _ in _STEP_NUMBERS)).values():
-        buffers += [nothing, column]
+        if extra:
+            column = np.concatenate([np.zeros(extra, kind), column.astype(kind, copy=False)])
+        _put(column, np.concatenate([np.zeros(extra, np.uint32), skb_low]) if name in _OF_THE_SKB else None,
+             nodes, buffers)
+    nodes += [Node(rows, 0), Node(len(passes.steps), 0)]
+    counts = np.diff(passes.offsets)
+    buffers += [_NOTHING, _list_offsets(np.zeros(extra, np.int64), counts), _NOTHING]
+    for name, column in columns(passes.steps, *(name for name, _ in _STEP_NUMBERS)).items():
+        _put(column, np.repeat(skb_low, counts) if name in _OF_THE_SKB else None, nodes, buffers)
     texts = [one.encode() for one in events]
     sizes = np.array([len(one) for one in texts], np.int64)
     buffers += [np.packbits(np.arange(rows) < extra, bitorder="little"),
                 _list_offsets(sizes, np.zeros(len(passes), np.int64)), np.frombuffer(b"".join(texts), np.uint8)]
     return batch_message(rows, [*nodes, Node(rows, len(passes))], buffers)
+
+
+_NOTHING = np.zeros(0, np.uint8)
+
+
+def _put(column: Array, usual: Optional[Array], nodes: list[Node], buffers: list[Array]) -> None:
+    """Add a column, null where it is as usual."""
+    told = np.ones(len(column), bool) if usual is None else column != usual
+    nulls = len(told) - int(np.count_nonzero(told))
+    nodes.append(Node(len(column), nulls))
+    buffers += [np.packbits(told, bitorder="little") if nulls else _NOTHING,
+                np.where(told, column, np.uint32(0)) if nulls else column]
+
+
+def _only_captured(packets: Array, sizes: Array) -> Array:
+    """Packets, shape (n, 80), with zeros behind so many of their bytes."""
+    short = np.flatnonzero(np.bincount(sizes, minlength=PACKET_BYTES)[:PACKET_BYTES])
+    packets = packets.copy() if len(short) else packets
+    for size in short:
+        packets[np.flatnonzero(sizes == size), size:] = 0
+    return packets
 
 
 def _list_offsets(first: Array, second: Array) -> Array:
@@ -245,7 +270,8 @@ class Recording:
                 continue
             if wanted.name not in by_name:
                 raise Damaged(f"it has no column {wanted.name!r}")
-            if not _alike(wanted, by_name[wanted.name]):
+            older = Field(wanted.name, _OTHERWISE.get(wanted.name, wanted.kind), children=wanted.children)
+            if not (_alike(wanted, by_name[wanted.name]) or _alike(older, by_name[wanted.name])):
                 raise Damaged(f"its column {wanted.name!r} has another type")
         return found
 
@@ -269,72 +295,91 @@ def _alike(wanted: Field, found: Field) -> bool:
 def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
     body = Body(message)
     found: dict[str, Array] = {}
-    numbers, steps, offsets = dict(_NUMBERS), np.zeros(0, STEP), np.zeros(body.rows + 1, np.int64)
-    texts = b"", np.zeros(1)
-    packets = np.zeros(0, np.uint8), np.zeros(body.rows + 1, np.int64)
+    nulls: dict[str, Array] = {}
+    steps: dict[str, Array] = {name: np.zeros(0, kind) for name, kind in _STEP_NUMBERS}
+    numbers, offsets, texts = dict(_NUMBERS), np.zeros(body.rows + 1, np.int64), (b"", np.zeros(1))
     for field in fields:
-        if body.node().length != body.rows:
+        node = body.node()
+        if node.length != body.rows:
             raise Damaged(f"its column {field.name!r} is of another length")
-        if field.name in numbers:
-            body.skip()
-            found[field.name] = body.buffer(numbers[field.name], body.rows)
-        elif field.name == "packet":
-            packets = _read_packets(body)
+        if field.kind == "binary" and field.name == "packet":
+            found["packet"], found["captured"] = _read_packets(body)
+        elif field.name in numbers:
+            column = _read_numbers(body, field.name, node, field.kind, body.rows, nulls)
+            found.setdefault(field.name, column)  # the sizes of format 1's packets are those of the column packet
         elif field.name == "steps":
-            steps, offsets = _read_steps(body)
+            steps, offsets = _read_steps(body, nulls)
         elif field.name == "event":
             texts = _read_texts(body)
         else:
             _pass_over(field, body)
-    found["steps"], found["captured"] = np.diff(offsets), np.diff(packets[1])
+    counts = np.diff(offsets)
+    _fill(found, "last_skb", nulls, found["skb"])
+    _fill(steps, "skb_low", nulls, np.repeat(found["skb"], counts) if "skb_low" in nulls else None)
     kind = found["kind"]
     passes = EMPTY
     if body.rows:
-        records = structures(RECORD, body.rows, found)
-        _put_packets(records, *packets)
-        passes = Passes(records, steps, offsets).take(kind != 0)
+        found |= {"steps": counts, "packet": _whole_packets(found["packet"], found.get("captured"))}
+        passes = Passes(structures(RECORD, body.rows, found), structures(STEP, len(steps["kind"]), steps), offsets)
+        passes = passes.take(kind != 0)
     events = [_event(texts[0][begin:end]) for begin, end in zip(texts[1][:-1][kind == 0], texts[1][1:][kind == 0])]
     times = [int(event.get("time_ns", 0)) for event in events]
     now_ns = max([int((passes.records["time_ns"] + passes.records["duration_ns"]).max()) if len(passes) else 0, *times])
     return Batch(passes, events, now_ns)
 
 
+def _read_numbers(body: Body, name: str, node: Node, kind: str, count: int, nulls: dict[str, Array]) -> Array:
+    """A column of so many numbers; where it has nulls, and may, these are put into ``nulls``."""
+    is_null = body.nulls(node)
+    if is_null is not None and name in _OF_THE_SKB:
+        nulls[name] = is_null[:count]
+    return body.buffer(kind, count)
+
+
+def _fill(columns: dict[str, Array], name: str, nulls: dict[str, Array], skb: Optional[Array]) -> None:
+    """What is null is the low half of the skb's address."""
+    if name in nulls and skb is not None:
+        columns[name] = np.where(nulls[name], skb.astype(np.uint32), columns[name])
+
+
 def _read_packets(body: Body) -> tuple[Array, Array]:
-    """The packets' bytes one after another, and where each begins."""
+    """Packets of format 1, of a size each, as those of format 2: shape (n,) of 80 bytes, and how many are theirs."""
     body.skip()
     offsets = body.ranges(body.rows)
     content = body.buffer("u1", int(offsets[-1]))
-    if body.rows and int(np.diff(offsets).max()) > PACKET_BYTES:
-        raise Damaged("packet too long")
-    return content, offsets
-
-
-def _put_packets(records: Array, content: Array, offsets: Array) -> None:
     sizes = np.diff(offsets)
-    if (sizes == PACKET_BYTES).all():
-        records["packet"] = content[int(offsets[0]):].reshape(-1, PACKET_BYTES)
-        return
-    # From every packet's begin on 80 bytes, whosoever they are; then what is not its own is taken away.
+    if body.rows and int(sizes.max()) > PACKET_BYTES:
+        raise Damaged("packet too long")
+    # From every packet's begin on 80 bytes, whosoever they are.
     padded = np.concatenate([content, np.zeros(PACKET_BYTES, np.uint8)])
-    records["packet"] = np.lib.stride_tricks.sliding_window_view(padded, PACKET_BYTES)[offsets[:-1]]
-    for size in np.flatnonzero(np.bincount(sizes, minlength=PACKET_BYTES)[:PACKET_BYTES]):
-        records["packet"][np.flatnonzero(sizes == size), size:] = 0
+    return np.lib.stride_tricks.sliding_window_view(padded, PACKET_BYTES)[offsets[:-1]], sizes
 
 
-def _read_steps(body: Body) -> tuple[Array, Array]:
+def _whole_packets(packets: Array, sizes: Optional[Array]) -> Array:
+    """Packets as a reader may use them, shape (n, 80)."""
+    if sizes is None:
+        raise Damaged("it has no column 'captured'")
+    if int(sizes.max()) > PACKET_BYTES:
+        raise Damaged("packet too long")
+    return _only_captured(packets.view(np.uint8).reshape(-1, PACKET_BYTES), sizes)
+
+
+def _read_steps(body: Body, nulls: dict[str, Array]) -> tuple[dict[str, Array], Array]:
+    """The steps' columns, and where those of each pass begin."""
     body.skip()
     offsets = body.ranges(body.rows)
-    total = int(offsets[-1])
+    first, total = int(offsets[0]), int(offsets[-1])
     if body.node().length < total:
         raise Damaged("a list of more steps than there are")
     body.skip()
     found = {}
     for name, kind in _STEP_NUMBERS:
-        if body.node().length < total:
+        node = body.node()
+        if node.length < total:
             raise Damaged(f"its column {name!r} of the steps is of another length")
-        body.skip()
-        found[name] = body.buffer(kind, total)
-    return structures(STEP, total, found)[int(offsets[0]):], offsets - offsets[0]
+        found[name] = _read_numbers(body, name, node, kind, total, nulls)[first:]
+    nulls |= {"skb_low": nulls["skb_low"][first:]} if "skb_low" in nulls else {}
+    return found, offsets - first
 
 
 def _read_texts(body: Body) -> tuple[bytes, Array]:

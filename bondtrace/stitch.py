@@ -22,7 +22,7 @@ long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
@@ -48,7 +48,8 @@ from .wire import (
 
 HOLD_NS = 100_000_000
 _WAYS = ("up", "down", "over", "through")
-REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so often
+REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so often,
+_MANY = 1 << 18  # and whenever so many passes have come together
 _FEW = 1 << 13  # so many passes are joined anew whenever some come
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
@@ -91,6 +92,11 @@ def fingerprint(passes: Passes) -> Array:
     for begin in range(0, len(passes), _CACHED_ROWS):
         prints[begin: begin + _CACHED_ROWS] = _prints(passes.records[begin: begin + _CACHED_ROWS])
     return prints
+
+
+def with_prints(passes: Passes) -> Passes:
+    """The same, with their fingerprints: work that a ``Stitcher`` need not do then, and that another thread can."""
+    return replace(passes, prints=fingerprint(passes))
 
 
 def _prints(records: Array) -> Array:
@@ -156,10 +162,11 @@ class Stitcher:
     """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
     each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through"
     (Scene.related). ``strays`` says whether late records without their pass are journeys: with a packet filter they
-    are of packets that it refused."""
+    are of packets that it refused. ``rest_ns``: how long ``add(later=True)`` may let journeys wait."""
 
-    def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True) -> None:
-        self._related, self._strays = related, strays
+    def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True,
+                 rest_ns: int = REST_NS) -> None:
+        self._related, self._strays, self._rest_ns = related, strays, rest_ns
         self._held: list[Passes] = []
         self._next_id = first_id
         self._told_ns = 0
@@ -169,8 +176,8 @@ class Stitcher:
         traffic, give none until a later call. What is held back is joined anew in every call that gives some."""
         if len(batch):
             self._held.append(batch)
-        few = sum(len(one) for one in self._held) < _FEW
-        if later and not few and self._told_ns <= now_ns < self._told_ns + REST_NS:
+        held = sum(len(one) for one in self._held)
+        if later and _FEW <= held < _MANY and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
             return Journeys(EMPTY, np.zeros(1, np.int64), np.zeros(0, np.int64))
         self._told_ns = now_ns
         return self._complete(now_ns - HOLD_NS)
@@ -182,33 +189,29 @@ class Stitcher:
     def _complete(self, before_ns: int | None) -> Journeys:
         passes = merge_late(concatenate(self._held))
         order = stable_order(passes.records["time_ns"])
-        passes = passes if (order[1:] > order[:-1]).all() else passes.take(order)
-        records = columns(passes.records, *_JOINED_BY)
-        journey = _join(passes, records, self._related)
+        records, journey = _join(passes, order, self._related)
         self._held = []
+        places = np.arange(len(passes))
         if before_ns is not None:
             ends = records["time_ns"] + records["duration_ns"]
             last = np.zeros(len(passes), np.uint64)
             np.maximum.at(last, journey, ends)
             done = last.take(journey) < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
             done &= journey < journey[~done].min(initial=len(passes))  # none before one that began earlier
-            self._held = [passes.take(~done)] if not done.all() else []
+            self._held = [passes.take(order[~done])] if not done.all() else []
             places = np.flatnonzero(done)
-        else:
-            places = np.arange(len(passes))
         if not self._strays():
             places = places[records["kind"].take(places) != RECORD_LATE]
-        return self._number(passes, journey, places)
+        return self._number(passes, order, journey, places)
 
-    def _number(self, passes: Passes, journey: Array, places: Array) -> Journeys:
-        """The passes at these places as journeys, with the next numbers."""
-        order = stable_order(journey.take(places))
-        places = places.take(order)
+    def _number(self, passes: Passes, by_time: Array, journey: Array, places: Array) -> Journeys:
+        """The passes at these places in order of time as journeys, with the next numbers."""
+        places = places.take(stable_order(journey.take(places)))
         begins = np.flatnonzero(np.diff(journey.take(places), prepend=-1))
         offsets = np.append(begins, len(places)).astype(np.int64)
         numbers = np.arange(self._next_id, self._next_id + len(begins))
         self._next_id += len(begins)
-        return Journeys(passes.take(places), offsets, numbers)
+        return Journeys(replace(passes, prints=None).take(by_time.take(places)), offsets, numbers)
 
 
 def merge_late(passes: Passes) -> Passes:
@@ -278,27 +281,32 @@ def _last_like(keys: Array, wanted: Array) -> Array:
 
 def join(passes: Passes, related: Related) -> Array:
     """For every pass (sorted by time) the place of its journey's first pass, shape (n,)."""
-    return _join(passes, columns(passes.records, *_JOINED_BY), related)
+    return _join(passes, np.arange(len(passes)), related)[1]
 
 
 _JOINED_BY = ("time_ns", "duration_ns", "kind", "cpu", "seq", "parent", "flags", "frame", "skb", "last_skb", "head",
               "netns", "ifindex")
 
 
-def _join(passes: Passes, records: Columns, related: Related) -> Array:
-    """The same; ``records`` are the passes' columns ``_JOINED_BY``."""
+def _join(passes: Passes, order: Array, related: Related) -> tuple[Columns, Array]:
+    """The same, and the passes' columns ``_JOINED_BY``: both of the passes in this order, that of time. The passes
+    themselves stay where they are: a copy of them takes longer than one of all that is asked of them."""
     count = len(passes)
-    prints = fingerprint(passes)
+    records = columns(passes.records, *_JOINED_BY)
+    prints = fingerprint(passes) if passes.prints is None else passes.prints
+    left = _ways_out(passes, records)
+    if not (order[1:] > order[:-1]).all():
+        records = {name: column.take(order) for name, column in records.items()}
+        prints, left = prints.take(order), left.take(order)
     before = np.arange(count)
     _join_nested(records, prints, before)
     _join_in_list(records, prints, before)
-    left = _ways_out(passes, records)
     for address in (records["skb"], records["head"]):
         _join_same(address, records, left, prints, before, related)
     while True:  # follow the links to the first pass of each journey
         further = before.take(before)
         if np.array_equal(further, before):
-            return before
+            return records, before
         before = further
 
 
@@ -397,4 +405,4 @@ def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
             begin = place
 
 
-__all__ = ["HOLD_NS", "Journeys", "Stitcher", "fingerprint", "join", "merge_late"]
+__all__ = ["HOLD_NS", "Journeys", "Stitcher", "fingerprint", "join", "merge_late", "with_prints"]

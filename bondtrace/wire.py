@@ -8,7 +8,7 @@ keeps true: the dtypes here are those structs, byte for byte (tests/test_wire.py
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -62,11 +62,13 @@ _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unuse
 @dataclass(frozen=True)
 class Passes:
     """Records as columns. ``records`` has shape (n,) of RECORD; the steps of record ``i`` are
-    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64."""
+    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64. ``prints``, where they were
+    made already, are ``stitch.fingerprint`` of these passes."""
 
     records: Array
     steps: Array
     offsets: Array
+    prints: Optional[Array] = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -83,12 +85,14 @@ class Passes:
         counts = np.diff(self.offsets).take(places)
         offsets = _offsets(counts)
         begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
-        return Passes(self.records.take(places), self.steps.take(begins + np.arange(offsets[-1])), offsets)
+        return Passes(self.records.take(places), self.steps.take(begins + np.arange(offsets[-1])), offsets,
+                      None if self.prints is None else self.prints.take(places))
 
     def _slice(self, begin: int, end: int) -> Passes:
         """Those that stand together, without a copy."""
         offsets = self.offsets[begin: end + 1]
-        return Passes(self.records[begin:end], self.steps[offsets[0]: offsets[-1]], offsets - offsets[0])
+        return Passes(self.records[begin:end], self.steps[offsets[0]: offsets[-1]], offsets - offsets[0],
+                      None if self.prints is None else self.prints[begin:end])
 
 
 _CACHED_ROWS = 1 << 12
@@ -133,8 +137,10 @@ def concatenate(parts: list[Passes]) -> Passes:
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    prints = [part.prints for part in parts if part.prints is not None]
     return Passes(np.concatenate([_whole(part.records) for part in parts]).view(RECORD),
-                  np.concatenate([_whole(part.steps) for part in parts]).view(STEP), _offsets(counts))
+                  np.concatenate([_whole(part.steps) for part in parts]).view(STEP), _offsets(counts),
+                  np.concatenate(prints) if len(prints) == len(parts) else None)
 
 
 def _whole(array: Array) -> Array:

@@ -16,6 +16,8 @@ COLUMNS = {
     "only the highest and the lowest bit": RNG.choice(np.array([0, 1, 1 << 63, 1 << 63 | 1], np.uint64), 500),
     "16 bits and one more": RNG.integers(0, 1 << 17, 70000).astype(np.uint64),
     "times": np.cumsum(RNG.integers(-3, 9, 3000)).astype(np.int64) + (1 << 40),
+    "few, and some of them rare": np.r_[np.full(900, 7), np.arange(12), np.full(900, 9), 3].astype(np.uint64),
+    "few at first, then many": np.r_[np.full(900, 7), RNG.integers(0, 1 << 40, 900)].astype(np.uint64),
     "32 bits": RNG.integers(0, 50, 3000).astype(np.uint32),
 }
 

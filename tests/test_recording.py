@@ -13,6 +13,7 @@ import textwrap
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -139,31 +140,57 @@ def test_any_arrow_reader_reads_it(path):
                "ifindex": pa.uint32(), "len": pa.uint32(), "cpu": pa.uint16(), "protocol": pa.uint16(),
                "vlan_tci": pa.uint16(), "flags": pa.uint8(), "steps_lost": pa.uint16(), "seq": pa.uint32(),
                "parent": pa.uint32(), "duration_ns": pa.uint32(), "arphrd": pa.uint16(), "pkt_type": pa.uint8(),
-               "last_skb": pa.uint64(), "frame": pa.uint32(), "sender": pa.uint32(), "head": pa.uint32()}
+               "last_skb": pa.uint32(), "frame": pa.uint32(), "sender": pa.uint32(), "head": pa.uint32(),
+               "captured": pa.uint8(), "packet": pa.binary(80)}
     of_step = {"t_ns": pa.uint32(), "ifindex": pa.uint32(), "orig_ifindex": pa.uint32(), "arg": pa.uint32(),
                "kind": pa.uint8(), "round": pa.uint8(), "result": pa.uint8(), "func": pa.uint8(),
                "skb_low": pa.uint32()}
-    step = pa.struct([pa.field(name, kind, nullable=False) for name, kind in of_step.items()])
+    step = pa.struct([pa.field(name, kind, nullable=name == "skb_low") for name, kind in of_step.items()])
     assert table.schema == pa.schema([
-        *(pa.field(name, kind, nullable=False) for name, kind in numbers.items()),
-        pa.field("packet", pa.binary(), nullable=False),
+        *(pa.field(name, kind, nullable=name == "last_skb") for name, kind in numbers.items()),
         pa.field("steps", pa.list_(pa.field("item", step, nullable=False)), nullable=False),
         pa.field("event", pa.string())])
 
-    # and the values are what was written
-    nothing = dict.fromkeys(numbers, 0)
+    # and the values are what was written, addresses that are the low half of the pass's skb null
+    nothing = {**dict.fromkeys(numbers, 0), "last_skb": None, "packet": bytes(80)}
     assert table.to_pylist() == [
-        {**nothing, "packet": b"", "steps": [], "event": json.dumps(event, separators=(",", ":"))},
+        {**nothing, "steps": [], "event": json.dumps(event, separators=(",", ":"))},
         {**nothing, "kind": 1, "time_ns": BEGIN_NS, "skb": SKB, "netns": HERE, "ifindex": 2, "len": 42, "cpu": 3,
          "protocol": 0x0806, "vlan_tci": 7, "flags": 1, "seq": 1, "duration_ns": 2000, "arphrd": 1,
-         "last_skb": SKB & 0xFFFFFFFF, "frame": 4, "sender": 9, "head": 0x8102, "packet": arp(), "event": None,
-         "steps": [{"t_ns": 1000, "ifindex": 2, "orig_ifindex": 2, "arg": ON_ETH0, "kind": 1, "round": 1, "result": 2,
-                    "func": 2, "skb_low": SKB & 0xFFFFFFFF}]},
-        {**nothing, "kind": 3, "time_ns": BEGIN_NS + 5000, "skb": SKB + 64, "netns": HERE, "ifindex": 4, "seq": 1,
-         "duration_ns": 2000, "arphrd": 1, "last_skb": (SKB + 64) & 0xFFFFFFFF, "frame": 1, "packet": b"",
+         "frame": 4, "sender": 9, "head": 0x8102, "captured": len(arp()), "packet": arp().ljust(80, b"\0"),
          "event": None,
+         "steps": [{"t_ns": 1000, "ifindex": 2, "orig_ifindex": 2, "arg": ON_ETH0, "kind": 1, "round": 1, "result": 2,
+                    "func": 2, "skb_low": None}]},
+        {**nothing, "kind": 3, "time_ns": BEGIN_NS + 5000, "skb": SKB + 64, "netns": HERE, "ifindex": 4, "seq": 1,
+         "duration_ns": 2000, "arphrd": 1, "frame": 1, "event": None,
          "steps": [{"t_ns": 1000, "ifindex": 4, "orig_ifindex": 4, "arg": 0, "kind": 4, "round": 0, "result": 0,
-                    "func": 16, "skb_low": (SKB + 64) & 0xFFFFFFFF}]}]
+                    "func": 16, "skb_low": None}]}]
+
+
+def test_other_addresses_than_the_skbs_are_kept(path):
+    # given passes, every second of which ends with another skb, or none, and has steps with others still
+    passes = both(*(received(n) for n in range(6)))
+    passes.records["last_skb"][::2] = [0, 1, 0xFFFFFFFF]
+    passes.steps["skb_low"][::3] = np.arange(len(passes.steps[::3]))
+    record(path, (passes, [start()]))
+
+    # then they are read again, and what is null in the file is the low half of the pass's skb
+    assert batches_of(path) == ([whole(passes, [start()])], False)
+    assert table_of(path)["last_skb"].to_pylist() == [None, 0, None, 1, None, 0xFFFFFFFF, None]
+    found = [step["skb_low"] for steps in table_of(path)["steps"].to_pylist() for step in steps]
+    low = SKB & 0xFFFFFFFF
+    assert [low if one is None else one for one in found] == passes.steps["skb_low"].tolist()
+    assert found.count(None) == passes.steps["skb_low"].tolist().count(low) > 0
+
+
+def test_bytes_behind_a_packets_end_are_not_kept(path):
+    # given a packet with others' bytes behind it, as a record of the kernel may have
+    passes = rx("eth0", packet=arp())
+    passes.records["packet"][0, len(arp()):] = 0xAA
+    record(path, (passes, []))
+
+    assert table_of(path)["packet"].to_pylist() == [arp().ljust(80, b"\0")]
+    assert batches_of(path) == ([whole(rx("eth0", packet=arp()), [])], False)
 
 
 def test_columns_of_a_newer_writer_are_passed_over(path):
@@ -184,6 +211,13 @@ def test_a_recording_of_the_first_version_opens():
     # then all is there, and what was not recorded is 0
     assert "head" not in names
     assert (len(passes), set(passes.records["head"].tolist())) == (14, {0})
+
+
+def test_what_format_1_has_otherwise_is_read(path):
+    record(path, (EVERYTHING, events()), (received(), []))
+    rewrite(path, of_format_1(table_of(path)))
+
+    assert batches_of(path) == ([whole(EVERYTHING, events()), whole(received(), [])], False)
 
 
 # --- the file ------------------------------------------------------------------------------------------
@@ -463,6 +497,29 @@ def rewrite(path, table):
         writer.write_table(table)
 
 
+def of_format_1(table):
+    """The same as format 1 had it: packets of a size each, addresses without nulls."""
+    packets = [packet[:size] for packet, size in zip(table["packet"].to_pylist(), table["captured"].to_pylist())]
+    last = [skb & 0xFFFFFFFF if last is None else last for skb, last in zip(table["skb"].to_pylist(),
+                                                                            table["last_skb"].to_pylist())]
+    steps = [[{**step, "skb_low": skb & 0xFFFFFFFF if step["skb_low"] is None else step["skb_low"]} for step in steps]
+             for skb, steps in zip(table["skb"].to_pylist(), table["steps"].to_pylist())]
+    columns = {"packet": pa.array(packets, pa.binary()), "last_skb": pa.array(last, pa.uint64()),
+               "steps": pa.array(steps, table["steps"].type)}
+    for name, column in columns.items():
+        column = pa.chunked_array([column.slice(begin, len(chunk)) for begin, chunk in _chunks(table)])
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table.drop_columns(["captured"])
+
+
+def _chunks(table):
+    """Where each batch begins, and its kinds of rows."""
+    begin = 0
+    for chunk in table["kind"].chunks:
+        yield begin, chunk
+        begin += len(chunk)
+
+
 def with_column(path, name, kind, values):
     """Write a recording of four rows (an event, three passes) with other values in one column."""
     record(path, (both(received(), sent()), [start()]))
@@ -475,6 +532,7 @@ def with_column(path, name, kind, values):
     ("time_ns", pa.int64(), [1, 2, 3, 4]), ("time_ns", pa.string(), ["a", "b", "c", "d"]),
     ("time_ns", pa.null(), [None] * 4), ("kind", pa.uint32(), [1] * 4), ("event", pa.large_string(), ["{}"] * 4),
     ("packet", pa.string(), ["x"] * 4), ("packet", pa.large_binary(), [b"x"] * 4),
+    ("packet", pa.binary(79), [b"x" * 79] * 4), ("captured", pa.uint16(), [1] * 4),
     ("steps", pa.list_(pa.int32()), [[1]] * 4), ("steps", pa.large_list(pa.struct([("t_ns", pa.uint32())])), [[]] * 4),
 ])
 def test_a_column_of_another_type_is_told(path, name, kind, values):
@@ -483,8 +541,12 @@ def test_a_column_of_another_type_is_told(path, name, kind, values):
     assert error_of(path) == f"its column {name!r} has another type"
 
 
-def test_a_packet_longer_than_a_record_holds_is_told(path):
-    with_column(path, "packet", pa.binary(), [b"", reply(), b"x" * 81, b""])
+@pytest.mark.parametrize("name, kind, values", [
+    pytest.param("captured", pa.uint8(), [0, 80, 81, 0], id="format 2"),
+    pytest.param("packet", pa.binary(), [b"", reply(), b"x" * 81, b""], id="format 1"),
+])
+def test_a_packet_longer_than_a_record_holds_is_told(path, name, kind, values):
+    with_column(path, name, kind, values)
 
     assert error_of(path) == "a batch does not hold together (packet too long)"
 
@@ -507,12 +569,21 @@ def test_an_event_that_is_nested_without_end_is_told(path):
     assert error_of(path).startswith("a batch does not hold together (maximum recursion depth exceeded")
 
 
+def test_sizes_of_packets_must_be_there(path):
+    record(path, (received(), [start()]))
+    rewrite(path, table_of(path).drop_columns(["captured"]))
+
+    assert error_of(path) == "a batch does not hold together (it has no column 'captured')"
+
+
 @pytest.mark.parametrize("column", ["packet", "steps", "event"])
 @pytest.mark.parametrize("value", [-1, 1 << 20, 0x7FFFFFFF])
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_offsets_out_of_order_are_told(path, column, value, place):
     # given a recording of two batches, in the second of which one offset of a column is wrong
     record(path, (EMPTY, events()), (both(received(), sent()), [start()]))
+    if column == "packet":
+        rewrite(path, of_format_1(table_of(path)))
     chunk = table_of(path).column(column).chunk(1)
     data, offsets = bytearray(path.read_bytes()), chunk.buffers()[1].to_pybytes()
     where = data.rfind(offsets)

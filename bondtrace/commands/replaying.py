@@ -8,17 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import click
 
 from ..pipeline import Pipeline
 from ..recording import Batch
 from ..recordings import Trace, gather
+from ..stitch import with_prints
 from .options import say
 
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
+_NOBODY_WAITS_NS = 1_000_000_000
 _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
 
 
@@ -39,6 +41,7 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
             time.sleep(_FOLLOW_S)
         return follow and not stopped
 
+    pipeline.rest_ns = pipeline.rest_ns if follow else _NOBODY_WAITS_NS
     batches = trace.batches(wait)
     pipeline.run(_ticking(batches) if follow else _with_progress(_ahead(batches), trace), lambda: stopped.append(1))
     for path in trace.cut_off:
@@ -52,16 +55,21 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches; while one is used the next is read and unpacked, on another CPU where there is one."""
+    """The same batches; while one is used the next is read, unpacked and fingerprinted, on another CPU where there is
+    one."""
     from concurrent.futures import ThreadPoolExecutor
 
+    def following() -> Optional[Batch]:
+        batch = next(batches, None)
+        return batch and batch._replace(passes=with_prints(batch.passes))
+
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
+        coming = thread.submit(following)
         while True:
             batch = coming.result()
             if batch is None:
                 return
-            coming = thread.submit(next, batches, None)
+            coming = thread.submit(following)
             yield batch
 
 

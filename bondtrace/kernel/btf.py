@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
+
 from ..errors import BondtraceError
 
 KERNEL_BTF_DIR = Path("/sys/kernel/btf")
@@ -64,6 +66,9 @@ class Btf:
         words = data[hdr_len + type_off: hdr_len + type_off + type_len]
         self._words = memoryview(words).cast("I")
         self._starts = self._index()
+        heads = np.frombuffer(words, "=u4")
+        starts = np.array(self._starts, np.int64)
+        self._names, self._kinds = heads.take(starts), heads.take(starts + 1) >> 24 & _KIND_MASK
 
     @property
     def type_count(self) -> int:
@@ -126,10 +131,9 @@ class Btf:
         others = self._base.find_many(names, kinds) if self._base else {}
         found: dict[str, int] = {}
         wanted = {offset: name for name in names for offset in self._string_offset(name)}
-        words = self._words
-        for number, at in enumerate(self._starts):
-            if words[at] in wanted and ((words[at + 1] >> 24) & _KIND_MASK) in kinds:
-                found.setdefault(wanted[words[at]], self._first_id + number)
+        known = np.isin(self._names, np.array(list(wanted), np.uint32)) & np.isin(self._kinds, kinds)
+        for number in np.flatnonzero(known).tolist():
+            found.setdefault(wanted[int(self._names[number])], self._first_id + number)
         return {**others, **found}
 
     def functions(self, names: set[str]) -> set[str]:

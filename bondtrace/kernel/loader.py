@@ -41,6 +41,10 @@ RING_BYTES = 16 << 20
 
 _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
 
+# bcc optimises by itself what the compiler gives: not twice. Nobody reads the programs' own debugging information.
+# Together that is 0.3 of 0.8 s.
+_COMPILER = ("-Wno-macro-redefined", "-g0", "-Xclang", "-disable-llvm-passes")
+
 _INSTALL = ("install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
             "`dnf install python3-bcc` (Fedora)")
 
@@ -160,7 +164,7 @@ class Tracer:
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         try:
             with _captured_stderr() as said:
-                return _quiet_bpf(self._bcc)(text=text.encode(), cflags=["-Wno-macro-redefined"])
+                return _quiet_bpf(self._bcc)(text=text.encode(), cflags=list(_COMPILER))
         except Exception as error:
             raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
 
