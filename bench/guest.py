@@ -6,8 +6,9 @@ each tracer.
     guest.py CASES.json
 
 A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
-(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all). Writes an object a case, a line each, to $LAB_OUT/results.jsonl: the runs'
-instructions per packet and packets per second; what was sent; what the tracer said stays in $LAB_OUT/NAME.err and .out.
+(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all). Writes an object a case, a line
+each, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per second; what was sent; what the
+tracer said, which stays in $LAB_OUT/NAME.err and .out, too.
 
 The clock counts instructions and skips what is idle, so nothing here waits for a time, nor ends after one.
 """
@@ -71,7 +72,8 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
             status = tracer.wait()
     for stream in ("out", "err"):
         _keep(WORK / f"{name}.{stream}")
-    return {**told, "status": status, "lines": _lines(WORK / f"{name}.out"), "said": _end(WORK / f"{name}.err") + _end(WORK / f"{name}.out")}
+    out, err = WORK / f"{name}.out", WORK / f"{name}.err"
+    return {**told, "status": status, "lines": _lines(out), "said": _end(err) + _end(out)}
 
 
 def _keep(path: Path) -> None:

@@ -22,10 +22,10 @@ from typing import Any, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout's own bondtrace
 
-from run import PAGE, put, table  # noqa: E402
+from run import PAGE, put, table
 
-from bondtrace.errors import BondtraceError  # noqa: E402
-from bondtrace.lab import apt, kernels, machine  # noqa: E402
+from bondtrace.errors import BondtraceError
+from bondtrace.lab import apt, kernels, machine
 
 HERE = Path(__file__).resolve().parent
 LIB = Path(machine.__file__).resolve().parent / "scenarios" / "lib.sh"
@@ -48,7 +48,7 @@ PWRU_FUNCTIONS = ("__netif_receive_skb_one_core", "tpacket_rcv", "skb_copy_bits"
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", action="append", help="of the lab's (default: 6.1 and 7.3)")
-    parser.add_argument("--only", action="append", default=[], help="rows whose name has this word, and those without tracer")
+    parser.add_argument("--only", action="append", default=[], help="rows whose name has this word")
     parser.add_argument("--packets", type=int, default=4_000, help="in each of two runs")
     parser.add_argument("--flood", type=int, default=150_000, help="where losses are counted")
     parser.add_argument("--out", type=Path, help="keep what the guest left here")
@@ -73,13 +73,14 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
     rows = [_case("no tracer", [], packets)]
     for mechanism, options in (("kprobes", ["--kprobes"]), ("fentry", [])):
         floor, counted = f"{mechanism}, empty programs", f"{mechanism}, empty programs of the counting stages"
+        live = _bondtrace("live", options)
         rows += [_case(floor, ["python3", str(HERE / "floor.py"), *options], packets),
-                 _case(f"{mechanism}, journeys", [*_bondtrace("live", options), "--json"], packets, floor, kill=True),
-                 _case(f"{mechanism}, filtered out", [*_bondtrace("live", options), "--json", NOTHING], packets, floor),
-                 _case(f"{mechanism}, another interface", [*_bondtrace("live", options, "bond1"), "--json"], packets, floor),
+                 _case(f"{mechanism}, journeys", [*live, "--json"], packets, floor, kill=True),
+                 _case(f"{mechanism}, filtered out", [*live, "--json", NOTHING], packets, floor),
+                 _case(f"{mechanism}, another interface", [*_bondtrace("live", options, "bond1"), "--json"], packets,
+                       floor),
                  _case(counted, ["python3", str(HERE / "floor.py"), "--counted", *options], packets),
-                 _case(f"{mechanism}, summary only", [*_bondtrace("live", options), "--summary-only", "--json"],
-                       packets, counted)]
+                 _case(f"{mechanism}, summary only", [*live, "--summary-only", "--json"], packets, counted)]
     rows += [_case("flood: record", [*_bondtrace("record", []), "-o", "/tmp/bench/flood.arrows"], flood, runs=1),
              _case("flood: record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/flood-k.arrows"],
                    flood, runs=1),
@@ -109,9 +110,10 @@ def run(kernel: kernels.Kernel, out: Path, rows: list[dict[str, Any]], only: lis
     named = {row["floor"] for row in wanted}
     out.mkdir(parents=True, exist_ok=True)
     (out / "cases.json").write_text(json.dumps([row for row in rows if row in wanted or row["name"] in named]))
-    status = machine.run(kernel, ["python3", str(HERE / "guest.py"), str(out / "cases.json")], out, cpus=1, timeout_s=3600,
-                env={"LAB_LIB": str(LIB), "LAB_OUT": str(out)}, qemu_opts=COUNTING,
-                on_output=lambda data: print(data.decode("utf-8", "replace"), end="", file=sys.stderr, flush=True))
+    status = machine.run(
+        kernel, ["python3", str(HERE / "guest.py"), str(out / "cases.json")], out, cpus=1, timeout_s=7200,
+        env={"LAB_LIB": str(LIB), "LAB_OUT": str(out)}, qemu_opts=COUNTING,
+        on_output=lambda data: print(data.decode("utf-8", "replace"), end="", file=sys.stderr, flush=True))
     if status:
         raise SystemExit(f"the guest's part failed with status {status}; see above")
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
@@ -163,7 +165,7 @@ def loss_table(rows: list[dict[str, Any]]) -> str:
         if "instructions" not in row or not row["command"] or "empty" in row["name"] or row["kill"]:
             continue
         delivered, lost = told(row)
-        lines.append([row["name"].replace("flood: ", "flood, "), f"{row['sent']:,}", delivered, lost, f"{max(row['per_second']):,.0f}"])
+        lines.append([row["name"], f"{row['sent']:,}", delivered, lost, f"{max(row['per_second']):,.0f}"])
     return table(["tracer", "packets sent", "delivered", "reported lost", "packets a second"], lines)
 
 

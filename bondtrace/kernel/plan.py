@@ -4,8 +4,8 @@
 A stage is a thing that bondtrace can tell (packets received, taps with a mapped ring, the bond's
 rx_handler, ...) and the probes it takes. fentry and fexit come first (a third of a kprobe's cost and never
 skipped); kprobe and kretprobe where those cannot attach: a suffixed symbol, a module's function before the
-kernel has types of modules (5.11), a kernel without trampolines. A stage that cannot be had is kept, with the reason and with
-what will be missing: it is shown by ``doctor``, in the output and in the recording.
+kernel has types of modules (5.11), a kernel without trampolines. A stage that cannot be had is kept, with the
+reason and with what will be missing: it is shown by ``doctor``, in the output and in the recording.
 """
 
 from __future__ import annotations

@@ -33,12 +33,14 @@ def bpf_dir() -> Path:
 
 def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
          packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> str:
-    """The whole C text. ``ring_bytes`` is a power of two of whole pages. ``count_only``: steps are counted in the kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
+    """The whole C text. ``ring_bytes`` is a power of two of whole pages. ``count_only``: steps are counted in the
+    kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
              f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
              f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
              "#define FILTER 1\n" if packet_filter else "",
-             f"#define COUNT_ONLY 1\n#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
+             "#define COUNT_ONLY 1\n" if count_only else "",
+             f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
              f"#define SNAPLEN {snaplen}\n" if snaplen else "",
              program_names(plan)]
     for name in FILES:
