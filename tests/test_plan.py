@@ -104,7 +104,7 @@ def abilities(version, *, fentry=True, module_btf=False):
     """What a captured kernel offers, with all modules of rx_handlers loaded."""
     found = symbols.find((DATA / "kallsyms" / f"{version}.txt").read_bytes(), wanted_functions())
     described = Btf(gzip.decompress((DATA / "btf" / f"{version}.btf.gz").read_bytes())).functions(wanted_functions())
-    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry)
+    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry, fentry)
 
 
 def without(offered, *functions):

@@ -124,13 +124,22 @@ def read_kernel() -> Kernel:
                   {"": btf.function_ids(wanted_functions())})
 
 
-def make_plan(kernel: Kernel, *, fentry: bool = True, handlers: tuple[str, ...] = HANDLERS) -> Plan:
-    """The probe plan for this kernel, with these rx_handlers; ``fentry=False`` keeps to kprobes."""
+def make_plan(kernel: Kernel, *, fentry: bool = True, typed_tracepoints: bool = True,
+              handlers: tuple[str, ...] = HANDLERS) -> Plan:
+    """The probe plan for this kernel, with these rx_handlers; ``fentry=False`` keeps to kprobes (and tracepoints)."""
     trampolines = "bpf_trampoline_link_prog" in kernel.found
-    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines), handlers)
+    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines,
+                          typed_tracepoints), handlers)
     if not kernel.btf.find_many({"packet_sock"}):
         plan = plan.without_stage("tap hooks", "AF_PACKET is a module here, its types are not the kernel's own")
     return plan
+
+
+def plans(kernel: Kernel, fentry: bool, handlers: tuple[str, ...] = HANDLERS) -> list[Plan]:
+    """The plans to try, best first: a kernel may refuse fentry, or typed tracepoints, that its types promise."""
+    ways = [(True, True)] if fentry else []
+    return [make_plan(kernel, fentry=one, typed_tracepoints=typed, handlers=handlers)
+            for one, typed in (*ways, (False, True), (False, False))]
 
 
 class Tracer:
@@ -141,7 +150,7 @@ class Tracer:
                  packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> None:
         self.plan = plan
         self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
-        self.refused_fentry = False
+        self.refused_typed = False
         self._bcc = import_bcc()
         self._kernel = kernel
         self._links: dict[str, tuple[int, int]] = {}  # of typed programs: program and attachment
@@ -169,8 +178,8 @@ class Tracer:
             raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
 
     def attach(self) -> None:
-        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work;
-        fentry that is refused falls back to kprobes by the caller making another plan."""
+        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work; where what is
+        refused has typed arguments (``refused_typed``) the caller tries the next of ``plans()``."""
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
@@ -202,7 +211,7 @@ class Tracer:
                 done.append(probe)
             except Exception as error:
                 reason = f"{probe.mechanism} {probe.symbol}: {_gist(said) or error}"
-                self.refused_fentry |= probe.mechanism in TYPED
+                self.refused_typed |= probe.mechanism in TYPED
                 for attached in done:  # half a stage would see begins without ends
                     self._detach_probe(attached)
                 self.plan = self.plan.without_stage(stage.name, reason)
@@ -329,4 +338,4 @@ def _gist(said: list[str]) -> str:
     return (errors or lines or [""])[0][:300]
 
 
-__all__ = ["Kernel", "Tracer", "import_bcc", "make_plan", "read_kernel"]
+__all__ = ["Kernel", "Tracer", "import_bcc", "make_plan", "plans", "read_kernel"]

@@ -112,6 +112,7 @@ class Abilities:
     symbols: dict[str, Symbol]
     has_btf_function: Callable[[str, str], bool] = field(default=lambda name, module: False)
     fentry: bool = False
+    typed_tracepoints: bool = False
 
 
 def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
@@ -190,7 +191,7 @@ def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
 
 def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
     if want.where == "tracepoint":
-        typed = want.program in TYPED_TRACEPOINTS and abilities.fentry
+        typed = want.program in TYPED_TRACEPOINTS and abilities.typed_tracepoints
         return Probe(want.program, want.function, want.function, "", TYPED_TRACEPOINT if typed else TRACEPOINT)
     symbol = abilities.symbols.get(want.function)
     if symbol is None:

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Optional
 
@@ -29,7 +29,7 @@ from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
-from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Stage
+from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Plan, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
@@ -112,25 +112,21 @@ class LiveSource:
         self._tell_start(namespaces, problems)
 
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
-        """Attach; where the kernel refuses fentry, once more with kprobes alone."""
+        """Attach; where the kernel refuses fentry, once more with kprobes, and then without typed tracepoints, too."""
         self._tried = set(handlers) & set(kernel.found)
-        tracer = self._compiled(kernel, self._fentry, handlers)
-        try:
-            tracer.attach()
-        except BondtraceError:
+        *better, last = loader.plans(kernel, self._fentry, handlers)
+        for plan in better:
+            tracer = self._compiled(kernel, plan)
+            with suppress(BondtraceError):
+                tracer.attach()
+                if not tracer.refused_typed:
+                    return tracer
             tracer.close()
-            if not self._fentry:
-                raise
-        else:
-            if not self._fentry or not tracer.refused_fentry:
-                return tracer
-            tracer.close()
-        tracer = self._compiled(kernel, False, handlers)
+        tracer = self._compiled(kernel, last)
         tracer.attach()
         return tracer
 
-    def _compiled(self, kernel: loader.Kernel, fentry: bool, handlers: tuple[str, ...]) -> loader.Tracer:
-        plan = loader.make_plan(kernel, fentry=fentry, handlers=handlers)
+    def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
         counting = self._count_every_s is not None
         if counting:
             plan = plan.only(lambda stage: stage.name not in NOT_COUNTED)
