@@ -27,6 +27,7 @@ from .plan import (
     HANDLERS,
     KPROBE,
     KRETPROBE,
+    TRACEPOINT_OF_PACKETS,
     TYPED,
     TYPED_TRACEPOINT,
     Abilities,
@@ -124,22 +125,19 @@ def read_kernel() -> Kernel:
                   {"": btf.function_ids(wanted_functions())})
 
 
-def make_plan(kernel: Kernel, *, fentry: bool = True, typed_tracepoints: bool = True,
+def make_plan(kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(),
               handlers: tuple[str, ...] = HANDLERS) -> Plan:
-    """The probe plan for this kernel, with these rx_handlers; ``fentry=False`` keeps to kprobes (and tracepoints)."""
+    """The probe plan for this kernel, with these rx_handlers. ``fentry=False`` keeps to kprobes (and tracepoints), as
+    do functions and tracepoints of which the kernel ``refused`` programs with typed arguments."""
     trampolines = "bpf_trampoline_link_prog" in kernel.found
-    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines,
-                          typed_tracepoints), handlers)
+
+    def typed(name: str, module: str) -> bool:
+        return name not in refused and kernel.has_btf_function(name, module)
+
+    plan = make(Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused), handlers)
     if not kernel.btf.find_many({"packet_sock"}):
         plan = plan.without_stage("tap hooks", "AF_PACKET is a module here, its types are not the kernel's own")
     return plan
-
-
-def plans(kernel: Kernel, fentry: bool, handlers: tuple[str, ...] = HANDLERS) -> list[Plan]:
-    """The plans to try, best first: a kernel may refuse fentry, or typed tracepoints, that its types promise."""
-    ways = [(True, True)] if fentry else []
-    return [make_plan(kernel, fentry=one, typed_tracepoints=typed, handlers=handlers)
-            for one, typed in (*ways, (False, True), (False, False))]
 
 
 class Tracer:
@@ -150,7 +148,7 @@ class Tracer:
                  packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> None:
         self.plan = plan
         self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
-        self.refused_typed = False
+        self.refused: frozenset[str] = frozenset()
         self._bcc = import_bcc()
         self._kernel = kernel
         self._links: dict[str, tuple[int, int]] = {}  # of typed programs: program and attachment
@@ -178,8 +176,9 @@ class Tracer:
             raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
 
     def attach(self) -> None:
-        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work; where what is
-        refused has typed arguments (``refused_typed``) the caller tries the next of ``plans()``."""
+        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work; where its
+        programs have typed arguments its functions are ``refused``, and the caller makes another plan: kernels before
+        5.13 do not take a pointer to a pointer, some take no fentry at all."""
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
@@ -211,7 +210,7 @@ class Tracer:
                 done.append(probe)
             except Exception as error:
                 reason = f"{probe.mechanism} {probe.symbol}: {_gist(said) or error}"
-                self.refused_typed |= probe.mechanism in TYPED
+                self.refused |= {one.function for one in stage.probes if probe.mechanism in TYPED}
                 for attached in done:  # half a stage would see begins without ends
                     self._detach_probe(attached)
                 self.plan = self.plan.without_stage(stage.name, reason)
@@ -338,4 +337,4 @@ def _gist(said: list[str]) -> str:
     return (errors or lines or [""])[0][:300]
 
 
-__all__ = ["Kernel", "Tracer", "import_bcc", "make_plan", "plans", "read_kernel"]
+__all__ = ["Kernel", "Tracer", "import_bcc", "make_plan", "read_kernel"]

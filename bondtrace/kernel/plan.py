@@ -19,6 +19,9 @@ FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kre
 TYPED_TRACEPOINT = "typed_tracepoint"
 TYPED = (FENTRY, FEXIT, TYPED_TRACEPOINT)  # the kernel knows their arguments' types
 
+# The tracepoint whose program reads most of what is read of a packet.
+TRACEPOINT_OF_PACKETS = "netif_receive_skb"
+
 # The rx_handler that a device of this rtnetlink kind installs: a bond on its slaves, a macvlan on what it sits on.
 HANDLER_OF_KIND = {"bond": "bond_handle_frame", "bridge": "br_handle_frame", "team": "team_handle_frame",
                    "macvlan": "macvlan_handle_frame", "macvtap": "macvlan_handle_frame",
@@ -112,7 +115,7 @@ class Abilities:
     symbols: dict[str, Symbol]
     has_btf_function: Callable[[str, str], bool] = field(default=lambda name, module: False)
     fentry: bool = False
-    typed_tracepoints: bool = False
+    typed_tracepoint: bool = False
 
 
 def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
@@ -122,15 +125,13 @@ def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
 RX = StageSpec("receive", "packets received", (
     *_both("rx_one", "__netif_receive_skb_one_core"),
     *_both("rx_list", "__netif_receive_skb_list_core"),
-    Wanted("rx_packet", "netif_receive_skb", "tracepoint")), "no received packet is seen")
+    Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint")), "no received packet is seen")
 RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core"),
                     "no received packet is seen")
 TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit"),
                "no transmitted packet is seen")
 
 
-# The tracepoints whose programs read the kernel's structures.
-TYPED_TRACEPOINTS = ("rx_packet",)
 # Newest first: since 6.12 (ba8de796baf4), since 5.17 (c504e5c2f964), before.
 REFUSING = ("sk_skb_reason_drop", "kfree_skb_reason", "kfree_skb")
 PROTOCOLS = ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")
@@ -191,7 +192,7 @@ def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
 
 def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
     if want.where == "tracepoint":
-        typed = want.program in TYPED_TRACEPOINTS and abilities.typed_tracepoints
+        typed = want.function == TRACEPOINT_OF_PACKETS and abilities.typed_tracepoint
         return Probe(want.program, want.function, want.function, "", TYPED_TRACEPOINT if typed else TRACEPOINT)
     symbol = abilities.symbols.get(want.function)
     if symbol is None:

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Optional
 
@@ -112,19 +112,22 @@ class LiveSource:
         self._tell_start(namespaces, problems)
 
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
-        """Attach; where the kernel refuses fentry, once more with kprobes, and then without typed tracepoints, too."""
+        """Attach; where the kernel refuses fentry, or a typed tracepoint, once more without those."""
         self._tried = set(handlers) & set(kernel.found)
-        *better, last = loader.plans(kernel, self._fentry, handlers)
-        for plan in better:
-            tracer = self._compiled(kernel, plan)
-            with suppress(BondtraceError):
+        refused: frozenset[str] = frozenset()
+        while True:
+            tracer = self._compiled(kernel, loader.make_plan(kernel, fentry=self._fentry, refused=refused,
+                                                             handlers=handlers))
+            try:
                 tracer.attach()
-                if not tracer.refused_typed:
-                    return tracer
+            except BondtraceError:
+                if not tracer.refused:
+                    tracer.close()
+                    raise
+            if not tracer.refused:
+                return tracer
             tracer.close()
-        tracer = self._compiled(kernel, last)
-        tracer.attach()
-        return tracer
+            refused |= tracer.refused
 
     def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
         counting = self._count_every_s is not None
