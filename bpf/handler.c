@@ -128,17 +128,17 @@ static __always_inline int handler_end(u32 verdict)
 }
 
 /* One program for every handler that is attached by kprobe: the device tells which of them it is. */
-PROBE(handler_enter) { return handler_begin(ARG(handler_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+PROBE(handler_enter) { return handler_begin(POINTER_ARG(handler_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
 PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1)); }
 
 /* fentry wants a program for every function: the loader adds a line of each for every such handler. */
 #define RX_HANDLER_ENTER(function) \
-	PROBE(function##_enter) { return handler_begin(ARG(function##_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+	PROBE(function##_enter) { return handler_begin(POINTER_ARG(function##_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
 #define RX_HANDLER_EXIT(function) \
 	PROBE(function##_exit) { return handler_end(RETURNED(function##_exit, 1)); }
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
-PROBE(vlan_enter) { return handler_begin(ARG(vlan_enter, 0), STEP_VLAN, FUNC_VLAN); }
+PROBE(vlan_enter) { return handler_begin(POINTER_ARG(vlan_enter, 0), STEP_VLAN, FUNC_VLAN); }
 PROBE(vlan_exit)
 {
 	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS);

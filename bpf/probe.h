@@ -12,6 +12,9 @@
 
 #define ARG(name, n) \
 	(TYPED_##name ? ((u64 *)ctx)[n] : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
+/* An argument that points to a pointer: the verifier of many kernels (6.1 among them) refuses to load it. */
+#define POINTER_ARG(name, n) \
+	(TYPED_##name ? READ(u64, ctx, 8 * (n)) : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
 /* The result of a function that takes so many arguments. */
 #define RETURNED(name, arguments) \
 	(TYPED_##name ? ((u64 *)ctx)[arguments] : *(u64 *)((char *)ctx + PT_REGS__RESULT))

@@ -177,8 +177,7 @@ class Tracer:
 
     def attach(self) -> None:
         """Attach every stage. One that the kernel refuses is given up, with the reason, if others work; where its
-        programs have typed arguments its functions are ``refused``, and the caller makes another plan: kernels before
-        5.13 do not take a pointer to a pointer, some take no fentry at all."""
+        programs have typed arguments its functions are ``refused``, and the caller makes another plan."""
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
