@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
          man-db mandoc
 
-.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench
+.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench bench-lab
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -41,6 +41,11 @@ lint: setup
 # Throughputs on this machine, as root; the tables go into docs/performance.md.
 bench: setup
 	PYTHONPATH=. $(BIN)/python bench/run.py
+
+# Instructions per packet and losses, in emulated machines: half an hour or more. No root; bpftrace and pwru are peers.
+bench-lab: setup
+	-./scripts/install-tools bpftrace
+	$(BIN)/python bench/lab.py
 
 example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0

@@ -62,7 +62,7 @@ def ring_table(seconds: float) -> str:
             one = told[stage]
             rows.append([kind, stage, _millions(one["passes_per_s"]), _millions(one["bcc_passes_per_s"]),
                          f"{one['ratio']:.1f}", goal])
-    return _table(["traffic", "up to", "million passes a second", "bcc's callback", "ratio", "goal"], rows)
+    return table(["traffic", "up to", "million passes a second", "bcc's callback", "ratio", "goal"], rows)
 
 
 def startup_table() -> str:
@@ -75,7 +75,7 @@ def startup_table() -> str:
     rows = [[text, f"{told[name]:.2f}"] for name, text in names.items()]
     rows += [["all (goal 1.0)", f"{sum(told[name] for name in names):.2f}"],
              ["CPU time of all, Python's own start with it", f"{told['cpu_s']:.2f}"]]
-    return _table(["step", "s"], rows)
+    return table(["step", "s"], rows)
 
 
 def analysis_table(passes: int) -> str:
@@ -83,7 +83,7 @@ def analysis_table(passes: int) -> str:
     rows = [[one["traffic"], f"{one['passes'] / 1e6:g}", one["summary_s"], one["cpu_s"], one["peak_mib"],
              one["bytes_per_pass"]] for kind in KINDS for one in analysis.run(passes, kind)]
     goals = ["goal", "10", 5, "", 1024, 30]
-    return _table(["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB",
+    return table(["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB",
                    "bytes a pass on disk"], [*rows, goals])
 
 
@@ -99,7 +99,7 @@ def _millions(count: float) -> str:
     return f"{count / 1e6:.2f}"
 
 
-def _table(head: list[str], rows: Iterable[list[Any]]) -> str:
+def table(head: list[str], rows: Iterable[list[Any]]) -> str:
     return tabulate(rows, head, tablefmt="github", disable_numparse=True)
 
 

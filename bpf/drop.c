@@ -8,7 +8,7 @@
 static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason)
 {
 #ifdef COUNT_ONLY
-	count_step(frame, READ(u32, frame->dev, NET_DEVICE__IFINDEX), STEP_DROP, 0, FUNC_NONE, location, reason);
+	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
 	return;
 #endif
 	struct record *record = record_of(frame);
@@ -17,7 +17,7 @@ static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location
 	if (!step)
 		return;
 	step->t_ns = since(record);
-	step->ifindex = READ(u32, frame->dev, NET_DEVICE__IFINDEX);
+	step->ifindex = frame->ifindex;
 	step->orig_ifindex = record->ifindex;
 	step->arg = reason;
 	step->kind = STEP_DROP;

@@ -72,22 +72,21 @@ static __always_inline u32 view_load(struct view *view, u64 offset, u32 size, u8
 }
 
 /* Lay out the view: where its bytes are, and a copy of the first ones. */
-static __always_inline void view_open(struct view *view, u64 skb, u64 begin, u8 ethernet)
+static __always_inline void view_open(struct view *view, struct part *part, u64 begin, u8 ethernet)
 {
-	u64 head = READ(u64, skb, SK_BUFF__HEAD);
-	u64 data = READ(u64, skb, SK_BUFF__DATA);
-	s64 linear = head + READ(u32, skb, SK_BUFF__TAIL) - begin;
+	u64 data = PART(u64, part, SK_BUFF__DATA);
+	s64 linear = PART(u64, part, SK_BUFF__HEAD) + PART(u32, part, SK_BUFF__TAIL) - begin;
 	u32 first = 0;
 
 	if (linear < 0)
 		linear = 0;
 	view->begin = begin;
-	view->len = READ(u32, skb, SK_BUFF__LEN) + (u32)(data - begin);
+	view->len = PART(u32, part, SK_BUFF__LEN) + (u32)(data - begin);
 	view->tag_bytes = 0;
 	view->copied = 0;
-	if (ethernet && linear >= TAG_AT && has_vlan_tag(skb)) {
-		u32 tag = READ(u16, skb, SK_BUFF__VLAN_TCI);
-		*(u16 *)(view->bytes + TAG_AT) = READ(u16, skb, SK_BUFF__VLAN_PROTO); /* as on the wire */
+	if (ethernet && linear >= TAG_AT && has_vlan_tag(part)) {
+		u32 tag = PART(u16, part, SK_BUFF__VLAN_TCI);
+		*(u16 *)(view->bytes + TAG_AT) = PART(u16, part, SK_BUFF__VLAN_PROTO); /* as on the wire */
 		view->bytes[TAG_AT + 2] = tag >> 8;
 		view->bytes[TAG_AT + 3] = tag;
 		if (bpf_probe_read_kernel(view->bytes, TAG_AT, (void *)begin))
@@ -111,19 +110,19 @@ static __always_inline void view_open(struct view *view, u64 skb, u64 begin, u8 
 	}
 }
 
-static __always_inline u8 filter_fate(struct view *view, u64 skb, u64 dev, u8 outgoing)
+static __always_inline u8 filter_fate(struct view *view, struct part *part, u64 dev, u8 outgoing)
 {
-	u16 type = READ(u16, dev, NET_DEVICE__TYPE);
-	u64 data = READ(u64, skb, SK_BUFF__DATA);
+	u16 type = FIELD(part->typed, u16, dev, NET_DEVICE__TYPE);
+	u64 data = PART(u64, part, SK_BUFF__DATA);
 
 	if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) {
-		u64 head = READ(u64, skb, SK_BUFF__HEAD);
-		view_open(view, skb, outgoing ? data : head + READ(u16, skb, SK_BUFF__MAC_HEADER), 1);
+		u64 head = PART(u64, part, SK_BUFF__HEAD);
+		view_open(view, part, outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER), 1);
 		return filter_ethernet(view);
 	}
 	if (type == ARPHRD_NONE || type == ARPHRD_PPP || type == ARPHRD_SIT || type == ARPHRD_TUNNEL ||
 	    type == ARPHRD_TUNNEL6) {
-		view_open(view, skb, data, 0);
+		view_open(view, part, data, 0);
 		return filter_raw(view);
 	}
 	return FILTER_BLIND;
@@ -147,13 +146,13 @@ static __always_inline void remember_listed(struct frame *frame, u64 skb, u8 tak
 }
 
 /* The filter's question: is this packet to be told of? */
-static __always_inline u8 wanted(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 dev, u8 outgoing)
+static __always_inline u8 wanted(struct cpu_state *cpu, struct frame *frame, struct part *part, u64 dev, u8 outgoing)
 {
-	u8 fate = filter_fate(&cpu->view, skb, dev, outgoing);
+	u8 fate = filter_fate(&cpu->view, part, dev, outgoing);
 
 	if (fate == FILTER_BLIND)
 		count(COUNT_FILTER_BLIND);
-	remember_listed(frame, skb, fate != FILTER_REJECT);
+	remember_listed(frame, frame->skb, fate != FILTER_REJECT);
 	return fate != FILTER_REJECT;
 }
 

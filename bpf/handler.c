@@ -33,18 +33,22 @@ static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 	frame->handler_low = kind == STEP_HANDLER ? READ(u32, dev, NET_DEVICE__RX_HANDLER) : 0;
 	return 0;
 #endif
+	struct record *record = record_of(frame);
 	struct step *step = next_step(frame);
 	if (!step)
 		return 0;
-	step->t_ns = since(record_of(frame));
-	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
-	step->orig_ifindex = record_of(frame)->ifindex;
+	step->t_ns = since(record);
+	step->ifindex = frame->ifindex;
+	step->orig_ifindex = record->ifindex;
 	step->arg = 0;
 	step->kind = kind;
 	step->round = frame->round;
 	step->result = VERDICT_PENDING;
 	step->func = func;
-	step->skb_low = kind == STEP_HANDLER ? READ(u32, dev, NET_DEVICE__RX_HANDLER) : (u32)skb;
+	if (kind != STEP_HANDLER)
+		step->skb_low = skb;
+	else
+		step->skb_low = dev == frame->orig_dev ? record->sender : READ(u32, dev, NET_DEVICE__RX_HANDLER);
 	frame->handler_pskb = pskb;
 	frame->handler_pos = frame->pos - sizeof(struct step);
 	return 0;
@@ -54,15 +58,16 @@ static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 static __always_inline void note_namespace(struct frame *frame, u64 dev)
 {
 	struct record *record = record_of(frame);
-	u32 netns = READ(u32, READ(u64, dev, NET_DEVICE__NET), NET__INUM);
+	u64 net = READ(u64, dev, NET_DEVICE__NET);
 
-	if (netns == record->netns)
+	if (net == frame->net)
 		return;
+	u32 netns = READ(u32, net, NET__INUM);
 	struct step *step = next_step(frame);
 	if (!step)
 		return;
 	step->t_ns = since(record);
-	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	step->ifindex = frame->ifindex;
 	step->orig_ifindex = record->ifindex;
 	step->arg = netns;
 	step->kind = STEP_NETNS;
@@ -81,7 +86,7 @@ static __always_inline int handler_end(u32 verdict)
 	if (!frame || !frame->active || !frame->handler_pos)
 		return 0;
 #ifdef COUNT_ONLY
-	count_step(frame, READ(u32, frame->dev, NET_DEVICE__IFINDEX), frame->handler_pos, verdict,
+	count_step(frame, frame->ifindex, frame->handler_pos, verdict,
 		   frame->handler_pos == STEP_VLAN ? FUNC_VLAN : FUNC_HANDLER, frame->handler_low, 0);
 	frame->handler_pos = 0;
 #else
@@ -100,33 +105,40 @@ static __always_inline int handler_end(u32 verdict)
 	frame->skb = skb; /* skb_share_check may have replaced it */
 #ifdef COUNT_ONLY
 	if (verdict == RX_HANDLER_ANOTHER) {
-		frame->dev = dev;
-		record_of(frame)->netns = READ(u32, READ(u64, dev, NET_DEVICE__NET), NET__INUM);
-		count_step(frame, READ(u32, dev, NET_DEVICE__IFINDEX), STEP_PASS, 1, 0, 0, 0);
+		u64 net = READ(u64, dev, NET_DEVICE__NET);
+
+		now_on(frame, dev);
+		if (net != frame->net) {
+			frame->net = net;
+			record_of(frame)->netns = READ(u32, net, NET__INUM);
+		}
+		count_step(frame, frame->ifindex, STEP_PASS, 1, 0, 0, 0);
 	}
 #else
-	step->arg = READ(u32, dev, NET_DEVICE__IFINDEX);
 	if (verdict == RX_HANDLER_ANOTHER) {
-		frame->dev = dev;
+		now_on(frame, dev);
+		step->arg = frame->ifindex;
 		frame->round++;
 		note_namespace(frame, dev);
+	} else {
+		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
 	}
 #endif
 	return 0;
 }
 
 /* One program for every handler that is attached by kprobe: the device tells which of them it is. */
-PROBE(handler_enter) { return handler_begin(ARG(handler_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+PROBE(handler_enter) { return handler_begin(POINTER_ARG(handler_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
 PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1)); }
 
 /* fentry wants a program for every function: the loader adds a line of each for every such handler. */
 #define RX_HANDLER_ENTER(function) \
-	PROBE(function##_enter) { return handler_begin(ARG(function##_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+	PROBE(function##_enter) { return handler_begin(POINTER_ARG(function##_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
 #define RX_HANDLER_EXIT(function) \
 	PROBE(function##_exit) { return handler_end(RETURNED(function##_exit, 1)); }
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
-PROBE(vlan_enter) { return handler_begin(ARG(vlan_enter, 0), STEP_VLAN, FUNC_VLAN); }
+PROBE(vlan_enter) { return handler_begin(POINTER_ARG(vlan_enter, 0), STEP_VLAN, FUNC_VLAN); }
 PROBE(vlan_exit)
 {
 	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS);

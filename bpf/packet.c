@@ -13,10 +13,10 @@ static __always_inline u16 swap16(u16 value)
 	return value << 8 | value >> 8;
 }
 
-static __always_inline void describe_vlan(struct record *record, u64 skb)
+static __always_inline void describe_vlan(struct record *record, struct part *part)
 {
-	record->vlan_tci = READ(u16, skb, SK_BUFF__VLAN_TCI);
-	if (has_vlan_tag(skb))
+	record->vlan_tci = PART(u16, part, SK_BUFF__VLAN_TCI);
+	if (has_vlan_tag(part))
 		record->flags |= RECORD_VLAN;
 }
 
@@ -57,17 +57,24 @@ static __always_inline void keep_bytes(struct cpu_state *cpu, struct record *pas
 }
 #endif
 
-static __always_inline void describe_packet(struct cpu_state *cpu, struct record *record, u64 skb, u8 outgoing)
+static __always_inline u8 packet_type(struct part *part)
 {
-	u64 head = READ(u64, skb, SK_BUFF__HEAD);
-	u64 data = READ(u64, skb, SK_BUFF__DATA);
-	u64 tail = head + READ(u32, skb, SK_BUFF__TAIL);
-	u64 mac = outgoing ? data : head + READ(u16, skb, SK_BUFF__MAC_HEADER);
+	return PART(u8, part, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
+}
+
+static __always_inline void describe_packet(struct cpu_state *cpu, struct record *record, struct part *part,
+					    u8 outgoing)
+{
+	u64 head = PART(u64, part, SK_BUFF__HEAD);
+	u64 data = PART(u64, part, SK_BUFF__DATA);
+	u64 tail = head + PART(u32, part, SK_BUFF__TAIL);
+	u64 mac = outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER);
 	s64 linear = tail - mac;
 
-	record->len = READ(u32, skb, SK_BUFF__LEN) + (u32)(data - mac);
-	record->protocol = swap16(READ(u16, skb, SK_BUFF__PROTOCOL));
-	record->pkt_type = READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
+	record->head = head >> 4;
+	record->len = PART(u32, part, SK_BUFF__LEN) + (u32)(data - mac);
+	record->protocol = swap16(PART(u16, part, SK_BUFF__PROTOCOL));
+	record->pkt_type = packet_type(part);
 	record->captured = 0;
 	if (linear <= 0)
 		return;
@@ -94,36 +101,35 @@ static __always_inline u32 sending_tap(u64 skb)
 	return sk && READ(u16, sk, SOCK__SKC_FAMILY) == AF_PACKET ? socket_inode(sk) : 0;
 }
 
-/* Open a pass in a frame, if its device is traced. */
-static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 dev,
+/* Open a pass in a frame, if its device is traced. typed: the verifier knows the types of skb and dev. */
+static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame, u8 typed, u64 skb, u64 dev,
 				      u8 kind)
 {
-	u32 netns = 0;
-	u32 ifindex = traced(dev, &netns);
 	struct frame *outer;
 	struct record *record = record_of(frame);
+	u64 words[SK_BUFF__PART_WORDS];
+	struct part part = {skb, words, typed};
 
 	frame->refused = 1;
 	frame->skb = skb;
-	if (!ifindex)
+	if (!traced(frame, typed, dev))
 		return;
+	if (!typed)
+		bpf_probe_read_kernel(words, sizeof(words), (void *)(skb + SK_BUFF__PART));
 #ifdef FILTER
-	if (!wanted(cpu, frame, skb, dev, kind == RECORD_TX))
+	if (!wanted(cpu, frame, &part, dev, kind == RECORD_TX))
 		return;
 #endif
-#ifdef COUNT_ONLY
-	record->netns = netns;
-	record->kind = kind;
-	frame->dev = dev;
 	frame->handler_pos = 0;
 	frame->active = 1;
-	count_step(frame, ifindex, STEP_PASS, 0, 0, 0, 0);
+#ifdef COUNT_ONLY
+	record->kind = kind;
+	record->pkt_type = packet_type(&part);
+	count_step(frame, frame->ifindex, STEP_PASS, 0, 0, 0, 0);
 	return;
 #endif
 	record->time_ns = bpf_ktime_get_ns();
 	record->skb = skb;
-	record->netns = netns;
-	record->ifindex = ifindex;
 	record->cpu = bpf_get_smp_processor_id();
 	record->kind = kind;
 	record->flags = frame->kind == FRAME_RX_LIST ? RECORD_LIST : 0;
@@ -132,7 +138,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->seq = ++cpu->seq;
 	record->parent = 0;
 	record->frame = frame->number;
-	record->arphrd = READ(u16, dev, NET_DEVICE__TYPE);
+	record->arphrd = FIELD(typed, u16, dev, NET_DEVICE__TYPE);
 	outer = frame_at(cpu, cpu->depth - 2);
 	if (outer && outer->kind == FRAME_RX_LIST) { /* its pass may be another packet's */
 		if (frame->kind != FRAME_RX_LIST) {
@@ -142,33 +148,25 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	} else if (outer && outer->active) {
 		record->parent = record_of(outer)->seq;
 	}
-	record->sender = kind == RECORD_TX ? sending_tap(skb) : READ(u32, dev, NET_DEVICE__RX_HANDLER);
-	record->head = READ(u64, skb, SK_BUFF__HEAD) >> 4;
-	describe_vlan(record, skb);
-	describe_packet(cpu, record, skb, kind == RECORD_TX);
-	frame->dev = dev;
+	record->sender = kind == RECORD_TX ? sending_tap(skb) : FIELD(typed, u64, dev, NET_DEVICE__RX_HANDLER);
+	describe_vlan(record, &part);
+	describe_packet(cpu, record, &part, kind == RECORD_TX);
 	frame->round = 1;
-	frame->handler_pos = 0;
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
-	frame->active = 1;
 }
 
 /* A record of its own for a step whose packet has no open pass here; 0 if its device is not traced. */
 static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u64 dev)
 {
-	u32 netns = 0;
-	u32 ifindex = traced(dev, &netns);
 	struct frame *frame = &cpu->late;
 	struct frame *outer = top(cpu);
 	struct record *record = record_of(frame);
 
-	if (!ifindex)
-		return 0;
 	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));
+	if (!traced(frame, 0, dev))
+		return 0;
 	record->time_ns = bpf_ktime_get_ns();
 	record->skb = skb;
-	record->netns = netns;
-	record->ifindex = ifindex;
 	record->cpu = bpf_get_smp_processor_id();
 	record->kind = RECORD_LATE;
 	if (outer)
@@ -176,7 +174,6 @@ static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u
 	if (cpu->last_seq && cpu->last_skb == skb)
 		record->parent = cpu->last_seq;
 	frame->skb = skb;
-	frame->dev = dev;
 	frame->round = 0; /* Python knows it from the pass that this belongs to */
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
 	return frame;

@@ -20,11 +20,14 @@ enum frame_kind { FRAME_RX = 1, FRAME_RX_LIST = 2, FRAME_TX = 3 };
 struct frame {
 	u64 skb;          /* of the open pass, as it is now: handlers may replace it */
 	u64 dev;          /* skb->dev at the last step */
+	u64 orig_dev;     /* skb->dev at the begin */
+	u64 net;          /* the namespace that the record names */
 	u64 handler_pskb; /* argument of the rx_handler that is running */
 	u32 handler_pos;  /* where its step is in buf, 0 = none */
 	u32 handler_low;  /* when counting: low half of its address */
 	u32 pos;          /* where the next step goes in buf */
 	u32 number;       /* of this frame on its CPU */
+	u32 ifindex;      /* of dev: a device cannot go away, nor be renumbered, while a packet is on it */
 	u8 active;
 	u8 kind;
 	u8 round;
@@ -43,9 +46,10 @@ struct tap_call {
 	u8 open;
 	u8 accepted;
 	u8 copied;
-	u8 freed;
+	u8 refused;
 	u8 func;
-	u8 unused[3];
+	u8 pkt_type;
+	u8 unused[2];
 };
 
 /* A frame as the packet filter sees it (filter.c). */
@@ -80,9 +84,12 @@ BPF_PERCPU_ARRAY(cpus, struct cpu_state, 1);
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
-/* The devices to trace. A bit per ifindex answers most packets; the same ifindex exists in every
- * namespace, so what passes is looked up with its namespace. */
-BPF_ARRAY(ifindexes, u64, IFINDEX_WORDS);
+/* The devices to trace, as DEVICE_KEY. The same ifindex exists in every namespace; a place in the
+ * array, by ifindex, holds the one device that is traced there, or says that it is several, which
+ * are looked up. An array costs no call. */
+#define DEVICE_KEY(netns, ifindex) ((u64)(netns) << 32 | (ifindex))
+#define SEVERAL (~0ULL)
+BPF_ARRAY(places, u64, DEVICE_PLACES);
 BPF_HASH(devices, u64, u8, 4096);
 
 #define READ(type, base, offset)                                                          \
@@ -92,32 +99,49 @@ BPF_HASH(devices, u64, u8, 4096);
 		value_;                                                                   \
 	})
 
+/* A field of a structure whose type the verifier knows: a plain load, checked against the type, where READ is a call.
+ * As assembly, for the compiler must not widen it or split it. */
+#define LOAD(type, base, offset)                                                                                \
+	({                                                                                                      \
+		u64 loaded_;                                                                                    \
+		asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(loaded_) : "r"((u64)(base)), "i"(offset));   \
+		(type)loaded_;                                                                                  \
+	})
+#define FIELD(typed, type, base, offset) ((typed) ? LOAD(type, base, offset) : READ(type, base, offset))
+
+/* What is told of an skb lies close together: one call for all of it costs less than two for single
+ * fields. Where it does not, each field is read by itself. */
+#ifdef SK_BUFF__PART
+#define PART_COPIED(type, part, field) (*(type *)((char *)(part)->words + (field) - SK_BUFF__PART))
+#else
+#define SK_BUFF__PART 0
+#define SK_BUFF__PART_WORDS 1
+#define PART_COPIED(type, part, field) READ(type, (part)->skb, field)
+#endif
+#define PART(type, part, field) \
+	((part)->typed ? LOAD(type, (part)->skb, field) : PART_COPIED(type, part, field))
+struct part {
+	u64 skb;
+	u64 *words; /* not in here: the call that fills them would make the compiler forget the rest */
+	u8 typed;
+};
+
 static __always_inline struct cpu_state *this_cpu(void)
 {
 	u32 zero = 0;
 	return cpus.lookup(&zero);
 }
 
-static __always_inline void count(u32 counter)
+static __always_inline void count_more(u32 counter, u64 more)
 {
 	u64 *value = counters.lookup(&counter);
 	if (value)
-		(*value)++;
+		*value += more;
 }
 
-/* Is this device traced? Answers its ifindex, and its namespace in *netns; 0 if not. */
-static __always_inline u32 traced(u64 dev, u32 *netns)
+static __always_inline void count(u32 counter)
 {
-	u32 ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
-	u32 word = (ifindex >> 6) & (IFINDEX_WORDS - 1);
-	u64 *bits = ifindexes.lookup(&word);
-
-	if (!bits || !(*bits & (1ULL << (ifindex & 63))))
-		return 0;
-	u64 net = READ(u64, dev, NET_DEVICE__NET);
-	*netns = READ(u32, net, NET__INUM);
-	u64 key = (u64)*netns << 32 | ifindex;
-	return devices.lookup(&key) ? ifindex : 0;
+	count_more(counter, 1);
 }
 
 /* The frame at a place of the stack, or 0. The empty asm keeps the compiler from computing the
@@ -140,8 +164,54 @@ static __always_inline struct record *record_of(struct frame *frame)
 	return (struct record *)(frame->buf + 8);
 }
 
+/* Is this device traced? If so the frame knows it, and the record its namespace. */
+static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
+{
+	u32 ifindex = FIELD(typed, u32, dev, NET_DEVICE__IFINDEX);
+	u32 place = ifindex & (DEVICE_PLACES - 1);
+	u64 *there = places.lookup(&place);
+
+	if (!there || !*there || (*there != SEVERAL && (u32)*there != ifindex))
+		return 0;
+	u64 net = FIELD(typed, u64, dev, NET_DEVICE__NET);
+	u32 netns = FIELD(typed, u32, net, NET__INUM);
+	u64 key = DEVICE_KEY(netns, ifindex);
+	if (*there != key && (*there != SEVERAL || !devices.lookup(&key)))
+		return 0;
+	frame->dev = dev;
+	frame->orig_dev = dev;
+	frame->net = net;
+	frame->ifindex = ifindex;
+	record_of(frame)->netns = netns;
+	record_of(frame)->ifindex = ifindex;
+	return 1;
+}
+
 #ifdef COUNT_ONLY
 BPF_PERCPU_HASH(counts, struct count_key, u64, COUNT_KEYS);
+
+/* Most packets take the steps of the one before: what is counted last is kept at a place that its key gives, and goes
+ * into the hash when another key takes the place. The reader adds both up. */
+struct recent {
+	struct count_key key;
+	u64 count;
+};
+BPF_PERCPU_ARRAY(recents, struct recent, RECENTS);
+
+static __always_inline u8 same_key(struct count_key *one, struct count_key *other)
+{
+	u32 *a = (u32 *)one, *b = (u32 *)other;
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
+}
+
+static __always_inline void settle(struct recent *recent)
+{
+	u64 *value = counts.lookup(&recent->key);
+	if (value)
+		*value += recent->count;
+	else if (counts.update(&recent->key, &recent->count))
+		count_more(COUNT_LOST, recent->count);
+}
 
 /* One more of this kind of step: nothing is sent. */
 static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind, u8 result, u8 func, u32 arg,
@@ -157,14 +227,19 @@ static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind
 	key.result = result;
 	key.func = func;
 	key.outgoing = record_of(frame)->kind == RECORD_TX;
-	u64 *value = counts.lookup(&key);
-	if (value) {
-		__sync_fetch_and_add(value, 1);
+	u32 place = (arg ^ arg >> 4 ^ ifindex * 11 ^ kind * 7 ^ result * 3 ^ key.outgoing * 17) & (RECENTS - 1);
+	struct recent *recent = recents.lookup(&place);
+	if (!recent)
+		return;
+	if (same_key(&recent->key, &key)) {
+		recent->count++;
 		return;
 	}
-	u64 one = 1;
-	if (counts.update(&key, &one))
-		count(COUNT_LOST);
+	if (recent->count)
+		settle(recent);
+	recent->count = 0;
+	recent->key = key;
+	recent->count = 1;
 }
 #endif
 
@@ -182,10 +257,19 @@ static __always_inline void send(struct cpu_state *cpu, struct frame *frame)
 	record->duration_ns = bpf_ktime_get_ns() - record->time_ns;
 	record->last_skb = frame->skb;
 	size &= BUFFER_BYTES - 1;
-	if (events.ringbuf_output(frame->buf + 8, size, BPF_RB_NO_WAKEUP))
+	if (size == SLOT_BYTES - 8) { /* nearly all: written in place, with the size known */
+		u64 *room = events.ringbuf_reserve(SLOT_BYTES - 8);
+
+		if (room) {
+			__builtin_memcpy(room, record, SLOT_BYTES - 8);
+			events.ringbuf_submit(room, BPF_RB_NO_WAKEUP);
+		}
+		count(room ? COUNT_SENT : COUNT_LOST);
+	} else if (events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP)) {
 		count(COUNT_LOST);
-	else
+	} else {
 		count(COUNT_SENT);
+	}
 }
 
 /* A begin whose end was missed (a kretprobe out of instances) would leave the stack too high for
@@ -271,13 +355,19 @@ static __always_inline u8 passed_over(struct frame *frame, u64 skb)
 	return frame->kind != FRAME_RX_LIST || (frame->refused && frame->skb == skb);
 }
 
-static __always_inline u8 has_vlan_tag(u64 skb)
+static __always_inline u8 has_vlan_tag(struct part *part)
 {
 #ifdef SK_BUFF__VLAN_PRESENT /* until 6.1 a bit says so (354259fa73e2), later the tag itself */
-	return READ(u8, skb, SK_BUFF__VLAN_PRESENT) & SK_BUFF__VLAN_PRESENT_MASK;
+	return PART(u8, part, SK_BUFF__VLAN_PRESENT) & SK_BUFF__VLAN_PRESENT_MASK;
 #else
-	return READ(u16, skb, SK_BUFF__VLAN_PROTO) || READ(u16, skb, SK_BUFF__VLAN_TCI);
+	return PART(u16, part, SK_BUFF__VLAN_PROTO) || PART(u16, part, SK_BUFF__VLAN_TCI);
 #endif
+}
+
+static __always_inline void now_on(struct frame *frame, u64 dev)
+{
+	frame->dev = dev;
+	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 }
 
 /* The round of a step is told by its device: skb->dev changes only where a new round begins
@@ -285,7 +375,12 @@ static __always_inline u8 has_vlan_tag(u64 skb)
 static __always_inline void follow_device(struct frame *frame, u64 dev)
 {
 	if (frame->dev != dev) {
-		frame->dev = dev;
+		now_on(frame, dev);
 		frame->round++;
 	}
+}
+
+static __always_inline u32 orig_ifindex(struct frame *frame, u64 orig_dev)
+{
+	return orig_dev == frame->orig_dev ? record_of(frame)->ifindex : READ(u32, orig_dev, NET_DEVICE__IFINDEX);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * How a program is named and how it finds its arguments, whatever it is attached by. The loader
- * defines, for every program NAME: PROG_NAME (its function name; bcc tells fentry by prefix) and
- * FENTRY_NAME (1 for fentry and fexit, 0 for kprobe and kretprobe).
+ * defines, for every program NAME: PROG_NAME (its function name) and TYPED_NAME (1 for fentry, fexit
+ * and typed tracepoints, whose arguments the verifier knows the types of, 0 for kprobe, kretprobe and
+ * raw tracepoints).
  *
  * PROBE must stand once a line: bcc marks functions by their place in the file.
  */
@@ -10,7 +11,10 @@
 #define PROBE_(program) program
 
 #define ARG(name, n) \
-	(FENTRY_##name ? ((u64 *)ctx)[n] : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
+	(TYPED_##name ? ((u64 *)ctx)[n] : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
+/* An argument that points to a pointer: the verifier of many kernels (6.1 among them) refuses to load it. */
+#define POINTER_ARG(name, n) \
+	(TYPED_##name ? READ(u64, ctx, 8 * (n)) : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
 /* The result of a function that takes so many arguments. */
 #define RETURNED(name, arguments) \
-	(FENTRY_##name ? ((u64 *)ctx)[arguments] : *(u64 *)((char *)ctx + PT_REGS__RESULT))
+	(TYPED_##name ? ((u64 *)ctx)[arguments] : *(u64 *)((char *)ctx + PT_REGS__RESULT))

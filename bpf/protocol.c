@@ -11,7 +11,7 @@ static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev,
 	struct step *step;
 
 #ifdef COUNT_ONLY
-	count_step(frame, READ(u32, dev, NET_DEVICE__IFINDEX), STEP_PROTOCOL, 0, func, 0, 0);
+	count_step(frame, frame->ifindex, STEP_PROTOCOL, 0, func, 0, 0);
 	return;
 #endif
 	follow_device(frame, dev);
@@ -19,8 +19,8 @@ static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev,
 	if (!step)
 		return;
 	step->t_ns = since(record_of(frame));
-	step->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
-	step->orig_ifindex = READ(u32, orig_dev, NET_DEVICE__IFINDEX);
+	step->ifindex = frame->ifindex;
+	step->orig_ifindex = orig_ifindex(frame, orig_dev);
 	step->arg = 0;
 	step->kind = STEP_PROTOCOL;
 	step->round = frame->round;
@@ -65,8 +65,10 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 		item = READ(u64, item, 0);
 		if (!was_wanted(cpu, skb))
 			continue;
-		frame->dev = READ(u64, skb, SK_BUFF__DEV); /* no round: Python knows it */
-		fill_protocol(frame, skb, frame->dev, orig_dev, func);
+		u64 dev = READ(u64, skb, SK_BUFF__DEV);
+		if (dev != frame->dev)
+			now_on(frame, dev); /* no round: Python knows it */
+		fill_protocol(frame, skb, dev, orig_dev, func);
 	}
 	if (item != head) {
 		record_of(frame)->steps_lost++;

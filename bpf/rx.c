@@ -25,7 +25,7 @@ static __always_inline int frame_end(void)
 	return 0;
 }
 
-static __always_inline int rx_packet(u64 skb)
+static __always_inline int rx_packet(u64 skb, u8 typed)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
@@ -35,7 +35,7 @@ static __always_inline int rx_packet(u64 skb)
 		return 0; /* attached while the call was under way, or nested too deep */
 	if (frame->active)
 		send(cpu, frame); /* list mode: the next packet ends the one before it */
-	open_pass(cpu, frame, skb, READ(u64, skb, SK_BUFF__DEV), RECORD_RX);
+	open_pass(cpu, frame, typed, skb, FIELD(typed, u64, skb, SK_BUFF__DEV), RECORD_RX);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ static __always_inline int rx_core_begin(u64 pskb)
 	struct frame *frame = push(cpu, FRAME_RX);
 	u64 skb = READ(u64, pskb, 0);
 	if (frame)
-		open_pass(cpu, frame, skb, READ(u64, skb, SK_BUFF__DEV), RECORD_RX);
+		open_pass(cpu, frame, 0, skb, READ(u64, skb, SK_BUFF__DEV), RECORD_RX);
 	return 0;
 }
 
@@ -72,5 +72,5 @@ PROBE(rx_one_enter) { return rx_begin(FRAME_RX); }
 PROBE(rx_one_exit) { return frame_end(); }
 PROBE(rx_list_enter) { return rx_begin(FRAME_RX_LIST); }
 PROBE(rx_list_exit) { return frame_end(); }
-PROBE(rx_packet) { return rx_packet(((u64 *)ctx)[0]); }
+PROBE(rx_packet) { return rx_packet(((u64 *)ctx)[0], TYPED_rx_packet); }
 #endif

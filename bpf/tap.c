@@ -10,8 +10,9 @@
  *                 first: full. Neither: filtered (or ignored: see ignored()).
  *   packet_rcv    sk->sk_data_ready (sock_def_readable) is called once it is queued: captured.
  *                 Otherwise the skb is freed: by consume_skb when the filter said no, by
- *                 kfree_skb when the receive buffer was full; since 6.12 (ba8de796baf4) by
- *                 sk_skb_reason_drop with a reason in both cases.
+ *                 kfree_skb (since 5.17 kfree_skb_reason) when the receive buffer was full; since
+ *                 6.12 (ba8de796baf4) by sk_skb_reason_drop with a reason in both cases. Of the first
+ *                 two only the latter is watched: the former is called for every packet of every tap.
  *   packet_rcv_spkt  queued: captured. Otherwise a filter or the receive buffer refused it in
  *                 sock_queue_rcv_skb, and which of them cannot be told: unknown.
  *
@@ -22,22 +23,31 @@
 #define PACKET_LOOPBACK 5
 
 /* Both refuse before the socket's filter runs: a copy of what the loopback device sent, and a
- * packet of another namespace than the socket's. */
-static __always_inline u8 ignored(u64 skb, u64 dev, u64 sk)
+ * packet of another namespace than the socket's. Asked only where nothing else tells the outcome. */
+static __always_inline u8 ignored(struct tap_call *tap)
 {
-	if ((READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK) == PACKET_LOOPBACK)
+	if (tap->pkt_type == PACKET_LOOPBACK)
 		return 1;
-	return READ(u64, dev, NET_DEVICE__NET) != READ(u64, sk, SOCK__SKC_NET);
+	return READ(u64, tap->dev, NET_DEVICE__NET) != READ(u64, tap->sk, SOCK__SKC_NET);
+}
+
+/* The pass knows it of its own skb; a transmit tap's is another. */
+static __always_inline u8 tap_packet_type(struct frame *frame, u64 skb)
+{
+	if (frame && frame->active && frame->skb == skb && frame->kind != FRAME_TX)
+		return record_of(frame)->pkt_type;
+	return READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
 }
 
 static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u32 inode,
 				     u8 func, u8 outcome)
 {
 	struct step *step;
-	u32 ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 
 #ifdef COUNT_ONLY
-	count_step(frame, ifindex, func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP, outcome, func, inode, 0);
+	if (frame->dev != dev)
+		now_on(frame, dev);
+	count_step(frame, frame->ifindex, func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP, outcome, func, inode, 0);
 	return;
 #endif
 	follow_device(frame, dev);
@@ -45,8 +55,8 @@ static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 
 	if (!step)
 		return;
 	step->t_ns = since(record_of(frame));
-	step->ifindex = ifindex;
-	step->orig_ifindex = READ(u32, orig_dev, NET_DEVICE__IFINDEX);
+	step->ifindex = frame->ifindex;
+	step->orig_ifindex = orig_ifindex(frame, orig_dev);
 	step->arg = inode;
 	step->kind = func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP;
 	step->round = frame->round;
@@ -84,8 +94,8 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->open = 0;
 	if (passed_over(frame, skb))
 		return 0;
-	u8 outgoing = (READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK) == PACKET_OUTGOING;
-	if (outgoing != (frame && frame->kind == FRAME_TX))
+	tap->pkt_type = tap_packet_type(frame, skb);
+	if ((tap->pkt_type == PACKET_OUTGOING) != (frame && frame->kind == FRAME_TX))
 		return 0; /* sent while the transmit stage is not attached: not of the pass that is open */
 	tap->func = func;
 	tap->skb = skb;
@@ -94,39 +104,22 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
 	tap->accepted = 0;
 	tap->copied = 0;
-	tap->freed = ignored(skb, dev, tap->sk) ? OUTCOME_IGNORED : 0;
+	tap->refused = 0;
 	tap->open = 1;
 	return 0;
 }
 
-static __always_inline u8 ring_outcome(struct tap_call *tap)
+static __always_inline u8 outcome_of(struct tap_call *tap)
 {
 	if (tap->copied)
 		return OUTCOME_CAPTURED;
 	if (tap->accepted)
 		return OUTCOME_FULL;
-	return tap->freed ? tap->freed : OUTCOME_FILTERED;
-}
-
-static __always_inline u8 queue_outcome(struct tap_call *tap)
-{
-	if (tap->copied)
-		return OUTCOME_CAPTURED;
-	return tap->freed ? tap->freed : OUTCOME_FULL;
-}
-
-static __always_inline u8 spkt_outcome(struct tap_call *tap)
-{
-	if (tap->copied)
-		return OUTCOME_CAPTURED;
-	return tap->freed == OUTCOME_IGNORED ? OUTCOME_IGNORED : OUTCOME_UNKNOWN;
-}
-
-static __always_inline u8 outcome_of(struct tap_call *tap)
-{
-	if (tap->func == FUNC_TPACKET_RCV)
-		return ring_outcome(tap);
-	return tap->func == FUNC_PACKET_RCV ? queue_outcome(tap) : spkt_outcome(tap);
+	if (ignored(tap))
+		return OUTCOME_IGNORED;
+	if (tap->func == FUNC_PACKET_RCV_SPKT)
+		return OUTCOME_UNKNOWN;
+	return tap->func == FUNC_PACKET_RCV && tap->refused ? OUTCOME_FULL : OUTCOME_FILTERED;
 }
 
 static __always_inline int tap_end(void)
@@ -182,11 +175,11 @@ static __always_inline int tap_queued(u64 sk)
 	return 0;
 }
 
-static __always_inline int tap_freed(u64 skb)
+static __always_inline int refused_by_tap(u64 skb)
 {
 	struct tap_call *tap = running_tap();
-	if (tap && tap->skb == skb && !tap->freed)
-		tap->freed = OUTCOME_FILTERED;
+	if (tap && tap->skb == skb)
+		tap->refused = 1;
 	return 0;
 }
 
@@ -214,13 +207,13 @@ PROBE(tap_spkt_enter)
 PROBE(tap_spkt_exit) { return tap_end(); }
 PROBE(tap_queued) { return tap_queued(ARG(tap_queued, 0)); }
 
-#ifdef TAP_FREED_HAS_REASON /* sk_skb_reason_drop(sk, skb, reason) */
-PROBE(tap_freed)
+#ifdef TAP_REFUSED_HAS_REASON /* sk_skb_reason_drop(sk, skb, reason) */
+PROBE(tap_refused)
 {
-	return (u32)ARG(tap_freed, 2) == SKB_CONSUMED ? tap_freed(ARG(tap_freed, 1)) : 0;
+	return (u32)ARG(tap_refused, 2) == SKB_CONSUMED ? 0 : refused_by_tap(ARG(tap_refused, 1));
 }
-#else /* consume_skb(skb) */
-PROBE(tap_freed) { return tap_freed(ARG(tap_freed, 0)); }
+#else /* kfree_skb(skb), kfree_skb_reason(skb, reason) */
+PROBE(tap_refused) { return refused_by_tap(ARG(tap_refused, 0)); }
 #endif
 
 PROBE(tap_fanout_enter)

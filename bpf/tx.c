@@ -5,16 +5,16 @@
  * latter, which is the same on the bond and then on the slave.
  */
 
-static __always_inline int tx_begin(u64 skb, u64 dev)
+static __always_inline int tx_begin(u64 skb, u64 dev, u8 typed)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
 		return 0;
 	struct frame *frame = push(cpu, FRAME_TX);
 	if (frame)
-		open_pass(cpu, frame, skb, dev, RECORD_TX);
+		open_pass(cpu, frame, typed, skb, dev, RECORD_TX);
 	return 0;
 }
 
-PROBE(tx_enter) { return tx_begin(ARG(tx_enter, 0), ARG(tx_enter, 1)); }
+PROBE(tx_enter) { return tx_begin(ARG(tx_enter, 0), ARG(tx_enter, 1), TYPED_tx_enter); }
 PROBE(tx_exit) { return frame_end(); }

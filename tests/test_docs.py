@@ -422,7 +422,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
 
     class Tracer:
         def __init__(self, *_):
-            self.plan = made
+            self.plan, self.refused = made, frozenset()
 
         def __enter__(self):
             return self

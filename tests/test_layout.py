@@ -40,6 +40,8 @@ HEADERS = """
     SOCK__SKC_FAMILY             16    16    16    16
     PACKET_SOCK__PROT_HOOK     1408  1408  1408  1472
     SOCK__SKC_NET                48    48    48    48
+    SK_BUFF__PART               112   112   112   112
+    SK_BUFF__PART_WORDS          12    13    13    13
     SOCKET__INODE               192   192   192   192
     PT_REGS__ARG0               112   112   112   112
     PT_REGS__ARG1               104   104   104   104

@@ -23,7 +23,7 @@ receive
     rx_one_exit: fexit __netif_receive_skb_one_core
     rx_list_enter: fentry __netif_receive_skb_list_core
     rx_list_exit: fexit __netif_receive_skb_list_core
-    rx_packet: raw_tracepoint netif_receive_skb
+    rx_packet: typed_tracepoint netif_receive_skb
 ring taps
     tap_ring_enter: fentry tpacket_rcv
     tap_ring_exit: fexit tpacket_rcv
@@ -33,7 +33,7 @@ queue taps
     tap_queue_enter: fentry packet_rcv
     tap_queue_exit: fexit packet_rcv
     tap_queued: fentry sock_def_readable
-    tap_freed: fentry consume_skb
+    tap_refused: fentry kfree_skb_reason
 SOCK_PACKET taps
     tap_spkt_enter: fentry packet_rcv_spkt
     tap_spkt_exit: fexit packet_rcv_spkt
@@ -100,11 +100,11 @@ def changes(plan, before=PLAN_6_1):
     return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
-def abilities(version, *, fentry=True, module_fentry=False, module_btf=True):
+def abilities(version, *, fentry=True, module_btf=False):
     """What a captured kernel offers, with all modules of rx_handlers loaded."""
     found = symbols.find((DATA / "kallsyms" / f"{version}.txt").read_bytes(), wanted_functions())
     described = Btf(gzip.decompress((DATA / "btf" / f"{version}.btf.gz").read_bytes())).functions(wanted_functions())
-    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry, module_fentry)
+    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry, fentry)
 
 
 def without(offered, *functions):
@@ -118,7 +118,7 @@ def renamed(offered, function, symbol):
     return replace(offered, symbols={**offered.symbols, function: Symbol(symbol)})
 
 
-def test_fentry_where_it_attaches_and_kprobes_in_modules_with_an_old_bcc():
+def test_fentry_where_it_attaches_and_kprobes_in_modules_without_type_information():
     plan = make(abilities("6.1"))
     assert text(plan) == PLAN_6_1
     assert plan.handlers == HANDLERS
@@ -127,26 +127,23 @@ def test_fentry_where_it_attaches_and_kprobes_in_modules_with_an_old_bcc():
 @pytest.mark.parametrize("version", ["5.10", "6.1"])
 def test_kprobes_alone(version):
     # given a kernel without trampolines, then every stage stands, by kprobe and kretprobe
+    expected = PLAN_6_1 if version == "6.1" else PLAN_6_1.replace("kfree_skb_reason", "kfree_skb")
     assert text(make(abilities(version, fentry=False))) == (
-        PLAN_6_1.replace("fentry", "kprobe").replace("fexit", "kretprobe"))
+        expected.replace("fentry", "kprobe").replace("fexit", "kretprobe").replace("typed_", "raw_"))
 
 
-def test_a_new_bcc_attaches_fentry_in_modules():
-    plan = make(abilities("6.1", module_fentry=True))
+def test_fentry_in_modules_that_have_type_information():
+    plan = make(abilities("6.1", module_btf=True))
     # then every handler has programs of its own, as fentry wants a program for every function
     own = re.sub(r"handler_(enter|exit): (\w+) (\w+)", r"\3_\1: \2 \3", PLAN_6_1)
     assert text(plan) == own.replace("kretprobe", "fexit").replace("kprobe", "fentry")
     assert plan.fentry_handlers == HANDLERS
 
 
-def test_a_module_without_type_information_keeps_its_kprobes():
-    assert text(make(abilities("6.1", module_fentry=True, module_btf=False))) == PLAN_6_1
-
-
 @pytest.mark.parametrize("version", ["6.12", "7.3"])
 def test_where_packets_are_freed_with_a_reason_that_is_read(version):
     assert changes(make(abilities(version))) == [
-        "-    tap_freed: fentry consume_skb", "+    tap_freed: fentry sk_skb_reason_drop"]
+        "-    tap_refused: fentry kfree_skb_reason", "+    tap_refused: fentry sk_skb_reason_drop"]
 
 
 def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
@@ -158,7 +155,7 @@ def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
         "-    rx_one_exit: fexit __netif_receive_skb_one_core",
         "-    rx_list_enter: fentry __netif_receive_skb_list_core",
         "-    rx_list_exit: fexit __netif_receive_skb_list_core",
-        "-    rx_packet: raw_tracepoint netif_receive_skb",
+        "-    rx_packet: typed_tracepoint netif_receive_skb",
         "+    rx_core_enter: kprobe __netif_receive_skb_core.constprop.0",
         "+    rx_core_exit: kretprobe __netif_receive_skb_core.constprop.0"]
 
@@ -172,7 +169,7 @@ def test_a_suffixed_function_is_probed_by_kprobe_the_rest_of_its_stage_by_fentry
 def test_a_function_without_type_information_is_probed_by_kprobe():
     # given a kernel whose types do not tell dev_queue_xmit_nit
     offered = abilities("6.1")
-    plan = make(replace(offered, has_btf_function=lambda name, module: name != "dev_queue_xmit_nit"))
+    plan = make(replace(offered, has_btf_function=lambda name, module: not module and name != "dev_queue_xmit_nit"))
     assert changes(plan) == [
         "-    tx_enter: fentry dev_queue_xmit_nit", "-    tx_exit: fexit dev_queue_xmit_nit",
         "+    tx_enter: kprobe dev_queue_xmit_nit", "+    tx_exit: kretprobe dev_queue_xmit_nit"]
@@ -191,7 +188,7 @@ def test_a_function_without_type_information_is_probed_by_kprobe():
         "-    rx_one_exit: fexit __netif_receive_skb_one_core",
         "-    rx_list_enter: fentry __netif_receive_skb_list_core",
         "-    rx_list_exit: fexit __netif_receive_skb_list_core",
-        "-    rx_packet: raw_tracepoint netif_receive_skb",
+        "-    rx_packet: typed_tracepoint netif_receive_skb",
         "+receive MISSING: this kernel has no function __netif_receive_skb_core"]),
 ])
 def test_a_stage_of_which_a_function_is_missing_is_kept_with_the_reason(gone, expected):
@@ -249,7 +246,7 @@ def test_every_stage_says_what_it_tells_and_what_is_lost_without_it():
 def test_a_plan_asks_only_for_what_is_looked_up_and_programmed(version, gone):
     # given any plan
     plan = make(without(abilities(version), *gone))
-    probes = [probe for probe in plan.probes if probe.mechanism != "raw_tracepoint"]
+    probes = [probe for probe in plan.probes if "tracepoint" not in probe.mechanism]
     # then its functions are those that symbols are read for, its programs those that have names in C, each used once
     assert {probe.function for probe in probes} <= wanted_functions()
     assert {probe.program for probe in plan.probes} <= set(programs(plan.fentry_handlers))

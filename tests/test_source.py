@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bondtrace.kernel.plan import Plan, Probe, Stage, programs
-from bondtrace.kernel.source import bpf_dir, join, program_name, program_names
+from bondtrace.kernel.source import bpf_dir, join, program_names
 
 HANDLERS = ("bond_handle_frame", "br_handle_frame", "macvlan_handle_frame")
 LAYOUT = "#define SK_BUFF__DEV 16\n"
@@ -32,7 +32,7 @@ def parts(text):
 
 def test_every_file_is_joined_whole_behind_its_name():
     # given a plan with three rx_handlers, two of them by fentry
-    text = join(LAYOUT, plan_of(*OF_HANDLERS, handlers=HANDLERS), 1 << 24, 4096, "")
+    text = join(LAYOUT, plan_of(*OF_HANDLERS, handlers=HANDLERS), 1 << 24, 4096)
     # when the text is split at its #line
     found = parts(text)
     # then every file of bpf/ is there, byte for byte, so that line numbers are right
@@ -44,17 +44,17 @@ def test_every_file_is_joined_whole_behind_its_name():
 
 
 def test_names_come_before_their_use():
-    order = list(parts(join(LAYOUT, plan_of(), 1 << 24, 4096, "")))
+    order = list(parts(join(LAYOUT, plan_of(), 1 << 24, 4096)))
     assert order[:4] == ["", "bpf/wire.h", "bpf/probe.h", "bpf/pass.c"]
 
 
 @pytest.mark.parametrize(("ring_bytes", "page_bytes", "pages"), [(1 << 24, 4096, 4096), (1 << 20, 65536, 16)])
 def test_what_varies_is_defined_first(ring_bytes, page_bytes, pages):
     plan = plan_of()
-    assert parts(join(LAYOUT, plan, ring_bytes, page_bytes, ""))[""] == (
+    assert parts(join(LAYOUT, plan, ring_bytes, page_bytes))[""] == (
         "#define BPF_LICENSE GPL\n#include <linux/types.h>\n#define SK_BUFF__DEV 16\n"
-        f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {pages}\n#define IFINDEX_WORDS 1024\n"
-        + program_names(plan, ""))
+        f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {pages}\n#define DEVICE_PLACES 4096\n"
+        + program_names(plan))
 
 
 def programs_in_c():
@@ -72,10 +72,10 @@ def test_every_program_in_the_source_has_a_name_and_every_name_a_program():
     # given the programs in bpf/
     there = programs_in_c()
     # when names are defined for them
-    defines = program_names(plan_of(*OF_HANDLERS, handlers=HANDLERS), "")
-    # then each has PROG_ and FENTRY_, once, and there is none besides
+    defines = program_names(plan_of(*OF_HANDLERS, handlers=HANDLERS))
+    # then each has PROG_ and TYPED_, once, and there is none besides
     assert sorted(re.findall(r"#define PROG_(\w+) ", defines)) == there
-    assert sorted(re.findall(r"#define FENTRY_(\w+) ", defines)) == there
+    assert sorted(re.findall(r"#define TYPED_(\w+) ", defines)) == there
     assert sorted(programs(HANDLERS[:2])) == there
     assert len(there) > 30
 
@@ -98,24 +98,24 @@ def test_a_line_holds_one_program():
     assert [line for line in lines if line.count("PROBE(") > 1] == []
 
 
-def test_a_program_is_named_by_what_attaches_it():
+def test_a_program_knows_whether_its_arguments_are_typed():
     # given a plan with every mechanism
     plan = plan_of(Probe("tap_ring_enter", "tpacket_rcv", "tpacket_rcv", "", "fentry"),
                    Probe("tap_ring_exit", "tpacket_rcv", "tpacket_rcv", "", "fexit"),
                    Probe("tx_enter", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kprobe"),
                    Probe("tx_exit", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kretprobe"),
-                   Probe("rx_packet", "netif_receive_skb", "netif_receive_skb", "", "raw_tracepoint"))
+                   Probe("rx_packet", "netif_receive_skb", "netif_receive_skb", "", "typed_tracepoint"))
     # when names are defined
-    names = dict(line.split()[1:] for line in program_names(plan, "").splitlines())
-    # then fentry is told by prefix, all others are ours, and what is not attached has a name as well
+    names = dict(line.split()[1:] for line in program_names(plan).splitlines())
+    # then the programs are told so, and what is not attached has a name as well
     assert {name: names[name] for name in names if "tap_ring" in name or "tx_" in name or "rx_packet" in name} == {
-        "PROG_tap_ring_enter": "kfunc__tpacket_rcv", "FENTRY_tap_ring_enter": "1",
-        "PROG_tap_ring_exit": "kretfunc__tpacket_rcv", "FENTRY_tap_ring_exit": "1",
-        "PROG_tap_ring_room": "bt_tap_ring_room", "FENTRY_tap_ring_room": "0",
-        "PROG_tap_ring_copy": "bt_tap_ring_copy", "FENTRY_tap_ring_copy": "0",
-        "PROG_tx_enter": "bt_tx_enter", "FENTRY_tx_enter": "0",
-        "PROG_tx_exit": "bt_tx_exit", "FENTRY_tx_exit": "0",
-        "PROG_rx_packet": "bt_rx_packet", "FENTRY_rx_packet": "0"}
+        "PROG_tap_ring_enter": "bt_tap_ring_enter", "TYPED_tap_ring_enter": "1",
+        "PROG_tap_ring_exit": "bt_tap_ring_exit", "TYPED_tap_ring_exit": "1",
+        "PROG_tap_ring_room": "bt_tap_ring_room", "TYPED_tap_ring_room": "0",
+        "PROG_tap_ring_copy": "bt_tap_ring_copy", "TYPED_tap_ring_copy": "0",
+        "PROG_tx_enter": "bt_tx_enter", "TYPED_tx_enter": "0",
+        "PROG_tx_exit": "bt_tx_exit", "TYPED_tx_exit": "0",
+        "PROG_rx_packet": "bt_rx_packet", "TYPED_rx_packet": "1"}
 
 
 def test_the_source_is_told_when_core_is_the_bracket():
@@ -123,17 +123,4 @@ def test_the_source_is_told_when_core_is_the_bracket():
     core = plan_of(Probe("rx_core_enter", "__netif_receive_skb_core", "__netif_receive_skb_core", "", "kprobe"))
     one = plan_of(Probe("rx_one_enter", "__netif_receive_skb_one_core", "__netif_receive_skb_one_core", "", "kprobe"))
     # then only the first says so
-    assert ["#define PROBE_RX_CORE 1" in program_names(plan, "").splitlines() for plan in (core, one)] == [True, False]
-
-
-@pytest.mark.parametrize(("mechanism", "module", "prefix", "expected"), [
-    ("kprobe", "bonding", "vmlinux__", "bt_bond_handle_frame_enter"),
-    ("kretprobe", "", "", "bt_bond_handle_frame_enter"),
-    ("fentry", "", "", "kfunc__bond_handle_frame"),                             # bcc before 0.28
-    ("fentry", "", "vmlinux__", "kfunc__vmlinux__bond_handle_frame"),           # since
-    ("fentry", "bonding", "vmlinux__", "kfunc__bonding__bond_handle_frame"),
-    ("fexit", "bonding", "vmlinux__", "kretfunc__bonding__bond_handle_frame"),
-    ("fexit", "", "", "kretfunc__bond_handle_frame"),
-])
-def test_the_name_of_a_program(mechanism, module, prefix, expected):
-    assert program_name("bond_handle_frame_enter", mechanism, "bond_handle_frame", module, prefix) == expected
+    assert ["#define PROBE_RX_CORE 1" in program_names(plan).splitlines() for plan in (core, one)] == [True, False]

@@ -16,8 +16,10 @@ MODULES = {"bond_handle_frame": "bonding", "br_handle_frame": "bridge", "team_ha
            "macsec_handle_frame": "macsec"}
 # What is not called as in the source; None: the kernel has no such function.
 CORE = {"__netif_receive_skb_core": "__netif_receive_skb_core.constprop.0"}
-DIFFERENT = {"5.10": {"sk_skb_reason_drop": None}, "6.1": {**CORE, "sk_skb_reason_drop": None}, "6.12": CORE,
-             "7.3": CORE}
+ONE_DROP = {"kfree_skb": None, "kfree_skb_reason": None}
+DIFFERENT = {"5.10": {"sk_skb_reason_drop": None, "kfree_skb_reason": None},
+             "6.1": {**CORE, "sk_skb_reason_drop": None, "kfree_skb": None},
+             "6.12": {**CORE, **ONE_DROP}, "7.3": {**CORE, **ONE_DROP}}
 
 
 @pytest.mark.parametrize("version", DIFFERENT)

@@ -62,24 +62,27 @@ def drop_reasons(types: Btf) -> dict[str, Any]:
 
 
 def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool) -> None:
-    """Attach for a moment; where the kernel refuses fentry altogether, by kprobes."""
-    for use_fentry in ((True, False) if fentry else (False,)):
-        plan = loader.make_plan(kernel, fentry=use_fentry)
+    """Attach for a moment, as `live` would."""
+    refused: frozenset[str] = frozenset()
+    while True:
+        plan = loader.make_plan(kernel, fentry=fentry, refused=refused)
         try:
             with loader.Tracer(kernel, plan, 1 << 20) as tracer:
                 error = _attach(tracer)
-                plan = tracer.plan
+                found, more = tracer.plan, tracer.refused
         except BondtraceError as failure:
             findings["checks"].append({"check": "BPF programs", "ok": False, "detail": str(failure)})
             return
         findings["stages"] = [
             {"stage": stage.name, "tells": stage.tells, "available": stage.available, "missing": stage.missing,
              "without": stage.without, "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
-            for stage in plan.stages]
-        if not error:
-            findings["can_trace"] = True
-            return
-    findings["checks"].append({"check": "attaching", "ok": False, "detail": error})
+            for stage in found.stages]
+        if not more:
+            break
+        refused |= more
+    if error:
+        findings["checks"].append({"check": "attaching", "ok": False, "detail": error})
+    findings["can_trace"] = not error
 
 
 def _attach(tracer: loader.Tracer) -> str:

@@ -138,7 +138,16 @@ class Btf:
 
     def functions(self, names: set[str]) -> set[str]:
         """Which of these functions the blob (or its base) describes."""
-        return set(self.find_many(names, (_KIND_FUNC,)))
+        return set(self.function_ids(names))
+
+    def function_ids(self, names: set[str]) -> dict[str, int]:
+        """The numbers of their types."""
+        return self.find_many(names, (_KIND_FUNC,))
+
+    def tracepoint_ids(self, names: set[str]) -> dict[str, int]:
+        """The numbers of the types of these tracepoints' functions."""
+        found = self.find_many({f"btf_trace_{name}" for name in names}, (_KIND_TYPEDEF,))
+        return {name[len("btf_trace_"):]: number for name, number in found.items()}
 
     def enum(self, name: str) -> dict[int, str]:
         """The names of an enum's values (32 bit); empty where there is no such enum."""

@@ -52,6 +52,11 @@ WANTED = (
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
 )
 
+# Read at once, where they are not farther apart than this: it goes on the programs' stack.
+_PART = tuple(f"SK_BUFF__{name}" for name in ("LEN", "HEAD", "DATA", "TAIL", "MAC_HEADER", "PROTOCOL", "PKT_TYPE",
+                                              "VLAN_TCI", "VLAN_PROTO", "VLAN_PRESENT"))
+_PART_BYTES_MAX = 160
+
 # Where a function's arguments and result are, by machine: fields of struct pt_regs.
 _REGISTERS = {
     "x86_64": (("di", "si", "dx", "cx", "r8"), "ax"),
@@ -99,6 +104,16 @@ def _field_lines(btf: Btf, structs: dict[str, int], wanted: Wanted) -> list[str]
     return lines
 
 
+def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
+    """Where the part of an skb is that holds all that a pass tells of it, and its length in words of 8 bytes."""
+    fields = [btf.field(sk_buff, wanted.path) for wanted in WANTED if wanted.macro in _PART]
+    offsets = [field.offset for field in fields if field is not None]
+    begin, end = min(offsets) // 8 * 8, max(offsets) // 8 * 8 + 8
+    if end - begin > _PART_BYTES_MAX:
+        return []
+    return [f"#define SK_BUFF__PART {begin}", f"#define SK_BUFF__PART_WORDS {(end - begin) // 8}"]
+
+
 def header(btf: Btf, machine: Optional[str] = None) -> str:
     """The text of the generated header, a ``#define`` a line. ``BtfError`` where it cannot be made."""
     names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc"}
@@ -109,6 +124,7 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
         raise BtfError(f"the kernel's type information has no struct {missing[0]}; "
                        "this bondtrace does not know such a kernel")
     lines = [line for wanted in WANTED for line in _field_lines(btf, structs, wanted)]
+    lines += _part_lines(btf, structs["sk_buff"])
     lines.append(_inode_line(btf, structs))
     lines += _register_lines(btf, structs, machine or platform.machine())
     reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -18,15 +19,17 @@ import numpy as np
 
 from ..errors import BondtraceError
 from ..wire import COUNT, COUNT_KEY, COUNTERS, Array
-from . import layout, source, symbols
+from . import layout, source, symbols, tracing
 from .btf import Btf, BtfError, read_kernel_btf
 from .filter import Filter
 from .plan import (
-    FENTRY,
     FEXIT,
     HANDLERS,
     KPROBE,
     KRETPROBE,
+    TRACEPOINT_OF_PACKETS,
+    TYPED,
+    TYPED_TRACEPOINT,
     Abilities,
     Plan,
     Probe,
@@ -38,6 +41,7 @@ from .plan import (
 from .ring import Ring
 
 RING_BYTES = 16 << 20
+_SEVERAL = (1 << 64) - 1  # bpf/pass.c
 
 _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
 
@@ -97,40 +101,44 @@ class Kernel:
 
     btf: Btf
     found: dict[str, symbols.Symbol]
-    functions: dict[str, set[str]]
+    functions: dict[str, dict[str, int]]
 
     def has_btf_function(self, name: str, module: str) -> bool:
         """Is there type information for this function (needed by fentry)?"""
+        return name in self._in_module(module)
+
+    def type_id(self, probe: Probe) -> int:
+        """The number of the type of a function, or of a tracepoint."""
+        if probe.mechanism == TYPED_TRACEPOINT:
+            return self.btf.tracepoint_ids({probe.function})[probe.function]
+        return self._in_module(probe.module)[probe.function]
+
+    def _in_module(self, module: str) -> dict[str, int]:
         if module not in self.functions:
             try:
-                self.functions[module] = read_kernel_btf(module or None, self.btf).functions(wanted_functions())
+                self.functions[module] = read_kernel_btf(module or None, self.btf).function_ids(wanted_functions())
             except BtfError:
-                self.functions[module] = set()
-        return name in self.functions[module]
+                self.functions[module] = {}
+        return self.functions[module]
 
 
 def read_kernel() -> Kernel:
     """Read the running kernel's types and symbols. ``BtfError`` where there are no types."""
     btf = read_kernel_btf()
     return Kernel(btf, symbols.find(symbols.read_kallsyms(), wanted_functions()),
-                  {"": btf.functions(wanted_functions())})
+                  {"": btf.function_ids(wanted_functions())})
 
 
-def _module_fentry(bcc: Any) -> bool:
-    """bcc learnt to attach fentry to functions of modules in 0.28, and names programs differently since."""
-    version = str(getattr(bcc, "__version__", "0")).split("+")[0].split(".")
-    try:
-        return (int(version[0]), int(version[1])) >= (0, 28)
-    except (ValueError, IndexError):
-        return True
-
-
-def make_plan(kernel: Kernel, *, fentry: bool = True, handlers: tuple[str, ...] = HANDLERS) -> Plan:
-    """The probe plan for this kernel and bcc, with these rx_handlers; ``fentry=False`` keeps to kprobes."""
-    bcc = import_bcc()
+def make_plan(kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(),
+              handlers: tuple[str, ...] = HANDLERS) -> Plan:
+    """The probe plan for this kernel, with these rx_handlers. ``fentry=False`` keeps to kprobes (and tracepoints), as
+    do functions and tracepoints of which the kernel ``refused`` programs with typed arguments."""
     trampolines = "bpf_trampoline_link_prog" in kernel.found
-    plan = make(Abilities(kernel.found, kernel.has_btf_function, fentry and trampolines, _module_fentry(bcc)),
-                handlers)
+
+    def typed(name: str, module: str) -> bool:
+        return name not in refused and kernel.has_btf_function(name, module)
+
+    plan = make(Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused), handlers)
     if not kernel.btf.find_many({"packet_sock"}):
         plan = plan.without_stage("tap hooks", "AF_PACKET is a module here, its types are not the kernel's own")
     return plan
@@ -144,12 +152,15 @@ class Tracer:
                  packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> None:
         self.plan = plan
         self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
-        self.refused_fentry = False
+        self.refused: frozenset[str] = frozenset()
         self._bcc = import_bcc()
-        self._prefix = "vmlinux__" if _module_fentry(self._bcc) else ""
+        self._kernel = kernel
+        self._links: dict[str, tuple[int, int]] = {}  # of typed programs: program and attachment
+        self._modules: dict[str, int] = {}  # their types
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
         self._devices: set[tuple[int, int]] = set()
-        self._words: dict[int, int] = {}
+        self._places: dict[int, int] = {}
+        self._counted: Counter[bytes] = Counter()
         self.ring = Ring(self._bpf["events"].map_fd, ring_bytes)
 
     def __enter__(self) -> Tracer:
@@ -159,7 +170,7 @@ class Tracer:
         self.close()
 
     def _compile(self, header: str, ring_bytes: int) -> Any:
-        text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._prefix,
+        text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"),
                            self._filter, self._count_only, self._snaplen)
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         try:
@@ -169,8 +180,8 @@ class Tracer:
             raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
 
     def attach(self) -> None:
-        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work;
-        fentry that is refused falls back to kprobes by the caller making another plan."""
+        """Attach every stage. One that the kernel refuses is given up, with the reason, if others work; where its
+        programs have typed arguments its functions are ``refused``, and the caller makes another plan."""
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
@@ -202,7 +213,7 @@ class Tracer:
                 done.append(probe)
             except Exception as error:
                 reason = f"{probe.mechanism} {probe.symbol}: {_gist(said) or error}"
-                self.refused_fentry |= probe.mechanism in (FENTRY, FEXIT)
+                self.refused |= {one.function for one in stage.probes if probe.mechanism in TYPED}
                 for attached in done:  # half a stage would see begins without ends
                     self._detach_probe(attached)
                 self.plan = self.plan.without_stage(stage.name, reason)
@@ -210,12 +221,9 @@ class Tracer:
 
     def _attach_probe(self, probe: Probe) -> None:
         bpf, bcc = self._bpf, self._bcc
-        name = source.program_name(probe.program, probe.mechanism, probe.function, probe.module,
-                                   self._prefix).encode()
-        if probe.mechanism == FENTRY:
-            bpf.attach_kfunc(fn_name=name)
-        elif probe.mechanism == FEXIT:
-            bpf.attach_kretfunc(fn_name=name)
+        name = source.program_name(probe.program).encode()
+        if probe.mechanism in TYPED:
+            self._attach_typed(probe, bpf.dump_func(name))
         elif probe.mechanism == KPROBE:
             bpf.load_func(name, bcc.BPF.KPROBE)
             bpf.attach_kprobe(event=probe.symbol.encode(), fn_name=name)
@@ -225,13 +233,22 @@ class Tracer:
         else:
             bpf.attach_raw_tracepoint(tp=probe.symbol.encode(), fn_name=name)
 
+    def _attach_typed(self, probe: Probe, instructions: bytes) -> None:
+        if probe.module and probe.module not in self._modules:
+            self._modules[probe.module] = tracing.module_btf(probe.module)
+        program = tracing.load(instructions, tracing.ATTACH_TYPES[probe.mechanism], self._kernel.type_id(probe),
+                               self._modules.get(probe.module, 0))
+        try:
+            self._links[probe.program] = program, tracing.attach(program)
+        except OSError:
+            os.close(program)
+            raise
+
     def _detach_probe(self, probe: Probe) -> None:
-        name = source.program_name(probe.program, probe.mechanism, probe.function, probe.module,
-                                   self._prefix).encode()
-        if probe.mechanism == FENTRY:
-            self._bpf.detach_kfunc(fn_name=name)
-        elif probe.mechanism == FEXIT:
-            self._bpf.detach_kretfunc(fn_name=name)
+        name = source.program_name(probe.program).encode()
+        if probe.mechanism in TYPED:
+            for descriptor in reversed(self._links.pop(probe.program)):
+                os.close(descriptor)
         elif probe.mechanism == KPROBE:
             self._bpf.detach_kprobe(event=probe.symbol.encode(), fn_name=name)
         elif probe.mechanism == KRETPROBE:
@@ -245,29 +262,41 @@ class Tracer:
         table = self._bpf["devices"]
         for netns, ifindex in wanted - self._devices:
             table[ctypes.c_uint64(netns << 32 | ifindex)] = ctypes.c_ubyte(1)
-        self._set_words(wanted)
+        self._set_places(wanted)
         for netns, ifindex in self._devices - wanted:
             with contextlib.suppress(KeyError):
                 del table[ctypes.c_uint64(netns << 32 | ifindex)]
         self._devices = wanted
 
-    def _set_words(self, devices: set[tuple[int, int]]) -> None:
-        words: dict[int, int] = {}
-        for _, ifindex in devices:
-            word = (ifindex >> 6) % source.IFINDEX_WORDS
-            words[word] = words.get(word, 0) | 1 << (ifindex & 63)
-        table = self._bpf["ifindexes"]
-        for word in set(words) | set(self._words):
-            table[ctypes.c_int(word)] = ctypes.c_uint64(words.get(word, 0))
-        self._words = words
+    def _set_places(self, devices: set[tuple[int, int]]) -> None:
+        places: dict[int, int] = {}
+        for netns, ifindex in devices:
+            place = ifindex % source.DEVICE_PLACES
+            places[place] = _SEVERAL if place in places else netns << 32 | ifindex
+        table = self._bpf["places"]
+        for place in set(places) | set(self._places):
+            if places.get(place) != self._places.get(place):
+                table[ctypes.c_int(place)] = ctypes.c_uint64(places.get(place, 0))
+        self._places = places
 
     def counts(self) -> Array:
-        """What was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up."""
-        found = {bytes(key): sum(values) for key, values in self._bpf["counts"].items()}
+        """What was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up; exact when no packet comes, and
+        never less than before."""
+        before = self._recent()
+        found = Counter({bytes(key): sum(values) for key, values in self._bpf["counts"].items()})
+        for place, (key, count) in self._recent().items():
+            if before.get(place, ("", 0))[0] == key:  # else it was being written
+                found[key] += count
+        found = self._counted = found | self._counted
         counts = np.zeros(len(found), COUNT)
         counts["key"] = np.frombuffer(b"".join(found), COUNT_KEY)
         counts["count"] = list(found.values())
         return counts
+
+    def _recent(self) -> dict[tuple[int, int], tuple[bytes, int]]:
+        """What is counted, but not yet in ``counts``: by place and CPU, key and count (struct recent, bpf/pass.c)."""
+        return {(int(place.value), cpu): (bytes(one.key), int(one.count))
+                for place, values in self._bpf["recents"].items() for cpu, one in enumerate(values) if one.count}
 
     def counters(self) -> dict[str, list[int]]:
         """Every counter of bpf/wire.h by name, a value a CPU."""
@@ -283,9 +312,9 @@ class Tracer:
         Source: recursion_misses of struct bpf_prog_info (include/uapi/linux/bpf.h).
         """
         total = 0
-        for function in self._bpf.funcs.values():
+        for descriptor in (*(one.fd for one in self._bpf.funcs.values()), *(one[0] for one in self._links.values())):
             info, length = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
-            if self._bcc.lib.bpf_obj_get_info(function.fd, info, ctypes.byref(length)) != 0:
+            if self._bcc.lib.bpf_obj_get_info(descriptor, info, ctypes.byref(length)) != 0:
                 return None
             if length.value < _RECURSION_MISSES + 8:
                 return None
@@ -295,6 +324,12 @@ class Tracer:
     def close(self) -> None:
         """Detach and unload everything."""
         self.ring.close()
+        for program, link in self._links.values():
+            os.close(link)
+            os.close(program)
+        for module in self._modules.values():
+            os.close(module)
+        self._links, self._modules = {}, {}
         self._bpf.cleanup()
 
 

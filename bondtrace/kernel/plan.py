@@ -3,9 +3,9 @@
 
 A stage is a thing that bondtrace can tell (packets received, taps with a mapped ring, the bond's
 rx_handler, ...) and the probes it takes. fentry and fexit come first (a third of a kprobe's cost and never
-skipped); kprobe and kretprobe where those cannot attach: a suffixed symbol, a module's function with a
-bcc before 0.28, a kernel without trampolines. A stage that cannot be had is kept, with the reason and with
-what will be missing: it is shown by ``doctor``, in the output and in the recording.
+skipped); kprobe and kretprobe where those cannot attach: a suffixed symbol, a module's function before the
+kernel has types of modules (5.11), a kernel without trampolines. A stage that cannot be had is kept, with the
+reason and with what will be missing: it is shown by ``doctor``, in the output and in the recording.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from typing import Callable, Optional
 from .symbols import Symbol
 
 FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint"
+TYPED_TRACEPOINT = "typed_tracepoint"
+TYPED = (FENTRY, FEXIT, TYPED_TRACEPOINT)  # the kernel knows their arguments' types
+
+# The tracepoint whose program reads most of what is read of a packet.
+TRACEPOINT_OF_PACKETS = "netif_receive_skb"
 
 # The rx_handler that a device of this rtnetlink kind installs: a bond on its slaves, a macvlan on what it sits on.
 HANDLER_OF_KIND = {"bond": "bond_handle_frame", "bridge": "br_handle_frame", "team": "team_handle_frame",
@@ -105,12 +110,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What the kernel and bcc offer. ``has_btf_function(name, module)`` asks the type information."""
+    """What the kernel offers. ``has_btf_function(name, module)`` asks the type information."""
 
     symbols: dict[str, Symbol]
     has_btf_function: Callable[[str, str], bool] = field(default=lambda name, module: False)
     fentry: bool = False
-    module_fentry: bool = False
+    typed_tracepoint: bool = False
 
 
 def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
@@ -120,24 +125,27 @@ def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
 RX = StageSpec("receive", "packets received", (
     *_both("rx_one", "__netif_receive_skb_one_core"),
     *_both("rx_list", "__netif_receive_skb_list_core"),
-    Wanted("rx_packet", "netif_receive_skb", "tracepoint")), "no received packet is seen")
+    Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint")), "no received packet is seen")
 RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core"),
                     "no received packet is seen")
 TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit"),
                "no transmitted packet is seen")
 
 
+# Newest first: since 6.12 (ba8de796baf4), since 5.17 (c504e5c2f964), before.
+REFUSING = ("sk_skb_reason_drop", "kfree_skb_reason", "kfree_skb")
 PROTOCOLS = ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")
 
 
-def _freed(symbols: dict[str, Symbol]) -> Wanted:
-    function = "sk_skb_reason_drop" if "sk_skb_reason_drop" in symbols else "consume_skb"
-    return Wanted("tap_freed", function, "entry")
+def _refused(symbols: dict[str, Symbol]) -> Wanted:
+    """By what a tap gives up a packet that it refused: the one function of these that is not merely inlined."""
+    function = next((name for name in REFUSING if name in symbols), REFUSING[-1])
+    return Wanted("tap_refused", function, "entry")
 
 
 def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
     brackets = {"__netif_receive_skb_one_core", "__netif_receive_skb_list_core"} <= symbols.keys()
-    queued = (Wanted("tap_queued", "sock_def_readable", "entry"), _freed(symbols))
+    queued = (Wanted("tap_queued", "sock_def_readable", "entry"), _refused(symbols))
     return [
         RX if brackets else RX_CORE,
         StageSpec("ring taps", "taps with a mapped ring (tcpdump, libpcap)", (
@@ -171,12 +179,11 @@ def wanted_functions() -> set[str]:
     """Every function name that a plan may ask the symbol list for."""
     names = {want.function for spec in (*_specs({}), *_specs(_EVERYTHING)) for want in spec.wants
              if want.where != "tracepoint"}
-    return names | set(HANDLERS) | {"bpf_trampoline_link_prog", "sk_skb_reason_drop"}
+    return names | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}
 
 
 def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
     fentry = (abilities.fentry and symbol.name == want.function
-              and (abilities.module_fentry or not symbol.module)
               and abilities.has_btf_function(want.function, symbol.module))
     if want.where == "entry":
         return FENTRY if fentry else KPROBE
@@ -185,7 +192,8 @@ def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
 
 def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
     if want.where == "tracepoint":
-        return Probe(want.program, want.function, want.function, "", TRACEPOINT)
+        typed = want.function == TRACEPOINT_OF_PACKETS and abilities.typed_tracepoint
+        return Probe(want.program, want.function, want.function, "", TYPED_TRACEPOINT if typed else TRACEPOINT)
     symbol = abilities.symbols.get(want.function)
     if symbol is None:
         return None

@@ -13,12 +13,13 @@ from typing import Optional
 
 from ..errors import BondtraceError
 from .filter import Filter, c_text
-from .plan import FENTRY, FEXIT, Plan, programs
+from .plan import TYPED, Plan, programs
 
 FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c",
          "protocol.c", "drop.c")
-IFINDEX_WORDS = 1024
+DEVICE_PLACES = 4096  # a power of two
 COUNT_KEYS = 16384
+RECENTS = 64  # a power of two
 
 
 def bpf_dir() -> Path:
@@ -30,18 +31,18 @@ def bpf_dir() -> Path:
     raise BondtraceError(f"the BPF sources are missing beside {package}; install bondtrace again")
 
 
-def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix: str,
+def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
          packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> str:
-    """The whole C text. ``ring_bytes`` is a power of two of whole pages; ``kfunc_prefix`` is what this
-    bcc wants between ``kfunc__`` and the function ("" before 0.28, "vmlinux__" or the module's since). ``count_only``:
-    steps are counted in the kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
+    """The whole C text. ``ring_bytes`` is a power of two of whole pages. ``count_only``: steps are counted in the
+    kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
              f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
-             f"#define IFINDEX_WORDS {IFINDEX_WORDS}\n",
+             f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
              "#define FILTER 1\n" if packet_filter else "",
-             f"#define COUNT_ONLY 1\n#define COUNT_KEYS {COUNT_KEYS}\n" if count_only else "",
+             "#define COUNT_ONLY 1\n" if count_only else "",
+             f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
              f"#define SNAPLEN {snaplen}\n" if snaplen else "",
-             program_names(plan, kfunc_prefix)]
+             program_names(plan)]
     for name in FILES:
         parts.append(f'#line 1 "bpf/{name}"\n')
         parts.append((bpf_dir() / name).read_text())
@@ -53,28 +54,22 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, kfunc_prefix
     return "".join(parts)
 
 
-def program_name(probe_program: str, mechanism: str, function: str, module: str, kfunc_prefix: str) -> str:
-    """The C function's name of a program: bcc tells an fentry or fexit program by it."""
-    if mechanism not in (FENTRY, FEXIT):
-        return f"bt_{probe_program}"
-    kind = "kfunc__" if mechanism == FENTRY else "kretfunc__"
-    middle = f"{module}__" if module and kfunc_prefix else kfunc_prefix
-    return f"{kind}{middle}{function}"
+def program_name(program: str) -> str:
+    """The C function's name of a program; bcc must not tell from it what it is."""
+    return f"bt_{program}"
 
 
-def program_names(plan: Plan, kfunc_prefix: str) -> str:
-    """PROG_x and FENTRY_x for every program in the source."""
+def program_names(plan: Plan) -> str:
+    """PROG_x and TYPED_x for every program in the source."""
     probes = {probe.program: probe for probe in plan.probes}
     lines = []
     for program in programs(plan.fentry_handlers):
         probe = probes.get(program)
         mechanism = probe.mechanism if probe else ""
-        name = (program_name(program, mechanism, probe.function, probe.module, kfunc_prefix) if probe
-                else f"bt_{program}")
-        lines.append(f"#define PROG_{program} {name}")
-        lines.append(f"#define FENTRY_{program} {int(mechanism in (FENTRY, FEXIT))}")
-    if "tap_freed" in probes and probes["tap_freed"].function == "sk_skb_reason_drop":
-        lines.append("#define TAP_FREED_HAS_REASON 1")
+        lines.append(f"#define PROG_{program} {program_name(program)}")
+        lines.append(f"#define TYPED_{program} {int(mechanism in TYPED)}")
+    if "tap_refused" in probes and probes["tap_refused"].function == "sk_skb_reason_drop":
+        lines.append("#define TAP_REFUSED_HAS_REASON 1")
     if any(probe.program == "rx_core_enter" for probe in plan.probes):
         lines.append("#define PROBE_RX_CORE 1")
     return "\n".join(lines) + "\n"

@@ -29,7 +29,7 @@ from ..host.options import with_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
-from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Stage
+from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Plan, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
@@ -112,25 +112,24 @@ class LiveSource:
         self._tell_start(namespaces, problems)
 
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
-        """Attach; where the kernel refuses fentry, once more with kprobes alone."""
+        """Attach; where the kernel refuses fentry, or a typed tracepoint, once more without those."""
         self._tried = set(handlers) & set(kernel.found)
-        tracer = self._compiled(kernel, self._fentry, handlers)
-        try:
-            tracer.attach()
-        except BondtraceError:
-            tracer.close()
-            if not self._fentry:
-                raise
-        else:
-            if not self._fentry or not tracer.refused_fentry:
+        refused: frozenset[str] = frozenset()
+        while True:
+            tracer = self._compiled(kernel, loader.make_plan(kernel, fentry=self._fentry, refused=refused,
+                                                             handlers=handlers))
+            try:
+                tracer.attach()
+            except BondtraceError:
+                if not tracer.refused:
+                    tracer.close()
+                    raise
+            if not tracer.refused:
                 return tracer
             tracer.close()
-        tracer = self._compiled(kernel, False, handlers)
-        tracer.attach()
-        return tracer
+            refused |= tracer.refused
 
-    def _compiled(self, kernel: loader.Kernel, fentry: bool, handlers: tuple[str, ...]) -> loader.Tracer:
-        plan = loader.make_plan(kernel, fentry=fentry, handlers=handlers)
+    def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
         counting = self._count_every_s is not None
         if counting:
             plan = plan.only(lambda stage: stage.name not in NOT_COUNTED)

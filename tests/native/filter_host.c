@@ -31,7 +31,7 @@ struct sk_buff_here {
 #define NET_DEVICE__NET 0
 #define NET__INUM 0
 #define RING_PAGES 1
-#define IFINDEX_WORDS 1024
+#define DEVICE_PLACES 4096
 #define BPF_RB_NO_WAKEUP 1
 #define FILTER 1
 static u32 asked; /* the number of the filter */
@@ -50,8 +50,14 @@ static void listed_delete(u64 *skb) { (void)skb; listed_value = 0; }
 	static struct { u32 *(*lookup)(u64 *); void (*update)(u64 *, u32 *); void (*delete)(u64 *); } name = { \
 		name##_lookup, name##_update, name##_delete }
 static int no_output(void *data, u64 size, u64 flags) { (void)data; (void)size; (void)flags; return 0; }
+static void *no_room(u64 size) { (void)size; return 0; }
+static void no_submit(void *data, u64 flags) { (void)data; (void)flags; }
 #define BPF_RINGBUF_OUTPUT(name, pages) \
-	static struct { int (*ringbuf_output)(void *, u64, u64); } name = { no_output }
+	static struct {                                                          \
+		int (*ringbuf_output)(void *, u64, u64);                         \
+		void *(*ringbuf_reserve)(u64);                                   \
+		void (*ringbuf_submit)(void *, u64);                             \
+	} name = { no_output, no_room, no_submit }
 
 static int bpf_probe_read_kernel(void *to, u32 size, const void *from) { memcpy(to, from, size); return 0; }
 static u64 bpf_ktime_get_ns(void) { return 0; }

@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bondtrace's probes with programs that do nothing: what the firings themselves cost. Runs in the guest.
+
+    floor.py [--kprobes] [--counted]
+
+The plan, the loader and bcc are bondtrace's own; only the text differs. ``--counted``: the stages of `--summary-only`.
+Says `bondtrace: attached`, and ends with SIGINT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from bondtrace.kernel import loader, source
+from bondtrace.kernel.plan import Plan
+from bondtrace.sources.live import NOT_COUNTED
+
+HANDLERS = ("bond_handle_frame",)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kprobes", action="store_true")
+    parser.add_argument("--counted", action="store_true")
+    options = parser.parse_args()
+    loader.source.join = empty_text
+    kernel = loader.read_kernel()
+    plan = loader.make_plan(kernel, fentry=not options.kprobes, handlers=HANDLERS)
+    if options.counted:
+        plan = plan.only(lambda stage: stage.name not in NOT_COUNTED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with loader.Tracer(kernel, plan) as tracer:
+        tracer.attach()
+        for stage in tracer.plan.stages:
+            if stage.missing:
+                print(f"bondtrace: without {stage.name}: {stage.missing}", file=sys.stderr)
+        print(f"bondtrace: attached: {len(tracer.plan.probes)} probes", file=sys.stderr, flush=True)
+        signal.sigwait({signal.SIGINT})
+
+
+def empty_text(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, *_: object) -> str:
+    """In the place of ``source.join``: the same programs by name, and the ring that a tracer maps."""
+    names = {source.program_name(probe.program) for probe in plan.probes}
+    return "\n".join(["#define BPF_LICENSE GPL", "#include <linux/types.h>", f"#define PAGE_SIZE {page_bytes}",
+                      f"BPF_RINGBUF_OUTPUT(events, {ring_bytes // page_bytes});",
+                      *(f"int {name}(void *ctx) {{ return 0; }}" for name in sorted(names)), ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The measurements of bench/lab.py, in the guest: pktgen into the active slave's receive path, past two taps, once for
+each tracer.
+
+    guest.py CASES.json
+
+A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
+(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all). Writes an object a case, a line
+each, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per second; what was sent; what the
+tracer said, which stays in $LAB_OUT/NAME.err and .out, too.
+
+The clock counts instructions and skips what is idle, so nothing here waits for a time, nor ends after one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, Optional
+
+OUT = Path(os.environ["LAB_OUT"])
+WORK = Path("/tmp/bench")  # in memory
+PKTGEN = Path("/proc/net/pktgen")
+WARM_UP = 500
+
+SETUP = """
+set -e
+. "$LAB_LIB"
+make_bonded_host
+ip link add idle0 type dummy
+make_bond bond1 active-backup idle0
+modprobe pktgen
+"""
+
+
+def main() -> None:
+    WORK.mkdir(exist_ok=True)
+    subprocess.run(["bash", "-c", SETUP], check=True)
+    taps = [_tap(device) for device in ("eth0", "bond0")]
+    _pktgen_setup()
+    with (OUT / "results.jsonl").open("w") as file:
+        for case in json.loads(Path(sys.argv[1]).read_text()):
+            print(f"{case['name']} ...", flush=True)
+            told = measure(case)
+            print(f"{case['name']}: {told}", flush=True)
+            file.write(json.dumps({**case, **told}) + "\n")
+            file.flush()
+    for tap in taps:
+        tap.terminate()
+
+
+def measure(case: dict[str, Any]) -> dict[str, Any]:
+    """Attach, send, detach."""
+    name = case["name"].replace(" ", "-").replace("/", "-")
+    if not case["command"]:
+        return _runs(case)
+    with (WORK / f"{name}.out").open("wb") as out, (WORK / f"{name}.err").open("wb") as err:
+        tracer = subprocess.Popen(case["command"], stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=WORK)
+        try:
+            problem = _wait_ready(tracer, case["ready"], name)
+            told = {"problem": problem} if problem else _runs(case)
+        finally:
+            tracer.send_signal(signal.SIGKILL if case["kill"] else signal.SIGINT)
+            status = tracer.wait()
+    for stream in ("out", "err"):
+        _keep(WORK / f"{name}.{stream}")
+    out, err = WORK / f"{name}.out", WORK / f"{name}.err"
+    return {**told, "status": status, "lines": _lines(out), "said": _end(err) + _end(out)}
+
+
+def _keep(path: Path) -> None:
+    """The first 100 kB of what it said, outside the guest."""
+    with path.open("rb") as file:
+        (OUT / path.name).write_bytes(file.read(100_000))
+
+
+def _end(path: Path) -> str:
+    """The last of what it said: a summary as JSON stands there."""
+    return path.read_bytes()[-20_000:].decode("utf-8", "replace")
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _wait_ready(tracer: subprocess.Popen[bytes], ready: str, name: str) -> Optional[str]:
+    """None once it is attached: it says so, or (``kprobes N``) the kernel has so many kprobes."""
+    while tracer.poll() is None:
+        if ready.startswith("kprobes "):
+            if len(Path("/sys/kernel/debug/kprobes/list").read_text().splitlines()) >= int(ready.split()[1]):
+                return None
+        elif any(ready in (WORK / f"{name}.{stream}").read_text(errors="replace") for stream in ("out", "err")):
+            return None
+        time.sleep(0.2)
+    return f"ended with status {tracer.returncode}"
+
+
+def _runs(case: dict[str, Any]) -> dict[str, Any]:
+    _send(WARM_UP)
+    runs = [_send(case["packets"]) for _ in range(case["runs"])]
+    return {"instructions": [one["busy_us"] * 1000 / case["packets"] for one in runs],
+            "per_second": [case["packets"] / one["total_us"] * 1e6 for one in runs],
+            "sent": WARM_UP + case["packets"] * case["runs"]}
+
+
+def _pg(file: str, *words: str) -> None:
+    for word in words:
+        (PKTGEN / file).write_text(f"{word}\n")
+
+
+def _pktgen_setup() -> None:
+    mac = Path("/sys/class/net/eth0/address").read_text().strip()
+    _pg("kpktgend_0", "rem_device_all", "add_device eth0@0")
+    _pg("eth0@0", "xmit_mode netif_receive", "pkt_size 60", "delay 0", f"dst_mac {mac}", "src_min 192.0.2.1",
+        "src_max 192.0.2.1", "dst 198.51.100.1")
+
+
+def _send(packets: int) -> dict[str, int]:
+    """pktgen's own times: busy (it was not waiting for others on this CPU), and all."""
+    _pg("eth0@0", f"count {packets}")
+    _pg("pgctrl", "start")
+    result = re.search(r"(\d+)\(c(\d+)\+d(\d+)\) usec", (PKTGEN / "eth0@0").read_text())
+    assert result, (PKTGEN / "eth0@0").read_text()
+    return {"total_us": int(result[1]), "busy_us": int(result[2])}
+
+
+def _tap(device: str) -> subprocess.Popen[bytes]:
+    """A tcpdump that throws away what it reads; it must keep root, or it would take the device file over."""
+    said: IO[bytes]
+    with (WORK / f"tap-{device}").open("wb") as said:
+        tap = subprocess.Popen([shutil.which("tcpdump") or "/usr/bin/tcpdump", "-Z", "root", "-n", "-i", device, "-w",
+                                "/dev/null"], stderr=said)
+    while b"listening on" not in (WORK / f"tap-{device}").read_bytes():
+        assert tap.poll() is None, (WORK / f"tap-{device}").read_text()
+        time.sleep(0.2)
+    return tap
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Loads and attaches fentry and fexit programs, and typed tracepoints, by bpf(2) itself.
+
+bcc compiles them; what it lacks until 0.28 is attaching to functions of modules, and at all times the typed form of
+a raw tracepoint, whose program reads the kernel's structures without a call. Both are but a type's number and the
+file descriptor of the type information it is in.
+
+Source: union bpf_attr in include/uapi/linux/bpf.h. What it keeps true: the kernel's own words for why it refuses a
+program reach the caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import struct
+from typing import Optional
+
+from .plan import FENTRY, FEXIT, TYPED_TRACEPOINT
+
+_SYSCALL = {"x86_64": 321, "aarch64": 280}
+_PROG_LOAD, _RAW_TRACEPOINT_OPEN, _BTF_GET_FD_BY_ID, _OBJ_GET_INFO, _BTF_GET_NEXT_ID = 5, 17, 19, 15, 23
+_TRACING = 26
+ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
+_LOG_BYTES = 1 << 20
+_INSTRUCTION_BYTES = 8
+
+
+def _bpf(command: int, attr: bytes) -> int:
+    """The call; ``OSError`` when it fails."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(attr, len(attr))
+    result = int(libc.syscall(_SYSCALL[platform.machine()], command, buffer, len(attr)))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if command == _BTF_GET_NEXT_ID:
+        return int(struct.unpack_from("<I", buffer.raw, 4)[0])
+    return result
+
+
+def load(instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0) -> int:
+    """A program for the function or tracepoint of this type number, as a file descriptor."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    licence = ctypes.create_string_buffer(b"GPL")
+
+    def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:
+        return struct.pack("<IIQQIIQII16sIIIIQIIQIII", _TRACING, len(instructions) // _INSTRUCTION_BYTES,
+                           ctypes.addressof(code), ctypes.addressof(licence), 1 if log else 0,
+                           len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, b"bondtrace", 0,
+                           attach_type, 0, 0, 0, 0, 0, 0, 0, type_id, module_btf)
+
+    try:
+        return _bpf(_PROG_LOAD, attributes(None))
+    except OSError as error:
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        with contextlib.suppress(OSError):
+            os.close(_bpf(_PROG_LOAD, attributes(log)))
+        lines = log.value.decode("utf-8", "replace").strip().splitlines()
+        said = [line for line in lines if not line.startswith("processed ")]
+        raise OSError(error.errno, said[-1] if said else error.strerror) from None
+
+
+def attach(program: int) -> int:
+    """Attach a loaded program where it belongs; it is detached when this file descriptor is closed."""
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QII", 0, program, 0))
+
+
+def module_btf(module: str) -> int:
+    """The type information of a module, as a file descriptor; ``OSError`` where there is none (before 5.11)."""
+    number = 0
+    while True:
+        number = _bpf(_BTF_GET_NEXT_ID, struct.pack("<II", number, 0) + bytes(8))
+        descriptor = _bpf(_BTF_GET_FD_BY_ID, struct.pack("<I", number) + bytes(12))
+        if _name(descriptor) == module:
+            return descriptor
+        os.close(descriptor)
+
+
+def _name(descriptor: int) -> str:
+    """struct bpf_btf_info: the kernel's own has a name."""
+    name = ctypes.create_string_buffer(64)
+    info = ctypes.create_string_buffer(struct.pack("<QIIQII", 0, 0, 0, ctypes.addressof(name), len(name), 0), 32)
+    with contextlib.suppress(OSError):
+        _bpf(_OBJ_GET_INFO, struct.pack("<IIQ", descriptor, len(info), ctypes.addressof(info)))
+    return name.value.decode()
