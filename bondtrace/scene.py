@@ -3,7 +3,8 @@
 
 A scene is built from *events*, plain dicts that a recording holds as JSON and a live trace produces;
 so live and later analysis know the same. Every event has ``kind`` and ``time_ns`` (CLOCK_MONOTONIC).
-What it keeps true: a question about a time is answered as of that time.
+What it keeps true: a question about a time is answered as of that time; every text in a scene is printable, and every
+value of the type that it should have, whoever wrote the event (``foreign``).
 
 Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages, handlers, loop), ``device``,
 ``device-gone``, ``tap``, ``tap-gone``, ``namespace``, ``stage`` (one that was attached later), ``symbol`` (the
@@ -14,13 +15,14 @@ function at an address, low half: true at all times), ``losses`` (counters by CP
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Generic, Optional, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, Optional, TypeVar
 
 import numpy as np
 
-from .model import Device, Process, Tap
+from . import foreign
+from .model import Device, Tap
 from .wire import RECORD_HOOK, STEP_TAP, Passes
 
 Event = dict[str, Any]
@@ -72,22 +74,6 @@ class History(Generic[T]):
         return self._times[-1] if self._values and self._values[-1] is None else None
 
 
-def device_from(values: dict[str, Any]) -> Device:
-    """A Device from JSON; unknown keys of a newer writer are passed over."""
-    return Device(**_known(Device, values))
-
-
-def tap_from(values: dict[str, Any]) -> Tap:
-    """A Tap from JSON; unknown keys of a newer writer are passed over."""
-    processes = tuple(Process(**_known(Process, process)) for process in values.get("processes", ()))
-    return Tap(**{**_known(Tap, values), "processes": processes})
-
-
-def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
-
-
 def device_event(time_ns: int, device: Device) -> Event:
     return {"kind": "device", "time_ns": time_ns, "device": asdict(device)}
 
@@ -136,39 +122,78 @@ class Scene:
     ended: bool = False
 
     def apply(self, event: Event) -> None:
-        """Take one event. Kinds that a newer bondtrace may write are passed over."""
-        kind, time_ns = event.get("kind"), int(event.get("time_ns", 0))
-        if kind in ("device", "device-gone", "tap", "tap-gone"):
-            for changed_ns in {time_ns, int(event.get("not_before_ns", time_ns))}:
-                self._changed(changed_ns, changed_ns + 1)
-        if kind == "start":
-            self.start = event
-            self.stages = {str(stage["name"]): stage for stage in event.get("stages", ())}
-        elif kind == "stage":
-            self.stages[str(event["stage"]["name"])] = event["stage"]
-        elif kind == "symbol":
-            self.symbols[int(event["address"])] = str(event["name"])
-        elif kind == "device":
-            device = device_from(event["device"])
-            self.devices.setdefault((device.netns, device.ifindex), History()).put(time_ns, device)
-        elif kind == "device-gone":
-            self.devices.setdefault((event["netns"], event["ifindex"]), History()).put(time_ns, None)
-        elif kind == "tap":
-            tap = tap_from(event["tap"])
-            if "not_before_ns" in event and tap.inode not in self.taps:
-                self.opened_ns[tap.inode] = int(event["not_before_ns"]), time_ns
-            self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
-        elif kind == "tap-gone":
-            self.taps.setdefault(event["inode"], History()).put(time_ns, None)
-            self.closed_ns[event["inode"]] = int(event.get("not_before_ns", time_ns)), time_ns
-        elif kind == "namespace":
-            self.namespaces[int(event["netns"])] = str(event["name"])
-        elif kind == "losses":
-            self.counters = {str(name): [int(v) for v in values] for name, values in event["counters"].items()}
-        elif kind == "note":
-            self.notes.append((time_ns, str(event["text"])))
-        elif kind == "end":
-            self.ended = True
+        """Take one event; ``ValueError`` for one that holds what it should not, of which nothing is taken. Kinds that a
+        newer bondtrace may write are passed over."""
+        kind, time_ns = event.get("kind"), foreign.time_ns(event)
+        take = self._TAKES.get(kind) if isinstance(kind, str) else None
+        if take is not None:
+            take(self, foreign.event(event), time_ns)
+
+    def _start(self, event: Event, time_ns: int) -> None:
+        for name in ("host", "kernel", "filter"):
+            foreign.text(event.get(name) or "")
+        foreign.offset_ns(event)
+        foreign.number(event.get("netns", 0))
+        event["handlers"] = [foreign.text(one) for one in foreign.items(event.get("handlers", ()))]
+        names = foreign.mapping(event.get("drop_reasons") or {})
+        event["drop_reasons"] = {number: foreign.text(name) for number, name in names.items()}
+        stages = [foreign.stage(one) for one in foreign.items(event.get("stages", ()))]
+        self.start, self.stages = event, {one["name"]: one for one in stages}
+
+    def _stage(self, event: Event, time_ns: int) -> None:
+        stage = foreign.stage(event.get("stage"))
+        self.stages[stage["name"]] = stage
+
+    def _symbol(self, event: Event, time_ns: int) -> None:
+        self.symbols[foreign.number(event.get("address"))] = foreign.text(event.get("name"))
+
+    def _device(self, event: Event, time_ns: int) -> None:
+        device = foreign.device(event.get("device"))
+        self._came_or_went(event, time_ns)
+        self.devices.setdefault((device.netns, device.ifindex), History()).put(time_ns, device)
+
+    def _device_gone(self, event: Event, time_ns: int) -> None:
+        key = foreign.number(event.get("netns")), foreign.number(event.get("ifindex"))
+        self._came_or_went(event, time_ns)
+        self.devices.setdefault(key, History()).put(time_ns, None)
+
+    def _tap(self, event: Event, time_ns: int) -> None:
+        tap = foreign.tap(event.get("tap"))
+        before_ns = self._came_or_went(event, time_ns)
+        if "not_before_ns" in event and tap.inode not in self.taps:
+            self.opened_ns[tap.inode] = before_ns, time_ns
+        self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
+
+    def _tap_gone(self, event: Event, time_ns: int) -> None:
+        inode = foreign.number(event.get("inode"))
+        before_ns = self._came_or_went(event, time_ns)
+        self.taps.setdefault(inode, History()).put(time_ns, None)
+        self.closed_ns[inode] = before_ns, time_ns
+
+    def _came_or_went(self, event: Event, time_ns: int) -> int:
+        """An answer may be another from now on, and from when the change was known not to have happened: that time."""
+        before_ns = foreign.number(event.get("not_before_ns", time_ns))
+        for changed_ns in {time_ns, before_ns}:
+            self._changed(changed_ns, changed_ns + 1)
+        return before_ns
+
+    def _namespace(self, event: Event, time_ns: int) -> None:
+        self.namespaces[foreign.number(event.get("netns"))] = foreign.text(event.get("name"))
+
+    def _losses(self, event: Event, time_ns: int) -> None:
+        counters = foreign.mapping(event.get("counters"))
+        self.counters = {name: [foreign.number(one) for one in foreign.items(values)]
+                         for name, values in counters.items()}
+
+    def _note(self, event: Event, time_ns: int) -> None:
+        self.notes.append((time_ns, foreign.text(event.get("text"))))
+
+    def _end(self, event: Event, time_ns: int) -> None:
+        self.ended = True
+
+    _TAKES: ClassVar[dict[str, Callable[[Scene, Event, int], None]]] = {
+        "start": _start, "stage": _stage, "symbol": _symbol, "device": _device, "device-gone": _device_gone,
+        "tap": _tap, "tap-gone": _tap_gone, "namespace": _namespace, "losses": _losses, "note": _note, "end": _end}
 
     @property
     def handlers(self) -> list[str]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -15,12 +14,14 @@ import click
 
 from ..eras import ERAS, Era
 from ..errors import UsageError
+from ..foreign import printable
 from ..kernel.filter import Filter, make_filter
 from ..model import Journey
 from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
 from ..scene import Scene
+from ..signals import on_signals
 from ..wire import SNAPLEN_MAX
 from . import candidates
 
@@ -156,8 +157,7 @@ def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable
 
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:
     """SIGINT, SIGTERM, SIGHUP and the end of ``--duration`` end the trace in good order."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop())
+    on_signals(stop)
     if duration_s is not None:
         timer = threading.Timer(duration_s, stop)
         timer.daemon = True
@@ -166,5 +166,5 @@ def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> Non
 
 def say(text: str) -> None:
     """A line about the trace itself, on stderr."""
-    print(f"bondtrace: {text}", file=sys.stderr, flush=True)
+    print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
 

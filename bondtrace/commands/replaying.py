@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import click
 from ..pipeline import Pipeline
 from ..recording import Batch
 from ..recordings import Trace, gather
+from ..signals import on_signals
 from .options import say
 
 _PATIENCE_S = 2.0
@@ -31,8 +31,7 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
     """Run a pipeline on a trace, and say where it stops short. With ``follow``, wait for more until Ctrl-C."""
     stopped: list[int] = []
     if follow:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: stopped.append(1))
+        on_signals(lambda: stopped.append(1))
 
     def wait() -> bool:
         if follow and not stopped:
@@ -45,8 +44,7 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
         if not follow:
             say(f"{path} was cut off; what is whole of it is shown")
     if trace.missing:
-        say(f"{trace.name}: {len(trace.missing)} parts between these are missing, the first of them part "
-            f"{trace.missing[0]}")
+        say(f"{trace.name}: {trace.missing_words}")
     if not trace.cut_off and not pipeline.scene.start:
         say(f"{trace.name} holds no begin of a trace: names and times may be missing")
 

@@ -41,7 +41,7 @@ def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, only_r
         raise UsageError(f"{path} is the recording itself; name another file to write")
     html.plotly_script()  # before the work, and before there is a file
     digest = Digest(Pipeline(directions=directions(only_rx, only_tx), count=count), Sample(listed))
-    with Output(path, force, beside=True) as output:
+    with Output(path, force) as output:
         replay(digest.pipeline, trace)
         try:
             html.write(digest, trace.name, _notes(trace, count, digest), output.text)
@@ -58,8 +58,7 @@ def _notes(trace: Trace, count: Optional[int], digest: Digest) -> list[str]:
     """Where the page tells less than all of the trace."""
     notes = [f"{path} was cut off: this is what is whole of it." for path in trace.cut_off]
     if trace.missing:
-        notes.append(f"{len(trace.missing)} parts between these are missing, the first of them part "
-                     f"{trace.missing[0]}.")
+        notes.append(f"{trace.missing_words}.")
     if not trace.cut_off and not digest.pipeline.scene.start:
         notes.append("The recording holds no begin of a trace: names and times may be missing.")
     if count is not None and digest.pipeline.summary.journeys >= count:
