@@ -24,12 +24,13 @@ def printable(text: str) -> str:
     Printable text stays as it is."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+    return "".join(char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in raw(char)) for char in text)
 
 
-def _escaped(char: str) -> str:
-    raw = char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass")
-    return "".join(f"\\x{byte:02x}" for byte in raw)
+def raw(text: str) -> bytes:
+    """The bytes that a text was read from: UTF-8, and as they were those that are not."""
+    return b"".join(char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass")
+                    for char in text)
 
 
 def number(value: Any) -> int:

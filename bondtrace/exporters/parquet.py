@@ -160,11 +160,14 @@ def _partition(value: str) -> str:
 
 def _make_directory(path: Path) -> None:
     missing = [one for one in (path, *path.parents) if not one.exists()]
-    for one in reversed(missing):
+    for place, one in enumerate(reversed(missing)):
         try:
             one.mkdir(exist_ok=True)
             give_to_caller(one)
         except OSError as error:
+            for made in missing[len(missing) - place:]:
+                with suppress(OSError):
+                    made.rmdir()
             raise cannot_write(one, error) from None
 
 

@@ -13,7 +13,7 @@ import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from bondtrace.foreign import printable
+from bondtrace.foreign import printable, raw
 from bondtrace.model import Process, Tap
 
 LABEL_CHARS = 80
@@ -89,7 +89,7 @@ def _program(process: Process) -> str:
     name = posixpath.basename(words[0]) if words else ""
     if process.comm in _PROGRAMS:
         return _PROGRAMS[process.comm]
-    was_cut = len(process.comm.encode("utf-8", "surrogateescape")) == _COMM_BYTES
+    was_cut = len(raw(process.comm)) == _COMM_BYTES
     if was_cut and name.startswith(process.comm):
         return name
     return process.comm or name or f"pid {process.pid}"
