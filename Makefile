@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
          man-db mandoc
 
-.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench
+.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -41,6 +41,13 @@ lint: setup
 # Throughputs on this machine, as root; the tables go into docs/performance.md.
 bench: setup
 	PYTHONPATH=. $(BIN)/python bench/run.py
+
+# Coverage-guided fuzzing of all that reads recordings, for so many seconds; findings are written to fuzz-out.
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	mkdir -p fuzz-out
+	cd fuzz-out && ../$(BIN)/python ../scripts/fuzz corpus -max_total_time=$(FUZZ_SECONDS)
 
 example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0

@@ -277,6 +277,8 @@ def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
             _pass_over(field, body)
     found["steps"], found["captured"] = np.diff(offsets), np.diff(packets[1])
     kind = found["kind"]
+    if (found["time_ns"] >> np.uint64(62)).any():
+        raise Damaged("a pass at an impossible time")
     passes = EMPTY
     if body.rows:
         records = structures(RECORD, body.rows, found)

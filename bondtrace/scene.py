@@ -14,7 +14,7 @@ function at an address, low half: true at all times), ``losses`` (counters by CP
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Optional, TypeVar
@@ -57,8 +57,8 @@ class History(Generic[T]):
 
     def first_since(self, time_ns: int) -> Optional[T]:
         """The first value put at or after that time; ``None`` where there was none."""
-        later = zip(self._times, self._values)
-        return next((value for at_ns, value in later if at_ns >= time_ns and value is not None), None)
+        later = range(bisect_left(self._times, time_ns), len(self._times))
+        return next((value for value in map(self._values.__getitem__, later) if value is not None), None)
 
     def last_known(self) -> Optional[T]:
         """The newest value that is not ``None``: the name of what is gone."""
@@ -112,7 +112,6 @@ class Scene:
     opened_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
     closed_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
     hooks: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
-    changes_ns: list[int] = field(default_factory=list)
     namespaces: dict[int, str] = field(default_factory=dict)
     counters: dict[str, list[int]] = field(default_factory=dict)
     notes: list[tuple[int, str]] = field(default_factory=list)
@@ -120,6 +119,12 @@ class Scene:
     stages: dict[str, Event] = field(default_factory=dict)
     strangers: set[int] = field(default_factory=set)
     ended: bool = False
+    _changes: set[int] = field(default_factory=set)
+    _in_order: list[int] = field(default_factory=list)  # the same, where nothing has come since
+    _hooked_ns: dict[int, list[int]] = field(default_factory=dict)  # by inode when it was hooked in, in order
+    _numbered: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by ifindex the devices that have it
+    _above: dict[tuple[int, int], set[tuple[int, int]]] = field(default_factory=dict)  # since the last of the changes
+    _above_of: tuple[int, int] = (-1, -1)
 
     def apply(self, event: Event) -> None:
         """Take one event; ``ValueError`` for one that holds what it should not, of which nothing is taken. Kinds that a
@@ -150,12 +155,18 @@ class Scene:
     def _device(self, event: Event, time_ns: int) -> None:
         device = foreign.device(event.get("device"))
         self._came_or_went(event, time_ns)
-        self.devices.setdefault((device.netns, device.ifindex), History()).put(time_ns, device)
+        self._of_device((device.netns, device.ifindex)).put(time_ns, device)
 
     def _device_gone(self, event: Event, time_ns: int) -> None:
         key = foreign.number(event.get("netns")), foreign.number(event.get("ifindex"))
         self._came_or_went(event, time_ns)
-        self.devices.setdefault(key, History()).put(time_ns, None)
+        self._of_device(key).put(time_ns, None)
+
+    def _of_device(self, key: tuple[int, int]) -> History[Device]:
+        if key not in self.devices:
+            self.devices[key] = History()
+            self._numbered.setdefault(key[1], []).append(key)
+        return self.devices[key]
 
     def _tap(self, event: Event, time_ns: int) -> None:
         tap = foreign.tap(event.get("tap"))
@@ -235,7 +246,9 @@ class Scene:
         told = passes.take(hooks)
         for time_ns, inode, added in zip(told.records["time_ns"].tolist(), told.steps["arg"].tolist(),
                                          told.steps["result"].tolist()):
-            self.hooks.setdefault(inode, []).append((time_ns, bool(added)))
+            insort(self.hooks.setdefault(inode, []), (time_ns, bool(added)))
+            if added:
+                insort(self._hooked_ns.setdefault(inode, []), time_ns)
             self._changed(time_ns, time_ns + HOOK_MARGIN_NS + 1)
         return passes.take(~hooks)
 
@@ -253,11 +266,38 @@ class Scene:
         return sorted(inode for inode in self.strangers if self.tap(inode, 0) is None)
 
     def _changed(self, *times_ns: int) -> None:
-        """From these times on an answer may be another than before: kept in order, each once."""
-        for time_ns in times_ns:
-            place = bisect_left(self.changes_ns, time_ns)
-            if place == len(self.changes_ns) or self.changes_ns[place] != time_ns:
-                self.changes_ns.insert(place, time_ns)
+        """From these times on an answer may be another than before."""
+        self._changes.update(times_ns)
+
+    @property
+    def changes_ns(self) -> list[int]:
+        """The times from which on an answer may be another than before: in order, each once."""
+        if len(self._in_order) != len(self._changes):
+            self._in_order = sorted(self._changes)
+        return self._in_order
+
+    def above(self, key: tuple[int, int], time_ns: int) -> set[tuple[int, int]]:
+        """Every device that was stacked on this one then (its master, or something on that, maybe in another
+        namespace), the device itself where they go in a circle."""
+        changes_ns = self.changes_ns
+        state = bisect_right(changes_ns, time_ns), len(changes_ns)
+        if state != self._above_of:
+            self._above, self._above_of = {}, state
+        if key not in self._above:
+            found: set[tuple[int, int]] = set()
+            level = {key}
+            while level:
+                level = {upper for lower in level for upper in self._directly_above(lower, time_ns)} - found
+                found |= level
+            self._above[key] = found
+        return self._above[key]
+
+    def _directly_above(self, key: tuple[int, int], time_ns: int) -> list[tuple[int, int]]:
+        lower = self.device(*key, time_ns)
+        if lower is None:
+            return []
+        uppers = (self.device(*other, time_ns) for other in self.devices)
+        return [(upper.netns, upper.ifindex) for upper in uppers if upper is not None and sits_on(upper, lower)]
 
     def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, str]]:
         """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
@@ -278,7 +318,8 @@ class Scene:
             if time_ns < hooks[0][0]:
                 return "not yet"
             if closed is None or time_ns < closed[0]:
-                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks)
+                place = bisect_right(hooks, (time_ns, True))
+                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks[max(place - 1, 0): place + 1])
                 return "unsure" if near else "hooked"
         elif inode in self.opened_ns and self._hooks_are_told():
             return "not yet" if time_ns <= self.opened_ns[inode][0] else "out"
@@ -297,20 +338,22 @@ class Scene:
     def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> Optional[Tap]:
         """The tap as it was then. What was read of it before it was last hooked in (a new bind) is stale: the
         first reading since then is what was true."""
-        past = [at_ns for at_ns, added in self.hooks.get(inode, ()) if added and at_ns <= time_ns]
-        if past and (history.read_ns(time_ns) or 0) < past[-1]:
-            return history.first_since(past[-1]) or history.last_known()
+        hooked_ns = self._hooked_ns.get(inode, [])
+        place = bisect_right(hooked_ns, time_ns)
+        if place and (history.read_ns(time_ns) or 0) < hooked_ns[place - 1]:
+            return history.first_since(hooked_ns[place - 1]) or history.last_known()
         return history.at(time_ns) or history.last_known()
 
     def _by_hooks(self, hooks: list[tuple[int, bool]], inode: int, time_ns: int) -> str:
         """From the exact times at which the tap was hooked in and out."""
-        past = [(at_ns, added) for at_ns, added in hooks if at_ns <= time_ns]
-        if any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in past):
-            return "unsure"
+        past = bisect_right(hooks, (time_ns, True))
         if past:
-            if past[-1][1]:
+            at_ns, added = hooks[past - 1]
+            if time_ns - at_ns <= HOOK_MARGIN_NS:
+                return "unsure"
+            if added:
                 return "hooked"
-            return "closed" if inode in self.closed_ns and len(past) == len(hooks) else "out"
+            return "closed" if inode in self.closed_ns and past == len(hooks) else "out"
         if inode in self.opened_ns:
             return "not yet"
         return "out" if hooks[0][1] else "hooked"
@@ -338,7 +381,7 @@ class Scene:
         routed to it in its namespace? (A veth that no tap listens on has no pass of its own for what it sends.)"""
         if b.kind != "veth":
             return False
-        peers = (self._newest(key) for key in self.devices if key[1] == b.link)
+        peers = (self._newest(key) for key in self._numbered.get(b.link or 0, ()))
         return any(peer is not None and peer.kind == "veth" and peer.link == b.ifindex and peer.netns == a.netns
                    and (peer.netns, peer.ifindex) != (b.netns, b.ifindex) for peer in peers)
 
