@@ -8,6 +8,7 @@ name, as ``.NAME.PID.partial``, where it must not be taken for whole before it i
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -18,10 +19,23 @@ from .errors import UsageError
 
 def create(place: Path) -> int:
     """The descriptor of a new file. ``FileExistsError`` where something is there, be it a dangling symbolic link."""
+    _refuse_planted(place)
     fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     os.fchmod(fd, 0o600)
     give_to_caller(fd)
     return fd
+
+
+def _refuse_planted(place: Path) -> None:
+    """``PermissionError`` where the way leads over a symbolic link that another user may have planted: one in a sticky
+    directory that all may write to, neither ours nor that directory's owner's. That is the rule of the kernel's own
+    fs.protected_symlinks, which may be off."""
+    for one in Path(os.path.abspath(place)).parents:
+        if one.is_symlink():
+            link, around = one.lstat(), one.parent.stat()
+            shared = around.st_mode & stat.S_ISVTX and around.st_mode & stat.S_IWOTH
+            if shared and link.st_uid not in (os.geteuid(), around.st_uid):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(one))
 
 
 def give_to_caller(file: Union[int, Path]) -> None:

@@ -59,9 +59,10 @@ JOURNEYS = 200  # so many are told one by one
 
 HOSTILE = (
     -1, 0, 1, 2, 3, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, 1 << 64, 10 ** 400,
-    -10 ** 30, 1.5, 1e308, float("nan"), float("inf"), True, False, None, "", "x", "eth0", "\ud800\x1b[31m\n", "9" * 5000, [], {},
-    [[]], [None], {"a": {"a": []}}, {"": ""}, [1] * 1000, ["x"] * 50, {str(n): n for n in range(50)}, "bond", "veth",
-    "start", "device", "tap", "tap-gone", "losses", "symbol", "bytes", "stage", "end")
+    -10 ** 30, 1.5, 1e308, float("nan"), float("inf"), True, False, None, "", "x", "eth0", "\ud800\x1b[31m\n",
+    "9" * 5000, [], {}, [[]], [None], {"a": {"a": []}}, {"": ""}, [1] * 1000, ["x"] * 50,
+    {str(n): n for n in range(50)}, "bond", "veth", "start", "device", "tap", "tap-gone", "losses", "symbol", "bytes",
+    "stage", "end")
 EXTREMES = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 80, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
     1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1_000_000_000_000)

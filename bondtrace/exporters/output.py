@@ -27,16 +27,19 @@ class Output:
     """
 
     def __init__(self, path: Path, force: bool = False) -> None:
-        self.path = path
+        self.path, self._force = path, force
         self._place = path
         self._text: Optional[io.TextIOWrapper] = None
         if path == STDOUT:
             self.binary: BinaryIO = sys.stdout.buffer
         else:
-            if os.path.lexists(path) and not force:
-                raise files.exists(path)
+            self._refuse_existing()
             self._place = files.beside(path)
             self.binary = cast(BinaryIO, os.fdopen(_create(self._place, path), "wb"))
+
+    def _refuse_existing(self) -> None:
+        if os.path.lexists(self.path) and not self._force:
+            raise files.exists(self.path)
 
     @property
     def text(self) -> TextIO:
@@ -65,6 +68,7 @@ class Output:
             stream.flush()
             os.fsync(stream.fileno())
             stream.close()
+            self._refuse_existing()
             os.replace(self._place, self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from None
