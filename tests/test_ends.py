@@ -118,8 +118,8 @@ def cut_off(directory):
 # --- readers and terminals that go away -----------------------------------------------------------------
 
 @pytest.mark.parametrize("command", [("show", "--json"), ("summary",), ("explain", "--journey", "1"),
-                                     ("export", "--format", "csv", "-o", "-"), ("export", "--format", "pcapng", "-o", "-"),
-                                     ("report", "-o", "-")],
+                                     ("export", "--format", "csv", "-o", "-"),
+                                     ("export", "--format", "pcapng", "-o", "-"), ("report", "-o", "-")],
                          ids=lambda command: "-".join(command[:3]))
 def test_a_reader_that_is_gone(command):
     read, write = os.pipe()
@@ -222,7 +222,7 @@ read = 0
 for one in sorted(path.parent.iterdir()):
     recording = Recording(one)
     read += sum(len(batch.passes) for batch in recording.batches())
-print(sorted(one.name for one in path.parent.iterdir()), read == written, written > 10)
+print(sorted(one.name for one in path.parent.iterdir()), read - written in (0, 1), written > 10)
 """
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import click
 
@@ -15,7 +15,7 @@ from ..pipeline import Pipeline
 from ..recording import Batch
 from ..recordings import Trace, gather
 from ..signals import on_signals
-from .options import say
+from .options import private, say
 
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
@@ -27,7 +27,7 @@ def traces_of(files: tuple[Path, ...]) -> list[Trace]:
     return gather(files)
 
 
-def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
+def replay(pipeline: Pipeline, trace: Trace, follow: bool = False, privacy: Optional[str] = None) -> None:
     """Run a pipeline on a trace, and say where it stops short. With ``follow``, wait for more until Ctrl-C."""
     stopped: list[int] = []
     if follow:
@@ -39,7 +39,8 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
         return follow and not stopped
 
     batches = trace.batches(wait)
-    pipeline.run(_ticking(batches) if follow else _with_progress(_ahead(batches), trace), lambda: stopped.append(1))
+    batches = _ticking(batches) if follow else _with_progress(_ahead(batches), trace)
+    pipeline.run(private(batches, privacy), lambda: stopped.append(1))
     for path in trace.cut_off:
         if not follow:
             say(f"{path} was cut off; what is whole of it is shown")
