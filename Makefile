@@ -49,6 +49,12 @@ fuzz: setup
 	mkdir -p fuzz-out
 	cd fuzz-out && ../$(BIN)/python ../scripts/fuzz corpus -max_total_time=$(FUZZ_SECONDS)
 
+# Known advisories of what is installed here, by pip-audit, which asks a database on the network; the base dependencies'
+# minimum versions are held to tests/data/advisories.json by the tests.
+audit: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --local --skip-editable
+
 example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0
 	cp /tmp/ping/ping.arrows examples/ping.arrows
@@ -60,10 +66,11 @@ man: setup
 setup: $(VENV)/ready
 
 # numpy is asked for by version: the distribution's is too old for the other packages.
-$(VENV)/ready: setup.cfg Makefile
+$(VENV)/ready: setup.cfg Makefile tests/constraints.txt
 	./scripts/install-tools $(TOOLS)
 	$(PYTHON) -m venv --system-site-packages $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check 'numpy>=2' -e '.[test,lab]'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'numpy>=2' -e '.[test,lab]' \
+		-c tests/constraints.txt
 	$(BIN)/python -m compileall -q bondtrace
 	touch $@
 

@@ -244,8 +244,9 @@ class Scene:
         if not hooks.any():
             return passes
         told = passes.take(hooks)
-        for time_ns, inode, added in zip(told.records["time_ns"].tolist(), told.steps["arg"].tolist(),
-                                         told.steps["result"].tolist()):
+        steps = told.steps[told.offsets[:-1]]
+        for time_ns, inode, added in zip(told.records["time_ns"].tolist(), steps["arg"].tolist(),
+                                         steps["result"].tolist()):
             insort(self.hooks.setdefault(inode, []), (time_ns, bool(added)))
             if added:
                 insort(self._hooked_ns.setdefault(inode, []), time_ns)

@@ -15,7 +15,8 @@ from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
 from bondtrace.recordings import gather
 from bondtrace.scene import device_event
-from build import BEGIN_NS, HERE, ON_ANY, ON_ETH0, TAPS, both, events, hook, received, record, rx, start, tap
+from bondtrace.wire import Passes
+from build import BEGIN_NS, HERE, ON_ANY, ON_ETH0, TAPS, both, events, hook, late, received, record, rx, start, tap
 
 CORPUS = sorted((Path(__file__).parent / "data" / "hostile").iterdir())
 
@@ -96,6 +97,13 @@ def test_a_pass_at_an_impossible_time_is_refused(path):
     late.records["time_ns"] = (1 << 64) - 1
     record(path, (late, events()))
     assert refusal(path) == "a batch does not hold together (a pass at an impossible time)"
+
+
+@pytest.mark.parametrize("without", [late("bond0"), hook(ON_ETH0, True)])
+def test_what_is_a_step_alone_has_one(path, without):
+    """Perfetto's tracks, the reasons and the hooks looked at the first step of each."""
+    record(path, (Passes(without.records, without.steps[:0], np.zeros(2, np.int64)), events()))
+    assert refusal(path) == "a batch does not hold together (a late record or a hook without its step)"
 
 
 def test_parts_with_numbers_far_apart_take_no_memory(tmp_path):

@@ -62,6 +62,7 @@ def span(*parts):
 
 PAYLOAD = bytes(range(100, 180))
 UDP4 = ip4(udp(data=PAYLOAD), protocol=17)
+ROUTE = b"\x83\x07\x04\x0a\x09\0\0\0"
 SOLICITATION = ip6(struct.pack("!BBHI", 135, 0, 0, 7) + PAYLOAD, following=58)
 LAYOUTS = {  # name: (packet, the bytes that stay as they are, how many there are)
     "tcp": (ether(ip4(tcp() + PAYLOAD, protocol=6)), span((12, 24), (34, 50), (52, 54)), 54),
@@ -69,7 +70,7 @@ LAYOUTS = {  # name: (packet, the bytes that stay as they are, how many there ar
     "echo": (ether(ip4(echo())), span((12, 24), (34, 36), (38, 42)), 42),
     "redirect": (ether(ip4(echo(5))), span((12, 24), (34, 36)), 42),
     "fragment": (ether(UDP4[:6] + b"\x00\x10" + UDP4[8:]), span((12, 24)), 34),
-    "options": (ether(b"\x46" + ip4(b"\x83\x07\x04\x0a\x09" + b"\0" * 3 + PAYLOAD, protocol=47)[1:]), span((12, 24)), 38),
+    "options": (ether(b"\x46" + ip4(ROUTE + PAYLOAD, protocol=47)[1:]), span((12, 24)), 38),
     "gre": (ether(ip4(PAYLOAD, protocol=47)), span((12, 24)), 34),
     "tagged": (ether(UDP4, tag=7), span((12, 28), (38, 44)), 46),
     "udp6": (ether(ip6(udp(data=PAYLOAD)), 0x86DD), span((12, 22), (54, 60)), 62),
