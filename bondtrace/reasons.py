@@ -181,7 +181,8 @@ class _Facts:
             drops = [drop_phrase(step) for one in self._rx for step in one.steps if step.kind == "drop"]
             how = drops[0] if drops else "the packet was taken or dropped"
             return "dropped-before", f"{how}, before delivery by protocol"
-        served = {device for one in self._rx for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
+        served = {device for one in self._rx if one.steps
+                  for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
         if tap.ifindex and tap.ifindex not in served:
             return "bound-elsewhere", ("taps for one protocol are served only on the first and the last device of "
                                        f"the packet's way ({self._path()})")

@@ -34,19 +34,7 @@ from .arrow_ipc import (
 )
 from .errors import BondtraceError
 from .scene import Event
-from .wire import (
-    EMPTY,
-    PACKET_BYTES,
-    RECORD,
-    RECORD_HOOK,
-    RECORD_LATE,
-    STEP,
-    Array,
-    Passes,
-    columns,
-    concatenate,
-    structures,
-)
+from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, concatenate, structures
 
 FORMAT = 1
 HOLD_S = 1.0  # at most so long passes wait for company before they are written
@@ -292,8 +280,6 @@ def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
     kind = found["kind"]
     if (found["time_ns"] >> np.uint64(62)).any():
         raise Damaged("a pass at an impossible time")
-    if (np.isin(kind, (RECORD_LATE, RECORD_HOOK)) & (found["steps"] == 0)).any():
-        raise Damaged("a late record or a hook without its step")
     passes = EMPTY
     if body.rows:
         records = structures(RECORD, body.rows, found)

@@ -243,7 +243,7 @@ class Scene:
         hooks = passes.records["kind"] == RECORD_HOOK
         if not hooks.any():
             return passes
-        told = passes.take(hooks)
+        told = passes.take(hooks & (np.diff(passes.offsets) > 0))
         steps = told.steps[told.offsets[:-1]]
         for time_ns, inode, added in zip(told.records["time_ns"].tolist(), steps["arg"].tolist(),
                                          steps["result"].tolist()):

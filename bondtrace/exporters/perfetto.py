@@ -81,7 +81,8 @@ class PerfettoExporter(Exporter):
         unseen = {tap_name(missed.tap, self.scene, journey.time_ns): f"{missed.reason}: {printable(missed.detail)}"
                   for missed in journey.unseen}
         self._slice(cpu, title, one.direction, begin_ns, lasted_ns, {
-            "journey": journey.id, "direction": one.direction, "device": printable(one.steps[0].dev), "cpu": one.cpu,
+            "journey": journey.id, "direction": one.direction, "cpu": one.cpu,
+            "device": printable(one.steps[0].dev) if one.steps else None,
             "skb": f"0x{one.skb:x}", "complete": journey.complete, "steps lost": one.steps_lost, "not seen by": unseen})
         for round_ in rounds(one, journey.time_ns):
             device = self._device(round_, one.cpu)
