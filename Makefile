@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
          man-db mandoc
 
-.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench bench-lab
+.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -47,6 +47,19 @@ bench-lab: setup
 	-./scripts/install-tools bpftrace
 	$(BIN)/python bench/lab.py
 
+# Coverage-guided fuzzing of all that reads recordings, for so many seconds; findings are written to fuzz-out.
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	mkdir -p fuzz-out
+	cd fuzz-out && ../$(BIN)/python ../scripts/fuzz corpus -max_total_time=$(FUZZ_SECONDS)
+
+# Known advisories of what is installed here, by pip-audit, which asks a database on the network; the base dependencies'
+# minimum versions are held to tests/data/advisories.json by the tests.
+audit: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --local --skip-editable
+
 example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0
 	cp /tmp/ping/ping.arrows examples/ping.arrows
@@ -58,10 +71,11 @@ man: setup
 setup: $(VENV)/ready
 
 # numpy is asked for by version: the distribution's is too old for the other packages.
-$(VENV)/ready: setup.cfg Makefile
+$(VENV)/ready: setup.cfg Makefile tests/constraints.txt
 	./scripts/install-tools $(TOOLS)
 	$(PYTHON) -m venv --system-site-packages $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check 'numpy>=2' -e '.[test,lab]'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'numpy>=2' -e '.[test,lab]' \
+		-c tests/constraints.txt
 	$(BIN)/python -m compileall -q bondtrace
 	touch $@
 

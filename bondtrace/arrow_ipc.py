@@ -20,7 +20,8 @@ import numpy as np
 
 from .errors import BondtraceError
 
-BATCH_BYTES_MAX = 512 << 20  # of a batch's buffers, unpacked
+BATCH_BYTES_MAX = 128 << 20  # of a batch's buffers, unpacked
+ROWS_MAX = 1 << 20  # of a batch; a recorder writes some 100,000 at most
 
 Array = np.ndarray[Any, Any]
 
@@ -306,7 +307,7 @@ class Body:
             self._zstandard = _libraries()[1]
             self._unpacker = self._zstandard.ZstdDecompressor()
         self._body, self._left = message.body, BATCH_BYTES_MAX
-        if not 0 <= self.rows <= BATCH_BYTES_MAX:
+        if not 0 <= self.rows <= ROWS_MAX:
             raise Damaged(f"a batch of {self.rows} rows")
 
     def node(self) -> Node:

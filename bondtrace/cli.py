@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: puts the subcommands together, and turns errors into one clear line and an exit status.
 
-Exit status: 0 done, 1 a failure at run time, 2 wrong use.
+Exit status: 0 done, 1 a failure at run time, 2 wrong use; 128 and its number where a signal ended it. What is told of a
+failure may quote file names, filters and libraries: it is made printable here, for all of them.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
+import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Optional
 
@@ -18,6 +23,8 @@ from . import __version__
 from .commands import COMMANDS, refuse_mistyped
 from .commands.examples import epilog
 from .errors import BondtraceError
+from .foreign import printable
+from .signals import Ended, on_signals_end
 
 
 class _Commands(click.Group):
@@ -67,27 +74,67 @@ def main() -> None:
     asked = os.environ.get("_BONDTRACE_COMPLETE")
     if asked:
         sys.exit(import_module(".commands.completion", __package__).answer(cli, asked))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale that lacks a character is no failure
+    status = _outcome(_run)
+    sys.exit(_outcome(lambda: _flush(status)) or status)
+
+
+def _run() -> int:
+    on_signals_end()
+    with cli.make_context("bondtrace", sys.argv[1:]) as context:  # cli.main would eat a broken pipe
+        status: Any = cli.invoke(context)
+    return status if isinstance(status, int) else 0
+
+
+def _flush(status: int) -> int:
+    """What is still to be written, while its failure can be told."""
+    sys.stdout.flush()
+    return 0
+
+
+def _outcome(what: Callable[[], int]) -> int:
+    """The exit status; what failed is told in one line."""
     try:
-        with cli.make_context("bondtrace", sys.argv[1:]) as context:  # cli.main would eat a broken pipe
-            status: Any = cli.invoke(context)
-        sys.stdout.flush()
+        return what()
     except click.exceptions.Exit as error:
-        status = error.exit_code
+        return error.exit_code
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     except click.ClickException as error:
-        error.show()
-        status = error.exit_code
+        shown = io.StringIO()
+        error.show(shown)
+        with suppress(OSError):
+            print("\n".join(map(printable, shown.getvalue().splitlines())), file=sys.stderr, flush=True)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        status = 130
+        return _told("interrupted", 128 + signal.SIGINT)
+    except Ended as error:
+        return _told(f"ended by {signal.Signals(error.number).name}", 128 + error.number)
     except BondtraceError as error:
-        print(f"bondtrace: {error}", file=sys.stderr)
-        status = error.exit_status
+        return _told(str(error), error.exit_status)
+    except MemoryError:
+        return _told("there is not enough memory for this", 1)
     except OSError as error:
-        if error.errno != errno.EPIPE:
-            print(f"bondtrace: cannot write the output: {error.strerror}", file=sys.stderr)
-            sys.exit(1)
+        _close_stdout()
+        if error.errno == errno.EPIPE:
+            return 0
+        what_failed = str(error.filename) if error.filename else "cannot write the output"
+        return _told(f"{what_failed}: {error.strerror or error}", 1)
+
+
+def _told(text: str, status: int) -> int:
+    """A line on stderr, where that is still there."""
+    with suppress(OSError):
+        print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
+    return status
+
+
+def _close_stdout() -> None:
+    """Nothing more can be written there, not even at the end of the process."""
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

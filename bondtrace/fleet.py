@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from .errors import BondtraceError, UsageError
+from .foreign import printable
 from .reasons import REASONS
 from .wire import OUTCOMES
 
@@ -86,6 +87,7 @@ def _count(column: Any, where: Any) -> Any:
 
 
 def _row(values: dict[str, Any]) -> FleetRow:
+    values = {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
     outcomes = {name: values[f"outcome_{name}"] for name in OUTCOMES.values()}
     unseen = {name: values[f"unseen_{number}"] for number, name in enumerate(REASONS)}
     return FleetRow(

@@ -12,7 +12,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from . import assemble, counted
+from . import assemble, counted, foreign
 from .contents import Contents
 from .counted import Counted
 from .errors import BondtraceError
@@ -61,8 +61,7 @@ class Pipeline:
             if not enough:
                 # What ended before the batch's events is told with the surroundings as they were, live and later
                 # alike. Its passes go in first: they may belong to packets that began long before the events.
-                times_ns = [int(event.get("time_ns", 0)) for event in batch.events
-                            if event.get("kind") not in ("symbol", "bytes")]
+                times_ns = self._times_ns(batch.events)
                 self._learn_names(batch)
                 passes = self.scene.take_hooks(batch.passes)
                 self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
@@ -98,13 +97,21 @@ class Pipeline:
         if self.keep:
             self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
 
+    def _times_ns(self, events: list[Event]) -> list[int]:
+        """Of the events that tell of their time and not of all times."""
+        try:
+            times_ns = [(event.get("kind"), foreign.time_ns(event)) for event in events]
+        except ValueError as error:
+            raise BondtraceError(f"the recording is damaged: an event's time is {error}") from None
+        return [time_ns for kind, time_ns in times_ns if kind not in ("symbol", "bytes")]
+
     def _apply(self, events: list[Event]) -> None:
         for event in events:
             try:
                 self.scene.apply(event)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise BondtraceError(f"the recording is damaged: an event {str(event.get('kind'))!r} does not hold "
-                                     f"together ({error!r})") from None
+            except ValueError as error:
+                raise BondtraceError(f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} does not "
+                                     f"hold together ({error})") from None
 
     def _tell(self, journeys: Journeys) -> None:
         journeys = only(journeys, self.directions)

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .kernel.plan import HANDLER_OF_KIND
 from .model import Pass, Step, Tap, Unseen
-from .scene import Scene, sits_on
+from .scene import Scene
 
 ETH_P_ALL = 3
 
@@ -123,21 +123,7 @@ class _Facts:
 
     def _is_above(self, netns: int, ifindex: int, tap: Tap) -> bool:
         """Is the tap's device stacked on this one (its master, or something on that, maybe in another namespace)?"""
-        seen: set[tuple[int, int]] = set()
-        level = {(netns, ifindex)}
-        while level:
-            level = {key for low in level for key in self._directly_above(low)} - seen
-            if (tap.netns, tap.ifindex) in level:
-                return True
-            seen |= level
-        return False
-
-    def _directly_above(self, key: tuple[int, int]) -> list[tuple[int, int]]:
-        lower = self._scene.device(*key, self._time_ns)
-        if lower is None:
-            return []
-        uppers = (self._scene.device(*other, self._time_ns) for other in self._scene.devices)
-        return [(upper.netns, upper.ifindex) for upper in uppers if upper is not None and sits_on(upper, lower)]
+        return (tap.netns, tap.ifindex) in self._scene.above((netns, ifindex), self._time_ns)
 
     def _path(self) -> str:
         return " and ".join(dict.fromkeys(self._names.values()))
@@ -195,7 +181,8 @@ class _Facts:
             drops = [drop_phrase(step) for one in self._rx for step in one.steps if step.kind == "drop"]
             how = drops[0] if drops else "the packet was taken or dropped"
             return "dropped-before", f"{how}, before delivery by protocol"
-        served = {device for one in self._rx for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
+        served = {device for one in self._rx if one.steps
+                  for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
         if tap.ifindex and tap.ifindex not in served:
             return "bound-elsewhere", ("taps for one protocol are served only on the first and the last device of "
                                        f"the packet's way ({self._path()})")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings: one file, a compressed Arrow IPC stream, that any Arrow reader opens (docs/recording.md).
 
 A row is a pass as the kernel sent it, unstitched, or an event (``kind`` 0, JSON in ``event``). What it keeps true:
@@ -9,15 +10,16 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
+from . import files
 from .arrow_ipc import (
     END_OF_STREAM,
     Body,
@@ -30,7 +32,7 @@ from .arrow_ipc import (
     read_schema,
     schema_message,
 )
-from .errors import BondtraceError, UsageError
+from .errors import BondtraceError
 from .scene import Event
 from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, concatenate, structures
 
@@ -138,7 +140,8 @@ class Recorder:
                 view = view[self._file.write(view):]
         except OSError as error:
             self._failed = True
-            self._file.truncate(begin)  # a batch that is there in part would only be in the way
+            with suppress(OSError):
+                self._file.truncate(begin)  # a batch that is there in part would only be in the way
             kept = "what was written before is whole" if self.bytes else "nothing was written"
             raise BondtraceError(f"cannot write to {self.path}: {error.strerror}; {kept}") from None
 
@@ -198,29 +201,14 @@ def _list_offsets(first: Array, second: Array) -> Array:
 
 
 def _create(path: Path, force: bool) -> tuple[int, Path]:
-    """(descriptor, where it is for now). A new file that only its owner reads, never through a symbolic link; under
-    sudo it is the caller's. With ``force`` an existing file is not touched: the new one lies beside it."""
-    place = _beside(path) if force and os.path.lexists(path) else path
+    """(descriptor, where it is for now). With ``force`` an existing file is not touched: the new one lies beside it."""
+    place = files.beside(path) if force and os.path.lexists(path) else path
     try:
-        fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return files.create(place), place
     except FileExistsError:
-        raise UsageError(f"{path} exists already; name another file, or --force to overwrite it") from None
+        raise files.exists(path) from None
     except OSError as error:
         raise BondtraceError(f"cannot create {path}: {error.strerror}; name another file") from None
-    os.fchmod(fd, 0o600)
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
-        os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "-1")))
-    return fd, place
-
-
-def _beside(path: Path) -> Path:
-    """Where the successor of an existing recording is written until it holds something."""
-    mode = os.lstat(path).st_mode
-    if stat.S_ISLNK(mode):
-        raise BondtraceError(f"cannot create {path}: it is a symbolic link; name another file")
-    if not stat.S_ISREG(mode):
-        raise UsageError(f"{path} is a device or a pipe; a recording is written to a file: name another one")
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 class Recording:
@@ -257,6 +245,8 @@ class Recording:
                         raise self._no_recording("it is not an Arrow stream") from None
                     self.cut_off = True
                     return
+                except OSError as error:
+                    raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
                 except (Damaged, ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError,
                         MemoryError) as error:
                     raise self._no_recording(str(error) if fields is None else
@@ -317,6 +307,8 @@ def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
     _fill(found, "last_skb", nulls, found["skb"])
     _fill(steps, "skb_low", nulls, np.repeat(found["skb"], counts) if "skb_low" in nulls else None)
     kind = found["kind"]
+    if (found["time_ns"] >> np.uint64(62)).any():
+        raise Damaged("a pass at an impossible time")
     passes = EMPTY
     if body.rows:
         found |= {"steps": counts, "packet": _whole_packets(found["packet"], found.get("captured"))}

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Optional
 
 from .errors import UsageError
+from .foreign import printable
 from .recording import Batch, Recording
 from .scene import Event
 
 SUFFIX = ".arrows"
+_NUMBER_END = 1 << 63
 
 
 @dataclass
 class Trace:
     """One trace: a file, or the parts of one in order. After ``batches()`` has ended, ``cut_off`` names the files that
-    stop short, and ``missing`` the numbers of the parts that are not there."""
+    stop short, and ``missing`` the gaps between its parts."""
 
     paths: list[Path]
     numbers: list[int]
@@ -31,8 +33,9 @@ class Trace:
 
     @property
     def name(self) -> str:
-        """What to call it: its file, or the first and the last."""
-        return str(self.paths[0]) if len(self.paths) == 1 else f"{self.paths[0]} to {self.paths[-1].name}"
+        """What to call it, printable: its file, or the first and the last."""
+        name = str(self.paths[0]) if len(self.paths) == 1 else f"{self.paths[0]} to {self.paths[-1].name}"
+        return printable(name)
 
     @property
     def size_bytes(self) -> int:
@@ -40,9 +43,17 @@ class Trace:
         return sum(path.stat().st_size for path in self.paths)
 
     @property
-    def missing(self) -> list[int]:
-        """The numbers of the parts between that are not there."""
-        return sorted(set(range(self.numbers[0], self.numbers[-1])) - set(self.numbers))
+    def missing(self) -> list[tuple[int, int]]:
+        """The parts between that are not there: the first and the last number of each gap."""
+        return [(before + 1, after - 1) for before, after in zip(self.numbers, self.numbers[1:]) if after > before + 1]
+
+    @property
+    def missing_words(self) -> str:
+        """The same as a sentence; "" where none is missing."""
+        if not self.missing:
+            return ""
+        count = sum(last - first + 1 for first, last in self.missing)
+        return f"{count} parts between these are missing, the first of them part {self.missing[0][0]}"
 
     def batches(self, wait: Callable[[], bool] = lambda: False) -> Iterator[Batch]:
         """Every whole batch. What a part tells again is passed over where the part before was read."""
@@ -96,5 +107,5 @@ def _start(path: Path) -> Event:
 
 
 def _whole(value: object, default: int = 0) -> int:
-    return value if isinstance(value, int) else default
+    return value if type(value) is int and abs(value) < _NUMBER_END else default
 

@@ -3,7 +3,8 @@
 
 A scene is built from *events*, plain dicts that a recording holds as JSON and a live trace produces;
 so live and later analysis know the same. Every event has ``kind`` and ``time_ns`` (CLOCK_MONOTONIC).
-What it keeps true: a question about a time is answered as of that time.
+What it keeps true: a question about a time is answered as of that time; every text in a scene is printable, and every
+value of the type that it should have, whoever wrote the event (``foreign``).
 
 Event kinds: ``start`` (host, kernel, wall_offset_ns, netns, interfaces, stages, handlers, loop), ``device``,
 ``device-gone``, ``tap``, ``tap-gone``, ``namespace``, ``stage`` (one that was attached later), ``symbol`` (the
@@ -13,14 +14,15 @@ function at an address, low half: true at all times), ``losses`` (counters by CP
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Generic, Optional, TypeVar
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, Optional, TypeVar
 
 import numpy as np
 
-from .model import Device, Process, Tap
+from . import foreign
+from .model import Device, Tap
 from .wire import RECORD_HOOK, STEP_TAP, Passes
 
 Event = dict[str, Any]
@@ -55,8 +57,8 @@ class History(Generic[T]):
 
     def first_since(self, time_ns: int) -> Optional[T]:
         """The first value put at or after that time; ``None`` where there was none."""
-        later = zip(self._times, self._values)
-        return next((value for at_ns, value in later if at_ns >= time_ns and value is not None), None)
+        later = range(bisect_left(self._times, time_ns), len(self._times))
+        return next((value for value in map(self._values.__getitem__, later) if value is not None), None)
 
     def last_known(self) -> Optional[T]:
         """The newest value that is not ``None``: the name of what is gone."""
@@ -70,22 +72,6 @@ class History(Generic[T]):
     def gone_ns(self) -> Optional[int]:
         """When it went, if it has."""
         return self._times[-1] if self._values and self._values[-1] is None else None
-
-
-def device_from(values: dict[str, Any]) -> Device:
-    """A Device from JSON; unknown keys of a newer writer are passed over."""
-    return Device(**_known(Device, values))
-
-
-def tap_from(values: dict[str, Any]) -> Tap:
-    """A Tap from JSON; unknown keys of a newer writer are passed over."""
-    processes = tuple(Process(**_known(Process, process)) for process in values.get("processes", ()))
-    return Tap(**{**_known(Tap, values), "processes": processes})
-
-
-def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
 
 
 def device_event(time_ns: int, device: Device) -> Event:
@@ -126,7 +112,6 @@ class Scene:
     opened_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
     closed_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
     hooks: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
-    changes_ns: list[int] = field(default_factory=list)
     namespaces: dict[int, str] = field(default_factory=dict)
     counters: dict[str, list[int]] = field(default_factory=dict)
     notes: list[tuple[int, str]] = field(default_factory=list)
@@ -134,41 +119,92 @@ class Scene:
     stages: dict[str, Event] = field(default_factory=dict)
     strangers: set[int] = field(default_factory=set)
     ended: bool = False
+    _changes: set[int] = field(default_factory=set)
+    _in_order: list[int] = field(default_factory=list)  # the same, where nothing has come since
+    _hooked_ns: dict[int, list[int]] = field(default_factory=dict)  # by inode when it was hooked in, in order
+    _numbered: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by ifindex the devices that have it
+    _above: dict[tuple[int, int], set[tuple[int, int]]] = field(default_factory=dict)  # since the last of the changes
+    _above_of: tuple[int, int] = (-1, -1)
 
     def apply(self, event: Event) -> None:
-        """Take one event. Kinds that a newer bondtrace may write are passed over."""
-        kind, time_ns = event.get("kind"), int(event.get("time_ns", 0))
-        if kind in ("device", "device-gone", "tap", "tap-gone"):
-            for changed_ns in {time_ns, int(event.get("not_before_ns", time_ns))}:
-                self._changed(changed_ns, changed_ns + 1)
-        if kind == "start":
-            self.start = event
-            self.stages = {str(stage["name"]): stage for stage in event.get("stages", ())}
-        elif kind == "stage":
-            self.stages[str(event["stage"]["name"])] = event["stage"]
-        elif kind == "symbol":
-            self.symbols[int(event["address"])] = str(event["name"])
-        elif kind == "device":
-            device = device_from(event["device"])
-            self.devices.setdefault((device.netns, device.ifindex), History()).put(time_ns, device)
-        elif kind == "device-gone":
-            self.devices.setdefault((event["netns"], event["ifindex"]), History()).put(time_ns, None)
-        elif kind == "tap":
-            tap = tap_from(event["tap"])
-            if "not_before_ns" in event and tap.inode not in self.taps:
-                self.opened_ns[tap.inode] = int(event["not_before_ns"]), time_ns
-            self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
-        elif kind == "tap-gone":
-            self.taps.setdefault(event["inode"], History()).put(time_ns, None)
-            self.closed_ns[event["inode"]] = int(event.get("not_before_ns", time_ns)), time_ns
-        elif kind == "namespace":
-            self.namespaces[int(event["netns"])] = str(event["name"])
-        elif kind == "losses":
-            self.counters = {str(name): [int(v) for v in values] for name, values in event["counters"].items()}
-        elif kind == "note":
-            self.notes.append((time_ns, str(event["text"])))
-        elif kind == "end":
-            self.ended = True
+        """Take one event; ``ValueError`` for one that holds what it should not, of which nothing is taken. Kinds that a
+        newer bondtrace may write are passed over."""
+        kind, time_ns = event.get("kind"), foreign.time_ns(event)
+        take = self._TAKES.get(kind) if isinstance(kind, str) else None
+        if take is not None:
+            take(self, foreign.event(event), time_ns)
+
+    def _start(self, event: Event, time_ns: int) -> None:
+        for name in ("host", "kernel", "filter"):
+            foreign.text(event.get(name) or "")
+        foreign.offset_ns(event)
+        foreign.number(event.get("netns", 0))
+        event["handlers"] = [foreign.text(one) for one in foreign.items(event.get("handlers", ()))]
+        names = foreign.mapping(event.get("drop_reasons") or {})
+        event["drop_reasons"] = {number: foreign.text(name) for number, name in names.items()}
+        stages = [foreign.stage(one) for one in foreign.items(event.get("stages", ()))]
+        self.start, self.stages = event, {one["name"]: one for one in stages}
+
+    def _stage(self, event: Event, time_ns: int) -> None:
+        stage = foreign.stage(event.get("stage"))
+        self.stages[stage["name"]] = stage
+
+    def _symbol(self, event: Event, time_ns: int) -> None:
+        self.symbols[foreign.number(event.get("address"))] = foreign.text(event.get("name"))
+
+    def _device(self, event: Event, time_ns: int) -> None:
+        device = foreign.device(event.get("device"))
+        self._came_or_went(event, time_ns)
+        self._of_device((device.netns, device.ifindex)).put(time_ns, device)
+
+    def _device_gone(self, event: Event, time_ns: int) -> None:
+        key = foreign.number(event.get("netns")), foreign.number(event.get("ifindex"))
+        self._came_or_went(event, time_ns)
+        self._of_device(key).put(time_ns, None)
+
+    def _of_device(self, key: tuple[int, int]) -> History[Device]:
+        if key not in self.devices:
+            self.devices[key] = History()
+            self._numbered.setdefault(key[1], []).append(key)
+        return self.devices[key]
+
+    def _tap(self, event: Event, time_ns: int) -> None:
+        tap = foreign.tap(event.get("tap"))
+        before_ns = self._came_or_went(event, time_ns)
+        if "not_before_ns" in event and tap.inode not in self.taps:
+            self.opened_ns[tap.inode] = before_ns, time_ns
+        self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
+
+    def _tap_gone(self, event: Event, time_ns: int) -> None:
+        inode = foreign.number(event.get("inode"))
+        before_ns = self._came_or_went(event, time_ns)
+        self.taps.setdefault(inode, History()).put(time_ns, None)
+        self.closed_ns[inode] = before_ns, time_ns
+
+    def _came_or_went(self, event: Event, time_ns: int) -> int:
+        """An answer may be another from now on, and from when the change was known not to have happened: that time."""
+        before_ns = foreign.number(event.get("not_before_ns", time_ns))
+        for changed_ns in {time_ns, before_ns}:
+            self._changed(changed_ns, changed_ns + 1)
+        return before_ns
+
+    def _namespace(self, event: Event, time_ns: int) -> None:
+        self.namespaces[foreign.number(event.get("netns"))] = foreign.text(event.get("name"))
+
+    def _losses(self, event: Event, time_ns: int) -> None:
+        counters = foreign.mapping(event.get("counters"))
+        self.counters = {name: [foreign.number(one) for one in foreign.items(values)]
+                         for name, values in counters.items()}
+
+    def _note(self, event: Event, time_ns: int) -> None:
+        self.notes.append((time_ns, foreign.text(event.get("text"))))
+
+    def _end(self, event: Event, time_ns: int) -> None:
+        self.ended = True
+
+    _TAKES: ClassVar[dict[str, Callable[[Scene, Event, int], None]]] = {
+        "start": _start, "stage": _stage, "symbol": _symbol, "device": _device, "device-gone": _device_gone,
+        "tap": _tap, "tap-gone": _tap_gone, "namespace": _namespace, "losses": _losses, "note": _note, "end": _end}
 
     @property
     def handlers(self) -> list[str]:
@@ -207,10 +243,13 @@ class Scene:
         hooks = passes.records["kind"] == RECORD_HOOK
         if not hooks.any():
             return passes
-        told = passes.take(hooks)
-        for time_ns, inode, added in zip(told.records["time_ns"].tolist(), told.steps["arg"].tolist(),
-                                         told.steps["result"].tolist()):
-            self.hooks.setdefault(inode, []).append((time_ns, bool(added)))
+        told = passes.take(hooks & (np.diff(passes.offsets) > 0))
+        steps = told.steps[told.offsets[:-1]]
+        for time_ns, inode, added in zip(told.records["time_ns"].tolist(), steps["arg"].tolist(),
+                                         steps["result"].tolist()):
+            insort(self.hooks.setdefault(inode, []), (time_ns, bool(added)))
+            if added:
+                insort(self._hooked_ns.setdefault(inode, []), time_ns)
             self._changed(time_ns, time_ns + HOOK_MARGIN_NS + 1)
         return passes.take(~hooks)
 
@@ -228,11 +267,38 @@ class Scene:
         return sorted(inode for inode in self.strangers if self.tap(inode, 0) is None)
 
     def _changed(self, *times_ns: int) -> None:
-        """From these times on an answer may be another than before: kept in order, each once."""
-        for time_ns in times_ns:
-            place = bisect_left(self.changes_ns, time_ns)
-            if place == len(self.changes_ns) or self.changes_ns[place] != time_ns:
-                self.changes_ns.insert(place, time_ns)
+        """From these times on an answer may be another than before."""
+        self._changes.update(times_ns)
+
+    @property
+    def changes_ns(self) -> list[int]:
+        """The times from which on an answer may be another than before: in order, each once."""
+        if len(self._in_order) != len(self._changes):
+            self._in_order = sorted(self._changes)
+        return self._in_order
+
+    def above(self, key: tuple[int, int], time_ns: int) -> set[tuple[int, int]]:
+        """Every device that was stacked on this one then (its master, or something on that, maybe in another
+        namespace), the device itself where they go in a circle."""
+        changes_ns = self.changes_ns
+        state = bisect_right(changes_ns, time_ns), len(changes_ns)
+        if state != self._above_of:
+            self._above, self._above_of = {}, state
+        if key not in self._above:
+            found: set[tuple[int, int]] = set()
+            level = {key}
+            while level:
+                level = {upper for lower in level for upper in self._directly_above(lower, time_ns)} - found
+                found |= level
+            self._above[key] = found
+        return self._above[key]
+
+    def _directly_above(self, key: tuple[int, int], time_ns: int) -> list[tuple[int, int]]:
+        lower = self.device(*key, time_ns)
+        if lower is None:
+            return []
+        uppers = (self.device(*other, time_ns) for other in self.devices)
+        return [(upper.netns, upper.ifindex) for upper in uppers if upper is not None and sits_on(upper, lower)]
 
     def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, str]]:
         """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
@@ -253,7 +319,8 @@ class Scene:
             if time_ns < hooks[0][0]:
                 return "not yet"
             if closed is None or time_ns < closed[0]:
-                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks)
+                place = bisect_right(hooks, (time_ns, True))
+                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks[max(place - 1, 0): place + 1])
                 return "unsure" if near else "hooked"
         elif inode in self.opened_ns and self._hooks_are_told():
             return "not yet" if time_ns <= self.opened_ns[inode][0] else "out"
@@ -272,20 +339,22 @@ class Scene:
     def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> Optional[Tap]:
         """The tap as it was then. What was read of it before it was last hooked in (a new bind) is stale: the
         first reading since then is what was true."""
-        past = [at_ns for at_ns, added in self.hooks.get(inode, ()) if added and at_ns <= time_ns]
-        if past and (history.read_ns(time_ns) or 0) < past[-1]:
-            return history.first_since(past[-1]) or history.last_known()
+        hooked_ns = self._hooked_ns.get(inode, [])
+        place = bisect_right(hooked_ns, time_ns)
+        if place and (history.read_ns(time_ns) or 0) < hooked_ns[place - 1]:
+            return history.first_since(hooked_ns[place - 1]) or history.last_known()
         return history.at(time_ns) or history.last_known()
 
     def _by_hooks(self, hooks: list[tuple[int, bool]], inode: int, time_ns: int) -> str:
         """From the exact times at which the tap was hooked in and out."""
-        past = [(at_ns, added) for at_ns, added in hooks if at_ns <= time_ns]
-        if any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in past):
-            return "unsure"
+        past = bisect_right(hooks, (time_ns, True))
         if past:
-            if past[-1][1]:
+            at_ns, added = hooks[past - 1]
+            if time_ns - at_ns <= HOOK_MARGIN_NS:
+                return "unsure"
+            if added:
                 return "hooked"
-            return "closed" if inode in self.closed_ns and len(past) == len(hooks) else "out"
+            return "closed" if inode in self.closed_ns and past == len(hooks) else "out"
         if inode in self.opened_ns:
             return "not yet"
         return "out" if hooks[0][1] else "hooked"
@@ -313,7 +382,7 @@ class Scene:
         routed to it in its namespace? (A veth that no tap listens on has no pass of its own for what it sends.)"""
         if b.kind != "veth":
             return False
-        peers = (self._newest(key) for key in self.devices if key[1] == b.link)
+        peers = (self._newest(key) for key in self._numbered.get(b.link or 0, ()))
         return any(peer is not None and peer.kind == "veth" and peer.link == b.ifindex and peer.netns == a.netns
                    and (peer.netns, peer.ifindex) != (b.netns, b.ifindex) for peer in peers)
 

@@ -93,6 +93,8 @@ def _way_on(one: Pass, taken: Step, later: Sequence[Pass], scene: Scene) -> str:
     port = scene.device(taken.netns, taken.ifindex, one.time_ns)
     up, out = [], []
     for other in later:
+        if not other.steps:
+            continue
         first = other.steps[0]
         device = scene.device(first.netns, first.ifindex, one.time_ns)
         if device is None or port is None or first.netns != taken.netns:

@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -19,6 +20,7 @@ from bondtrace.cli import COMMANDS, cli
 from bondtrace.errors import BondtraceError
 from bondtrace.kernel import btf, loader
 from bondtrace.recording import Recorder
+from bondtrace.signals import Ended
 from bondtrace.wire import EMPTY
 from build import (
     LLDP,
@@ -477,7 +479,9 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are():
 @pytest.mark.parametrize("raised, status, said", [
     (BondtraceError("the fact"), 1, "bondtrace: the fact\n"),
     (click.UsageError("the option"), 2, "Error: the option\n"),
-    (KeyboardInterrupt(), 130, ""),
+    (KeyboardInterrupt(), 130, "bondtrace: interrupted\n"),
+    (Ended(signal.SIGTERM), 143, "bondtrace: ended by SIGTERM\n"),
+    (MemoryError(), 1, "bondtrace: there is not enough memory for this\n"),
     (click.exceptions.Exit(3), 3, ""),
 ])
 def test_what_is_raised_becomes_a_line_and_a_status(monkeypatch, inside, raised, status, said):

@@ -142,7 +142,7 @@ def test_without_pyarrow_the_extra_is_named(run, recordings, tmp_path, monkeypat
 
 
 def test_a_time_that_cannot_be_is_told(run, tmp_path):
-    path = record(tmp_path / "odd.arrows", (received(), events(wall_offset_ns=1 << 70)))
+    path = record(tmp_path / "odd.arrows", (received(), events(wall_offset_ns=-(1 << 62))))
     status, _, err = run("export", path, "--format", "parquet", "-o", tmp_path / "out.parquet")
     assert (status, err) == (1, f"bondtrace: {path} is damaged: its journey #1 began at an impossible time\n")
 

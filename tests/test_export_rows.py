@@ -174,7 +174,7 @@ def test_what_fails_leaves_nothing_behind(run, tmp_path, form, force):
 def test_a_full_disk_is_told(run, form):
     status, out, err = run("export", PING, "--format", form, "-o", "/dev/full", "--force")
     assert (status, out) == (2, "")
-    assert err == "bondtrace: /dev/full is no regular file; name another one, or - for standard output\n"
+    assert err == "bondtrace: /dev/full is a device, no regular file; name another file\n"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "bondtrace", "export", str(PING), "--format", form, "-o", "-"],
                               cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

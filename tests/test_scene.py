@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bondtrace import foreign
 from bondtrace.model import Device, Process, Tap
-from bondtrace.scene import HOOK_MARGIN_NS, History, Scene, device_event, device_from, tap_event, tap_from
+from bondtrace.scene import HOOK_MARGIN_NS, History, Scene, device_event, tap_event
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -70,7 +71,7 @@ def test_what_came_back_has_not_gone():
 def test_a_device_survives_its_event_as_json(device):
     event = json.loads(json.dumps(device_event(5, device)))
 
-    assert (event["kind"], event["time_ns"], device_from(event["device"])) == ("device", 5, device)
+    assert (event["kind"], event["time_ns"], foreign.device(event["device"])) == ("device", 5, device)
 
 
 @pytest.mark.parametrize("one", [*TAPS.values(), replace(TAPS[ON_ETH0], processes=(
@@ -78,7 +79,7 @@ def test_a_device_survives_its_event_as_json(device):
 def test_a_tap_survives_its_event_as_json(one):
     event = json.loads(json.dumps(tap_event(5, one)))
 
-    assert (event["kind"], event["time_ns"], tap_from(event["tap"])) == ("tap", 5, one)
+    assert (event["kind"], event["time_ns"], foreign.tap(event["tap"])) == ("tap", 5, one)
 
 
 def test_what_a_newer_writer_says_is_passed_over():

@@ -13,6 +13,7 @@ import click
 from tabulate import tabulate
 
 from ..errors import BondtraceError
+from ..foreign import printable
 from ..kernel import loader
 from ..kernel.btf import Btf
 from .options import json_option
@@ -96,10 +97,11 @@ def _attach(tracer: loader.Tracer) -> str:
 def _print(findings: dict[str, Any]) -> None:
     print(f"kernel {findings['kernel']} ({findings['machine']})")
     for check in findings["checks"]:
-        print(f"  {'ok     ' if check['ok'] else 'MISSING'} {check['check']}: {check['detail']}".rstrip(": "))
+        mark = "ok     " if check["ok"] else "MISSING"
+        print(printable(f"  {mark} {check['check']}: {check['detail']}".rstrip(": ")))
     if findings["stages"]:
         rows = [[stage["stage"], stage["tells"], "yes" if stage["available"] else "NO",
-                 "\n".join(stage["probes"]) or f"{stage['missing']}\n-> {stage['without']}"]
+                 "\n".join(map(printable, stage["probes"])) or f"{printable(stage['missing'])}\n-> {stage['without']}"]
                 for stage in findings["stages"]]
         print(tabulate(rows, headers=["stage", "tells", "attached", "probes"]))
     print("bondtrace can trace here" if findings["can_trace"] else "bondtrace cannot trace here")

@@ -22,7 +22,7 @@ from ..exporters.perfetto import PerfettoExporter, begin_ns
 from ..pipeline import Pipeline
 from ..recording import Recording
 from ..reporters.text import trust_line
-from .options import directions, say, view_options
+from .options import directions, privacy_option, private, say, view_options
 
 
 @click.command()
@@ -31,9 +31,10 @@ from .options import directions, say, view_options
 @click.option("-o", "--output", "name", required=True, metavar="PATH",
               help="The file to write; - is standard output; for Parquet also a directory (DIR/), for a dataset.")
 @click.option("--force", is_flag=True, help="Overwrite what exists.")
+@privacy_option
 @view_options
-def export(files: tuple[Path, ...], form: str, name: str, force: bool, only_rx: bool, only_tx: bool,
-           count: Optional[int]) -> None:
+def export(files: tuple[Path, ...], form: str, name: str, force: bool, privacy: Optional[str],
+           only_rx: bool, only_tx: bool, count: Optional[int]) -> None:
     """Write the journeys of recordings for other programs."""
     path = Path(name)
     for file in files:
@@ -43,7 +44,7 @@ def export(files: tuple[Path, ...], form: str, name: str, force: bool, only_rx: 
         try:
             exporter = _exporter(form, name, force, files, stack)
             stack.callback(exporter.release)  # before the file is closed
-            written = _run(exporter, files, directions(only_rx, only_tx), count)
+            written = _run(exporter, files, directions(only_rx, only_tx), count, privacy)
         except OSError as error:
             if path == STDOUT:
                 raise
@@ -76,7 +77,8 @@ def _earliest_ns(files: Sequence[Path]) -> int:
     return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
 
 
-def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], count: Optional[int]) -> int:
+def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], count: Optional[int],
+         privacy: Optional[str] = None) -> int:
     """Give the exporter each recording; how many journeys they had."""
     written = 0
     for file in files:
@@ -87,7 +89,7 @@ def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], cou
         exporter.begin(file, pipeline.scene)
         pipeline.contents = exporter.contents
         recording = Recording(file)
-        pipeline.run(recording.batches())
+        pipeline.run(private(recording.batches(), privacy))
         exporter.end()
         written += pipeline.summary.journeys
         if recording.cut_off:

@@ -17,7 +17,7 @@ from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters import table
 from ..rights import require_root
-from .options import TraceOptions, end_on_signals, json_option, reporter, say, trace_options
+from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options
 
 _COUNT_EVERY_S = 1.0
 
@@ -85,7 +85,7 @@ def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] 
     with source:
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
-        pipeline.run(_until(enough, source), source.stop)
+        pipeline.run(private(_until(enough, source), options.privacy), source.stop)
 
 
 def _until(enough: Callable[[], bool], source: Any) -> Iterator[Batch]:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Callable, Optional, TextIO
@@ -15,12 +15,16 @@ import click
 
 from ..eras import ERAS, Era
 from ..errors import UsageError
+from ..foreign import printable
 from ..kernel.filter import Filter, make_filter
 from ..model import Journey
+from ..privacy import MODES, Privacy
+from ..recording import Batch
 from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
 from ..scene import Scene
+from ..signals import on_signals
 from ..wire import SNAPLEN_MAX
 from . import candidates
 
@@ -74,12 +78,19 @@ class TraceOptions:
     kprobes: bool = False
     packet_filter: Optional[Filter] = None
     snaplen: int = 0
+    privacy: Optional[str] = None
 
     @property
     def only_live(self) -> bool:
         """Was anything asked for that only a live trace has?"""
-        return bool(self.interfaces or self.netns or self.duration_s or self.kprobes or self.packet_filter)
+        return bool(self.interfaces or self.netns or self.duration_s or self.kprobes or self.packet_filter
+                    or self.privacy)
 
+
+privacy_option = click.option(
+    "--privacy", type=click.Choice(MODES), metavar="|".join(MODES),
+    help="Leave out payload, command lines, host, filter and addresses: drop these, or put pseudonyms in their "
+         "place, the same within a recording (hash).")
 
 _TRACE_OPTIONS = _apply([
     click.option("-i", "--iface", "interfaces", multiple=True, metavar="NAME", shell_complete=candidates.devices,
@@ -95,6 +106,7 @@ _TRACE_OPTIONS = _apply([
     click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had."),
     click.option("-f", "--filter", "expression", metavar="FILTER",
                  help="Trace only packets that this tcpdump filter matches, e.g. 'icmp and host 10.9.0.1'."),
+    privacy_option,
 ])
 
 
@@ -106,13 +118,14 @@ def trace_options(function: Function) -> Function:
     @wraps(function)
     def with_options(interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool,
                      count: Optional[int], duration: Optional[float], kprobes: bool, expression: Optional[str],
-                     filter: tuple[str, ...] = (), **more: Any) -> Any:
+                     privacy: Optional[str], filter: tuple[str, ...] = (), **more: Any) -> Any:
         words = " ".join(filter)
         if expression and words:
             raise UsageError(f"two filters were given ({expression!r} and {words!r}): join them with `and` or `or`")
         wanted = expression or words
         return function(options=TraceOptions(interfaces, netns, directions(only_rx, only_tx), count, duration, kprobes,
-                                             make_filter(wanted) if wanted.strip() else None), **more)
+                                             make_filter(wanted) if wanted.strip() else None,
+                                             privacy=privacy), **more)
 
     return with_options
 
@@ -138,6 +151,11 @@ def directions(only_rx: bool, only_tx: bool) -> tuple[str, ...]:
     return ("rx", "tx") if only_rx == only_tx else ("rx",) if only_rx else ("tx",)
 
 
+def private(batches: Iterable[Batch], mode: Optional[str]) -> Iterable[Batch]:
+    """The batches as ``--privacy`` wants them: under a key of their own."""
+    return Privacy(mode).batches(batches) if mode else batches
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Colours on a terminal, unless NO_COLOR is set; FORCE_COLOR asks for them anywhere."""
     if os.environ.get("NO_COLOR"):
@@ -156,8 +174,7 @@ def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable
 
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:
     """SIGINT, SIGTERM, SIGHUP and the end of ``--duration`` end the trace in good order."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop())
+    on_signals(stop)
     if duration_s is not None:
         timer = threading.Timer(duration_s, stop)
         timer.daemon = True
@@ -166,5 +183,5 @@ def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> Non
 
 def say(text: str) -> None:
     """A line about the trace itself, on stderr."""
-    print(f"bondtrace: {text}", file=sys.stderr, flush=True)
+    print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
 

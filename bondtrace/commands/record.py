@@ -42,6 +42,8 @@ def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[
     rotates = rotate_size is not None or rotate_time is not None
     if keep is not None and not rotates:
         raise UsageError(f"--keep {keep} is for a recording in parts: give --rotate-size or --rotate-time")
+    if snaplen is not None and options.privacy:
+        raise UsageError(f"--snaplen {snaplen} keeps payload and --privacy leaves it out: leave one of them out")
     require_root()
     recorder = (RotatingRecorder(output, force, rotate_size, rotate_time, keep) if rotates
                 else Recorder(output, force))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ import click
 from ..pipeline import Pipeline
 from ..recording import Batch
 from ..recordings import Trace, gather
+from ..signals import on_signals
 from ..stitch import with_prints
-from .options import say
+from .options import private, say
 
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
@@ -29,12 +29,11 @@ def traces_of(files: tuple[Path, ...]) -> list[Trace]:
     return gather(files)
 
 
-def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
+def replay(pipeline: Pipeline, trace: Trace, follow: bool = False, privacy: Optional[str] = None) -> None:
     """Run a pipeline on a trace, and say where it stops short. With ``follow``, wait for more until Ctrl-C."""
     stopped: list[int] = []
     if follow:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: stopped.append(1))
+        on_signals(lambda: stopped.append(1))
 
     def wait() -> bool:
         if follow and not stopped:
@@ -42,14 +41,14 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False) -> None:
         return follow and not stopped
 
     pipeline.rest_ns = pipeline.rest_ns if follow else _NOBODY_WAITS_NS
-    batches = trace.batches(wait)
-    pipeline.run(_ticking(batches) if follow else _with_progress(_ahead(batches), trace), lambda: stopped.append(1))
+    batches = iter(private(trace.batches(wait), privacy))  # first: fingerprints are of what is told
+    batches = _ticking(batches) if follow else _with_progress(_ahead(batches), trace)
+    pipeline.run(batches, lambda: stopped.append(1))
     for path in trace.cut_off:
         if not follow:
             say(f"{path} was cut off; what is whole of it is shown")
     if trace.missing:
-        say(f"{trace.name}: {len(trace.missing)} parts between these are missing, the first of them part "
-            f"{trace.missing[0]}")
+        say(f"{trace.name}: {trace.missing_words}")
     if not trace.cut_off and not pipeline.scene.start:
         say(f"{trace.name} holds no begin of a trace: names and times may be missing")
 

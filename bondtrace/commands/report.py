@@ -15,7 +15,7 @@ from ..pipeline import Pipeline
 from ..recordings import Trace
 from ..reporters import html
 from ..reporters.text import trust_line
-from .options import directions, say, view_options
+from .options import directions, privacy_option, say, view_options
 from .replaying import replay, traces_of
 
 
@@ -26,9 +26,10 @@ from .replaying import replay, traces_of
 @click.option("--force", is_flag=True, help="Overwrite the page if it exists.")
 @click.option("--journeys", "listed", type=click.IntRange(min=0), default=2000, show_default=True, metavar="N",
               help="How many journeys are listed with their stories; of more, a sample.")
+@privacy_option
 @view_options
-def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, only_rx: bool, only_tx: bool,
-           count: Optional[int]) -> None:
+def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, privacy: Optional[str],
+           only_rx: bool, only_tx: bool, count: Optional[int]) -> None:
     """Write a page to look at: paths, taps, times and journeys of a recording, in one HTML file.
 
     FILE is a recording, the parts of one, or a directory of them.
@@ -41,8 +42,8 @@ def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, only_r
         raise UsageError(f"{path} is the recording itself; name another file to write")
     html.plotly_script()  # before the work, and before there is a file
     digest = Digest(Pipeline(directions=directions(only_rx, only_tx), count=count), Sample(listed))
-    with Output(path, force, beside=True) as output:
-        replay(digest.pipeline, trace)
+    with Output(path, force) as output:
+        replay(digest.pipeline, trace, privacy=privacy)
         try:
             html.write(digest, trace.name, _notes(trace, count, digest), output.text)
             output.text.flush()
@@ -58,8 +59,7 @@ def _notes(trace: Trace, count: Optional[int], digest: Digest) -> list[str]:
     """Where the page tells less than all of the trace."""
     notes = [f"{path} was cut off: this is what is whole of it." for path in trace.cut_off]
     if trace.missing:
-        notes.append(f"{len(trace.missing)} parts between these are missing, the first of them part "
-                     f"{trace.missing[0]}.")
+        notes.append(f"{trace.missing_words}.")
     if not trace.cut_off and not digest.pipeline.scene.start:
         notes.append("The recording holds no begin of a trace: names and times may be missing.")
     if count is not None and digest.pipeline.summary.journeys >= count:

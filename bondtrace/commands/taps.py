@@ -10,6 +10,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from ..foreign import printable
 from ..host.devices import read_devices
 from ..host.labels import label
 from ..host.namespaces import Namespace, current_netns, list_namespaces
@@ -18,7 +19,6 @@ from ..host.taps import read_taps
 from ..model import Tap
 from ..reporters.json_lines import protocol_name
 from ..reporters.table import FORMATS
-from ..reporters.text import printable
 from .options import json_option, say
 
 

@@ -14,6 +14,7 @@ import click
 
 from ..counted import Counted
 from ..errors import UsageError
+from ..foreign import printable
 from ..pipeline import Pipeline
 from ..recording import Batch
 from ..reporters import table
@@ -39,7 +40,7 @@ def top(options: TraceOptions, interval: float) -> None:
         raise UsageError("--count counts journeys, and top shows none: end it with --duration SECONDS or Ctrl-C")
     pipeline = Pipeline(directions=options.directions)
     with _screen(sys.stdout) as screen:
-        pipeline.keep = _Display(pipeline, ", ".join(options.interfaces) or "all devices", screen).keep
+        pipeline.keep = _Display(pipeline, printable(", ".join(options.interfaces)) or "all devices", screen).keep
         trace(pipeline, options, count_every_s=interval)
     table.write(pipeline.summary, pipeline.scene, sys.stdout)
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CSV (RFC 4180, UTF-8, one head line): the rows of ``rows``. What does not apply is empty."""
+"""CSV (RFC 4180, UTF-8, one head line): the rows of ``rows``. What does not apply is empty.
+
+Any process may call itself ``=HYPERLINK(...)``, and a spreadsheet would compute it: the first character of a text that
+begins as formulas do is written as ``\\xNN``, as are characters that a terminal would obey.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from ..reporters.json_lines import timestamp
 from ..wire import Array
 from . import Exporter
 from .rows import COLUMNS, NAMES, origin, rows
+
+_FORMULA = "=+-@"
 
 
 class CsvExporter(Exporter):
@@ -31,4 +37,6 @@ def _cell(value: Any, kind: str) -> str:
         return ""
     if kind == "timestamp":
         return timestamp(value)
+    if kind == "string" and value[:1] in _FORMULA and value:
+        return f"\\x{ord(value[0]):02x}{value[1:]}"
     return str(value).lower() if kind == "bool" else str(value)

@@ -17,12 +17,13 @@ from typing import Any, BinaryIO, Optional
 from urllib.parse import quote
 
 from ..errors import BondtraceError
+from ..files import give_to_caller
 from ..model import Journey
 from ..reporters.json_lines import trust_object
 from ..scene import Scene
 from ..wire import Array
 from . import Exporter
-from .output import Output, cannot_write, give_to_caller
+from .output import Output, cannot_write
 from .rows import COLUMNS, Origin, Row, origin, rows
 
 GROUP_ROWS = 50_000
@@ -127,14 +128,14 @@ class DatasetExporter(_ParquetExporter):
         return self._of_recording[day]
 
     def _open(self, directory: Path) -> Table:
-        start_ns = int(self.scene.start.get("time_ns", 0)) + self.scene.wall_offset_ns
+        start_ns = self.scene.start.get("time_ns", 0) + self.scene.wall_offset_ns
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", self.source.stem)[:_STEM_CHARS]
         path = directory / f"{stem}-{max(start_ns, 0):019d}.parquet"
         if path in self._tables:
             raise BondtraceError(f"{self.source} is the same recording as one before it (host and begin are the same); "
                                  "name it once")
         _make_directory(directory)
-        output = self._stack.enter_context(Output(path, self._force, beside=True))
+        output = self._stack.enter_context(Output(path, self._force))
         self._tables[path] = Table(output.binary, _OF_DATASETS)
         return self._tables[path]
 
@@ -159,11 +160,14 @@ def _partition(value: str) -> str:
 
 def _make_directory(path: Path) -> None:
     missing = [one for one in (path, *path.parents) if not one.exists()]
-    for one in reversed(missing):
+    for place, one in enumerate(reversed(missing)):
         try:
             one.mkdir(exist_ok=True)
             give_to_caller(one)
         except OSError as error:
+            for made in missing[len(missing) - place:]:
+                with suppress(OSError):
+                    made.rmdir()
             raise cannot_write(one, error) from None
 
 

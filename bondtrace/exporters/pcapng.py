@@ -15,8 +15,9 @@ from typing import BinaryIO, Optional
 
 from .. import __version__
 from ..contents import Contents
+from ..foreign import printable
 from ..model import Device, Journey, Pass, Step
-from ..reporters.text import namespace_name, printable, tap_name, trust_line
+from ..reporters.text import namespace_name, tap_name, trust_line
 from ..scene import Scene
 from ..wire import RECORD_LATE, RECORD_RX, Array
 from . import Exporter

@@ -12,12 +12,13 @@ import json
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
-from .. import __version__
+from .. import __version__, foreign
+from ..foreign import printable
 from ..model import Journey, Pass, Step
 from ..packet import one_line
 from ..recording import Batch
 from ..reporters.json_lines import timestamp
-from ..reporters.text import namespace_name, printable, tap_name, trust_line
+from ..reporters.text import namespace_name, tap_name, trust_line
 from ..scene import Scene
 from ..wire import Array
 from . import Exporter
@@ -29,9 +30,13 @@ _Track = tuple[int, int]
 
 def begin_ns(batch: Batch) -> Optional[int]:
     """The earliest time that a recording's first batch tells of, in nanoseconds since the Unix epoch."""
-    times_ns = [int(event.get("time_ns", 0)) for event in batch.events if event.get("kind") != "symbol"]
+    events = [event for event in batch.events if event.get("kind") != "symbol"]
+    try:
+        times_ns = [foreign.time_ns(event) for event in events]
+        offset_ns = next((foreign.offset_ns(event) for event in events if event.get("kind") == "start"), 0)
+    except ValueError:
+        return None  # reading it tells what is wrong
     times_ns += batch.passes.records["time_ns"].tolist()
-    offset_ns = next((int(event["wall_offset_ns"]) for event in batch.events if "wall_offset_ns" in event), 0)
     return min(times_ns) + offset_ns if times_ns else None
 
 
@@ -76,7 +81,8 @@ class PerfettoExporter(Exporter):
         unseen = {tap_name(missed.tap, self.scene, journey.time_ns): f"{missed.reason}: {printable(missed.detail)}"
                   for missed in journey.unseen}
         self._slice(cpu, title, one.direction, begin_ns, lasted_ns, {
-            "journey": journey.id, "direction": one.direction, "device": printable(one.steps[0].dev), "cpu": one.cpu,
+            "journey": journey.id, "direction": one.direction, "cpu": one.cpu,
+            "device": printable(one.steps[0].dev) if one.steps else None,
             "skb": f"0x{one.skb:x}", "complete": journey.complete, "steps lost": one.steps_lost, "not seen by": unseen})
         for round_ in rounds(one, journey.time_ns):
             device = self._device(round_, one.cpu)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..foreign import printable
 from ..model import Journey, Pass, Step
 from ..reporters.json_lines import tap_object
-from ..reporters.text import namespace_name, printable
+from ..reporters.text import namespace_name
 from ..scene import Scene
 
 COLUMNS: tuple[tuple[str, str], ...] = (

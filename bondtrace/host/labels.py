@@ -13,6 +13,7 @@ import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
+from bondtrace.foreign import printable, raw
 from bondtrace.model import Process, Tap
 
 LABEL_CHARS = 80
@@ -79,7 +80,7 @@ def process_label(process: Process) -> str:
         devices, words = _parse(process.cmdline.split()[1:], syntax)
         options = [word for device in devices for word in ("-i", device)]
         program = " ".join([program, *options, *words])
-    return _cut(_printable(program), LABEL_CHARS)
+    return _cut(printable(program), LABEL_CHARS)
 
 
 def _program(process: Process) -> str:
@@ -88,7 +89,7 @@ def _program(process: Process) -> str:
     name = posixpath.basename(words[0]) if words else ""
     if process.comm in _PROGRAMS:
         return _PROGRAMS[process.comm]
-    was_cut = len(process.comm.encode("utf-8", "surrogateescape")) == _COMM_BYTES
+    was_cut = len(raw(process.comm)) == _COMM_BYTES
     if was_cut and name.startswith(process.comm):
         return name
     return process.comm or name or f"pid {process.pid}"
@@ -136,16 +137,6 @@ def _take_plain(pending: list[str]) -> list[str]:
     while pending and not pending[0].startswith("-"):
         taken.append(pending.pop(0))
     return taken
-
-
-def _printable(text: str) -> str:
-    """Return ``text`` with control characters and undecodable bytes written as ``\\xNN``."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    raw = char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass")
-    return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 def _cut(text: str, length: int) -> str:

@@ -8,6 +8,7 @@ by ``#define``, never by replacing words.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Optional
 
@@ -49,9 +50,16 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
     if packet_filter:
         parts += ['#line 1 "filter"\n', c_text(packet_filter)]
     parts.append('#line 1 "handlers"\n')
-    for function in plan.fentry_handlers:
+    for function in map(_identifier, plan.fentry_handlers):
         parts.append(f"RX_HANDLER_ENTER({function})\nRX_HANDLER_EXIT({function})\n")
     return "".join(parts)
+
+
+def _identifier(name: str) -> str:
+    """A name of the kernel's that is put into the text: it is none of C's if it is more than a name."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise BondtraceError(f"the kernel's function {name!r} has no name that C can have: use --kprobes")
+    return name
 
 
 def program_name(program: str) -> str:

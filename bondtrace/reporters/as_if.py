@@ -10,11 +10,12 @@ from typing import Any, Optional, TextIO
 from tabulate import tabulate
 
 from ..eras import Answer, Era, Offer, answers
+from ..foreign import printable
 from ..host.labels import label
 from ..model import Journey
 from ..scene import Scene
 from .json_lines import bound_device
-from .text import printable, tap_name
+from .text import tap_name
 
 MARK = "modelled from source, not run"
 _NOW = 1 << 62

@@ -16,13 +16,14 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
+from ..foreign import printable
 from ..host.labels import label
 from ..model import Tap
 from ..observation import Observation
 from ..scene import Scene
 from ..summary import Place, Summary
 from .json_lines import bound_device, protocol_name, trust_object
-from .text import printable, trust_line
+from .text import trust_line
 
 _NOW = 1 << 62
 _MARKS = {"answer": "≠", "count": "~", "": ""}

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from tabulate import tabulate
 
 from ..fleet import FleetRow
-from .text import printable
+from ..foreign import printable
 
 _OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _NOT_OFFERED = "(not offered)"

@@ -10,10 +10,10 @@ import json
 import time
 from typing import Any, Callable, Optional, TextIO
 
+from ..foreign import printable
 from ..host.labels import label
 from ..model import Journey, Step, Tap
 from ..scene import Scene
-from .text import printable
 
 
 def timestamp(wall_ns: int) -> str:

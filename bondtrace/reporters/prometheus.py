@@ -14,9 +14,9 @@ from typing import Any
 
 from .. import __version__
 from ..errors import BondtraceError
+from ..foreign import printable
 from ..scene import Scene
 from ..tally import Tally
-from .text import printable
 
 OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _TAP = ("tap", "bound_to", "kind")

@@ -8,10 +8,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
+from ..foreign import printable
 from ..model import Journey, Pass, Step
 from ..packet import one_line
 from ..scene import Scene
-from .text import clock, duration, printable, tap_name, trust_line
+from .text import clock, duration, tap_name, trust_line
 
 _OUTCOMES = {
     "captured": "which captured it",

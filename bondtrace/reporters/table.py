@@ -8,12 +8,13 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
+from ..foreign import printable
 from ..host.labels import label
 from ..model import Tap
 from ..scene import Scene
 from ..summary import Place, Summary
 from .json_lines import bound_device, tap_object, trust_object
-from .text import namespace_name, printable, trust_line
+from .text import namespace_name, trust_line
 
 FORMATS = ("simple", "plain", "github", "tsv")
 _NOW = 1 << 62

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Journeys as text for people: a heading a packet, then a line a step, then the taps that did not see it.
 
-Names that come from the kernel or from processes are made printable before they reach the terminal.
+Names that come from the kernel or from processes are printable already (``foreign``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Optional, TextIO
 
+from ..foreign import printable
 from ..host.labels import label
 from ..model import Journey, Pass, Step
 from ..packet import one_line
@@ -16,12 +17,6 @@ from ..scene import Scene
 
 _COLOURS = {"captured": "32", "filtered": "33", "full": "31", "ignored": "33", "ANOTHER": "36", "EXACT": "33",
             "PASS": "36", "CONSUMED": "31", "dropped": "31", "heading": "1", "unseen": "2"}
-
-
-def printable(text: str) -> str:
-    """The text without anything that a terminal would obey: what is not printable as ``\\xNN``."""
-    return "".join(char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in
-                                                          char.encode("utf-8", "surrogateescape")) for char in text)
 
 
 def clock(wall_ns: int) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from tabulate import tabulate
 
 from ..counted import Counted
+from ..foreign import printable
 from ..host.labels import label
 from ..scene import Scene
 from ..summary import Place
 from .table import OUTCOMES, bound_name, place_name
-from .text import printable, trust_line
+from .text import trust_line
 
 _NOW = 1 << 62
 Rows = list[list[str]]

@@ -19,8 +19,8 @@ from typing import Any, TextIO
 
 from ...digest import Digest
 from ...errors import BondtraceError
+from ...foreign import printable
 from ..table import summary_object
-from ..text import printable
 from .figures import report_object
 
 

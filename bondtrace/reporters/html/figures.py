@@ -11,6 +11,7 @@ from typing import Any
 
 from ...digest import Digest
 from ...flow import Graph, Node
+from ...foreign import printable
 from ...latencies import EDGES_NS, Kind, Spread
 from ...model import Journey
 from ...scene import Scene
@@ -20,7 +21,7 @@ from ...wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_TA
 from ..json_lines import timestamp
 from ..story import paragraphs
 from ..table import place_name
-from ..text import lines, namespace_name, printable, trust_line
+from ..text import lines, namespace_name, trust_line
 
 PATHS_MAX = 200
 STEPS_MAX = 300

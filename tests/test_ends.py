@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How commands end when something ends them: signals, readers that go away, full and read-only disks, lost terminals.
+
+And what they make of names of files that a shell or a terminal would obey.
+"""
+
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from bondtrace import files
+from bondtrace.errors import UsageError
+from bondtrace.exporters.output import Output
+from bondtrace.kernel.filter import c_text, make_filter
+from bondtrace.recording import Recorder, Recording
+from bondtrace.wire import EMPTY
+from build import events, received, record
+
+ROOT = Path(__file__).parents[1]
+PING = ROOT / "examples" / "ping.arrows"
+BONDTRACE = [sys.executable, "-m", "bondtrace"]
+TOLD = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "ended by SIGTERM"),
+        signal.SIGHUP: (129, "ended by SIGHUP")}
+WRITES = [("export", "--format", form) for form in ("csv", "jsonl", "pcapng", "perfetto", "parquet")] + [("report",)]
+
+
+def words(command, *more):
+    return [command[0], str(PING), *command[1:], *map(str, more)]
+
+
+# --- signals -------------------------------------------------------------------------------------------
+
+# The command is stopped where all of its files are open and some of what they get is written.
+STOPPED = """
+import sys, time
+from bondtrace import cli, pipeline
+run = pipeline.Pipeline.run
+def stopped(self, *words):
+    run(self, *words)
+    print("here", file=sys.stderr, flush=True)
+    time.sleep(60)
+pipeline.Pipeline.run = stopped
+cli.main()
+"""
+
+
+def stopped(command, *more, cwd):
+    """A process that waits amid this command."""
+    process = subprocess.Popen([sys.executable, "-c", STOPPED, *words(command, *more)], cwd=cwd, text=True,
+                               env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    for line in process.stderr:
+        if line == "here\n":
+            return process
+    raise AssertionError("it ended too early")
+
+
+@pytest.mark.parametrize("number", TOLD, ids=lambda number: number.name)
+@pytest.mark.parametrize("command", [WRITES[0], WRITES[4], WRITES[5], ("show",)],
+                         ids=lambda command: "-".join(command))
+def test_a_signal_ends_it_with_a_line_and_leaves_nothing_behind(command, number, tmp_path):
+    target = ("-o", tmp_path / "out") if command in WRITES else ()
+    process = stopped(command, *target, cwd=tmp_path)
+
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+
+    status, said = TOLD[number]
+    assert (process.returncode, err) == (status, f"bondtrace: {said}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_file_stays_as_it_was_when_a_signal_comes(tmp_path):
+    old = tmp_path / "out"
+    old.write_text("old")
+    process = stopped(WRITES[0], "-o", old, "--force", cwd=tmp_path)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"out": "old"}
+
+
+@pytest.mark.parametrize("command", WRITES[3:], ids=lambda command: "-".join(command))
+def test_what_is_killed_leaves_nothing_that_could_be_taken_for_whole(command, tmp_path):
+    process = stopped(command, "-o", tmp_path / "out", cwd=tmp_path)
+    process.kill()
+    process.communicate(timeout=30)
+    assert [path.name for path in tmp_path.iterdir()] == [f".out.{process.pid}.partial"]
+
+
+def test_nohup_is_respected(tmp_path):
+    process = subprocess.Popen(["nohup", *BONDTRACE, "show", "--follow", cut_off(tmp_path)], cwd=ROOT, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert "#1" in process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def cut_off(directory):
+    """A recording that is still being written."""
+    path = record(directory / "growing.arrows", (received(), events()), (EMPTY, [events()[0]]))
+    path.write_bytes(path.read_bytes()[:-8])
+    return path
+
+
+# --- readers and terminals that go away -----------------------------------------------------------------
+
+@pytest.mark.parametrize("command", [("show", "--json"), ("summary",), ("explain", "--journey", "1"),
+                                     ("export", "--format", "csv", "-o", "-"),
+                                     ("export", "--format", "pcapng", "-o", "-"), ("report", "-o", "-")],
+                         ids=lambda command: "-".join(command[:3]))
+def test_a_reader_that_is_gone(command):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*BONDTRACE, *words(command)], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True,
+                          check=False, timeout=120)
+    os.close(write)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_terminal_that_is_gone(tmp_path):
+    # given a command on a terminal
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.environ["PYTHONPATH"] = str(ROOT)
+        os.execv(sys.executable, [*BONDTRACE, "show", "--follow", str(cut_off(tmp_path))])
+    shown = b""
+    while b"#1" not in shown:
+        shown += os.read(terminal, 4096)
+
+    # when that is closed, then the command ends by itself, without a dump
+    os.close(terminal)
+    deadline = time.monotonic() + 30
+    while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert ended[0] == pid and os.waitstatus_to_exitcode(ended[1]) == 0
+
+
+# --- disks ---------------------------------------------------------------------------------------------
+
+def on_a_disk(tmp_path, script, size="96k", options=""):
+    """What a shell script says in a mount namespace of its own, in which $DISK is a small file system."""
+    disk = tmp_path / "disk"
+    disk.mkdir(exist_ok=True)
+    setup = f"mount -t tmpfs -o size={size} none {disk} || exit 99; {options}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"{setup}\n{script}"], cwd=ROOT, capture_output=True, text=True,
+                          check=False, timeout=300, env={**os.environ, "DISK": str(disk), "PYTHON": sys.executable,
+                                                         "PING": str(PING), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    if done.returncode == 99 or "unshare failed" in done.stderr:
+        pytest.skip("no mount namespace may be made here")
+    return done
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A recording whose exports are larger than the disk."""
+    path = tmp_path_factory.mktemp("large") / "large.arrows"
+    return record(path, (EMPTY, events()), *((received(n * 100, skb=n * 64), []) for n in range(1, 1200)))
+
+
+@pytest.mark.parametrize("command", WRITES, ids=lambda command: "-".join(command))
+def test_a_full_disk(command, tmp_path, large):
+    size = "16k" if "parquet" in command else "96k"
+    done = on_a_disk(tmp_path, f"""
+        echo old > $DISK/out
+        $PYTHON -m bondtrace {command[0]} {large} {' '.join(command[1:])} -o $DISK/new; echo $?
+        $PYTHON -m bondtrace {command[0]} {large} {' '.join(command[1:])} -o $DISK/out --force; echo $?
+        ls -A $DISK; cat $DISK/out""", size)
+
+    assert done.stdout == "1\n1\nout\nold\n"
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if "cannot write" in line] == [
+        f"bondtrace: cannot write {tmp_path}/disk/{name}: No space left on device; name another file"
+        for name in ("new", "out")]
+
+
+@pytest.mark.parametrize("command", WRITES[:1] + WRITES[-1:], ids=lambda command: "-".join(command))
+def test_a_read_only_disk(command, tmp_path):
+    done = on_a_disk(tmp_path, f"$PYTHON -m bondtrace {command[0]} $PING {' '.join(command[1:])} -o $DISK/new; echo $?",
+                     options=f"mount -o remount,ro {tmp_path}/disk;")
+    assert (done.stdout, done.stderr) == (
+        "1\n", f"bondtrace: cannot write {tmp_path}/disk/new: Read-only file system; name another file\n")
+
+
+RECORDS = """
+import sys
+from pathlib import Path
+from bondtrace.errors import BondtraceError
+from bondtrace.recording import Recorder, Recording
+from bondtrace.rotation import RotatingRecorder
+from bondtrace.wire import EMPTY
+from build import *
+path = Path(sys.argv[1])
+recorder = eval(sys.argv[2])
+written = 0
+try:
+    recorder.write(EMPTY, events())
+    while True:
+        recorder.write(received(written * 100, skb=written * 64), [losses(written, lost=[written])])
+        written += 1
+except BondtraceError as error:
+    print(str(error).replace(str(path.parent), "DISK"))
+try:
+    recorder.close()
+except BondtraceError as error:
+    print("at the end", error)
+read = 0
+for one in sorted(path.parent.iterdir()):
+    recording = Recording(one)
+    read += sum(len(batch.passes) for batch in recording.batches())
+print(sorted(one.name for one in path.parent.iterdir()), read - written in (0, 1), written > 10)
+"""
+
+
+@pytest.mark.parametrize("recorder, said", [
+    ("Recorder(path)", ["cannot write to DISK/x.arrows: No space left on device; what was written before is whole",
+                        "['x.arrows'] True True"]),
+    ("RotatingRecorder(path, part_bytes=30000)",
+     [re.compile(r"cannot write to DISK/x-000\d.arrows: No space left on device; (what was written before is whole|"
+                 r"nothing was written)"), re.compile(r"\['x-0001.arrows'.*\] True True")]),
+])
+def test_recorders_on_a_full_disk_keep_every_batch(tmp_path, recorder, said):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(RECORDS))
+    done = on_a_disk(tmp_path, f"$PYTHON {script} $DISK/x.arrows '{recorder}'")
+
+    assert done.stderr == ""
+    for line, expected in zip(done.stdout.splitlines(), said):
+        assert re.fullmatch(expected if isinstance(expected, re.Pattern) else re.escape(expected), line), line
+    assert len(done.stdout.splitlines()) == len(said)
+
+
+def test_recorders_on_a_read_only_disk(tmp_path):
+    script = "from pathlib import Path; from bondtrace.recording import Recorder; Recorder(Path('DISK/x'))"
+    done = on_a_disk(tmp_path, f"""$PYTHON -c "{script.replace('DISK', str(tmp_path / 'disk'))}" 2>&1 | tail -1""",
+                     options=f"mount -o remount,ro {tmp_path}/disk;")
+    assert done.stdout == (f"bondtrace.errors.BondtraceError: cannot create {tmp_path}/disk/x: Read-only file system; "
+                           "name another file\n")
+
+
+# --- what may be written where --------------------------------------------------------------------------
+
+def writers(path, force):
+    """Everything that makes a file of that name."""
+    return [lambda: Recorder(path, force), lambda: Output(path, force)]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("kind", ["symbolic link", "dangling link", "pipe", "device", "directory"])
+def test_only_regular_files_are_overwritten(tmp_path, kind, force):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    path = tmp_path / "out"
+    if kind.endswith("link"):
+        path.symlink_to(precious if kind == "symbolic link" else tmp_path / "nothing")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path = Path("/dev/null")
+    before = path.lstat()
+
+    for write in writers(path, force):
+        with pytest.raises(UsageError) as caught:
+            write()
+        word = "symbolic link" if kind.endswith("link") else kind
+        assert str(caught.value) == (f"{path} is a {word}, no regular file; name another file" if force else
+                                     f"{path} exists already; name another file, or --force to overwrite it")
+    after = path.lstat()
+    assert (after.st_mode, after.st_uid, after.st_ino) == (before.st_mode, before.st_uid, before.st_ino)
+    assert precious.read_text() == "precious" and not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("uid, gid, owner", [
+    ("1234", "5678", (1234, 5678)), ("1234", "", (1234, 0)), ("", "5678", (0, 0)), ("-1", "0", (0, 0)),
+    ("x", "y", (0, 0)), ("1234", "$(id)", (1234, 0)), ("99999999999999999999", "1", (0, 0)), ("٣", "1", (0, 0)),
+])
+def test_under_sudo_files_are_the_callers(tmp_path, monkeypatch, uid, gid, owner):
+    monkeypatch.setenv("SUDO_UID", uid)
+    monkeypatch.setenv("SUDO_GID", gid)
+    old = os.umask(0)
+    try:
+        record(tmp_path / "x.arrows", (received(), events()))
+        with Output(tmp_path / "y") as output:
+            output.text.write("y")
+    finally:
+        os.umask(old)
+    for path in tmp_path.iterdir():
+        assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) == (*owner, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a directory and a link of others")
+def test_a_directory_that_another_user_planted_is_not_followed(tmp_path):
+    # given a directory as /tmp is, of one user, in which another planted a link to a directory
+    sticky, target = tmp_path / "sticky", tmp_path / "target"
+    sticky.mkdir(mode=0o1777)
+    sticky.chmod(0o1777)
+    target.mkdir()
+    (sticky / "link").symlink_to(target)
+    os.chown(sticky / "link", 1234, 1234, follow_symlinks=False)
+
+    for write in writers(sticky / "link" / "out", False):
+        with pytest.raises(Exception, match=r"Permission denied; name another file"):
+            write()
+    assert list(target.iterdir()) == []
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
+    path = tmp_path / "out"
+    with pytest.raises(UsageError, match="exists already"), Output(path) as output:
+        output.text.write("new")
+        path.write_text("another's")
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"out": "another's"}
+
+
+# --- names that others would obey -----------------------------------------------------------------------
+
+NAMES = ["$(touch pwned)", "`touch pwned`;|touch pwned", "--help", "new\nline", "\x1b[31mred\udcff\u202e",
+         "%s%n{0}'\"\\", " "]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_of_files_are_only_names(tmp_path, name):
+    """A recording of that name is read, an export of it written; what is said of them is one harmless line each."""
+    shutil.copy(PING, tmp_path / name)
+    for command, target in ((["show"], None), (["summary"], None), (["export", "--format", "csv"], f"{name}.csv")):
+        more = ["-o", target] if target else []
+        done = subprocess.run([*BONDTRACE, *command, *more, "--", name], cwd=tmp_path, capture_output=True,
+                              env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert all(char.isprintable() or char in "\n" for char in (done.stdout + done.stderr).decode())
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.csv"}
+
+
+@pytest.mark.parametrize("expression", [
+    'icmp"); system("touch pwned', "icmp\n#include </etc/shadow>", "icmp */ int x; /*", "$(touch pwned)", "host `id`",
+    "\\", "%n%s", "icmp'", "\x1b[31m", "\udcff", "(" * 3000, "icmp and " * 500 + "icmp", "port 1 or " * 300 + "port 2",
+    "ether[0:4] = 0xffffffff", "host 10.0.0.1 and not (vlan 7 or mpls)",
+])
+def test_nothing_of_a_filter_but_numbers_reaches_the_source(expression, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        text = c_text(make_filter(expression))
+    except UsageError as error:
+        assert "Traceback" not in str(error)
+        return
+    code = re.sub(r"\b(static|__always_inline|u8|u32|u64|filter_(ethernet|raw)|struct|view|view_load|len|fate|return|"
+                  r"goto|if|else|FILTER_(ACCEPT|REJECT)|[axl]\d*|m\d+|0xf|\d+U?)\b", "", text)
+    assert set(code) <= set(" \t\n(){}=,;:?!<>&|^+-*/%~") | {"&"} and "/*" not in code and "//" not in code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recorder_that_is_killed_leaves_what_is_whole_under_its_name(tmp_path):
+    script = ("import os, signal, sys; from pathlib import Path; from build import *; from bondtrace.rotation import "
+              "RotatingRecorder; r = RotatingRecorder(Path(sys.argv[1]), part_bytes=1)\n"
+              "for n in range(5): r.write(received(n * 100), events())\n"
+              "os.kill(os.getpid(), signal.SIGKILL)")
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "x.arrows"], check=False, cwd=ROOT,
+                          env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    read = [sum(len(batch.passes) for batch in Recording(path).batches()) for path in sorted(tmp_path.iterdir())
+            if path.stat().st_size]
+    assert read == [1] * 5 + [0]
+
+
+def test_a_name_of_its_own_is_found_for_what_is_not_whole(tmp_path):
+    long = tmp_path / ("x" * 255)
+    with Output(long) as output:
+        output.text.write("whole")
+    assert long.read_text() == "whole"
+    assert files.beside(long).parent == tmp_path
