@@ -154,6 +154,16 @@ def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable
         as_if_view.lines(journey, scene, era) if era else [])).write
 
 
+def abort_on_signals() -> None:
+    """SIGTERM and SIGHUP do as Ctrl-C does: what was begun (a recording, a probe) is put away, the status is 130."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _abort)
+
+
+def _abort(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:
     """SIGINT, SIGTERM, SIGHUP and the end of ``--duration`` end the trace in good order."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
