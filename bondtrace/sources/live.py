@@ -56,6 +56,7 @@ LOSSES_EVERY_NS = 1_000_000_000
 NAMESPACES_EVERY_NS = 5_000_000_000
 TAPS_SHARE = 10  # reading the taps may take one part of so many of the time: 10,000 take long
 CLOCK_STEP_NS = 50_000_000
+NAMES_TOLD = 10
 NOT_COUNTED = frozenset(("fanout groups", *PROTOCOLS))  # a group's members are counted
 
 
@@ -184,7 +185,8 @@ class LiveSource:
         count = len(self._tracer.plan.probes)
         names = sorted(self._devices[key].name for key in self._family() if key in self._devices)
         what = ", ".join(self.interfaces) if self.interfaces else "all devices"
-        return f"{count} probes, {what} ({', '.join(names)}), {len(self._taps)} taps on this host"
+        more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+        return (f"{count} probes, {what} ({', '.join(names[:NAMES_TOLD])}{more}), {len(self._taps)} taps on this host")
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""

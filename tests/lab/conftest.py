@@ -98,18 +98,18 @@ class Runs(dict):
 
 @pytest.fixture(scope="session")
 def play_all():
-    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2) -> Runs: boots once and plays all scenarios, or
+    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2, memory_mb=1024, scenario_s=400) -> Runs: boots once and plays all scenarios, or
     those named, each with a tracer of its own; the same words are played once."""
     done = {}
     kept = ExitStack()
 
-    def run(kernel=None, scenarios=None, command=RECORD, cpus=2):
+    def run(kernel=None, scenarios=None, command=RECORD, cpus=2, memory_mb=1024, scenario_s=400):
         names = tuple(scenarios or [one.name for one in lab.scenarios()])
         key = kernel, names, command, cpus
         if key not in done:
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="bondtrace-all-")))
             played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command], out_dir=out,
-                                       cpus=cpus)
+                                       cpus=cpus, memory_mb=memory_mb, scenario_s=scenario_s)
             done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
                               for name, one in played.items()})
         return done[key]

@@ -26,7 +26,7 @@ attached_or_ended() { grep -q '^bondtrace: attached' "$LAB_OUT/$1.err" || test -
 attached() {
     local name
     for name in "$@"; do
-        LAB_WAIT_S=240 wait_until attached_or_ended "$name"
+        LAB_WAIT_S=${LAB_ATTACH_S:-600} wait_until attached_or_ended "$name"
         test ! -e "$LAB_OUT/$name.status" || { tail -n 5 "$LAB_OUT/$name.err"; return 1; }
     done
 }
@@ -37,7 +37,7 @@ send_signal() { kill "-$1" "$(cat "$LAB_OUT/$2.pid")"; }
 ended() {
     local name
     for name in "$@"; do
-        LAB_WAIT_S=90 wait_until test -e "$LAB_OUT/$name.status"
+        LAB_WAIT_S=${LAB_WAIT_S:-90} wait_until test -e "$LAB_OUT/$name.status"
     done
 }
 

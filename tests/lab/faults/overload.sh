@@ -33,6 +33,7 @@ setup() {
     done | ip -batch -
     ip link set dummy0 up
     crowd "${LAB_TAPS:-2000}" &
+    local crowd=$!
     LAB_WAIT_S=120 wait_until test -e crowd.ready
     modprobe pktgen
     ping -q -c 1 10.9.0.1
@@ -46,7 +47,7 @@ setup() {
     sleep 5
     sizes crowded
     touch enough
-    wait %1 || true
+    wait $crowd
     sleep 3
     send_signal STOP trace
     flood "${LAB_FLOOD:-150000}" 60 ${LAB_RATE:-} >sent
