@@ -98,8 +98,8 @@ class Runs(dict):
 
 @pytest.fixture(scope="session")
 def play_all():
-    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2, memory_mb=1024, scenario_s=400) -> Runs: boots once and plays all scenarios, or
-    those named, each with a tracer of its own; the same words are played once."""
+    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2, memory_mb=1024, scenario_s=400) -> Runs: boots once
+    and plays all scenarios, or those named, each with a tracer of its own; the same words are played once."""
     done = {}
     kept = ExitStack()
 

@@ -52,6 +52,7 @@ setup() {
     send_signal STOP trace
     flood "${LAB_FLOOD:-150000}" 60 ${LAB_RATE:-} >sent
     send_signal CONT trace
+    sleep 2
     ping -q -c 5 -i 0.1 10.9.0.1
     sleep 5
     sizes flooded

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: a long trace at a steady rate
-# description: pktgen hands eth0 200 packets a second ($LAB_RATE) for eleven minutes ($LAB_SOAK_S); two tracers
+# description: pktgen hands eth0 100 packets a second ($LAB_RATE) for ten minutes ($LAB_SOAK_S); two tracers
 # iface: bond0
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -27,7 +27,7 @@ setup() {
     local passers=$!
     while sleep 10; do sizes; done &
     local sampler=$!
-    flood $((${LAB_RATE:-200} * ${LAB_SOAK_S:-660})) 60 "${LAB_RATE:-200}" >sent
+    flood $((${LAB_RATE:-100} * ${LAB_SOAK_S:-610})) 60 "${LAB_RATE:-100}" >sent
     sizes
     kill $passers $sampler
     sleep 3
