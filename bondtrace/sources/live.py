@@ -96,7 +96,8 @@ class LiveSource:
         self._next_counts_ns, self._snaplen = 0, snaplen
         self._tell, self._drop = tell, drop
         self._wall_offset_ns = 0
-        self._absent: set[str] = set()  # names given of which no device is there now
+        self._called: dict[str, set[tuple[int, int]]] = {}  # names given: the devices that were ever called so
+        self._absent: set[str] = set()  # those of which none is there now
         self._module_names: dict[str, str] = {}  # of the rx_handlers that were attached
         self._modules: dict[str, Optional[int]] = {}  # and which loading of the module they were attached in
 
@@ -328,8 +329,7 @@ class LiveSource:
 
     def _tell_absent(self, time_ns: int) -> None:
         """Tell when a device that was named goes, and when one of its name comes."""
-        names = {self._devices[key].name for key in self._named if key in self._devices}
-        absent = set(self.interfaces) - names if not self._named else set()
+        absent = {name for name, keys in self._called.items() if not keys & self._devices.keys()}
         for name in sorted(absent - self._absent):
             self._note(f"{name} is gone; one of that name will be traced once it is there", time_ns)
         for name in sorted(self._absent - absent):
@@ -400,7 +400,10 @@ class LiveSource:
         if not self.interfaces:
             return {key for key in self._devices if key[0] in self._inodes}
         here = {key: device for key, device in self._devices.items() if key[0] in self._inodes}
-        self._named |= {key for key, device in here.items() if device.name in self.interfaces}
+        for key, device in here.items():
+            if device.name in self.interfaces:
+                self._called.setdefault(device.name, set()).add(key)
+                self._named.add(key)
         self._named = {key for key in self._named if key in self._devices}
         if first:
             require_names(here.values(), self.interfaces)
