@@ -276,11 +276,11 @@ class LiveSource:
         self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
                          for one in self._watcher.namespaces if one.inode not in known]
         there = {one.inode for one in self._watcher.namespaces}
-        for gone in [one for one in self._namespaces if one.inode not in there]:
+        for gone in [one for one in self._namespaces if one.inode not in there and not _is_at(one)]:
             self._let_go(gone, time_ns)
 
     def _let_go(self, gone: Namespace, time_ns: int) -> None:
-        """A traced namespace that nothing else keeps any more: the monitor's socket alone would keep it, and its
+        """A traced namespace without a name or a process: the monitor's socket might be all that keeps it, and its
         devices, for as long as the trace lasts."""
         self._namespaces = [one for one in self._namespaces if one.inode != gone.inode]
         self._inodes.discard(gone.inode)
@@ -289,7 +289,7 @@ class LiveSource:
             self._take(Change("remove", self._devices[key]), time_ns)
         self._retrace(time_ns)
         rest = "the others are traced on" if self._namespaces else "nothing is left to trace"
-        self._note(f"network namespace {gone.label} was deleted; {rest}", time_ns)
+        self._note(f"network namespace {gone.label} has neither a name nor a process any more: let go; {rest}", time_ns)
         self._stopping = self._stopping or not self._namespaces
 
     def _follow_clock(self, time_ns: int) -> None:
@@ -408,6 +408,14 @@ class LiveSource:
         if first:
             require_names(here.values(), self.interfaces)
         return family(self._devices.values(), self._named)
+
+
+def _is_at(namespace: Namespace) -> bool:
+    """Is it still at the path by which it was named?"""
+    try:
+        return os.stat(namespace.path).st_ino == namespace.inode
+    except OSError:
+        return False
 
 
 def _loading_of(module: str) -> Optional[int]:

@@ -148,7 +148,7 @@ def test_what_happened_is_told(run):
         "bond0 is there again",
         "module bonding was loaded anew: bond_handle_frame is attached again",
         "dv1 is gone; one of that name will be traced once it is there",
-        "network namespace doomed was deleted; the others are traced on"]
+        "network namespace doomed has neither a name nor a process any more: let go; the others are traced on"]
     moved_s = [float(one.split()[6]) for one in told if "time of day" in one]
     # then by an hour, less the parts of seconds that `date` sets to nothing
     assert [round(one / 3600, 2) for one in moved_s] == [1, -1]
