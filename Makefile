@@ -8,9 +8,9 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
-         man-db mandoc
+         man-db mandoc bpftool bpftrace
 
-.PHONY: demo test test-kernels test-fleet unit lint setup clean example man bench bench-lab fuzz audit
+.PHONY: demo test soak test-kernels test-fleet unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -21,6 +21,10 @@ test: lint unit
 # BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/lab/test_scenarios.py
 test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest tests/lab/test_scenarios.py
+
+# Ten minutes at a steady rate in the virtual machine; its figures are in docs/reliability.md.
+soak: setup
+	$(BIN)/python -m pytest -m soak
 
 # The fleet's query by Spark, which gives the table that DuckDB gives: Java and some 300 MB of packages.
 test-fleet: setup

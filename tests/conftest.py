@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share: those of the mark ``fleet`` run only where they are asked for."""
+"""What all tests share: those of the marks ``fleet`` and ``soak`` run only where they are asked for."""
+
+APART = ("fleet", "soak")
 
 
 def pytest_collection_modifyitems(config, items):
-    if "fleet" in (config.option.markexpr or ""):
-        return
-    left_out = [item for item in items if item.get_closest_marker("fleet")]
+    marks = [mark for mark in APART if mark not in (config.option.markexpr or "")]
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

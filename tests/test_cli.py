@@ -383,7 +383,8 @@ def test_tracing_without_root_says_so(tmp_path, words):
     done = bondtrace(*words, preexec_fn=lambda: (os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY)))
 
     assert failure(done, 1) == (
-        "bondtrace: tracing needs root (BPF programs are loaded into the kernel); run it with sudo\n")
+        "bondtrace: tracing needs root, or at least CAP_BPF and CAP_PERFMON (missing: CAP_BPF, CAP_PERFMON): BPF "
+        "programs are loaded into the kernel; run it with sudo\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -406,7 +406,7 @@ def test_every_key_of_taps_is_documented_with_its_type(monkeypatch):
     monkeypatch.setattr(module, "list_namespaces", lambda: {1: Namespace(1, "blue", "")})
     monkeypatch.setattr(module, "read_devices", lambda *_: [])
     monkeypatch.setattr(module, "read_taps", lambda *_: [known, Tap(8, 2, 0, 0, "cooked")])
-    monkeypatch.setattr(module, "with_options", lambda tap: tap)
+    monkeypatch.setattr(module, "with_all_options", list)
     # when they are listed
     result = CliRunner().invoke(module.taps, ["--json"], catch_exceptions=False)
     values = [json.loads(line) for line in result.output.splitlines()]

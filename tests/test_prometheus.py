@@ -197,7 +197,7 @@ class Played:
         yield last
 
 live.LiveSource = Played
-import_module("bondtrace.commands.exporter").require_root = lambda: None
+import_module("bondtrace.commands.exporter").require_rights = lambda: None
 cli.main()
 """
 

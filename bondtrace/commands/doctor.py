@@ -12,6 +12,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from .. import rights
 from ..errors import BondtraceError
 from ..foreign import printable
 from ..kernel import loader
@@ -48,11 +49,19 @@ def _examine(fentry: bool) -> dict[str, Any]:
                        "detail": f"{kernel.btf.type_count} types"})
     except BondtraceError as error:
         checks.append({"check": "kernel type information (BTF)", "ok": False, "detail": str(error)})
-    checks.append({"check": "root", "ok": findings["root"], "detail": "" if findings["root"] else "run it with sudo"})
+    checks += [_capability(one) for one in rights.NEEDED]
     if all(check["ok"] for check in checks):
+        checks += [_capability(one) for one in rights.HELPFUL]
         checks.append(drop_reasons(kernel.btf))
         _try_plan(findings, kernel, fentry)
     return findings
+
+
+def _capability(one: rights.Capability) -> dict[str, Any]:
+    """A right that root has: is it here?"""
+    there = rights.has(one)
+    remedy = f"without it {one.without}" if one.without else "run it with sudo"
+    return {"check": one.name, "ok": there, "detail": one.serves if there else f"{one.serves}; {remedy}"}
 
 
 def drop_reasons(types: Btf) -> dict[str, Any]:

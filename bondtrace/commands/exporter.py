@@ -18,7 +18,7 @@ from ..pipeline import Pipeline
 from ..recording import Batch
 from ..reporters import table
 from ..reporters.prometheus import Metrics, client
-from ..rights import require_root
+from ..rights import drop_all_rights, require_rights
 from ..tally import Tally
 from .live import trace
 from .options import TraceOptions, say, trace_options
@@ -38,7 +38,7 @@ def exporter(options: TraceOptions, listen: str) -> None:
     ends with the table that summary prints.
     """
     address, port = parse_listen(listen)
-    require_root()
+    require_rights()
     pipeline = Pipeline(directions=options.directions, count=options.count)
     metrics = Updating(pipeline)
     pipeline.keep = metrics.keep
@@ -99,9 +99,15 @@ def serve(metrics: Metrics, address: str, port: int) -> tuple[Any, threading.Thr
     except OSError as error:
         raise BondtraceError(f"cannot listen on {address}:{port}: {error.strerror or error}; give another --listen "
                              "ADDRESS:PORT") from None
-    thread = threading.Thread(target=server.serve_forever, args=(_ENDS_WITHIN_S,), daemon=True)
+    thread = threading.Thread(target=_answer, args=(server,), daemon=True)
     thread.start()
     return server, thread
+
+
+def _answer(server: WSGIServer) -> None:
+    """Until the server is ended; with no rights, nor have the threads any that this one starts."""
+    drop_all_rights()
+    server.serve_forever(_ENDS_WITHIN_S)
 
 
 def parse_listen(text: str) -> tuple[str, int]:

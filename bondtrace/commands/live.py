@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters import table
-from ..rights import require_root
+from ..rights import drop_rights, require_rights
 from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options
 
 _COUNT_EVERY_S = 1.0
@@ -43,7 +43,7 @@ def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: boo
     with recording_to(write, force) as recorder:
         if recorder:
             pipeline.keep = lambda batch: recorder.write(batch.passes, batch.events)
-        trace(pipeline, options)
+        trace(pipeline, options, writes=write is not None)
     if as_json:
         table.write_json(pipeline.summary, pipeline.scene, sys.stderr)
     else:
@@ -67,21 +67,21 @@ def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorde
     if path is None:
         yield None
         return
-    require_root()
+    require_rights()
     with Recorder(path, force) as recorder:
         yield recorder
 
 
 def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] = lambda: False,
-          count_every_s: Optional[float] = None) -> None:
+          count_every_s: Optional[float] = None, writes: bool = False) -> None:
     """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``; with ``count_every_s``
-    packets are counted in the kernel and not told."""
+    packets are counted in the kernel and not told. ``writes``: the rights to write files are still needed."""
     begin = time.monotonic()
     from ..sources.live import LiveSource
 
     source: Any = LiveSource(options.interfaces, options.netns, options.directions, fentry=not options.kprobes,
                              packet_filter=options.packet_filter, count_every_s=count_every_s,
-                             snaplen=options.snaplen)
+                             snaplen=options.snaplen, tell=say, drop=lambda: drop_rights(writes))
     with source:
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")

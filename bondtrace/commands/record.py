@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters.text import trust_line
-from ..rights import require_root
+from ..rights import require_rights
 from ..rotation import RotatingRecorder
 from .live import trace
 from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options
@@ -44,14 +44,14 @@ def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[
         raise UsageError(f"--keep {keep} is for a recording in parts: give --rotate-size or --rotate-time")
     if snaplen is not None and options.privacy:
         raise UsageError(f"--snaplen {snaplen} keeps payload and --privacy leaves it out: leave one of them out")
-    require_root()
+    require_rights()
     recorder = (RotatingRecorder(output, force, rotate_size, rotate_time, keep) if rotates
                 else Recorder(output, force))
     with closing(recorder):
         progress = _Progress(recorder, max_size)
         pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep,
                             stitching=options.count is not None)
-        trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough)
+        trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough, writes=True)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
 

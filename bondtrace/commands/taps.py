@@ -14,7 +14,7 @@ from ..foreign import printable
 from ..host.devices import read_devices
 from ..host.labels import label
 from ..host.namespaces import Namespace, current_netns, list_namespaces
-from ..host.options import with_options
+from ..host.options import with_all_options
 from ..host.taps import read_taps
 from ..model import Tap
 from ..reporters.json_lines import protocol_name
@@ -31,7 +31,7 @@ def taps(as_json: bool, form: str) -> None:
     namespaces = list_namespaces()
     problems: list[str] = []
     devices = read_devices(namespaces.values(), problems)
-    found = [with_options(tap) for tap in read_taps(namespaces.values(), devices, problems)]
+    found = with_all_options(read_taps(namespaces.values(), devices, problems))
     if as_json:
         for tap in found:
             print(json.dumps(_object(tap, namespaces)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..model import Tap
@@ -21,16 +22,39 @@ PACKET_IGNORE_OUTGOING = 23
 _SYS_PIDFD_GETFD = 438  # the same on every architecture
 
 
-def with_options(tap: Tap) -> Tap:
-    """The tap with ``ignore_outgoing`` and ``origdev``, as far as they can be learnt."""
-    for process in tap.processes:
-        fd = _borrow(process.pid, tap.inode)
-        if fd is None:
-            continue
-        with socket.socket(fileno=fd) as borrowed:
-            return replace(tap, ignore_outgoing=_option(borrowed, PACKET_IGNORE_OUTGOING),
-                           origdev=_option(borrowed, PACKET_ORIGDEV))
-    return tap
+def with_all_options(taps: Iterable[Tap]) -> list[Tap]:
+    """The taps with ``ignore_outgoing`` and ``origdev``, as far as they can be learnt. A process's descriptors are read
+    once, however many taps it has."""
+    wanted = list(taps)
+    inodes: dict[int, set[int]] = {}
+    for tap in wanted:
+        for process in tap.processes:
+            inodes.setdefault(process.pid, set()).add(tap.inode)
+    learnt: dict[int, tuple[bool | None, bool | None]] = {}
+    for pid, mine in inodes.items():
+        learnt.update(_of_process(pid, mine - learnt.keys()))
+    return [replace(tap, ignore_outgoing=learnt[tap.inode][0], origdev=learnt[tap.inode][1])
+            if tap.inode in learnt else tap for tap in wanted]
+
+
+def _of_process(pid: int, inodes: set[int]) -> dict[int, tuple[bool | None, bool | None]]:
+    """{inode: its options} of these sockets of a process, as far as they can be borrowed."""
+    if not inodes or not hasattr(os, "pidfd_open"):
+        return {}
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return {}
+    found = {}
+    try:
+        for inode, number in _descriptors(pid, inodes).items():
+            fd = _borrow(pidfd, number, inode)
+            if fd is not None:
+                with socket.socket(fileno=fd) as borrowed:
+                    found[inode] = (_option(borrowed, PACKET_IGNORE_OUTGOING), _option(borrowed, PACKET_ORIGDEV))
+    finally:
+        os.close(pidfd)
+    return found
 
 
 def _option(borrowed: socket.socket, number: int) -> bool | None:
@@ -40,34 +64,27 @@ def _option(borrowed: socket.socket, number: int) -> bool | None:
         return None  # an older kernel
 
 
-def _borrow(pid: int, inode: int) -> int | None:
+def _borrow(pidfd: int, number: int, inode: int) -> int | None:
     """A duplicate of the process's descriptor of this socket, or ``None``."""
-    number = _descriptor(pid, inode)
-    if number is None or not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return None
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        fd = int(libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
-    finally:
-        os.close(pidfd)
+    fd = int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
     if fd >= 0 and os.fstat(fd).st_ino != inode:  # it was closed and its number used again meanwhile
         os.close(fd)
         return None
     return fd if fd >= 0 else None
 
 
-def _descriptor(pid: int, inode: int) -> int | None:
+def _descriptors(pid: int, inodes: set[int]) -> dict[int, int]:
+    """{inode: a descriptor of it} in a process."""
+    found = {}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
     try:
         for entry in os.scandir(f"/proc/{pid}/fd"):
             try:
-                if os.readlink(entry.path) == f"socket:[{inode}]":
-                    return int(entry.name)
+                target = os.readlink(entry.path)
             except OSError:
                 continue
+            if target in wanted:
+                found[wanted[target]] = int(entry.name)
     except OSError:
         pass
-    return None
+    return found

@@ -321,7 +321,9 @@ class TapWatcher:
         return compare(previous, current)
 
     def _with_holders(self, found: Mapping[int, Tap], previous: Mapping[int, Tap]) -> dict[int, Tap]:
-        known = {inode: _alive(previous[inode].processes) for inode in found if inode in previous}
+        pids = {process.pid for tap in previous.values() for process in tap.processes}
+        alive = {pid for pid in pids if os.path.exists(f"/proc/{pid}")}
+        known = {inode: _alive(previous[inode].processes, alive) for inode in found if inode in previous}
         missing = {inode for inode in found if not known.get(inode) and self._is_due(inode)}
         holders = self._find(missing) if missing else {}
         for inode in missing:
@@ -340,8 +342,8 @@ class TapWatcher:
         self._waits[inode] = (self._count + gap, gap)
 
 
-def _alive(processes: tuple[Process, ...]) -> tuple[Process, ...]:
-    return tuple(process for process in processes if os.path.exists(f"/proc/{process.pid}"))
+def _alive(processes: tuple[Process, ...], pids: set[int]) -> tuple[Process, ...]:
+    return tuple(process for process in processes if process.pid in pids)
 
 
 def compare(previous: Mapping[int, Tap], current: dict[int, Tap]) -> Refresh:

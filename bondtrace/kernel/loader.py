@@ -194,10 +194,14 @@ class Tracer:
             raise BondtraceError(f"no probe can be attached to this kernel: {reason}")
 
     def attach_handler(self, function: str) -> Stage:
-        """Attach to one more rx_handler, whose module may have been loaded since the start. The stage says why
-        where that cannot be done."""
+        """Attach to one more rx_handler, whose module may have been loaded since the start, or anew. The stage says
+        why where that cannot be done."""
         found = symbols.find(symbols.read_kallsyms(), {function})
         stage = handler_stage(function, Abilities(found))
+        old = next((one for one in self.plan.stages if one.name == function), None)
+        for probe in old.probes if old else ():  # of a module that was unloaded: they never fire again
+            with contextlib.suppress(Exception):
+                self._detach_probe(probe)
         self.plan = self.plan.with_stage(stage)
         if stage.available:
             self._attach_stage(stage)

@@ -3,29 +3,31 @@
 
 It owns the attached probes and keeps the surroundings current: devices by rtnetlink notifications, taps by
 packet_diag twice a second, or at once when a step names a tap that is not known yet. What it keeps true:
-the set of traced devices follows the named ones through renames, joins and leaves.
+the set of traced devices follows the named ones through renames, joins, leaves and new makings; what happens to
+the trace itself (a device gone, a module loaded anew, a namespace deleted, the clock set) is told in words.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import select
 import socket
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Optional
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, rights
 from ..contents import bytes_events
 from ..errors import BondtraceError
 from ..host.devices import Change, LinkMonitor, family, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
-from ..host.options import with_options
+from ..host.options import with_all_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
@@ -33,7 +35,6 @@ from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Plan, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
-from ..rights import require_root
 from ..scene import Event, device_event, tap_event
 from ..wire import (
     EMPTY,
@@ -53,6 +54,9 @@ POLL_S = 0.02
 TAPS_EVERY_NS = 500_000_000
 LOSSES_EVERY_NS = 1_000_000_000
 NAMESPACES_EVERY_NS = 5_000_000_000
+TAPS_SHARE = 10  # reading the taps may take one part of so many of the time: 10,000 take long
+CLOCK_STEP_NS = 50_000_000
+NAMES_TOLD = 10
 NOT_COUNTED = frozenset(("fanout groups", *PROTOCOLS))  # a group's members are counted
 
 
@@ -64,13 +68,16 @@ def now_ns() -> int:
 class LiveSource:
     """A trace of ``interfaces`` (all when empty) of the namespaces ``netns`` (the current one when empty), of the
     ``directions`` "rx" and "tx". With ``count_every_s`` packets are counted in the kernel, and none is told: so often
-    a batch holds the counts so far. ``snaplen``: keep so many bytes of each packet."""
+    a batch holds the counts so far. ``snaplen``: keep so many bytes of each packet. ``tell`` is told, in a sentence,
+    what happens to the trace. ``drop``: once attached, give up what rights are left over."""
 
     def __init__(self, interfaces: tuple[str, ...] = (), netns: tuple[str, ...] = (),
                  directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
                  ring_bytes: int = loader.RING_BYTES, packet_filter: Optional[Filter] = None,
-                 count_every_s: Optional[float] = None, snaplen: int = 0) -> None:
-        require_root()
+                 count_every_s: Optional[float] = None, snaplen: int = 0,
+                 tell: Callable[[str], None] = lambda text: None,
+                 drop: Callable[[], None] = lambda: None) -> None:
+        rights.require_rights()
         self._namespaces: list[Namespace] = [resolve(one) for one in netns] or [current_namespace()]
         self._inodes = {one.inode for one in self._namespaces}
         self.interfaces, self._directions, self._fentry = interfaces, directions, fentry
@@ -84,8 +91,15 @@ class LiveSource:
         self._strangers: set[int] = set()
         self._told: set[int] = set()  # addresses of functions whose names were told
         self._tried: set[str] = set()  # rx_handlers that were attached, or could not be
+        self._taps_wanted, self._soonest_taps_ns = False, 0
         self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
         self._next_counts_ns, self._snaplen = 0, snaplen
+        self._tell, self._drop = tell, drop
+        self._wall_offset_ns = 0
+        self._called: dict[str, set[tuple[int, int]]] = {}  # names given: the devices that were ever called so
+        self._absent: set[str] = set()  # those of which none is there now
+        self._module_names: dict[str, str] = {}  # of the rx_handlers that were attached
+        self._modules: dict[str, Optional[int]] = {}  # and which loading of the module they were attached in
 
     def __enter__(self) -> LiveSource:
         try:
@@ -99,7 +113,7 @@ class LiveSource:
         self._stack.close()
 
     def _start(self) -> None:
-        self._monitors = [self._stack.enter_context(LinkMonitor(one)) for one in self._namespaces]
+        self._monitors = {one.inode: self._stack.enter_context(LinkMonitor(one)) for one in self._namespaces}
         namespaces = list(list_namespaces().values())
         problems: list[str] = []
         self._devices = {(d.netns, d.ifindex): d for d in read_devices(namespaces, problems)}
@@ -110,24 +124,27 @@ class LiveSource:
         self._tracer.set_devices(traced)
         self._watcher = TapWatcher(namespaces, self._devices.values())
         self._tell_start(namespaces, problems)
+        self._drop()
 
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
         """Attach; where the kernel refuses fentry, or a typed tracepoint, once more without those."""
         self._tried = set(handlers) & set(kernel.found)
+        self._module_names = {name: kernel.found[name].module for name in self._tried}
+        self._modules = {name: _loading_of(module) for name, module in self._module_names.items()}
         refused: frozenset[str] = frozenset()
         while True:
-            tracer = self._compiled(kernel, loader.make_plan(kernel, fentry=self._fentry, refused=refused,
-                                                             handlers=handlers))
-            try:
-                tracer.attach()
-            except BondtraceError:
+            with ExitStack() as stack:
+                tracer = stack.enter_context(self._compiled(kernel, loader.make_plan(
+                    kernel, fentry=self._fentry, refused=refused, handlers=handlers)))
+                try:
+                    tracer.attach()
+                except BondtraceError:
+                    if not tracer.refused:
+                        raise
                 if not tracer.refused:
-                    tracer.close()
-                    raise
-            if not tracer.refused:
-                return tracer
-            tracer.close()
-            refused |= tracer.refused
+                    stack.pop_all()
+                    return tracer
+                refused |= tracer.refused
 
     def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
         counting = self._count_every_s is not None
@@ -137,10 +154,11 @@ class LiveSource:
 
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
         time_ns = now_ns()
+        self._wall_offset_ns = time.time_ns() - now_ns()
         self._events.append({
             "kind": "start", "time_ns": time_ns, "format": FORMAT, "bondtrace": __version__,
             "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),
-            "wall_offset_ns": time.time_ns() - now_ns(), "netns": self._namespaces[0].inode,
+            "wall_offset_ns": self._wall_offset_ns, "netns": self._namespaces[0].inode,
             "namespaces": sorted(self._inodes), "drop_reasons": self._drop_reasons,
             "interfaces": list(self.interfaces), "trace": uuid.uuid4().hex,
             "filter": self._filter.expression if self._filter else None, "handlers": list(self._tracer.plan.handlers),
@@ -149,18 +167,26 @@ class LiveSource:
         self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
                          for one in namespaces]
         self._events += [device_event(time_ns, device) for device in self._devices.values()]
-        self._events += [{"kind": "note", "time_ns": time_ns, "text": text} for text in problems]
+        problems += [f"without {one.name} {one.without}" for one in rights.missing_helpful()]
+        for text in dict.fromkeys(problems):
+            self._note(text, time_ns)
         self._refreshed_ns = now_ns()
         refresh = self._watcher.refresh({})
         self._taps = refresh.current
-        self._events += [tap_event(time_ns, with_options(tap)) for tap in refresh.opened]
+        self._events += [tap_event(time_ns, tap) for tap in with_all_options(refresh.opened)]
+
+    def _note(self, text: str, time_ns: int) -> None:
+        """What happened, for the recording and for whoever watches."""
+        self._events.append({"kind": "note", "time_ns": time_ns, "text": text})
+        self._tell(text)
 
     def describe(self) -> str:
         """What is attached, in one line."""
         count = len(self._tracer.plan.probes)
         names = sorted(self._devices[key].name for key in self._family() if key in self._devices)
         what = ", ".join(self.interfaces) if self.interfaces else "all devices"
-        return f"{count} probes, {what} ({', '.join(names)}), {len(self._taps)} taps on this host"
+        more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+        return (f"{count} probes, {what} ({', '.join(names[:NAMES_TOLD])}{more}), {len(self._taps)} taps on this host")
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""
@@ -170,7 +196,7 @@ class LiveSource:
         """Batches until ``stop()``; the last one holds what was still under way, and the end."""
         while not self._stopping:
             yield self._batch(now_ns())
-            select.select(self._monitors, [], [], POLL_S)
+            select.select(list(self._monitors.values()), [], [], POLL_S)
         whole_until_ns = now_ns()
         self._tracer.set_devices(())
         time.sleep(POLL_S)  # passes that were open when the devices were taken away
@@ -179,6 +205,7 @@ class LiveSource:
         yield last
 
     def _batch(self, time_ns: int, final: bool = False) -> Batch:
+        self._follow_clock(time_ns)
         self._follow_devices()
         passes = self._drain(whole=final)
         counts = self._count(time_ns, final)
@@ -211,10 +238,11 @@ class LiveSource:
         kinds = passes.steps["kind"]
         named = np.unique(passes.steps["arg"][kinds == STEP_TAP]).tolist()
         unknown = any(inode and inode not in self._taps and inode not in self._strangers for inode in named)
-        if time_ns < self._next_taps_ns and not unknown and not (kinds == STEP_HOOK).any():
+        self._taps_wanted |= unknown or bool((kinds == STEP_HOOK).any())
+        if time_ns < (self._soonest_taps_ns if self._taps_wanted else self._next_taps_ns):
             return
+        self._taps_wanted = False
         before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
-        self._next_taps_ns = time_ns + TAPS_EVERY_NS
         if unknown or time_ns >= self._next_namespaces_ns:
             self._follow_namespaces(time_ns)
         refresh = self._watcher.refresh(self._taps)
@@ -222,10 +250,13 @@ class LiveSource:
         # Taps that no list shows (a namespace that only a file descriptor holds): looked for again only now and then.
         self._strangers |= {inode for inode in named if inode not in self._taps}
         seen_ns = now_ns()
-        self._events += [tap_event(seen_ns, with_options(tap), before_ns) for tap in refresh.opened]
-        self._events += [tap_event(seen_ns, with_options(tap)) for tap in refresh.changed]
+        self._events += [tap_event(seen_ns, tap, before_ns) for tap in with_all_options(refresh.opened)]
+        self._events += [tap_event(seen_ns, tap) for tap in with_all_options(refresh.changed)]
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
+        took_ns = now_ns() - self._refreshed_ns
+        self._soonest_taps_ns = now_ns() + (took_ns if took_ns > POLL_S * 1e9 else 0)
+        self._next_taps_ns = now_ns() + max(TAPS_EVERY_NS, TAPS_SHARE * took_ns)
 
     def _follow_namespaces(self, time_ns: int) -> None:
         self._next_namespaces_ns = time_ns + NAMESPACES_EVERY_NS
@@ -233,19 +264,66 @@ class LiveSource:
         self._watcher.namespaces = list(list_namespaces().values())
         self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
                          for one in self._watcher.namespaces if one.inode not in known]
+        there = {one.inode for one in self._watcher.namespaces}
+        for gone in [one for one in self._namespaces if one.inode not in there and not _is_at(one)]:
+            self._let_go(gone, time_ns)
+
+    def _let_go(self, gone: Namespace, time_ns: int) -> None:
+        """A traced namespace without a name or a process: the monitor's socket might be all that keeps it, and its
+        devices, for as long as the trace lasts."""
+        self._namespaces = [one for one in self._namespaces if one.inode != gone.inode]
+        self._inodes.discard(gone.inode)
+        self._monitors.pop(gone.inode).close()
+        for key in [key for key in self._devices if key[0] == gone.inode]:
+            self._take(Change("remove", self._devices[key]), time_ns)
+        self._retrace(time_ns)
+        rest = "the others are traced on" if self._namespaces else "nothing is left to trace"
+        self._note(f"network namespace {gone.label} has neither a name nor a process any more: let go; {rest}", time_ns)
+        self._stopping = self._stopping or not self._namespaces
+
+    def _follow_clock(self, time_ns: int) -> None:
+        """Tell when the time of day was set: journeys keep the clock of the start, so that times stay in order."""
+        before_ns = now_ns()
+        offset_ns = time.time_ns() - before_ns
+        step_ns = offset_ns - self._wall_offset_ns
+        # Nobody stopped this process between the two readings.
+        if abs(step_ns) > CLOCK_STEP_NS and now_ns() - before_ns < CLOCK_STEP_NS // 10:
+            self._wall_offset_ns = offset_ns
+            self._note(f"the time of day moved by {step_ns / 1e9:+.3f} s (it was set, or the machine slept); packets "
+                       "keep the clock of the trace's begin", time_ns)
 
     def _follow_devices(self) -> None:
-        changes = [change for monitor in self._monitors for change in monitor.read()]
+        changes = [change for monitor in self._monitors.values() for change in monitor.read()]
         if not changes:
             return
         time_ns = now_ns()
         for change in changes:
             self._take(change, time_ns)
+        self._retrace(time_ns)
+
+    def _retrace(self, time_ns: int) -> None:
+        """Trace what is to be traced of the devices as they are now."""
         self._watcher.know(self._devices.values())
         traced = self._family()
-        for function in sorted(self._handlers_in_use(traced) - self._tried):
+        self._tell_absent(time_ns)
+        in_use = self._handlers_in_use(traced)
+        for function in sorted(in_use - self._tried):
             self._attach_handler(function, time_ns)
+        for function in sorted(in_use & self._modules.keys()):
+            if _loading_of(self._module_names[function]) != self._modules[function]:
+                self._attach_handler(function, time_ns)
+                self._note(f"module {self._module_names[function]} was loaded anew: {function} is attached again",
+                           time_ns)
         self._tracer.set_devices(traced)
+
+    def _tell_absent(self, time_ns: int) -> None:
+        """Tell when a device that was named goes, and when one of its name comes."""
+        absent = {name for name, keys in self._called.items() if not keys & self._devices.keys()}
+        for name in sorted(absent - self._absent):
+            self._note(f"{name} is gone; one of that name will be traced once it is there", time_ns)
+        for name in sorted(self._absent - absent):
+            self._note(f"{name} is there again", time_ns)
+        self._absent = absent
 
     def _handlers_in_use(self, traced: set[tuple[int, int]]) -> set[str]:
         """The rx_handlers of these devices, as their kinds tell."""
@@ -258,6 +336,8 @@ class LiveSource:
         """One more rx_handler: its module was loaded, or a device that uses it came, after the start."""
         self._tried.add(function)
         stage = self._tracer.attach_handler(function)
+        module = next((probe.module for probe in stage.probes), self._module_names.get(function, ""))
+        self._module_names[function], self._modules[function] = module, _loading_of(module)
         self._events.append({"kind": "stage", "time_ns": time_ns, "stage": {**_stage_object(stage), "handler": True}})
 
     def _follow_functions(self, passes: Passes, time_ns: int, counts: Optional[Array]) -> None:
@@ -309,11 +389,31 @@ class LiveSource:
         if not self.interfaces:
             return {key for key in self._devices if key[0] in self._inodes}
         here = {key: device for key, device in self._devices.items() if key[0] in self._inodes}
-        self._named |= {key for key, device in here.items() if device.name in self.interfaces}
+        for key, device in here.items():
+            if device.name in self.interfaces:
+                self._called.setdefault(device.name, set()).add(key)
+                self._named.add(key)
         self._named = {key for key in self._named if key in self._devices}
         if first:
             require_names(here.values(), self.interfaces)
         return family(self._devices.values(), self._named)
+
+
+def _is_at(namespace: Namespace) -> bool:
+    """Is it still at the path by which it was named?"""
+    try:
+        return os.stat(namespace.path).st_ino == namespace.inode
+    except OSError:
+        return False
+
+
+def _loading_of(module: str) -> Optional[int]:
+    """A number that tells one loading of a module from the next; ``None`` for the kernel itself and where sysfs does
+    not tell. Source: kernfs numbers its directories in turn."""
+    if module:
+        with suppress(OSError):
+            return os.stat(f"/sys/module/{module}").st_ino
+    return None
 
 
 def _addresses(counts: Array) -> set[int]:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# title: every way in which a trace can end
+# description: Tracers of every command at once over a ping; each is ended another way; what is left in the kernel is looked at
+# iface: bond0
+# needs: bpftool (bpftool)
+
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+setup() {
+    make_bonded_host
+    cd "$LAB_OUT"
+    ping -q -c 1 10.9.0.1
+    programs >programs.before
+    probes >probes.before
+    mkdir -p small fixed
+    mount -t tmpfs -o size=256k tmpfs small
+    mount -t tmpfs -o ro tmpfs fixed
+
+    begin int bondtrace --iface bond0 --json icmp
+    begin term bondtrace record --iface bond0 -o term.arrows icmp
+    begin hup bondtrace top --iface bond0 -f icmp
+    begin metrics bondtrace exporter --iface bond0 -f icmp
+    begin pipe bash -c 'bondtrace --iface bond0 icmp | head -n 3; echo "${PIPESTATUS[0]}" >pipe.first'
+    begin kill bondtrace record --iface bond0 -o kill.arrows icmp
+    begin terminal /usr/bin/python3 "$here_faults/terminal.py" terminal.err bondtrace --iface bond0 --write terminal.arrows icmp
+    begin full bondtrace record --iface bond0 -o small/full.arrows
+    begin fixed bondtrace record --iface bond0 -o fixed/never.arrows
+    begin early bondtrace record --iface bond0 -o early.arrows
+    LAB_WAIT_S=600 wait_until test -e early.arrows
+    send_signal TERM early
+    LAB_WAIT_S=600 ended early fixed
+    attached int term hup metrics pipe kill full
+    LAB_WAIT_S=600 wait_until grep -q attached terminal.err
+    programs >programs.during
+    probes >probes.during
+
+    ping -q -c 10 -i 0.1 10.9.0.1
+    sleep 2
+    send_signal INT int
+    send_signal TERM term
+    send_signal HUP hup
+    send_signal TERM metrics
+    send_signal KILL kill
+    echo >terminal.close
+    ended int term hup metrics pipe kill terminal
+    modprobe pktgen
+    flood 20000
+    ended full
+    cp small/full.arrows full.arrows
+    wait_until nothing_left
+    dmesg | grep -E 'WARNING|BUG|Oops' >kernel.log || true
+}
+
+play() { :; }

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# title: a host that changes under the trace
+# description: bond destroyed and made again, bonding unloaded and loaded, a namespace deleted, taps by the hundred, a CPU off line, the clock set
+# iface: bond0
+
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+pings() { ping -q -c 5 -i 0.1 -W 5 10.9.0.1; }
+
+bonded() {
+    ip link set eth0 nomaster || true
+    ip link set eth1 nomaster || true
+    make_bond bond0 active-backup eth0 eth1
+    ip addr add 10.9.0.2/24 dev bond0
+    ping -q -c 1 -W 5 10.9.0.1 || true
+    sleep 1
+    pings
+}
+
+gone() { ! ip link show "$1" 2>/dev/null; }
+unloaded() { rmmod bonding; }
+
+# 60 taps on bond0 at once (of more the steps would not fit a pass), open for five pings; "RECEIVED TAPS" to a file.
+hundreds() {
+    /usr/bin/python3 - >"$LAB_OUT/hundreds" <<'PYTHON'
+import collections, socket, struct, subprocess
+taps = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) for _ in range(60)]
+for tap in taps:
+    tap.bind(("bond0", 0x0800))
+subprocess.run(["ping", "-q", "-c", "5", "-i", "0.1", "-W", "5", "10.9.0.1"], check=True, stdout=subprocess.DEVNULL)
+counts = collections.Counter(struct.unpack("II", tap.getsockopt(263, 6, 8)) for tap in taps)
+for (received, dropped), count in counts.items():
+    print(received, dropped, count)
+PYTHON
+}
+
+setup() {
+    make_bonded_host
+    make_namespace doomed
+    ip link add dv0 type veth peer name dv1 netns doomed
+    ip link set dv0 up
+    ip -n doomed link set dv1 up
+    cd "$LAB_OUT"
+    ping -q -c 1 10.9.0.1
+    begin trace bondtrace record --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows icmp
+    attached trace
+    pings
+    ip link del bond0
+    bonded
+    ip link del bond0
+    wait_until unloaded
+    bonded
+    ip netns del doomed
+    wait_until gone dv0
+    for round in 1 2 3 4 5; do hundreds; done
+    echo 0 >/sys/devices/system/cpu/cpu1/online
+    pings
+    echo 1 >/sys/devices/system/cpu/cpu1/online
+    pings
+    date -s '+1 hour'
+    sleep 1
+    pings
+    date -s '-1 hour'
+    sleep 1
+    send_signal TERM trace
+    ended trace
+}
+
+play() { :; }

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults and loads, all in one machine: every way in which a trace can end, a host that changes under it, more than it
+can take, traffic that must not feel it, other tracers beside it, and tracing without being root."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import bondtrace
+from bondtrace.recording import Recording
+from bondtrace.wire import RECORD_RX, STEP_HANDLER, concatenate
+
+pytestmark = pytest.mark.lab
+
+ANOTHER = 1  # RX_HANDLER_ANOTHER
+HERE = Path(__file__).parent / "faults"
+
+
+NAMES = ("ends", "turmoil", "together", "rights", "overload")
+
+
+@pytest.fixture(scope="module")
+def played(play_all):
+    """{scenario: Run}; the scenarios start tracers of their own, in their setup."""
+    return play_all(scenarios=[str(HERE / f"{name}.sh") for name in NAMES], command="true", memory_mb=3000,
+                    scenario_s=900)
+
+
+def of(scenario):
+    """A test of this scenario's run."""
+    return pytest.mark.parametrize("run", [scenario], indirect=True)
+
+
+@pytest.fixture
+def run(played, request):
+    return played[request.param]
+
+
+def said(run, name):
+    """What a tracer said of itself, without what differs each time."""
+    lines = (run.out / f"{name}.err").read_text().splitlines()
+    return [line.partition("bondtrace: ")[2] for line in lines if "attached in" not in line]
+
+
+def status(run, name):
+    return int((run.out / f"{name}.status").read_text())
+
+
+def read(run, name):
+    return (run.out / name).read_text()
+
+
+def recorded(run, name):
+    """(passes, events, whether the file stops short) of a recording."""
+    recording = Recording(run.out / name)
+    batches = list(recording.batches())
+    return concatenate([batch.passes for batch in batches]), [
+        event for batch in batches for event in batch.events], recording.cut_off
+
+
+def replies(passes):
+    """Of these, the received answers to pings that are not fragments."""
+    packets = passes.records["packet"]
+    return passes.take((passes.records["kind"] == RECORD_RX) & (packets[:, 12:14] == (8, 0)).all(axis=1)
+                       & (packets[:, 23] == 1) & (packets[:, 34] == 0))
+
+
+def losses(run, name):
+    """Those of a recording."""
+    with bondtrace.open(run.out / name) as trace:
+        return trace.losses()
+
+
+# --- every way in which a trace can end ----------------------------------------------------------------
+
+
+@of("ends")
+def test_nothing_is_left_in_the_kernel_however_a_trace_ended(run):
+    # given that there was something
+    assert read(run, "programs.during").count("\n") >= read(run, "programs.before").count("\n") + 100
+    assert read(run, "probes.during").count("\n") >= read(run, "probes.before").count("\n") + 3
+    assert read(run, "programs.after") == read(run, "programs.before")
+    assert read(run, "probes.after") == read(run, "probes.before")
+    assert read(run, "kernel.log") == ""
+
+
+@of("ends")
+@pytest.mark.parametrize("name, wanted", [("int", 0), ("term", 0), ("hup", 0), ("metrics", 0), ("kill", 137),
+                                          ("full", 1), ("fixed", 1), ("early", 143)])
+def test_the_status_tells_how_it_ended(run, name, wanted):
+    assert status(run, name) == wanted
+
+
+@of("ends")
+@pytest.mark.parametrize("name", ["term.arrows", "kill.arrows", "terminal.arrows", "full.arrows"])
+def test_what_was_recorded_is_whole(run, name):
+    passes, events, cut_off = recorded(run, name)
+    # then those that had time to end their file did
+    assert cut_off == (name in ("kill.arrows", "full.arrows"))
+    if name != "full.arrows":
+        # the pings were two seconds ago: both ways, over bond0 and eth0
+        assert Counter(passes.records["kind"].tolist())[RECORD_RX] == 10
+    assert [one["kind"] for one in events if one["kind"] in ("start", "end")] == ["start", "end"][: 2 - cut_off]
+
+
+@of("ends")
+def test_a_message_says_what_stood_in_the_way(run):
+    assert said(run, "full") == ["cannot write to small/full.arrows: No space left on device; what was written "
+                                 "before is whole"]
+    assert said(run, "fixed") == ["cannot create fixed/never.arrows: Read-only file system; name another file"]
+    assert not (run.out / "early.arrows").exists()
+
+
+@of("ends")
+def test_a_reader_that_goes_away_ends_the_trace(run):
+    assert len(read(run, "pipe.out").splitlines()) == 3
+    assert read(run, "pipe.first") == "0\n"
+    assert said(run, "pipe") == []
+
+
+# --- a host that changes under the trace ----------------------------------------------------------------
+
+
+@of("turmoil")
+def test_every_ping_is_told_through_all_changes(run):
+    assert status(run, "trace") == 0
+    passes, events, _ = recorded(run, "trace.arrows")
+    told = replies(passes)
+    eth0 = {one["device"]["ifindex"] for one in events if one["kind"] == "device" and one["device"]["name"] == "eth0"}
+    verdicts = [told.steps[begin:end]["result"][told.steps[begin:end]["kind"] == STEP_HANDLER].tolist()
+                for begin, end in zip(told.offsets[:-1], told.offsets[1:])]
+    # five after each change, and a first one after each new bond that may have been too early
+    assert 45 <= len(told) <= 47
+    assert set(told.records["ifindex"].tolist()) == eth0 and len(eth0) == 1
+    assert verdicts == [[ANOTHER]] * len(told)
+    assert losses(run, "trace.arrows") == {}
+
+
+@of("turmoil")
+def test_what_happened_is_told(run):
+    told = said(run, "trace")[:-1]
+    assert [one for one in told if "time of day" not in one] == [
+        "bond0 is gone; one of that name will be traced once it is there",
+        "bond0 is there again",
+        "bond0 is gone; one of that name will be traced once it is there",
+        "bond0 is there again",
+        "module bonding was loaded anew: bond_handle_frame is attached again",
+        "dv1 is gone; one of that name will be traced once it is there",
+        "network namespace doomed has neither a name nor a process any more: let go; the others are traced on"]
+    moved_s = [float(one.split()[6]) for one in told if "time of day" in one]
+    # then by an hour, less the parts of seconds that `date` sets to nothing
+    assert [round(one / 3600, 2) for one in moved_s] == [1, -1]
+    _, events, _ = recorded(run, "trace.arrows")
+    assert [one["text"] for one in events if one["kind"] == "note"] == told
+
+
+@of("turmoil")
+def test_hundreds_of_taps_come_and_go(run):
+    [received, dropped, count] = [int(one) for one in read(run, "hundreds").split()]
+    assert (dropped, count) == (0, 60)
+    with bondtrace.open(run.out / "trace.arrows") as trace:
+        summary, taps = trace.summary(), trace.taps()
+    crowd = [inode for inode, tap in taps.items() if any("python3" in one.comm for one in tap.processes)]
+    assert len(crowd) == 300
+    # what each socket says that it was given: replies, and the requests that were sent
+    assert Counter(summary.outcomes[inode, "captured"] for inode in crowd) == {received: 300}
+
+
+# --- more than it can take ------------------------------------------------------------------------------
+
+
+@of("overload")
+def test_every_packet_of_a_flood_is_told_or_reported_lost(run, figure):
+    assert status(run, "trace") == 0
+    passes, _, _ = recorded(run, "trace.arrows")
+    sent = [int(one) for one in read(run, "sent").split()]
+    lost = losses(run, "trace.arrows").get("records lost", 0)
+    told = int((passes.records["packet"][:, 26:29] == (192, 0, 2)).all(axis=1).sum())
+    # then also a ping that came before the reader was up again is one or the other
+    assert told + len(replies(passes)) + lost == sum(sent) + 15
+    # given that the ring could not hold what came while the reader was stopped
+    assert lost > 0
+    figure(f"reader stopped in a flood: {sum(sent)} packets sent, {told} told, {lost} reported lost")
+
+
+@of("overload")
+def test_once_it_runs_again_it_tells_everything_and_needs_no_more_memory(run, figure):
+    passes, _, _ = recorded(run, "trace.arrows")
+    sizes = Counter(replies(passes).records["len"].tolist())
+    # 5 before, 5 two seconds after, and 5 of 65,042 bytes
+    assert sizes == {98: 10, 65042: 5}
+    rows = [line.split() for line in read(run, "memory").splitlines()]
+    most_kb = {name: int(most) for name, _, most in rows}
+    assert most_kb["end"] < most_kb["crowded"] + 150_000
+    figure(f"{read(run, 'taps').strip()} taps, {read(run, 'devices').strip()} devices: MB of memory now and at most: "
+           + ", ".join(f"{name} {int(now) // 1000}, {int(most) // 1000}" for name, now, most in rows)
+           + f"; {read(run, 'trace.err').splitlines()[0]}")
+
+
+# --- traffic that must not feel it, and other tracers beside it -------------------------------------------
+
+
+@of("together")
+def test_traffic_is_the_same_byte_by_byte_and_in_order(run):
+    without = read(run, "transfer.without")
+    assert without.split()[1:] == [str(128 << 16), "3000", "True"]
+    assert read(run, "transfer.with") == without
+
+
+@of("together")
+def test_no_packet_is_dropped_and_nothing_is_set_on_the_devices(run):
+    counters = [[int(line.split()[1]) for line in read(run, f"drops.{number}").splitlines()] for number in range(4)]
+    without, traced = ([after - before for before, after in zip(counters[at], counters[at + 1])] for at in (0, 2))
+    assert traced == without
+    assert read(run, "state.with") == read(run, "state.after") == read(run, "state.without")
+
+
+@of("together")
+def test_two_of_them_and_bpftrace_count_the_same(run):
+    counted = dict(line[1:].split(": ") for line in read(run, "third.out").splitlines() if line.startswith("@"))
+    assert counted["handled"] == counted["returned"]
+    for name in ("one", "two"):
+        assert status(run, name) == 0
+        passes, _, _ = recorded(run, f"{name}.arrows")
+        handled = int((passes.steps["kind"] == STEP_HANDLER).sum())
+        assert losses(run, f"{name}.arrows") == {}
+        # bpftrace began after and ended before them
+        assert handled == int(counted["handled"])
+
+
+# --- without being root ---------------------------------------------------------------------------------
+
+
+@of("rights")
+def test_a_user_with_the_capabilities_traces_and_is_told_what_is_missing(run):
+    lines = {name: run.lines(f"{name}.out") for name in ("least", "all")}
+    for name, journeys in lines.items():
+        assert status(run, name) == 0
+        got = [one for one in journeys if one["packet"]["info"].startswith("echo reply") and one["direction"] == "rx"]
+        assert [[step.get("verdict") for step in one["passes"][0]["steps"] if step["kind"] == "rx_handler"]
+                for one in got] == [["ANOTHER"]] * 5
+    holders = {name: {tap["comm"] for tap in lines[name][0]["taps"].values()} for name in lines}
+    assert holders == {"least": {None}, "all": {"tcpdump"}}
+
+
+@of("rights")
+def test_without_the_rights_they_are_named(run):
+    assert status(run, "none") == 1
+    assert said(run, "none") == ["tracing needs root, or at least CAP_BPF and CAP_PERFMON (missing: CAP_BPF, "
+                                 "CAP_PERFMON): BPF programs are loaded into the kernel; run it with sudo"]
+    assert status(run, "doctor") == 0
+    missing = [one["check"] for one in json.loads(read(run, "doctor.out"))["checks"] if not one["ok"]]
+    assert missing == ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYSLOG", "CAP_SYS_ADMIN"]
+
+
+@of("rights")
+def test_root_keeps_what_a_trace_uses(run):
+    tracing = sum(1 << one for one in (2, 12, 19, 21, 34, 38, 39))
+    # the thread that answers has none
+    assert sorted(int(line.split()[1], 16) for line in read(run, "kept.metrics").splitlines()) == [0, tracing]

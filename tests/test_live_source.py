@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens to a live trace is told, and what it traces follows; without a kernel that traces."""
+
+from importlib import import_module
+from types import SimpleNamespace
+
+import pytest
+
+from bondtrace.host.devices import Change
+from bondtrace.host.namespaces import Namespace
+from bondtrace.kernel.plan import Stage
+from bondtrace.model import Device
+
+live = import_module("bondtrace.sources.live")
+
+HERE, THERE = Namespace(1, "", "/proc/self/ns/net"), Namespace(2, "blue", "/no/such/path")
+
+
+def bond(ifindex, name="bond0", netns=1):
+    return Device(netns, ifindex, name, kind="bond")
+
+
+@pytest.fixture
+def source(monkeypatch):
+    """A trace of bond0 (ifindex 5) in two namespaces; ``said`` is what it told, ``traced`` the devices it traces."""
+    monkeypatch.setattr(live.rights, "require_rights", lambda: None)
+    monkeypatch.setattr(live, "resolve", {"here": HERE, "blue": THERE}.get)
+    said = []
+    one = live.LiveSource(("bond0",), ("here", "blue"), tell=said.append)
+    one.said, one.attached, one.traced = said, [], set()
+
+    def attach_handler(function):
+        one.attached.append(function)
+        return Stage(function, "its verdicts", "", ())
+
+    one._tracer = SimpleNamespace(attach_handler=attach_handler, set_devices=lambda keys: one.__dict__.update(
+        traced=set(keys)))
+    one._watcher = SimpleNamespace(know=lambda devices: None)
+    one._monitors = {2: SimpleNamespace(close=lambda: one.__dict__.update(closed=True))}
+    one._tried = {"bond_handle_frame"}
+    one._modules, one._module_names = {"bond_handle_frame": 10}, {"bond_handle_frame": "bonding"}
+    monkeypatch.setattr(live, "_loading_of", lambda module: one.__dict__.get("loading", 10))
+    change(one, "add", bond(5))
+    return one
+
+
+def change(source, what, device):
+    source._take(Change(what, device), 7)
+    source._retrace(7)
+
+
+def notes(source):
+    return [event["text"] for event in source._events if event["kind"] == "note"]
+
+
+def test_a_bond_that_is_made_again_is_traced_and_both_is_told(source):
+    assert (source.traced, source.said) == ({(1, 5)}, [])
+    change(source, "remove", bond(5))
+    assert source.traced == set()
+    change(source, "add", bond(9))
+    assert source.traced == {(1, 9)}
+    assert source.said == notes(source) == ["bond0 is gone; one of that name will be traced once it is there",
+                                            "bond0 is there again"]
+    assert source.attached == []
+
+
+def test_a_rename_is_followed_and_nothing_is_gone(source):
+    change(source, "add", bond(5, "other"))
+    assert (source.traced, source.said) == ({(1, 5)}, [])
+
+
+def test_a_module_that_was_loaded_anew_is_attached_to_again(source):
+    change(source, "remove", bond(5))
+    source.loading = 11
+    change(source, "add", bond(6))
+    assert source.attached == ["bond_handle_frame"]
+    assert source.said[-1] == "module bonding was loaded anew: bond_handle_frame is attached again"
+
+
+def test_a_namespace_that_nothing_keeps_is_let_go(source, monkeypatch):
+    change(source, "add", bond(5, netns=2))
+    monkeypatch.setattr(live, "list_namespaces", lambda: {1: HERE})
+    source._watcher.namespaces = [HERE, THERE]
+    source._follow_namespaces(8)
+    assert (source.traced, source.closed, source._stopping) == ({(1, 5)}, True, False)
+    assert source.said == ["network namespace blue has neither a name nor a process any more: let go; the others are "
+                           "traced on"]
+    # when the last one goes
+    source._namespaces = [HERE._replace(path="/no/such/path")]
+    source._monitors = {1: SimpleNamespace(close=lambda: None)}
+    monkeypatch.setattr(live, "list_namespaces", dict)
+    source._follow_namespaces(9)
+    assert source._stopping and source.said[-1].endswith("let go; nothing is left to trace")
+
+
+def test_the_time_of_day_is_told_when_it_moves(source, monkeypatch):
+    source._wall_offset_ns = live.time.time_ns() - live.now_ns()
+    source._follow_clock(7)
+    assert source.said == []
+    source._wall_offset_ns -= 3600 * 10**9
+    source._follow_clock(7)
+    source._follow_clock(8)
+    assert [one[:33] for one in source.said] == ["the time of day moved by +3600.00"]
+
+
+def test_many_devices_are_not_all_named(source):
+    source.interfaces = ()
+    for number in range(50, 65):
+        change(source, "add", Device(1, number, f"dummy{number}", kind="dummy"))
+    source._tracer.plan = SimpleNamespace(probes=())
+    assert source.describe().endswith("dummy57, dummy58 and 6 more), 0 taps on this host")
