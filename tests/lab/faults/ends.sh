@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: every way in which a trace can end
-# description: Tracers of every command at once over a ping; each is ended another way; what is left in the kernel is looked at
+# description: Tracers at once over a ping, each is ended another way; what is left in the kernel is looked at
 # iface: bond0
 # needs: bpftool (bpftool)
 
@@ -16,10 +16,8 @@ setup() {
     mount -t tmpfs -o size=256k tmpfs small
     mount -t tmpfs -o ro tmpfs fixed
 
-    begin int bondtrace --iface bond0 --json icmp
     begin term bondtrace record --iface bond0 -o term.arrows icmp
     begin hup bondtrace top --iface bond0 -f icmp
-    begin metrics bondtrace exporter --iface bond0 -f icmp
     begin pipe bash -c 'bondtrace --iface bond0 icmp | head -n 3; echo "${PIPESTATUS[0]}" >pipe.first'
     begin kill bondtrace record --iface bond0 -o kill.arrows icmp
     begin terminal /usr/bin/python3 "$here_faults/terminal.py" terminal.err bondtrace --iface bond0 --write terminal.arrows icmp
@@ -29,20 +27,18 @@ setup() {
     LAB_WAIT_S=600 wait_until test -e early.arrows
     send_signal TERM early
     LAB_WAIT_S=600 ended early fixed
-    attached int term hup metrics pipe kill full
+    attached term hup pipe kill full
     LAB_WAIT_S=600 wait_until grep -q attached terminal.err
     programs >programs.during
     probes >probes.during
 
     ping -q -c 10 -i 0.1 10.9.0.1
     sleep 2
-    send_signal INT int
     send_signal TERM term
     send_signal HUP hup
-    send_signal TERM metrics
     send_signal KILL kill
     echo >terminal.close
-    ended int term hup metrics pipe kill terminal
+    ended term hup pipe kill terminal
     modprobe pktgen
     flood 20000
     ended full

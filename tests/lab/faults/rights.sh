@@ -18,7 +18,6 @@ kept() { grep -h CapEff /proc/"$(cat "$1.pid")"/task/*/status | sort -u; }
 
 setup() {
     local least=bpf,perfmon,net_admin
-    local all=$least,sys_ptrace,dac_read_search,syslog,sys_admin
     make_bonded_host
     make_namespace other
     cd "$LAB_OUT"
@@ -29,22 +28,19 @@ setup() {
     echo 2 >/proc/sys/kernel/perf_event_paranoid
     begin none bash -c 'with_rights net_admin bondtrace --iface bond0'
     begin least bash -c "with_rights $least bondtrace --iface bond0 --json icmp"
-    begin all bash -c "with_rights $all bondtrace --iface bond0 --json icmp"
     begin metrics bondtrace exporter --iface bond0 -f icmp
-    begin doctor bash -c "with_rights $least bondtrace doctor --json"
-    attached least all metrics
-    LAB_WAIT_S=600 ended none doctor
+    attached least metrics
+    LAB_WAIT_S=600 ended none
     ping -q -c 5 -i 0.1 10.9.0.1
     kept metrics >kept.metrics
     in_namespace gw ping -q -c 1 10.9.0.2
     sleep 1
     send_signal TERM metrics
-    pkill_child least
-    pkill_child all
-    ended least all metrics
+    interrupt_child least
+    ended least metrics
 }
 
 # The tracer under a shell.
-pkill_child() { kill -INT $(cat /proc/"$(cat "$1.pid")"/task/*/children); }
+interrupt_child() { kill -INT $(cat /proc/"$(cat "$1.pid")"/task/*/children); }
 
 play() { :; }
