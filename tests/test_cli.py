@@ -363,8 +363,8 @@ def test_a_summary_of_nothing_in_particular_is_refused(inside, options):
 @pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5")])
 def test_a_recording_is_summarised_whole(recording, option):
     assert failure(bondtrace("summary", recording, *option), 2) == (
-        f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns, --filter, --duration and "
-        "--kprobes are for live\n")
+        f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns, --filter, --duration, "
+        "--privacy and --kprobes are for live\n")
 
 
 def test_a_journey_that_a_recording_does_not_have(recording):

@@ -161,7 +161,7 @@ def test_taps(run, monkeypatch):
     # given taps of this host's that are named so
     evil = [replace(one, processes=(Process(1, EVIL, EVIL),), dev=EVIL) for one in TAPS.values()]
     monkeypatch.setattr(taps, "read_taps", lambda *_: evil)
-    monkeypatch.setattr(taps, "with_options", lambda tap: tap)
+    monkeypatch.setattr(taps, "with_all_options", lambda found: found)
     monkeypatch.setattr(taps, "read_devices", lambda namespaces, problems: problems.append(EVIL) or [])
 
     for words in ((), ("--json",), ("--format", "github")):

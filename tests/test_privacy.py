@@ -252,7 +252,7 @@ def traced(monkeypatch):
 
     monkeypatch.setattr(bondtrace.sources.live, "LiveSource", FakeSource)
     for name in ("live", "record"):
-        monkeypatch.setattr(import_module(f"bondtrace.commands.{name}"), "require_root", lambda: None)
+        monkeypatch.setattr(import_module(f"bondtrace.commands.{name}"), "require_rights", lambda: None)
     monkeypatch.setattr(import_module("bondtrace.commands.live"), "end_on_signals", lambda *_: None)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The exporter: what is scraped over HTTP is what `summary --json` counts."""
 
+import ipaddress
 import json
 import re
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bondtrace.commands.exporter import Updating, parse_listen, serve
+from bondtrace.commands.exporter import Updating, exporter, parse_listen, serve
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
@@ -138,6 +139,13 @@ def test_an_address_in_use_is_told():
 
         with pytest.raises(BondtraceError, match=rf"cannot listen on 127.0.0.1:{port}: Address already in use"):
             serve(updating.metrics, "127.0.0.1", port)
+
+
+def test_it_listens_on_loopback_unless_told_otherwise():
+    [listen] = [one for one in exporter.params if one.name == "listen"]
+    address, port = parse_listen(listen.default)
+    assert (address, port) == ("127.0.0.1", 9435)
+    assert ipaddress.ip_address(address).is_loopback
 
 
 @pytest.mark.parametrize("said, place", [

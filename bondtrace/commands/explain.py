@@ -35,8 +35,8 @@ def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str]
         raise UsageError("explain wants FILE and --journey N together, or neither for a live trace")
     if files:
         if options.only_live or options.count:
-            raise UsageError(f"--iface, --netns, --filter, --count, --duration and --kprobes are for live, not for a "
-                             f"recording ({files[0]})")
+            raise UsageError("--iface, --netns, --filter, --count, --duration, --privacy and --kprobes are for live, "
+                             f"not for a recording ({files[0]})")
         _explain_recorded(files, number or 0, options.directions, find_era(as_if) if as_if else None)
         return
     if as_if:

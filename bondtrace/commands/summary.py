@@ -35,8 +35,8 @@ def summary(files: tuple[Path, ...], options: TraceOptions, as_if: Optional[str]
     FILE is a recording, or a directory of such; the parts of one trace are put together, each trace has a table.
     """
     if files and options.only_live:
-        raise UsageError(f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration and "
-                         "--kprobes are for live")
+        raise UsageError(f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration, "
+                         "--privacy and --kprobes are for live")
     if not files and not options.interfaces and not options.netns:
         raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if as_if and not files:
