@@ -84,7 +84,7 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
     rows += [_case("flood: record", [*_bondtrace("record", []), "-o", "/tmp/bench/flood.arrows"], flood, runs=1),
              _case("flood: record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/flood-k.arrows"],
                    flood, runs=1),
-             _case("flood: journeys as JSON", [*_bondtrace("live", []), "--json"], flood, runs=1),
+             _case("flood: journeys as JSON", [*_bondtrace("live", []), "--json"], flood // 2, runs=1),
              _case("flood: summary only", [*_bondtrace("live", []), "--summary-only", "--json"], flood, runs=1),
              _case("bpftrace", ["bpftrace", "-e", BPFTRACE], packets, ready="kprobes 5")]
     pwru = _pwru()
