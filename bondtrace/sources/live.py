@@ -127,33 +127,23 @@ class LiveSource:
         self._drop()
 
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
-        """Attach; where the kernel refuses fentry, once more with kprobes alone, and where it refuses those, too, with
-        what there was of fentry."""
+        """Attach; where the kernel refuses fentry, once more with kprobes alone."""
         self._tried = set(handlers) & set(kernel.found)
         self._module_names = {name: kernel.found[name].module for name in self._tried}
         self._modules = {name: _loading_of(module) for name, module in self._module_names.items()}
-        part = False
-        if self._fentry:
-            with suppress(BondtraceError), ExitStack() as stack:
-                tracer = stack.enter_context(self._compiled(kernel, True, handlers))
-                tracer.attach()
-                part = True
-                if not tracer.refused_fentry:
-                    stack.pop_all()
-                    return tracer
-        try:
-            return self._attach_to(self._compiled(kernel, False, handlers))
-        except BondtraceError:
-            if not part:
-                raise
-            return self._attach_to(self._compiled(kernel, True, handlers))
-
-    def _attach_to(self, tracer: loader.Tracer) -> loader.Tracer:
+        tracer = self._compiled(kernel, self._fentry, handlers)
         try:
             tracer.attach()
-        except BaseException:
+        except BondtraceError:
             tracer.close()
-            raise
+            if not self._fentry:
+                raise
+        else:
+            if not self._fentry or not tracer.refused_fentry:
+                return tracer
+            tracer.close()
+        tracer = self._compiled(kernel, False, handlers)
+        tracer.attach()
         return tracer
 
     def _compiled(self, kernel: loader.Kernel, fentry: bool, handlers: tuple[str, ...]) -> loader.Tracer:
