@@ -76,6 +76,11 @@ def _quiet_bpf(bcc: Any) -> Any:
         def _trace_autoload(self) -> None:
             return None
 
+        def detach_kprobe_event_by_fn(self, ev_name: bytes, fn_name: bytes) -> None:
+            """The probe goes with its descriptor. After that bcc looks for its name in a file that only root reads."""
+            with contextlib.suppress(Exception):
+                super().detach_kprobe_event_by_fn(ev_name, fn_name)
+
     return Bpf
 
 
@@ -334,7 +339,8 @@ class Tracer:
         for module in self._modules.values():
             os.close(module)
         self._links, self._modules = {}, {}
-        self._bpf.cleanup()
+        with _captured_stderr():
+            self._bpf.cleanup()
 
 
 def _gist(said: list[str]) -> str:

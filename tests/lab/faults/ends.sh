@@ -18,12 +18,12 @@ setup() {
 
     begin term bondtrace record --iface bond0 -o term.arrows icmp
     begin hup bondtrace top --iface bond0 -f icmp
-    begin pipe bash -c 'bondtrace --iface bond0 icmp | head -n 3; echo "${PIPESTATUS[0]}" >pipe.first'
-    begin kill bondtrace record --iface bond0 -o kill.arrows icmp
-    begin terminal /usr/bin/python3 "$here_faults/terminal.py" terminal.err bondtrace --iface bond0 --write terminal.arrows icmp
-    begin full bondtrace record --iface bond0 -o small/full.arrows
+    begin pipe bash -c 'bondtrace --kprobes --iface bond0 icmp | head -n 3; echo "${PIPESTATUS[0]}" >pipe.first'
+    begin kill bondtrace record --kprobes --iface bond0 -o kill.arrows icmp
+    begin terminal /usr/bin/python3 "$here_faults/terminal.py" terminal.err bondtrace --kprobes --iface bond0 --write terminal.arrows icmp
+    begin full bondtrace record --kprobes --iface bond0 -o small/full.arrows
     begin fixed bondtrace record --iface bond0 -o fixed/never.arrows
-    begin early bondtrace record --iface bond0 -o early.arrows
+    begin early bondtrace record --kprobes --iface bond0 -o early.arrows
     LAB_WAIT_S=600 wait_until test -e early.arrows
     send_signal TERM early
     LAB_WAIT_S=600 ended early fixed

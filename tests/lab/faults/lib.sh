@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What the scenarios here share: they start their own tracers, in setup, and leave facts in files.
+# What the scenarios here share: they start their own tracers, in setup, and leave facts in files. Some attach by kprobes:
+# these could stay behind, miss firings, and lose a module's function.
 
 here_faults=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 

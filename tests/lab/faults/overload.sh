@@ -40,7 +40,7 @@ setup() {
     cat /proc/net/packet | wc -l >taps
     ls /sys/class/net | wc -l >devices
 
-    begin trace bondtrace record -o trace.arrows "icmp or src net 192.0.2.0/24"
+    begin trace bondtrace record --kprobes -o trace.arrows "icmp or src net 192.0.2.0/24"
     attached trace
     sizes attached
     ping -q -c 5 -i 0.1 10.9.0.1

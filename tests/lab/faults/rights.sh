@@ -28,7 +28,7 @@ setup() {
     echo 2 >/proc/sys/kernel/perf_event_paranoid
     begin none bash -c 'with_rights net_admin bondtrace --iface bond0'
     begin least bash -c "with_rights $least bondtrace --iface bond0 --json icmp"
-    begin metrics bondtrace exporter --iface bond0 -f icmp
+    begin metrics bondtrace exporter --kprobes --iface bond0 -f icmp
     attached least metrics
     LAB_WAIT_S=600 ended none
     ping -q -c 5 -i 0.1 10.9.0.1

@@ -42,7 +42,7 @@ setup() {
     ip -n doomed link set dv1 up
     cd "$LAB_OUT"
     ping -q -c 1 10.9.0.1
-    begin trace bondtrace record --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows icmp
+    begin trace bondtrace record --kprobes --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows icmp
     attached trace
     pings
     ip link del bond0
