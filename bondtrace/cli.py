@@ -71,6 +71,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # numpy's algebra is not used, and its threads would keep the rights that a trace gives up (rights.py).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     asked = os.environ.get("_BONDTRACE_COMPLETE")
     if asked:
         sys.exit(import_module(".commands.completion", __package__).answer(cli, asked))

@@ -64,6 +64,13 @@ def test_a_bond_that_is_made_again_is_traced_and_both_is_told(source):
     assert source.attached == []
 
 
+def test_a_bond_that_was_made_again_between_two_looks_is_told_all_the_same(source):
+    source._monitors = {1: SimpleNamespace(read=lambda: [Change("remove", bond(5)), Change("add", bond(9))])}
+    source._follow_devices()
+    assert source.traced == {(1, 9)}
+    assert source.said == ["bond0 is gone; one of that name will be traced once it is there", "bond0 is there again"]
+
+
 def test_a_rename_is_followed_and_nothing_is_gone(source):
     change(source, "add", bond(5, "other"))
     assert (source.traced, source.said) == ({(1, 5)}, [])

@@ -57,3 +57,11 @@ def test_what_is_not_told_without_the_others_is_said():
     [told] = said("rights.effective = lambda: 1 << 39 | 1 << 38 | 1 << 12 | 1 << 21\n"
                   "print([one.name for one in rights.missing_helpful()])")
     assert told == "['CAP_SYS_PTRACE', 'CAP_DAC_READ_SEARCH', 'CAP_SYSLOG']"
+
+
+def test_no_thread_is_there_before_the_rights_are_dropped():
+    # capabilities are a thread's: numpy's own would keep theirs
+    *_, threads = said("import os, sys\nfrom bondtrace import cli\n"
+                       "sys.argv = ['bondtrace', 'summary', 'examples/ping.arrows']\n"
+                       "try: cli.main()\nexcept SystemExit: print(len(os.listdir('/proc/self/task')))")
+    assert threads == "1"

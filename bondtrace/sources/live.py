@@ -299,6 +299,7 @@ class LiveSource:
         time_ns = now_ns()
         for change in changes:
             self._take(change, time_ns)
+            self._tell_absent(time_ns)  # at once: it may be there again by the end of these changes
         self._retrace(time_ns)
 
     def _retrace(self, time_ns: int) -> None:

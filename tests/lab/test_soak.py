@@ -17,22 +17,20 @@ def run(play_all):
     return play_all(scenarios=[SCENARIO], command="true", memory_mb=2000, scenario_s=2400)["soak"]
 
 
-def test_every_packet_is_told_and_recorded(run, figure):
-    sent, shown = (int((run.out / name).read_text()) for name in ("sent", "journeys"))
+def test_every_packet_is_recorded(run, figure):
+    sent = int((run.out / "sent").read_text())
     with bondtrace.open(run.out / "record.arrows") as trace:
         summary, losses = trace.summary(), trace.losses()
     assert losses == {}
-    assert (shown, summary.journeys) == (sent, sent)
-    figure(f"soak: {sent} packets sent, as many shown by live and recorded")
+    assert summary.journeys == sent
+    figure(f"soak: {sent} packets sent, as many recorded")
 
 
 def test_memory_is_flat(run, figure):
-    # kB of live and record, every ten seconds; the first minute is the warm-up
+    # kB, every ten seconds; the first minute is the warm-up
     rows = [[int(one) for one in line.split()] for line in (run.out / "memory").read_text().splitlines()]
-    warm = [row for row in rows if row[0] >= rows[0][0] + 60]
+    sizes = [size for at, size in rows if at >= rows[0][0] + 60]
     assert rows[-1][0] - rows[0][0] >= 590
-    for place, name in ((1, "live"), (2, "record")):
-        sizes = [row[place] for row in warm]
-        figure(f"soak: {name} has {sizes[0]} kB after a minute, {sizes[len(sizes) // 2]} half-way, {sizes[-1]} then")
-        # then it grows by less than 2 %
-        assert sizes[-1] < 1.02 * sizes[0] + 1000
+    figure(f"soak: record has {sizes[0]} kB after a minute, {sizes[len(sizes) // 2]} half-way, {sizes[-1]} then")
+    # then it grows by less than 2 %
+    assert sizes[-1] < 1.02 * sizes[0]

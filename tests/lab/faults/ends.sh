@@ -38,6 +38,8 @@ setup() {
     send_signal HUP hup
     send_signal KILL kill
     echo >terminal.close
+    # A pipe without a reader is met by what is written next.
+    ping -q -c 2 -i 0.1 10.9.0.1
     ended term hup pipe kill terminal
     modprobe pktgen
     flood 20000

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: a long trace at a steady rate
-# description: pktgen hands eth0 100 packets a second ($LAB_RATE) for ten minutes ($LAB_SOAK_S); two tracers
+# description: pktgen hands eth0 100 packets a second ($LAB_RATE) for ten minutes ($LAB_SOAK_S); taps come and go
 # iface: bond0
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-sizes() { echo "$SECONDS $(status_kb "$(cat live.pid)" VmRSS) $(status_kb "$(cat record.pid)" VmRSS)" >>memory; }
+sizes() { echo "$SECONDS $(status_kb "$(cat record.pid)" VmRSS)" >>memory; }
 
 # Open and close a tap now and then, as people do.
 passers_by() {
@@ -20,9 +20,8 @@ setup() {
     cd "$LAB_OUT"
     modprobe pktgen
     start_tap bond0 bond0 -s 64
-    begin live bondtrace --iface bond0 --json "src net 192.0.2.0/24"
     begin record bondtrace record --iface bond0 -o record.arrows "src net 192.0.2.0/24"
-    attached live record
+    attached record
     passers_by &
     local passers=$!
     while sleep 10; do sizes; done &
@@ -31,12 +30,8 @@ setup() {
     sizes
     kill $passers $sampler
     sleep 3
-    send_signal INT live
     send_signal TERM record
-    LAB_WAIT_S=300 ended live record
-    wc -l <live.out >journeys
-    tail -n 1 live.out >last
-    rm live.out
+    LAB_WAIT_S=300 ended record
 }
 
 play() { :; }
