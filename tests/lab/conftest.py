@@ -20,6 +20,7 @@ MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
 KERNEL = re.compile(r"\b(default|\d+\.\d+(-rt)?)\b")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items):
     """Tests that share machines run one after another, in one process; other files and kernels beside them."""
     for item in items:
