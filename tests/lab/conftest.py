@@ -20,13 +20,11 @@ MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
 KERNEL = re.compile(r"\b(default|\d+\.\d+(-rt)?)\b")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Tests that share machines run one after another, in one process; other files and kernels beside them."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            kernel = KERNEL.search(item.callspec.id) if hasattr(item, "callspec") else None
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kernel.group() if kernel else ''}"))
+    if item.path.parent == Path(__file__).parent:
+        kernel = KERNEL.search(item.callspec.id) if hasattr(item, "callspec") else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kernel.group() if kernel else ''}"))
 
 
 def pytest_sessionfinish(session):
