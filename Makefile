@@ -15,7 +15,7 @@ demo: setup
 	$(BIN)/bondtrace lab
 
 test: lint unit
-	$(BIN)/python -m pytest -m lab -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m lab -n 2
 
 # The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two. One alone:
 # BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/lab/test_scenarios.py
@@ -36,7 +36,7 @@ test-fleet: setup
 # and say so.
 unit: setup
 	-./scripts/install-tools chromium
-	$(BIN)/python -m pytest -m "not lab" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not lab" -n 2
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share: those of the marks ``fleet`` and ``soak`` run only where they are asked for."""
+"""What all tests share: those of the marks ``fleet`` and ``soak`` run only where they are asked for; in several
+processes (``-n 2``) those that share a file and a kernel run in one; and what is printed after all tests."""
+
+import re
+
+import pytest
+from tabulate import tabulate
 
 APART = ("fleet", "soak")
 
@@ -10,3 +16,62 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+KERNEL = re.compile(r"\[.*?\b(default|\d+\.\d+(-rt)?)\b")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a machine of the lab in one process: a machine is booted once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByMachine(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            kernel = KERNEL.search(nodeid)
+            return f"{nodeid.partition('::')[0]} {kernel.group(1) if kernel else ''}"
+
+    return ByMachine(config, log)
+
+
+FIGURES = []
+MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
+
+
+@pytest.fixture(scope="session")
+def figure():
+    """figure(text): a line to print at the end of the tests."""
+    return FIGURES.append
+
+
+@pytest.fixture(scope="session")
+def matrix():
+    """matrix(kernel, scenario, journeys): an entry of the table that is printed at the end of the tests."""
+    def note(kernel, scenario, journeys):
+        MATRIX.setdefault(kernel, {})[scenario] = journeys
+    return note
+
+
+def pytest_sessionfinish(session):
+    """A process of several hands what it counted to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput.update(figures=FIGURES, matrix=MATRIX)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    told = getattr(node, "workeroutput", {})
+    FIGURES.extend(told.get("figures", ()))
+    for kernel, row in told.get("matrix", {}).items():
+        MATRIX.setdefault(kernel, {}).update(row)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests in the lab counted."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+    names = list(dict.fromkeys(name for row in MATRIX.values() for name in row))
+    if names:
+        terminalreporter.write_line("journeys as demanded, by kernel and scenario")
+        terminalreporter.write_line(tabulate([[kernel, *(row.get(name, "-") for name in names)]
+                                              for kernel, row in MATRIX.items()], headers=["kernel", *names]))

@@ -2,7 +2,6 @@
 """Runs scenarios in the lab, each once a session, and hands out what they left behind."""
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -11,66 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tabulate import tabulate
 
 from bondtrace import lab
-
-FIGURES = []
-MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
-KERNEL = re.compile(r"\b(default|\d+\.\d+(-rt)?)\b")
-
-
-def pytest_itemcollected(item):
-    """Tests that share machines run one after another, in one process; other files and kernels beside them."""
-    if item.path.parent == Path(__file__).parent:
-        kernel = KERNEL.search(item.callspec.id) if hasattr(item, "callspec") else None
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kernel.group() if kernel else ''}"))
-
-
-def pytest_sessionfinish(session):
-    """A process of several hands what it counted to the one that prints."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput.update(figures=FIGURES, matrix=MATRIX)
-
-
-class Collected:
-    """Takes what the other processes counted."""
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node):
-        told = getattr(node, "workeroutput", {})
-        FIGURES.extend(told.get("figures", ()))
-        for kernel, row in told.get("matrix", {}).items():
-            MATRIX.setdefault(kernel, {}).update(row)
-
-
-def pytest_configure(config):
-    config.pluginmanager.register(Collected())
-
-
-def pytest_terminal_summary(terminalreporter):
-    """What the truth tests counted, after all tests."""
-    for line in FIGURES:
-        terminalreporter.write_line(line)
-    names = list(dict.fromkeys(name for row in MATRIX.values() for name in row))
-    if names:
-        terminalreporter.write_line("journeys as demanded, by kernel and scenario")
-        terminalreporter.write_line(tabulate([[kernel, *(row.get(name, "-") for name in names)]
-                                              for kernel, row in MATRIX.items()], headers=["kernel", *names]))
-
-
-@pytest.fixture(scope="session")
-def figure():
-    """figure(text): a line to print at the end of the tests."""
-    return FIGURES.append
-
-
-@pytest.fixture(scope="session")
-def matrix():
-    """matrix(kernel, scenario, journeys): an entry of the table that is printed at the end of the tests."""
-    def note(kernel, scenario, journeys):
-        MATRIX.setdefault(kernel, {})[scenario] = journeys
-    return note
 
 
 @dataclass(frozen=True)
