@@ -97,7 +97,6 @@ def test_what_was_recorded_is_whole(run, name):
     # then those that had time to end their file did
     assert cut_off == (name in ("kill.arrows", "full.arrows"))
     if name != "full.arrows":
-        # the pings were two seconds ago: both ways, over bond0 and eth0
         assert Counter(passes.records["kind"].tolist())[RECORD_RX] == 10
     assert [one["kind"] for one in events if one["kind"] in ("start", "end")] == ["start", "end"][: 2 - cut_off]
 

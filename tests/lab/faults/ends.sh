@@ -6,6 +6,17 @@
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
+# Are the ten answers in this file yet? Then they must stay there, whatever ends its writer.
+holds_the_pings() {
+    python3 - "$1" <<'PYTHON'
+import sys
+from pathlib import Path
+from bondtrace.recording import Recording
+batches = Recording(Path(sys.argv[1])).batches()
+sys.exit(sum(int((batch.passes.records["kind"] == 1).sum()) for batch in batches) < 10)
+PYTHON
+}
+
 setup() {
     make_bonded_host
     cd "$LAB_OUT"
@@ -29,7 +40,7 @@ setup() {
     probes >probes.during
 
     ping -q -c 10 -i 0.1 10.9.0.1
-    sleep 2
+    LAB_WAIT_S=120 wait_until holds_the_pings kill.arrows
     send_signal TERM term
     send_signal KILL kill
     ended term kill
@@ -37,7 +48,7 @@ setup() {
     flood 20000
     ended full
     cp small/full.arrows full.arrows
-    wait_until nothing_left
+    LAB_WAIT_S=120 wait_until nothing_left
 }
 
 play() { :; }
