@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What all tests share: those of the marks ``fleet`` and ``soak`` run only where they are asked for; in several
-processes (``-n 2``) those that share a file and a kernel run in one; and what is printed after all tests."""
+processes (``-n 2``) those that share a file and a kernel run in one; bondtrace within the process; and what is printed
+after all tests."""
 
 import re
+import sys
 
 import pytest
 from tabulate import tabulate
@@ -32,6 +34,20 @@ def pytest_xdist_make_scheduler(config, log):
             return f"{nodeid.partition('::')[0]} {kernel.group(1) if kernel else ''}"
 
     return ByMachine(config, log)
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """run(*words): bondtrace within this process; (status, stdout, stderr)."""
+    def invoke(*words):
+        from bondtrace import cli  # not before the tests of what an import takes
+
+        monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capfd.readouterr()
+        return caught.value.code, printed.out, printed.err
+    return invoke
 
 
 FIGURES = []

@@ -14,7 +14,6 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from bondtrace import cli as command_line
 from bondtrace.exporters import parquet as module
 from bondtrace.exporters.rows import COLUMNS, NAMES
 from bondtrace.reporters.json_lines import timestamp
@@ -23,18 +22,6 @@ from build import DEVICES, WALL_NS, both, events, losses, received, record, refu
 duckdb = pytest.importorskip("duckdb")
 ROOT = Path(__file__).parents[1]
 DAY_NS = 86_400_000_000_000
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """run(*words): bondtrace within this process; (status, stdout, stderr)."""
-    def invoke(*words):
-        monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.main()
-        printed = capfd.readouterr()
-        return caught.value.code, printed.out, printed.err
-    return invoke
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bondtrace import cli as command_line
 from bondtrace.cli import cli
 from bondtrace.exporters import FORMATS
 from bondtrace.exporters.csv_rows import CsvExporter
@@ -37,18 +36,6 @@ from build import (
 
 ROOT = Path(__file__).parents[1]
 PING = ROOT / "examples" / "ping.arrows"
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """run(*words): bondtrace within this process; (status, stdout, stderr)."""
-    def invoke(*words):
-        monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.main()
-        printed = capfd.readouterr()
-        return caught.value.code, printed.out, printed.err
-    return invoke
 
 
 @pytest.fixture

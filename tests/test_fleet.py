@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bondtrace import cli as command_line
 from bondtrace.model import Process
 from build import (
     DEVICES,
@@ -36,18 +35,6 @@ pytest.importorskip("duckdb")
 ROOT = Path(__file__).parents[1]
 RECORDINGS = [ROOT / "examples" / "ping.arrows", ROOT / "tests" / "data" / "first.arrows"]
 DAY_NS = 86_400_000_000_000
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """run(*words): bondtrace within this process; (status, stdout, stderr)."""
-    def invoke(*words):
-        monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.main()
-        printed = capfd.readouterr()
-        return caught.value.code, printed.out, printed.err
-    return invoke
 
 
 def at(days):

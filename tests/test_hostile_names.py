@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace import cli as command_line
 from bondtrace import foreign
 from bondtrace.commands import doctor, taps
 from bondtrace.counted import Counted
@@ -50,18 +49,6 @@ FORGED = "forged line"
 EVIL = (f"=cmd|' /C calc'!A0\x1b]0;owned\x07\x1b[2J\x9b31m\r\n{FORGED}\x85\u2028{FORGED}\t\0\u202e\u2066\u200b\ufeff"
         f"\udcff\ud800{MARKUP}'\"\\`$(id)${{x}}%s{{0}}|\x7f&lt;")
 BROWSER = next((found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found), None)
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """run(*words): bondtrace within this process; (status, stdout, stderr)."""
-    def invoke(*words):
-        monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.main()
-        printed = capfd.readouterr()
-        return caught.value.code, printed.out, printed.err
-    return invoke
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ import contextlib
 import json
 import random
 import struct
-import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from bondtrace import cli as command_line
 from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
 from bondtrace.privacy import MODES, Privacy
@@ -211,17 +209,6 @@ def test_journeys_of_every_kind_are_the_same(mode):
 
 
 # --- commands ------------------------------------------------------------------------------------------
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    def invoke(*words):
-        monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.main()
-        printed = capfd.readouterr()
-        return caught.value.code, printed.out, printed.err
-    return invoke
-
 
 class FakeSource:
     """A trace of two batches in the place of the kernel's."""
