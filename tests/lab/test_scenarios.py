@@ -23,7 +23,7 @@ pytestmark = pytest.mark.lab
 ALL = "any,failover,lldp,vlan,bridge,macvlan,netns,rps,joins,team,ovs,modes,lacp,flood"
 SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",")
 # Beside this Debian's own kernel `make test` plays those in which kernels could differ; `make test-kernels` plays all.
-FEWER = ["lldp", "vlan", "bridge", "macvlan"]
+FEWER = ["lldp", "vlan"]
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
 KERNELS = dict.fromkeys(EVERY.split(","), SCENARIOS) if EVERY else {None: SCENARIOS, "5.10": FEWER, "7.3": FEWER}
 COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
