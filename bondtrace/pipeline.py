@@ -64,7 +64,7 @@ class Pipeline:
                 times_ns = self._times_ns(batch.events)
                 self._learn_names(batch)
                 passes = self.scene.take_hooks(batch.passes)
-                self._tell(stitcher.add(passes, min([*times_ns, batch.now_ns]), later=not times_ns))
+                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
             self._keep(batch)
             if not enough and batch.events:
                 self._tell(stitcher.add(EMPTY, batch.now_ns))

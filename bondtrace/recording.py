@@ -39,9 +39,6 @@ from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, con
 FORMAT = 2
 HOLD_S = 1.0  # at most so long passes wait for company before they are written
 HOLD_PASSES = 1 << 16
-# Events whose time says that the ring was read after it. Others are as late as it took to learn of them, and passes
-# that ended before may still come.
-_UNTIL = ("losses", "end")
 
 # Column names with their types; all but steps and event are fields of RECORD.
 _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),
@@ -318,9 +315,9 @@ def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:
         passes = Passes(structures(RECORD, body.rows, found), structures(STEP, len(steps["kind"]), steps), offsets)
         passes = passes.take(kind != 0)
     events = [_event(texts[0][begin:end]) for begin, end in zip(texts[1][:-1][kind == 0], texts[1][1:][kind == 0])]
-    times_ns = [(event.get("kind"), int(event.get("time_ns", 0))) for event in events]
-    ends_ns = [int((passes.records["time_ns"] + passes.records["duration_ns"]).max())] if len(passes) else []
-    return Batch(passes, events, max([*ends_ns, *(time_ns for kind, time_ns in times_ns if kind in _UNTIL)], default=0))
+    times = [int(event.get("time_ns", 0)) for event in events]
+    now_ns = max([int((passes.records["time_ns"] + passes.records["duration_ns"]).max()) if len(passes) else 0, *times])
+    return Batch(passes, events, now_ns)
 
 
 def _read_numbers(body: Body, name: str, node: Node, kind: str, count: int, nulls: dict[str, Array]) -> Array:

@@ -19,7 +19,6 @@ import pytest
 
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.model import Process
-from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recorder, Recording
 from bondtrace.scene import Scene, tap_event
 from bondtrace.wire import EMPTY, concatenate
@@ -31,7 +30,6 @@ from build import (
     ON_ETH0,
     SKB,
     TAPS,
-    altered,
     arp,
     both,
     events,
@@ -114,18 +112,6 @@ def test_the_time_of_a_batch_is_that_of_its_last_word(path):
     record(path, (received(10), [losses(12, lost=[0])]), (received(20), [losses(900, lost=[0])]))
 
     assert [batch.now_ns for batch in Recording(path).batches()] == [BEGIN_NS + 17_000, BEGIN_NS + 900_000]
-
-
-def test_what_was_learnt_late_does_not_part_a_packets_passes(tmp_path):
-    # given that it took a second to learn of a device, while the packet's second pass waited in the ring
-    whole = sent(at=100)
-    first, second = (whole.take(np.array([place])) for place in (0, 1))
-    path = record(tmp_path / "trace.arrows", (EMPTY, events()), (first, [altered("eth1", at=10**6)]), (second, []))
-    journeys = []
-
-    Pipeline(show=journeys.append).run(Recording(path).batches())
-
-    assert [[one.steps[0].dev for one in journey.passes] for journey in journeys] == [["bond0", "eth0"]]
 
 
 def test_the_recorder_tells_how_much_it_wrote(path):
