@@ -4,12 +4,14 @@
 from importlib import import_module
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from bondtrace.host.devices import Change
 from bondtrace.host.namespaces import Namespace
 from bondtrace.kernel.plan import Stage
 from bondtrace.model import Device
+from build import sent
 
 live = import_module("bondtrace.sources.live")
 
@@ -69,6 +71,21 @@ def test_a_bond_that_was_made_again_between_two_looks_is_told_all_the_same(sourc
     source._follow_devices()
     assert source.traced == {(1, 9)}
     assert source.said == ["bond0 is gone; one of that name will be traced once it is there", "bond0 is there again"]
+
+
+def test_what_ended_before_an_event_is_of_the_same_batch_however_long_it_took_to_learn_of_it(source):
+    # given that the second pass of a packet ends while taps are being looked at
+    whole = sent()
+    waiting = [whole.take(np.array([place])) for place in (0, 1, 0)]
+    source._drain = lambda whole: waiting.pop(0)
+    source._monitors, source._tracer.counters = {}, lambda: {}
+    source._follow_functions = source._follow_clock = lambda *_: None
+    source._follow_taps = lambda passes, time_ns: source._events.append({"kind": "tap-gone", "time_ns": 10**9})
+    source._events = []
+    assert source._batch(7).passes.records["ifindex"].tolist() == whole.records["ifindex"].tolist()
+    # and that nothing happened: then the ring is read once
+    source._follow_taps = lambda *_: None
+    assert len(source._batch(8).passes) == 1 and waiting == []
 
 
 def test_a_rename_is_followed_and_nothing_is_gone(source):

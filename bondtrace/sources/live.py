@@ -209,8 +209,10 @@ class LiveSource:
         self._follow_devices()
         passes = self._drain(whole=final)
         counts = self._count(time_ns, final)
-        self._follow_functions(passes, time_ns, counts)
         self._follow_taps(passes, time_ns)
+        if self._events:  # it took time to learn of them: what had ended until then is of this batch, too
+            passes = concatenate([passes, self._drain(whole=False)])
+        self._follow_functions(passes, time_ns, counts)
         if final or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
             self._events.append({"kind": "losses", "time_ns": time_ns, "counters": self._tracer.counters()})
