@@ -257,7 +257,7 @@ class LiveSource:
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
         took_ns = now_ns() - self._refreshed_ns
-        self._soonest_taps_ns = now_ns() + (took_ns if took_ns > POLL_S * 1e9 else 0)
+        self._soonest_taps_ns = now_ns() + (took_ns if took_ns > TAPS_EVERY_NS else 0)
         self._next_taps_ns = now_ns() + max(TAPS_EVERY_NS, TAPS_SHARE * took_ns)
 
     def _follow_namespaces(self, time_ns: int) -> None:
