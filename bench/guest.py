@@ -67,6 +67,8 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         try:
             problem = _wait_ready(tracer, case["ready"], name)
             told = {"problem": problem} if problem else _runs(case)
+            if case.get("programs") and not problem:
+                told["programs"] = _programs(case["packets"])
         finally:
             tracer.send_signal(signal.SIGKILL if case["kill"] else signal.SIGINT)
             status = tracer.wait()
@@ -110,6 +112,23 @@ def _runs(case: dict[str, Any]) -> dict[str, Any]:
     return {"instructions": [one["busy_us"] * 1000 / case["packets"] for one in runs],
             "per_second": [case["packets"] / one["total_us"] * 1e6 for one in runs],
             "sent": WARM_UP + case["packets"] * case["runs"]}
+
+
+def _programs(packets: int) -> dict[str, tuple[float, float]]:
+    """By program: how often it ran, and its instructions, a packet."""
+    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
+    before = _statistics()
+    _send(packets)
+    after = _statistics()
+    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("0")
+    none = (0, 0)
+    return {name: ((runs - before.get(name, none)[0]) / packets, (time_ns - before.get(name, none)[1]) / packets)
+            for name, (runs, time_ns) in after.items() if runs > before.get(name, none)[0]}
+
+
+def _statistics() -> dict[str, tuple[int, int]]:
+    told = json.loads(subprocess.run(["bpftool", "--json", "prog", "show"], check=True, capture_output=True).stdout)
+    return {one["name"]: (one.get("run_cnt", 0), one.get("run_time_ns", 0)) for one in told if "name" in one}
 
 
 def _pg(file: str, *words: str) -> None:

@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="rows whose name has this word")
     parser.add_argument("--packets", type=int, default=4_000, help="in each of two runs")
     parser.add_argument("--flood", type=int, default=150_000, help="where losses are counted")
+    parser.add_argument("--programs", action="store_true", help="tell instructions by BPF program, too")
     parser.add_argument("--out", type=Path, help="keep what the guest left here")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
@@ -59,7 +60,10 @@ def main() -> None:
         kernel = kernels.resolve(spec, lambda text: print(text, file=sys.stderr))
         with tempfile.TemporaryDirectory(prefix="bondtrace-bench-") as name:
             out = (options.out / kernel.release if options.out else Path(name)).absolute()
-            rows = run(kernel, out, cases(options.packets, options.flood), options.only)
+            asked = cases(options.packets, options.flood)
+            rows = run(kernel, out, [{**row, "programs": options.programs} for row in asked], options.only)
+        if options.programs:
+            print(program_table(rows), flush=True)
         for section, text in (("cost", cost_table(rows)), ("loss", loss_table(rows))):
             sections[section].append(f"Linux {kernel.release}:\n\n{text}")
             print(f"{sections[section][-1]}\n", flush=True)
@@ -156,6 +160,13 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
                       f"{costs[name] - floor:,.0f}" if floor else "",
                       f"{added / (floor - alone):.2f}" if floor else ""])
     return table(["tracer", "instructions a packet", "added", "above its empty programs", "times these"], lines)
+
+
+def program_table(rows: list[dict[str, Any]]) -> str:
+    """Where a tracer's instructions are: how often each program runs, and its instructions."""
+    lines = [[row["name"], program, f"{runs:.2f}", f"{instructions:.0f}"]
+             for row in rows for program, (runs, instructions) in row.get("programs", {}).items()]
+    return table(["tracer", "program", "runs a packet", "instructions a packet"], lines)
 
 
 def loss_table(rows: list[dict[str, Any]]) -> str:

@@ -232,7 +232,7 @@ class Tracer:
         bpf, bcc = self._bpf, self._bcc
         name = source.program_name(probe.program).encode()
         if probe.mechanism in TYPED:
-            self._attach_typed(probe, bpf.dump_func(name))
+            self._attach_typed(probe, name.decode(), bpf.dump_func(name))
         elif probe.mechanism == KPROBE:
             bpf.load_func(name, bcc.BPF.KPROBE)
             bpf.attach_kprobe(event=probe.symbol.encode(), fn_name=name)
@@ -242,10 +242,10 @@ class Tracer:
         else:
             bpf.attach_raw_tracepoint(tp=probe.symbol.encode(), fn_name=name)
 
-    def _attach_typed(self, probe: Probe, instructions: bytes) -> None:
+    def _attach_typed(self, probe: Probe, name: str, instructions: bytes) -> None:
         if probe.module and probe.module not in self._modules:
             self._modules[probe.module] = tracing.module_btf(probe.module)
-        program = tracing.load(instructions, tracing.ATTACH_TYPES[probe.mechanism], self._kernel.type_id(probe),
+        program = tracing.load(name, instructions, tracing.ATTACH_TYPES[probe.mechanism], self._kernel.type_id(probe),
                                self._modules.get(probe.module, 0))
         try:
             self._links[probe.program] = program, tracing.attach(program)

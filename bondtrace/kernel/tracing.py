@@ -26,6 +26,7 @@ _TRACING = 26
 ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
 _LOG_BYTES = 1 << 20
 _INSTRUCTION_BYTES = 8
+_NAME_BYTES = 16
 
 
 def _bpf(command: int, attr: bytes) -> int:
@@ -40,15 +41,16 @@ def _bpf(command: int, attr: bytes) -> int:
     return result
 
 
-def load(instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0) -> int:
-    """A program for the function or tracepoint of this type number, as a file descriptor."""
+def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0) -> int:
+    """A program for the function or tracepoint of this type number, as a file descriptor. ``bpftool`` shows it by the
+    first 15 characters of its name."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
 
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:
         return struct.pack("<IIQQIIQII16sIIIIQIIQIII", _TRACING, len(instructions) // _INSTRUCTION_BYTES,
                            ctypes.addressof(code), ctypes.addressof(licence), 1 if log else 0,
-                           len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, b"bondtrace", 0,
+                           len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, name.encode()[:_NAME_BYTES - 1], 0,
                            attach_type, 0, 0, 0, 0, 0, 0, 0, type_id, module_btf)
 
     try:
