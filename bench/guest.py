@@ -67,8 +67,8 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         try:
             problem = _wait_ready(tracer, case["ready"], name)
             told = {"problem": problem} if problem else _runs(case)
-            if case.get("programs") and not problem:
-                told["programs"] = _programs(case["packets"])
+            if case["programs"]:
+                told["programs"] = {} if problem else _programs(case["packets"])
         finally:
             tracer.send_signal(signal.SIGKILL if case["kill"] else signal.SIGINT)
             status = tracer.wait()

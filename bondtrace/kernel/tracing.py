@@ -47,10 +47,12 @@ def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
 
+    short = name.encode()[:_NAME_BYTES - 1]
+
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:
         return struct.pack("<IIQQIIQII16sIIIIQIIQIII", _TRACING, len(instructions) // _INSTRUCTION_BYTES,
                            ctypes.addressof(code), ctypes.addressof(licence), 1 if log else 0,
-                           len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, name.encode()[:_NAME_BYTES - 1], 0,
+                           len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, short, 0,
                            attach_type, 0, 0, 0, 0, 0, 0, 0, type_id, module_btf)
 
     try:
