@@ -13,6 +13,12 @@
 #define RX_HANDLER_ANOTHER 1
 #define RX_HANDLER_PASS 3
 
+/* The low half of the address of a device's rx_handler: that of the first device was read when the pass began. */
+static __always_inline u32 handler_of(struct frame *frame, u64 dev)
+{
+	return dev == frame->orig_dev ? record_of(frame)->sender : READ(u32, dev, NET_DEVICE__RX_HANDLER);
+}
+
 static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -30,7 +36,7 @@ static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 #ifdef COUNT_ONLY
 	frame->handler_pskb = pskb;
 	frame->handler_pos = kind;
-	frame->handler_low = kind == STEP_HANDLER ? READ(u32, dev, NET_DEVICE__RX_HANDLER) : 0;
+	frame->handler_low = kind == STEP_HANDLER ? handler_of(frame, dev) : 0;
 	return 0;
 #endif
 	struct record *record = record_of(frame);
@@ -48,7 +54,7 @@ static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
 	if (kind != STEP_HANDLER)
 		step->skb_low = skb;
 	else
-		step->skb_low = dev == frame->orig_dev ? record->sender : READ(u32, dev, NET_DEVICE__RX_HANDLER);
+		step->skb_low = handler_of(frame, dev);
 	frame->handler_pskb = pskb;
 	frame->handler_pos = frame->pos - sizeof(struct step);
 	return 0;

@@ -7,7 +7,12 @@
 
 static __always_inline int hook_changed(u64 pt, u8 added)
 {
+	u32 zero = 0;
+	u64 *changes = hook_changes.lookup(&zero);
 	struct cpu_state *cpu = this_cpu();
+
+	if (changes)
+		lock_xadd(changes, 1);
 	u64 sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
 
 #ifndef PACKET_SOCK__PROT_HOOK

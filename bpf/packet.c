@@ -125,6 +125,8 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 #ifdef COUNT_ONLY
 	record->kind = kind;
 	record->pkt_type = packet_type(&part);
+	if (kind != RECORD_TX)
+		record->sender = FIELD(typed, u64, dev, NET_DEVICE__RX_HANDLER);
 	count_step(frame, frame->ifindex, STEP_PASS, 0, 0, 0, 0);
 	return;
 #endif

@@ -13,6 +13,7 @@
 
 #define MAX_DEPTH 4
 #define BUFFER_BYTES (SLOT_BYTES * SLOTS_MAX)
+#define FURTHER_STEPS 3 /* of a record of two slots that is written into the ring in place */
 #define STALE_NS 1000000000ULL
 
 enum frame_kind { FRAME_RX = 1, FRAME_RX_LIST = 2, FRAME_TX = 3 };
@@ -43,13 +44,23 @@ struct tap_call {
 	u64 dev;
 	u64 orig_dev;
 	u64 sk;
+	u32 inode;
 	u8 open;
 	u8 accepted;
 	u8 copied;
 	u8 refused;
 	u8 func;
 	u8 pkt_type;
-	u8 unused[2];
+	u8 unused[6];
+};
+
+/* Whose a tap's hook is, as it was found `hook_changes` ago (tap.c). */
+#define KNOWN_TAPS 16
+struct known_tap {
+	u64 hook; /* struct packet_type */
+	u64 sk;
+	u64 hook_changes;
+	u32 inode;
 };
 
 /* A frame as the packet filter sees it (filter.c). */
@@ -71,6 +82,7 @@ struct cpu_state {
 	u64 last_skb;
 	u64 full_since_ns; /* when the stack was first found full, 0 = it is not */
 	struct tap_call tap;
+	struct known_tap known[KNOWN_TAPS];
 	struct view view;
 	struct frame frames[MAX_DEPTH];
 	struct frame late; /* room to build a late record in */
@@ -243,6 +255,19 @@ static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind
 }
 #endif
 
+/* Write a record into the ring itself, for which its size must be known here; of its last slot so many bytes that
+ * hold steps. */
+static __always_inline u8 send_in_place(struct record *record, const u32 size, const u32 used)
+{
+	u64 *room = events.ringbuf_reserve(size);
+
+	if (!room)
+		return 0;
+	__builtin_memcpy(room, record, used);
+	events.ringbuf_submit(room, BPF_RB_NO_WAKEUP);
+	return 1;
+}
+
 static __always_inline void send(struct cpu_state *cpu, struct frame *frame)
 {
 #ifdef COUNT_ONLY
@@ -257,19 +282,15 @@ static __always_inline void send(struct cpu_state *cpu, struct frame *frame)
 	record->duration_ns = bpf_ktime_get_ns() - record->time_ns;
 	record->last_skb = frame->skb;
 	size &= BUFFER_BYTES - 1;
-	if (size == SLOT_BYTES - 8) { /* nearly all: written in place, with the size known */
-		u64 *room = events.ringbuf_reserve(SLOT_BYTES - 8);
-
-		if (room) {
-			__builtin_memcpy(room, record, SLOT_BYTES - 8);
-			events.ringbuf_submit(room, BPF_RB_NO_WAKEUP);
-		}
-		count(room ? COUNT_SENT : COUNT_LOST);
-	} else if (events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP)) {
+	if (size == SLOT_BYTES - 8) /* nearly all, and most of the others are one or two steps longer */
+		count(send_in_place(record, SLOT_BYTES - 8, SLOT_BYTES - 8) ? COUNT_SENT : COUNT_LOST);
+	else if (record->steps <= FIRST_STEPS + FURTHER_STEPS)
+		count(send_in_place(record, 2 * SLOT_BYTES - 8, SLOT_BYTES + FURTHER_STEPS * sizeof(struct step)) ?
+			      COUNT_SENT : COUNT_LOST);
+	else if (events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP))
 		count(COUNT_LOST);
-	} else {
+	else
 		count(COUNT_SENT);
-	}
 }
 
 /* A begin whose end was missed (a kretprobe out of instances) would leave the stack too high for

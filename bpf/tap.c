@@ -83,6 +83,31 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 	fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
 }
 
+/* A tap's socket and its inode are found by its hook and kept, which saves three calls a tap and packet. Sockets come
+ * and go at the same address, but before one is offered a packet its hook goes through dev_add_pack, after which nothing
+ * that was kept counts (hook.c). While that is not watched, 0, nothing is kept. */
+BPF_ARRAY(hook_changes, u64, 1);
+
+static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *tap, u64 hook)
+{
+	u32 zero = 0;
+	u64 *changes = hook_changes.lookup(&zero);
+	u64 now = changes ? *changes : 0;
+	struct known_tap *known = &cpu->known[(hook >> 6 ^ hook >> 10 ^ hook >> 14) & (KNOWN_TAPS - 1)];
+
+	if (known->hook == hook && known->hook_changes == now && now) {
+		tap->sk = known->sk;
+		tap->inode = known->inode;
+		return;
+	}
+	tap->sk = READ(u64, hook, PACKET_TYPE__AF_PACKET_PRIV);
+	tap->inode = socket_inode(tap->sk);
+	known->hook = tap->inode ? hook : 0;
+	known->sk = tap->sk;
+	known->inode = tap->inode;
+	known->hook_changes = now;
+}
+
 static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -101,7 +126,7 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->skb = skb;
 	tap->dev = dev;
 	tap->orig_dev = orig_dev;
-	tap->sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
+	find_socket(cpu, tap, pt);
 	tap->accepted = 0;
 	tap->copied = 0;
 	tap->refused = 0;
@@ -131,7 +156,7 @@ static __always_inline int tap_end(void)
 	if (!tap->open)
 		return 0;
 	tap->open = 0;
-	tap_step(cpu, tap->skb, tap->dev, tap->orig_dev, socket_inode(tap->sk), tap->func, outcome_of(tap));
+	tap_step(cpu, tap->skb, tap->dev, tap->orig_dev, tap->inode, tap->func, outcome_of(tap));
 	return 0;
 }
 
