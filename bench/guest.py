@@ -68,7 +68,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
             problem = _wait_ready(tracer, case["ready"], name)
             told = {"problem": problem} if problem else _runs(case)
             if case["programs"]:
-                told["programs"] = {} if problem else _programs(case["packets"])
+                told["ran"] = {} if problem else _programs(case["packets"])
         finally:
             tracer.send_signal(signal.SIGKILL if case["kill"] else signal.SIGINT)
             status = tracer.wait()

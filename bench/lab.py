@@ -165,7 +165,7 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
 def program_table(rows: list[dict[str, Any]]) -> str:
     """Where a tracer's instructions are: how often each program runs, and its instructions."""
     lines = [[row["name"], program, f"{runs:.2f}", f"{instructions:.0f}"]
-             for row in rows for program, (runs, instructions) in (row["programs"] or {}).items()]
+             for row in rows for program, (runs, instructions) in row.get("ran", {}).items()]
     return table(["tracer", "program", "runs a packet", "instructions a packet"], lines)
 
 

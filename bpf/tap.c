@@ -85,7 +85,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 
 /* A tap's socket and its inode are found by its hook and kept, which saves three calls a tap and packet. Sockets come
  * and go at the same address, but before one is offered a packet its hook goes through dev_add_pack, after which nothing
- * that was kept counts (hook.c). While that is not watched, 0, nothing is kept. */
+ * that was kept counts (hook.c). While the hooks are not watched this is 0, and nothing is kept. */
 BPF_ARRAY(hook_changes, u64, 1);
 
 static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *tap, u64 hook)

@@ -42,6 +42,7 @@ from .ring import Ring
 
 RING_BYTES = 16 << 20
 _SEVERAL = (1 << 64) - 1  # bpf/pass.c
+_HOOKS_WATCHED = 1 << 32  # bpf/tap.c: more than hooks can have changed before
 
 _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
 
@@ -190,6 +191,8 @@ class Tracer:
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
+        if any(stage.available for stage in self.plan.stages if stage.name == "tap hooks"):
+            self._bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
         if not any(stage.available for stage in self.plan.stages if stage.name in ("receive", "transmit")):
             reason = next(stage.missing for stage in self.plan.stages if stage.name == "receive")
             if self._filter and "load" in reason:
