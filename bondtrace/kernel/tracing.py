@@ -42,12 +42,12 @@ def _bpf(command: int, attr: bytes) -> int:
 
 
 def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0) -> int:
-    """A program for the function or tracepoint of this type number, as a file descriptor. ``bpftool`` shows it by the
-    first 15 characters of its name."""
+    """A program for the function or tracepoint of this type number, as a file descriptor. ``bpftool`` shows it by 15
+    characters of its name."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
 
-    short = name.encode()[:_NAME_BYTES - 1]
+    short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
 
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:
         return struct.pack("<IIQQIIQII16sIIIIQIIQIII", _TRACING, len(instructions) // _INSTRUCTION_BYTES,
