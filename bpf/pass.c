@@ -43,6 +43,7 @@ struct tap_call {
 	u64 skb;
 	u64 dev;
 	u64 orig_dev;
+	u64 hook; /* struct packet_type */
 	u64 sk;
 	u32 inode;
 	u8 open;

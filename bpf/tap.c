@@ -88,11 +88,15 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
  * that was kept counts (hook.c). While the hooks are not watched this is 0, and nothing is kept. */
 BPF_ARRAY(hook_changes, u64, 1);
 
-static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *tap, u64 hook)
+static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *tap, u64 pt)
 {
 	u32 zero = 0;
 	u64 *changes = hook_changes.lookup(&zero);
 	u64 now = changes ? *changes : 0;
+
+	tap->hook = pt;
+	asm volatile("" : : : "memory"); /* by way of memory: the verifier lets nobody shift a typed pointer */
+	u64 hook = tap->hook;
 	struct known_tap *known = &cpu->known[(hook >> 6 ^ hook >> 10 ^ hook >> 14) & (KNOWN_TAPS - 1)];
 
 	if (known->hook == hook && known->hook_changes == now && now) {
@@ -100,7 +104,7 @@ static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *
 		tap->inode = known->inode;
 		return;
 	}
-	tap->sk = READ(u64, hook, PACKET_TYPE__AF_PACKET_PRIV);
+	tap->sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
 	tap->inode = socket_inode(tap->sk);
 	known->hook = tap->inode ? hook : 0;
 	known->sk = tap->sk;

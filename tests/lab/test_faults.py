@@ -121,7 +121,7 @@ def test_every_ping_is_told_through_all_changes(run):
     verdicts = [told.steps[begin:end]["result"][told.steps[begin:end]["kind"] == STEP_HANDLER].tolist()
                 for begin, end in zip(told.offsets[:-1], told.offsets[1:])]
     # five after each change, and a first one after each new bond that may have been too early
-    assert 55 <= len(told) <= 57
+    assert 85 <= len(told) <= 87
     assert set(told.records["ifindex"].tolist()) == eth0 and len(eth0) == 1
     assert verdicts == [[ANOTHER]] * len(told)
     assert losses(run, "trace.arrows") == {}
@@ -155,6 +155,16 @@ def test_hundreds_of_taps_come_and_go(run):
     assert len(crowd) == 300
     # what each socket says that it was given: replies, and the requests that were sent
     assert Counter(summary.outcomes[inode, "captured"] for inode in crowd) == {received: 300}
+
+
+@of("turmoil")
+def test_members_of_a_fanout_group_come_and_go(run):
+    own = {int(inode): (int(received), int(dropped))
+           for inode, received, dropped in map(str.split, read(run, "members").splitlines())}
+    with bondtrace.open(run.out / "trace.arrows") as trace:
+        summary = trace.summary()
+    assert len(own) == 11 and all(received > 0 for received, _ in own.values())
+    assert {inode: (summary.outcomes[inode, "captured"], 0) for inode in own} == own
 
 
 # --- more than it can take ------------------------------------------------------------------------------

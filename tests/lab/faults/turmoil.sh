@@ -34,6 +34,32 @@ for (received, dropped), count in counts.items():
 PYTHON
 }
 
+# Members of a fanout group, one after the other beside a steady one, which the kernel is likely to put where the last one
+# was; "INODE RECEIVED DROPPED" of each to a file.
+members() {
+    /usr/bin/python3 - >"$LAB_OUT/members" <<'PYTHON'
+import os, socket, struct, subprocess
+SOL_PACKET, PACKET_STATISTICS, PACKET_FANOUT, ROUND_ROBIN = 263, 6, 18, 1
+
+def member():
+    tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    tap.bind(("bond0", 0x0800))
+    tap.setsockopt(SOL_PACKET, PACKET_FANOUT, 7 | ROUND_ROBIN << 16)
+    return tap
+
+def tell(tap):
+    print(os.fstat(tap.fileno()).st_ino, *struct.unpack("II", tap.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)))
+    tap.close()
+
+steady = member()
+for _ in range(10):
+    other = member()
+    subprocess.run(["ping", "-q", "-c", "3", "-i", "0.1", "-W", "5", "10.9.0.1"], check=True, stdout=subprocess.DEVNULL)
+    tell(other)
+tell(steady)
+PYTHON
+}
+
 setup() {
     make_bonded_host
     make_namespace doomed
@@ -53,6 +79,7 @@ setup() {
     ip netns del doomed
     wait_until gone dv0
     for round in 1 2 3 4 5; do hundreds; done
+    members
     echo 0 >/sys/devices/system/cpu/cpu1/online
     pings
     echo 1 >/sys/devices/system/cpu/cpu1/online
