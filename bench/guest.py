@@ -6,7 +6,7 @@ each tracer.
     guest.py CASES.json
 
 A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
-(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all). Writes an object a case, a line
+(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all), ``flood`` (it reads meanwhile). Writes an object a case, a line
 each, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per second; what was sent; what the
 tracer said, which stays in $LAB_OUT/NAME.err and .out, too.
 
@@ -66,9 +66,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         tracer = subprocess.Popen(case["command"], stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=WORK)
         try:
             problem = _wait_ready(tracer, case["ready"], name)
-            told = {"problem": problem} if problem else _runs(case)
-            if case["programs"]:
-                told["ran"] = {} if problem else _programs(case["packets"])
+            told = {"problem": problem} if problem else _measured(case, tracer)
         finally:
             tracer.send_signal(signal.SIGKILL if case["kill"] else signal.SIGINT)
             status = tracer.wait()
@@ -112,6 +110,18 @@ def _runs(case: dict[str, Any]) -> dict[str, Any]:
     return {"instructions": [one["busy_us"] * 1000 / case["packets"] for one in runs],
             "per_second": [case["packets"] / one["total_us"] * 1e6 for one in runs],
             "sent": WARM_UP + case["packets"] * case["runs"]}
+
+
+def _measured(case: dict[str, Any], tracer: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The runs; where instructions are what is asked, the tracer's own process stands still meanwhile."""
+    if case["flood"]:
+        return _runs(case)
+    tracer.send_signal(signal.SIGSTOP)
+    try:
+        told = _runs(case)
+        return {**told, "ran": _programs(case["packets"])} if case["programs"] else told
+    finally:
+        tracer.send_signal(signal.SIGCONT)
 
 
 def _programs(packets: int) -> dict[str, tuple[float, float]]:
