@@ -6,9 +6,11 @@ each tracer.
     guest.py CASES.json
 
 A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
-(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all), ``flood`` (it reads meanwhile). Writes an object a case, a line
-each, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per second; what was sent; what the
-tracer said, which stays in $LAB_OUT/NAME.err and .out, too.
+(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all), ``flood`` (it reads meanwhile),
+``programs`` (tell of its BPF programs). Writes an object a case, a line each, to $LAB_OUT/results.jsonl: the runs'
+instructions per packet and packets per second; what was sent; ``ran``: how often each BPF program ran a packet, and its
+instructions a packet, by the kernel's own statistics; what the tracer said, which stays in $LAB_OUT/NAME.err and .out,
+too.
 
 The clock counts instructions and skips what is idle, so nothing here waits for a time, nor ends after one.
 """

@@ -87,7 +87,8 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
                  _case(counted, ["python3", str(HERE / "floor.py"), "--counted", *options], packets),
                  _case(f"{mechanism}, summary only", [*live, "--summary-only", "--json"], packets, counted)]
     rows += [_flood("record", [*_bondtrace("record", []), "-o", "/tmp/bench/flood.arrows"], flood),
-             _flood("record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/flood-k.arrows"], flood),
+             _flood("record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/kprobes.arrows"],
+                    flood),
              _flood("journeys as JSON", [*_bondtrace("live", []), "--json"], flood // 2),
              _flood("summary only", [*_bondtrace("live", []), "--summary-only", "--json"], flood)]
     peers = [("bpftrace", ["bpftrace", "-e", BPFTRACE], "kprobes 5")]
@@ -181,7 +182,8 @@ def loss_table(rows: list[dict[str, Any]]) -> str:
         if "instructions" not in row or not row["flood"]:
             continue
         delivered, lost = told(row)
-        lines.append([row["name"].partition(": ")[2], f"{row['sent']:,}", delivered, lost, f"{max(row['per_second']):,.0f}"])
+        lines.append([row["name"].partition(": ")[2], f"{row['sent']:,}", delivered, lost,
+                      f"{max(row['per_second']):,.0f}"])
     return table(["tracer", "packets sent", "delivered", "reported lost", "packets a second"], lines)
 
 

@@ -19,14 +19,17 @@ static __always_inline u32 handler_of(struct frame *frame, u64 dev)
 	return dev == frame->orig_dev ? record_of(frame)->sender : READ(u32, dev, NET_DEVICE__RX_HANDLER);
 }
 
-static __always_inline int handler_begin(u64 pskb, u8 kind, u8 func)
+/* The open receive pass that a handler is called in, or 0: asked before its argument is read. */
+static __always_inline struct frame *handled_frame(void)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (!cpu)
-		return 0;
-	struct frame *frame = top(cpu);
-	if (!frame || !frame->active || frame->kind == FRAME_TX)
-		return 0;
+	struct frame *frame = cpu ? top(cpu) : 0;
+
+	return frame && frame->active && frame->kind != FRAME_TX ? frame : 0;
+}
+
+static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind, u8 func)
+{
 	u64 skb = READ(u64, pskb, 0);
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
 
@@ -133,18 +136,24 @@ static __always_inline int handler_end(u32 verdict)
 	return 0;
 }
 
+#define HANDLER_BEGIN(name, kind, func)                                                      \
+	({                                                                                   \
+		struct frame *frame_ = handled_frame();                                      \
+		frame_ ? handler_begin(frame_, POINTER_ARG(name, 0), kind, func) : 0;        \
+	})
+
 /* One program for every handler that is attached by kprobe: the device tells which of them it is. */
-PROBE(handler_enter) { return handler_begin(POINTER_ARG(handler_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+PROBE(handler_enter) { return HANDLER_BEGIN(handler_enter, STEP_HANDLER, FUNC_HANDLER); }
 PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1)); }
 
 /* fentry wants a program for every function: the loader adds a line of each for every such handler. */
 #define RX_HANDLER_ENTER(function) \
-	PROBE(function##_enter) { return handler_begin(POINTER_ARG(function##_enter, 0), STEP_HANDLER, FUNC_HANDLER); }
+	PROBE(function##_enter) { return HANDLER_BEGIN(function##_enter, STEP_HANDLER, FUNC_HANDLER); }
 #define RX_HANDLER_EXIT(function) \
 	PROBE(function##_exit) { return handler_end(RETURNED(function##_exit, 1)); }
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
-PROBE(vlan_enter) { return handler_begin(POINTER_ARG(vlan_enter, 0), STEP_VLAN, FUNC_VLAN); }
+PROBE(vlan_enter) { return HANDLER_BEGIN(vlan_enter, STEP_VLAN, FUNC_VLAN); }
 PROBE(vlan_exit)
 {
 	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS);
