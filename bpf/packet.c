@@ -141,7 +141,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->parent = 0;
 	record->frame = frame->number;
 	record->arphrd = FIELD(typed, u16, dev, NET_DEVICE__TYPE);
-	outer = frame_at(cpu, cpu->depth - 2);
+	outer = frame_at(cpu, (u64)cpu->depth - 2);
 	if (outer && outer->kind == FRAME_RX_LIST) { /* its pass may be another packet's */
 		if (frame->kind != FRAME_RX_LIST) {
 			record->frame = outer->number;

@@ -159,7 +159,7 @@ static __always_inline void count(u32 counter)
 
 /* The frame at a place of the stack, or 0. The empty asm keeps the compiler from computing the
  * address before the check, which the verifier would refuse; the mask then tells it the bound. */
-static __always_inline struct frame *frame_at(struct cpu_state *cpu, u32 place)
+static __always_inline struct frame *frame_at(struct cpu_state *cpu, u64 place)
 {
 	if (place >= MAX_DEPTH)
 		return 0;
@@ -169,7 +169,7 @@ static __always_inline struct frame *frame_at(struct cpu_state *cpu, u32 place)
 
 static __always_inline struct frame *top(struct cpu_state *cpu)
 {
-	return frame_at(cpu, cpu->depth - 1);
+	return frame_at(cpu, (u64)cpu->depth - 1);
 }
 
 static __always_inline struct record *record_of(struct frame *frame)

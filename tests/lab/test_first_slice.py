@@ -6,6 +6,8 @@ import os
 import pytest
 from truth import captured_by, disagreement, in_file, traced_time
 
+from bondtrace.recording import Recording
+
 pytestmark = pytest.mark.lab
 
 KERNELS = [None, "5.10", "7.3"] if os.environ.get("BONDTRACE_KERNELS") else [None]
@@ -112,6 +114,15 @@ def test_what_a_tap_captured_is_what_its_file_holds(mixed, device):
 
 CLEAN = {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [], "filter": None, "filter_blind": 0,
          "bytes_lost": 0}
+
+
+def test_the_kernel_takes_every_program_with_typed_arguments(ping):
+    [start] = [event for batch in Recording(ping.out / "trace.arrows").batches() for event in batch.events
+               if event["kind"] == "start"]
+    by_kprobe = {probe for stage in start["stages"] for probe in stage["probes"] if "kprobe" in probe}
+    # fentry in modules: since 5.11
+    in_modules = {"kprobe bond_handle_frame", "kretprobe bond_handle_frame"}
+    assert by_kprobe == (in_modules if start["kernel"].startswith("5.10.") else set())
 
 
 def test_nothing_of_the_pings_was_lost(ping):
