@@ -105,6 +105,21 @@ def test_an_address_is_named_by_the_function_it_lies_in(address, name):
     assert Addresses(KALLSYMS).name(address) == name
 
 
+@pytest.mark.parametrize(("kallsyms", "name"), [
+    (b"", None), (b"\n\n", None), (b"0 t foo", None), (b"ffffffff81001000 T", None), (b"ffffffff81001000 T \n", None),
+    (b"\xff" * 100, None), (b"ffffffff81001000 t foo", "foo")])
+def test_addresses_are_looked_for_in_any_bytes(kallsyms, name):
+    assert Addresses(kallsyms).name(0x81001000) == name
+
+
+def test_what_stays_where_it_is_lies_between_the_ends_of_the_kernel():
+    addresses = Addresses(b"ffffffff80fff000 T _stext\n" + KALLSYMS + b"ffffffff81001900 T _etext\n")
+    asked = [0x80FFEFFF, 0x80FFF000, 0x810017FF, 0x81001900, 0xC0001234]
+    assert [addresses.stays(low) for low in asked] == [False, True, True, False, False]
+    # and where the ends are not told nothing is known to stay
+    assert not any(Addresses(KALLSYMS).stays(low) for low in asked)
+
+
 def test_without_the_right_to_see_addresses_nothing_is_named():
     hidden = b"".join(b"0" * 16 + line[16:] + b"\n" for line in KALLSYMS.splitlines())
     assert Addresses(hidden).name(0x81001000) is None

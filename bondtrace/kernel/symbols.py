@@ -10,11 +10,12 @@ the arguments are not where the source says.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
+
+import numpy as np
 
 KALLSYMS = Path("/proc/kallsyms")
 
@@ -73,19 +74,38 @@ def read_kallsyms(path: Path = KALLSYMS) -> bytes:
 
 class Addresses:
     """Names the functions that addresses lie in. Only the low half of an address is told: the kernel's text and its
-    modules lie within 2 GiB on x86-64, and elsewhere two functions hardly ever share a low half."""
+    modules lie within 2 GiB on x86-64, and elsewhere two functions hardly ever share a low half.
+
+    The list has 100,000 lines and more, and a trace waits meanwhile: it is read in columns, a name when it is asked
+    for. Source of its form: s_show() in kernel/kallsyms.c (16 digits, a space, the type, a space, the name)."""
 
     def __init__(self, kallsyms: bytes) -> None:
-        lines = [line.split() for line in kallsyms.splitlines()]
-        functions = [(int(words[0], 16) & 0xFFFFFFFF, words[2]) for words in lines
-                     if len(words) > 2 and words[1] in b"tTwW"]
-        functions.sort(key=lambda function: function[0])
-        self._begins = [begin for begin, _ in functions]
-        self._names = [name for _, name in functions]
+        text = np.frombuffer(kallsyms + b"\n" * _LINE_BYTES_MIN, np.uint8)  # so that the last lines are whole, too
+        begins = np.append(0, np.flatnonzero(text[: len(kallsyms)] == ord("\n")) + 1)
+        begins = begins[(text[begins + _DIGITS] == ord(" ")) & np.isin(text[begins + _DIGITS + 1], _FUNCTIONS)]
+        digits = text[begins[:, None] + np.arange(_DIGITS // 2, _DIGITS)].astype(np.int64)
+        digits -= np.where(digits >= ord("a"), ord("a") - 10, ord("0"))
+        low = digits @ (16 ** np.arange(_DIGITS // 2 - 1, -1, -1))
+        order = np.argsort(low, kind="stable")
+        self._kallsyms, self._begins, self._lines = kallsyms, low[order], begins[order]
+        ends = [self._begins[self._lines == kallsyms.rfind(b"\n", 0, at) + 1].max(initial=0)
+                for at in (kallsyms.find(b" _stext\n"), kallsyms.find(b" _etext\n")) if at > 0]
+        self._kernel = (int(ends[0]), int(ends[1])) if len(ends) == 2 else (0, 0)
+
+    def stays(self, low: int) -> bool:
+        """Does this address lie in the kernel itself, where nothing comes and goes as modules do?"""
+        return self._kernel[0] <= low < self._kernel[1]
 
     def name(self, low: int) -> Optional[str]:
         """The function that this address lies in, without its suffix; ``None`` where the list does not tell."""
-        place = bisect_right(self._begins, low) - 1
+        place = int(np.searchsorted(self._begins, low, side="right")) - 1
         if place < 0 or not self._begins[place]:
             return None  # all addresses read as 0 without the right to see them
-        return self._names[place].decode("ascii", "replace").partition(".")[0]
+        words = self._kallsyms[self._lines[place]: self._lines[place] + _LINE_BYTES_MAX].split(None, 3)
+        return words[2].decode("ascii", "replace").partition(".")[0] if len(words) > 2 else None
+
+
+_DIGITS = 16
+_FUNCTIONS = np.frombuffer(b"tTwW", np.uint8)
+_LINE_BYTES_MIN = _DIGITS + 2
+_LINE_BYTES_MAX = 1024  # KSYM_NAME_LEN is 512

@@ -119,6 +119,7 @@ class LiveSource:
         self._devices = {(d.netns, d.ifindex): d for d in read_devices(namespaces, problems)}
         traced = self._family(first=True)
         kernel = loader.read_kernel()
+        self._addresses = kernel.addresses
         self._drop_reasons = {str(number): name for number, name in kernel.btf.drop_reasons().items()}
         self._tracer = self._stack.enter_context(self._attached(kernel, tuple(sorted(self._handlers_in_use(traced)))))
         self._tracer.set_devices(traced)
@@ -352,9 +353,10 @@ class LiveSource:
         if not new:
             return
         self._told |= new
-        names = Addresses(read_kallsyms())
+        if not all(map(self._addresses.stays, new)):
+            self._addresses = Addresses(read_kallsyms())  # in modules, which may have been loaded since
         for address in sorted(new):
-            name = names.name(address)
+            name = self._addresses.name(address)
             if name is None:
                 continue
             self._events.append({"kind": "symbol", "time_ns": time_ns, "address": address, "name": name})
