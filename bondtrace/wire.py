@@ -182,14 +182,17 @@ def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
 
 def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, first: Array) -> Array:
     """The steps in order, those of the records' first slots being known."""
-    steps = np.empty(offsets[-1], STEP)
+    steps = _whole(np.empty(offsets[-1], STEP))
     there = np.minimum(counts, FIRST_STEPS)
-    steps[np.repeat(offsets[:-1] - _offsets(there)[:-1], there) + np.arange(len(first))] = first
-    owner = np.searchsorted(starts, np.arange(len(slots)), side="right") - 1
-    more = np.flatnonzero(np.arange(len(slots)) != starts[owner])
-    owner = owner[more]
-    nth = more - starts[owner] - 1
-    place = FIRST_STEPS + nth[:, None] * MORE_STEPS + np.arange(MORE_STEPS)
-    valid = place < counts[owner, None]
-    steps[(offsets[owner, None] + place)[valid]] = slots.view(_MORE_SLOT)[:, 0][more]["more"][valid]
-    return steps
+    steps[np.repeat(offsets[:-1] - _offsets(there)[:-1], there) + np.arange(len(first))] = _whole(first)
+    begins = np.zeros(len(slots), np.int64)
+    begins[starts] = 1
+    more = np.flatnonzero(begins == 0)
+    owner = np.cumsum(begins).take(more) - 1
+    before = FIRST_STEPS + (more - starts.take(owner) - 1) * MORE_STEPS  # steps in the slots before
+    held = np.clip(counts.take(owner) - before, 0, MORE_STEPS)
+    nth = np.arange(held.sum()) - np.repeat(_offsets(held)[:-1], held)
+    found = _whole(slots.take(more, axis=0).view(_MORE_SLOT)[:, 0]["more"]).reshape(-1)
+    steps[np.repeat(offsets.take(owner) + before, held) + nth] = found.take(
+        np.repeat(np.arange(len(more)) * MORE_STEPS, held) + nth)
+    return steps.view(STEP)
