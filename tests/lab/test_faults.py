@@ -2,6 +2,7 @@
 """Faults and loads, all in one machine: ways in which a trace can end, a host that changes under it, more than it
 can take, traffic that must not feel it, other tracers beside it, and tracing without being root."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -76,22 +77,22 @@ def losses(run, name):
 
 
 @of("ends")
-def test_nothing_is_left_in_the_kernel_however_a_trace_ended(run):
-    # given that there was something
-    assert read(run, "programs.during").count("\n") >= read(run, "programs.before").count("\n") + 75
-    assert read(run, "probes.during").count("\n") >= read(run, "probes.before").count("\n") + 3
-    assert read(run, "programs.after") == read(run, "programs.before")
-    assert read(run, "probes.after") == read(run, "probes.before")
+@pytest.mark.parametrize("what, most", [("programs", 175), ("links", 25), ("maps", 70), ("probes", 3)])
+def test_nothing_is_left_in_the_kernel_however_a_trace_ended(run, what, most):
+    # given that there was something, of seven at once
+    assert read(run, f"{what}.during").count("\n") >= read(run, f"{what}.before").count("\n") + most
+    assert read(run, f"{what}.after") == read(run, f"{what}.before")
 
 
 @of("ends")
-@pytest.mark.parametrize("name, wanted", [("term", 0), ("kill", 137), ("full", 1), ("fixed", 1), ("early", 143)])
+@pytest.mark.parametrize("name, wanted", [("term", 0), ("int", 0), ("hup", 0), ("pipe", 0), ("terminal", 0),
+                                          ("kill", 137), ("full", 1), ("fixed", 1), ("early", 143)])
 def test_the_status_tells_how_it_ended(run, name, wanted):
     assert status(run, name) == wanted
 
 
 @of("ends")
-@pytest.mark.parametrize("name", ["term.arrows", "kill.arrows", "full.arrows"])
+@pytest.mark.parametrize("name", ["term.arrows", "kill.arrows", "full.arrows", "terminal.arrows"])
 def test_what_was_recorded_is_whole(run, name):
     passes, events, cut_off = recorded(run, name)
     # then those that had time to end their file did
@@ -107,6 +108,19 @@ def test_a_message_says_what_stood_in_the_way(run):
                                  "before is whole"]
     assert said(run, "fixed") == ["cannot create fixed/never.arrows: Read-only file system; name another file"]
     assert not (run.out / "early.arrows").exists()
+
+
+@of("ends")
+def test_a_live_trace_that_a_signal_ends_has_the_last_word(run):
+    # given ten pings, which by bond0 and by eth0 are a journey each way
+    assert (said(run, "int"), said(run, "hup")[:-1]) == ([], [])
+    assert read(run, "int.out").splitlines()[-2:] == ["losses: none; only packets that match 'icmp'"]
+    assert json.loads(read(run, "hup.err").splitlines()[-1])["journeys"] == len(run.lines("hup.out")) == 20
+
+
+@of("ends")
+def test_a_live_trace_whose_reader_goes_away_ends_without_a_word(run):
+    assert (len(read(run, "pipe.out").splitlines()), said(run, "pipe")) == (1, [])
 
 
 # --- a host that changes under the trace ----------------------------------------------------------------
