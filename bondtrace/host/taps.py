@@ -317,11 +317,11 @@ class Refresh(NamedTuple):
 class TapWatcher:
     """Keeps a list of taps up to date, cheaply enough for twice a second.
 
-    Only one dump a namespace each time, of which little is done for a tap that says what it said before: a host may have
-    thousands. /proc is searched when there is a tap whose holder is not
-    known or has ended; for those that nobody seems to hold, ever more rarely. It holds no
-    namespace open between refreshes. ``namespaces`` and ``names`` may be replaced as the host
-    changes; ``problems`` holds the sentences of the last refresh.
+    Only one dump a namespace each time, and little is done for a tap that says what it said before:
+    a host may have thousands. /proc is searched when there is a tap whose holder is not known or has
+    ended; for those that nobody seems to hold, ever more rarely. It holds no namespace open between
+    refreshes. ``namespaces`` and ``names`` may be replaced as the host changes; ``problems`` holds the
+    sentences of the last refresh.
     """
 
     _RAREST = 64  # refreshes between two searches for a holder that was never found

@@ -77,7 +77,7 @@ def losses(run, name):
 
 
 @of("ends")
-@pytest.mark.parametrize("what, most", [("programs", 175), ("links", 25), ("maps", 70), ("probes", 3)])
+@pytest.mark.parametrize("what, most", [("programs", 175), ("links", 35), ("maps", 35), ("probes", 100)])
 def test_nothing_is_left_in_the_kernel_however_a_trace_ended(run, what, most):
     # given that there was something, of seven at once
     assert read(run, f"{what}.during").count("\n") >= read(run, f"{what}.before").count("\n") + most
@@ -112,10 +112,10 @@ def test_a_message_says_what_stood_in_the_way(run):
 
 @of("ends")
 def test_a_live_trace_that_a_signal_ends_has_the_last_word(run):
-    # given ten pings, which by bond0 and by eth0 are a journey each way
-    assert (said(run, "int"), said(run, "hup")[:-1]) == ([], [])
-    assert read(run, "int.out").splitlines()[-2:] == ["losses: none; only packets that match 'icmp'"]
-    assert json.loads(read(run, "hup.err").splitlines()[-1])["journeys"] == len(run.lines("hup.out")) == 20
+    # given ten answers; with no tap on the host the kernel skips the code that would tell of what is sent
+    assert said(run, "int") == []
+    assert read(run, "int.out").splitlines()[-1] == "losses: none; only packets that match 'icmp'"
+    assert json.loads(read(run, "hup.err").splitlines()[-1])["journeys"] == len(run.lines("hup.out")) == 10
 
 
 @of("ends")
@@ -183,9 +183,10 @@ def test_every_packet_of_a_flood_is_told_or_reported_lost(run, figure):
     told = int((passes.records["packet"][:, 26:29] == (192, 0, 2)).all(axis=1).sum())
     # then also a ping that came before the reader was up again is one or the other
     assert told + len(replies(passes)) + lost == sum(sent) + 15
-    # given that the ring could not hold what came while the reader was stopped
-    assert lost > 0
-    figure(f"reader stopped in a flood: {sum(sent)} packets sent, {told} told, {lost} reported lost")
+    # given that the ring could not hold what came while the reader was stopped, for a minute
+    assert lost > 0 and int(read(run, "stopped")) >= 60
+    figure(f"reader stopped for {read(run, 'stopped').strip()} s, in a flood: {sum(sent)} packets sent, {told} told, "
+           f"{lost} reported lost")
 
 
 @of("overload")

@@ -20,6 +20,7 @@ PYTHON
 shows_the_pings() { [ "$(grep -c 'rx eth0 #.* echo reply' "$1")" = 10 ]; }
 
 setup() {
+    local name
     make_bonded_host
     cd "$LAB_OUT"
     ping -q -c 1 10.9.0.1
@@ -44,17 +45,19 @@ setup() {
     left_of during
 
     ping -q -c 10 -i 0.1 10.9.0.1
-    LAB_WAIT_S=120 wait_until holds_the_pings kill.arrows
-    LAB_WAIT_S=120 wait_until shows_the_pings terminal.err
-    LAB_WAIT_S=120 wait_until shows_the_pings int.out
+    for name in terminal.err int.out; do
+        LAB_WAIT_S=120 wait_until shows_the_pings $name
+    done
     LAB_WAIT_S=120 wait_until test -s hup.out
     send_signal TERM term
-    send_signal KILL kill
     send_signal INT int
     send_signal HUP hup
     # closes the terminal
     send_signal TERM terminal
-    ended term kill int hup terminal
+    ended term int hup terminal
+    LAB_WAIT_S=120 wait_until holds_the_pings kill.arrows
+    send_signal KILL kill
+    ended kill
     # A pipe without a reader is met by what is written next.
     ping -q -c 2 -i 0.1 10.9.0.1
     ended pipe

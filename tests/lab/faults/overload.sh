@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: more than a tracer can take
-# description: Thousands of taps, 1,000 interfaces, a reader that is stopped while pktgen floods, packets of 64 KiB
+# description: Thousands of taps, 1,000 interfaces, a reader stopped for a minute while pktgen floods, packets of 64 KiB
 # iface: bond0
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -50,8 +50,11 @@ setup() {
     wait $crowd
     sleep 3
     send_signal STOP trace
+    local stopped=$SECONDS
     flood "${LAB_FLOOD:-150000}" 60 ${LAB_RATE:-} >sent
+    sleep $((stopped + ${LAB_STOPPED_S:-61} > SECONDS ? stopped + ${LAB_STOPPED_S:-61} - SECONDS : 0))
     send_signal CONT trace
+    echo $((SECONDS - stopped)) >stopped
     sleep 2
     ping -q -c 5 -i 0.1 10.9.0.1
     sleep 5
