@@ -447,7 +447,8 @@ def test_what_others_do_to_the_way_meanwhile_leads_nowhere_else(tmp_path, monkey
             way.symlink_to(target)
         return really(path, flags, *more, **where)
 
-    for write in (lambda: record(way / "out", (received(), events()), force=force), lambda: exported(way / "out", force)):
+    for write in (lambda: record(way / "out", (received(), events()), force=force),
+                  lambda: exported(way / "out", force)):
         way.mkdir()
         if force:
             (way / "out").write_text("old")
