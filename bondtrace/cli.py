@@ -12,6 +12,7 @@ import io
 import os
 import signal
 import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -119,8 +120,9 @@ def _outcome(what: Callable[[], int]) -> int:
     except MemoryError:
         return _told("there is not enough memory for this", 1)
     except OSError as error:
+        reader_is_gone = error.errno == errno.EPIPE or (error.errno == errno.EIO and _terminal_is_gone())
         _close_stdout()
-        if error.errno == errno.EPIPE:
+        if reader_is_gone:
             return 0
         what_failed = str(error.filename) if error.filename else "cannot write the output"
         return _told(f"{what_failed}: {error.strerror or error}", 1)
@@ -131,6 +133,15 @@ def _told(text: str, status: int) -> int:
     with suppress(OSError):
         print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
     return status
+
+
+def _terminal_is_gone() -> bool:
+    """Was standard output a terminal that has been closed?"""
+    try:
+        termios.tcgetattr(sys.stdout)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)  # not a terminal at all: ENOTTY
+    return False
 
 
 def _close_stdout() -> None:

@@ -21,20 +21,34 @@ REASONS = ("bound-elsewhere", "protocol", "netns", "inactive-slave", "consumed-b
            "outgoing-ignored", "own-packet", "outgoing-not-offered", "fanout-other-member", "not-running",
            "not-yet-open", "unknown")
 
+_KEPT = 100_000  # taps in answers
 _EXACT_HANDLERS = ("bond_handle_frame", "team_handle_frame")
 
 
 def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
     """Every tap that was not offered the packet, with the reason. ``protocols`` are what skb->protocol was on
     the way: the packet's Ethernet type and, for a tagged frame, that of the tag."""
+    known = scene.known(passes[0].time_ns).unseen
+    said = protocols, tuple(_said(one) for one in passes)
+    if said not in known:
+        if sum(map(len, known.values())) > _KEPT:
+            known.clear()
+        known[said] = _unseen(passes, scene, protocols)
+    return known[said]
+
+
+def _said(one: Pass) -> tuple[object, ...]:
+    """All of a pass that a reason depends on: most packets say the same, of maybe thousands of taps."""
+    return (one.direction, one.sender, one.steps_lost > 0, *(
+        (step.kind, step.netns, step.ifindex, step.dev, step.tap, step.function, step.verdict, step.reason)
+        for step in one.steps))
+
+
+def _unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
     offered = {step.tap for one in passes for step in one.steps if step.kind == "tap"}
     journey = _Facts(passes, scene, protocols, {inode for inode in offered if inode is not None})
-    result = []
-    for tap, presence in scene.taps_at(passes[0].time_ns):
-        if tap.inode not in offered:
-            reason, detail = journey.why_not(tap, presence)
-            result.append(Unseen(tap.inode, reason, detail))
-    return tuple(result)
+    return tuple(Unseen(tap.inode, *journey.why_not(tap, presence))
+                 for tap, presence in scene.taps_at(passes[0].time_ns) if tap.inode not in offered)
 
 
 class _Facts:

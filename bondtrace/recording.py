@@ -76,8 +76,8 @@ class Recorder:
     def __init__(self, path: Path, force: bool = False) -> None:
         self._schema = schema_message(SCHEMA)
         self.path = path
-        fd, self._place = _create(path, force)
-        self._file = os.fdopen(fd, "wb", buffering=0)
+        self._new = _create(path, force)
+        self._file = os.fdopen(self._new.descriptor, "wb", buffering=0)
         self._waiting: list[Passes] = []
         self._since_s = 0.0
         self.bytes = 0
@@ -113,9 +113,7 @@ class Recorder:
             return
         message = encode(passes, [json.dumps(one, separators=(",", ":")) for one in events])
         self._put(message if self.bytes else self._schema + message)
-        if self._place != self.path:  # not before there is something to put in the place of an older recording
-            os.replace(self._place, self.path)
-            self._place = self.path
+        self._new.take_name(force=True)  # not before there is something to put in the place of an older recording
         self.bytes = self._file.tell()
 
     def close(self) -> None:
@@ -130,7 +128,8 @@ class Recorder:
         finally:
             self._file.close()
             if not self.bytes:
-                self._place.unlink(missing_ok=True)
+                self._new.remove()
+            self._new.close()
 
     def _put(self, data: bytes) -> None:
         begin = self._file.tell()
@@ -200,11 +199,10 @@ def _list_offsets(first: Array, second: Array) -> Array:
     return offsets
 
 
-def _create(path: Path, force: bool) -> tuple[int, Path]:
-    """(descriptor, where it is for now). With ``force`` an existing file is not touched: the new one lies beside it."""
-    place = files.beside(path) if force and os.path.lexists(path) else path
+def _create(path: Path, force: bool) -> files.NewFile:
+    """With ``force`` an existing file is not touched: the new one lies beside it."""
     try:
-        return files.create(place), place
+        return files.NewFile(path, aside=force and os.path.lexists(path))
     except FileExistsError:
         raise files.exists(path) from None
     except OSError as error:

@@ -15,14 +15,14 @@ function at an address, low half: true at all times), ``losses`` (counters by CP
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Optional, TypeVar
 
 import numpy as np
 
 from . import foreign
-from .model import Device, Tap
+from .model import Device, Tap, Unseen
 from .wire import RECORD_HOOK, STEP_TAP, Passes
 
 Event = dict[str, Any]
@@ -30,6 +30,7 @@ Event = dict[str, Any]
 
 # A packet that was under way when a tap hooked itself in or out may or may not have been offered to it.
 HOOK_MARGIN_NS = 1_000_000
+_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol"))
 T = TypeVar("T")
 
 
@@ -103,6 +104,17 @@ def _share_lower(a: Device, b: Device) -> bool:
 
 
 @dataclass
+class _Known:
+    """What was concluded of one state of a scene."""
+
+    state: tuple[int, int]
+    above: dict[tuple[int, int], set[tuple[int, int]]] = field(default_factory=dict)
+    directly_above: Optional[dict[tuple[int, int], list[tuple[int, int]]]] = None
+    taps: Optional[list[tuple[Tap, str]]] = None
+    unseen: dict[object, tuple[Unseen, ...]] = field(default_factory=dict)  # by what passes say: reasons.py
+
+
+@dataclass
 class Scene:
     """Everything known of the surroundings so far."""
 
@@ -123,8 +135,8 @@ class Scene:
     _in_order: list[int] = field(default_factory=list)  # the same, where nothing has come since
     _hooked_ns: dict[int, list[int]] = field(default_factory=dict)  # by inode when it was hooked in, in order
     _numbered: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by ifindex the devices that have it
-    _above: dict[tuple[int, int], set[tuple[int, int]]] = field(default_factory=dict)  # since the last of the changes
-    _above_of: tuple[int, int] = (-1, -1)
+    _told: int = 0  # how often something came on which an answer may hang
+    _known: _Known = field(default_factory=lambda: _Known((-1, -1)))
 
     def apply(self, event: Event) -> None:
         """Take one event; ``ValueError`` for one that holds what it should not, of which nothing is taken. Kinds that a
@@ -133,6 +145,7 @@ class Scene:
         take = self._TAKES.get(kind) if isinstance(kind, str) else None
         if take is not None:
             take(self, foreign.event(event), time_ns)
+            self._told += kind not in _OF_NO_ANSWER
 
     def _start(self, event: Event, time_ns: int) -> None:
         for name in ("host", "kernel", "filter"):
@@ -250,7 +263,8 @@ class Scene:
             insort(self.hooks.setdefault(inode, []), (time_ns, bool(added)))
             if added:
                 insort(self._hooked_ns.setdefault(inode, []), time_ns)
-            self._changed(time_ns, time_ns + HOOK_MARGIN_NS + 1)
+            self._changed(max(time_ns - HOOK_MARGIN_NS, 0), time_ns, time_ns + HOOK_MARGIN_NS + 1)
+        self._told += 1
         return passes.take(~hooks)
 
     def meet(self, passes: Passes) -> None:
@@ -277,38 +291,51 @@ class Scene:
             self._in_order = sorted(self._changes)
         return self._in_order
 
+    def known(self, time_ns: int) -> _Known:
+        """What was concluded for this time, and holds as long as nothing changes; a place for more of it."""
+        state = bisect_right(self.changes_ns, time_ns), self._told
+        if state != self._known.state:
+            self._known = _Known(state)
+        return self._known
+
     def above(self, key: tuple[int, int], time_ns: int) -> set[tuple[int, int]]:
         """Every device that was stacked on this one then (its master, or something on that, maybe in another
         namespace), the device itself where they go in a circle."""
-        changes_ns = self.changes_ns
-        state = bisect_right(changes_ns, time_ns), len(changes_ns)
-        if state != self._above_of:
-            self._above, self._above_of = {}, state
-        if key not in self._above:
+        known = self.known(time_ns)
+        if key not in known.above:
+            if known.directly_above is None:
+                known.directly_above = self._directly_above(time_ns)
             found: set[tuple[int, int]] = set()
             level = {key}
             while level:
-                level = {upper for lower in level for upper in self._directly_above(lower, time_ns)} - found
+                level = {upper for lower in level for upper in known.directly_above.get(lower, ())} - found
                 found |= level
-            self._above[key] = found
-        return self._above[key]
+            known.above[key] = found
+        return known.above[key]
 
-    def _directly_above(self, key: tuple[int, int], time_ns: int) -> list[tuple[int, int]]:
-        lower = self.device(*key, time_ns)
-        if lower is None:
-            return []
-        uppers = (self.device(*other, time_ns) for other in self.devices)
-        return [(upper.netns, upper.ifindex) for upper in uppers if upper is not None and sits_on(upper, lower)]
+    def _directly_above(self, time_ns: int) -> dict[tuple[int, int], list[tuple[int, int]]]:
+        """By device those that sit on it."""
+        devices = {key: device for key in self.devices if (device := self.device(*key, time_ns)) is not None}
+        found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for key, device in devices.items():
+            below = _link(device)
+            master = device.netns, device.master or 0
+            if below in devices and sits_on(device, devices[below]):
+                found.setdefault(below, []).append(key)
+            if device.master is not None and master in devices:
+                found.setdefault(key, []).append(master)
+        return found
 
-    def taps_at(self, begin_ns: int) -> Iterator[tuple[Tap, str]]:
+    def taps_at(self, begin_ns: int) -> list[tuple[Tap, str]]:
         """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
         nothing, or its device is down) or "unsure" (it came or went about then). Taps that had closed are
         left out."""
-        for inode, history in self.taps.items():
-            tap = self._tap_then(inode, history, begin_ns)
-            presence = self._presence(inode, begin_ns, tap)
-            if tap is not None and presence != "closed":
-                yield tap, presence
+        known = self.known(begin_ns)
+        if known.taps is None:
+            then = ((inode, self._tap_then(inode, history, begin_ns)) for inode, history in self.taps.items())
+            known.taps = [(tap, presence) for inode, tap in then
+                          if (presence := self._presence(inode, begin_ns, tap)) != "closed" and tap is not None]
+        return known.taps
 
     def _presence(self, inode: int, time_ns: int, tap: Optional[Tap]) -> str:
         hooks = self.hooks.get(inode)

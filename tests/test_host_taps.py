@@ -275,7 +275,7 @@ def test_drops_are_counted_of_a_queue_and_unknown_of_a_ring(packet_socket, packe
 
 def test_a_kernel_without_packet_diag_is_told_and_proc_is_read(packet_socket, monkeypatch):
     # given
-    def no_diag(netns):
+    def no_diag(netns, parse):
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(taps, "_dump", no_diag)
@@ -332,7 +332,7 @@ def watch(monkeypatch):
             return {inode: self.holders[inode] for inode in inodes if inode in self.holders}
 
     host = Host()
-    monkeypatch.setattr(taps, "_read_sockets", lambda namespaces, problems: list(host.taps))
+    monkeypatch.setattr(taps, "_read_sockets", lambda namespaces, problems, parse: list(host.taps))
     watcher = TapWatcher([HERE], [Device(7, 4, "eth0", "ether")])
     watcher._find = host.find
     return host, watcher

@@ -200,6 +200,35 @@ def test_a_tap_whose_hooks_were_told_is_there_exactly_in_between():
         {5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {}]
 
 
+def test_what_was_concluded_holds_until_more_is_told_even_of_the_same_time():
+    # given answers, of which nothing is worked out twice
+    around = scene(altered("eth0", 10))
+    assert around.taps_at(at(20)) is around.taps_at(at(30))
+    assert around.above((HERE, 2), at(20)) == {(HERE, 4), (HERE, 5)} == around.above((HERE, 2), at(5))
+
+    # when eth0 leaves its bond, a tap opens and another is hooked out, all at a time at which something was told before
+    around.apply(altered("eth0", 10, master=None))
+    around.apply(tap_event(at(10), tcpdump(5, None), at(10)))
+    around.take_hooks(hook(ON_ETH1, False, at=10))
+
+    # then the answers are others from then on
+    later = HOOK_MARGIN_NS // 1000 + 20
+    assert [around.above((HERE, 2), at(us)) for us in (20, 5)] == [set(), {(HERE, 4), (HERE, 5)}]
+    assert [(one.get(5), one[ON_ETH1]) for one in presences(around, 5, later)] == [
+        ("not yet", "hooked"), ("hooked", "out")]
+
+
+def test_a_tap_of_a_fanout_group_is_unsure_on_both_sides_of_a_hook():
+    # given a tap that is hooked in, and joins a group afterwards, and leaves
+    margin = HOOK_MARGIN_NS // 1000
+    around = scene(tap_event(at(20_000), tcpdump(5, None, fanout_id=1), at(10_000)), taps={})
+    around.take_hooks(both(hook(5, True, at=12_000), hook(5, False, at=32_000)))
+
+    assert presences(around, 11_999, 12_001, 20_000, 31_999 - margin, 32_000 - margin, 32_000 + margin,
+                     32_001 + margin) == [
+        {5: "not yet"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}]
+
+
 def test_a_tap_that_is_bound_anew_is_out_for_a_while():
     # given a tap from the begin, hooked out at 10 ms and in again at 20 ms
     around = scene(taps={ON_ETH0: TAPS[ON_ETH0]})

@@ -13,6 +13,7 @@ from typing import Any, Optional
 import click
 
 from ..errors import UsageError
+from ..model import Journey
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters import table
@@ -82,10 +83,31 @@ def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] 
     source: Any = LiveSource(options.interfaces, options.netns, options.directions, fentry=not options.kprobes,
                              packet_filter=options.packet_filter, count_every_s=count_every_s,
                              snaplen=options.snaplen, tell=say, drop=lambda: drop_rights(writes))
-    with source:
+    with source, ending_in_order(pipeline, source.stop):
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
         pipeline.run(private(_until(enough, source), options.privacy), source.stop)
+
+
+@contextmanager
+def ending_in_order(pipeline: Pipeline, stop: Callable[[], None]) -> Iterator[None]:
+    """Where a journey cannot be shown any more (the reader, or the terminal, is gone) the trace ends as if it were told
+    to, so that its recording is whole; the error is raised after that."""
+    show = pipeline.show
+    failed: list[OSError] = []
+
+    def attempt(journey: Journey) -> None:
+        try:
+            if show and not failed:
+                show(journey)
+        except OSError as error:
+            failed.append(error)
+            stop()
+
+    pipeline.show = attempt if show else None
+    yield
+    if failed:
+        raise failed[0]
 
 
 def _until(enough: Callable[[], bool], source: Any) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Callable, Optional, TextIO
@@ -182,6 +183,7 @@ def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> Non
 
 
 def say(text: str) -> None:
-    """A line about the trace itself, on stderr."""
-    print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
+    """A line about the trace itself, on stderr; where that is gone (a terminal that was closed) the trace goes on."""
+    with suppress(OSError):
+        print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
 

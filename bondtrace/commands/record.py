@@ -71,8 +71,7 @@ class _Progress:
                 self._lost = sum(event["counters"]["lost"])
         if self._shown and time.monotonic() >= self._next:
             self._next = time.monotonic() + _PROGRESS_S
-            print(f"\r{self._recorder.passes} passes, {self._recorder.bytes / 1e6:.2f} MB, {self._lost} lost ",
-                  end="", file=sys.stderr, flush=True)
+            self._say(f"\r{self._recorder.passes} passes, {self._recorder.bytes / 1e6:.2f} MB, {self._lost} lost ")
 
     def enough(self) -> bool:
         """Is as much written as was asked for?"""
@@ -80,4 +79,11 @@ class _Progress:
 
     def end(self) -> None:
         if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._say("\r\033[K")
+
+    def _say(self, text: str) -> None:
+        """On the terminal, while there is one: nobody's recording ends because it was closed."""
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:
+            self._shown = False

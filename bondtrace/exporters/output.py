@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Optional, TextIO, cast
@@ -28,14 +29,15 @@ class Output:
 
     def __init__(self, path: Path, force: bool = False) -> None:
         self.path, self._force = path, force
-        self._place = path
+        self._new: Optional[files.NewFile] = None
+        self._whole = False
         self._text: Optional[io.TextIOWrapper] = None
         if path == STDOUT:
             self.binary: BinaryIO = sys.stdout.buffer
         else:
             self._refuse_existing()
-            self._place = files.beside(path)
-            self.binary = cast(BinaryIO, os.fdopen(_create(self._place, path), "wb"))
+            self._new = _create(path)
+            self.binary = cast(BinaryIO, os.fdopen(self._new.descriptor, "wb"))
 
     def _refuse_existing(self) -> None:
         if os.path.lexists(self.path) and not self._force:
@@ -53,36 +55,35 @@ class Output:
 
     def __exit__(self, kind: Optional[type[BaseException]], value: Optional[BaseException],
                  trace: Optional[TracebackType]) -> None:
-        if self.path == STDOUT:
+        if self._new is None:
             self._release()
             return
         try:
             if kind is None:
-                self._finish()
+                self._finish(self._new)
         finally:
-            self._abandon()
+            self._end(self._new)
 
-    def _finish(self) -> None:
+    def _finish(self, new: files.NewFile) -> None:
         try:
             stream = self._text or self.binary
             stream.flush()
             os.fsync(stream.fileno())
             stream.close()
-            self._refuse_existing()
-            os.replace(self._place, self.path)
+            new.take_name(self._force)
+        except FileExistsError:
+            raise files.exists(self.path) from None
         except OSError as error:
             raise cannot_write(self.path, error) from None
-        self._place = STDOUT
+        self._whole = True
 
-    def _abandon(self) -> None:
+    def _end(self, new: files.NewFile) -> None:
         """Leave nothing of what was not finished."""
-        if self._place == STDOUT:
-            return
-        try:
+        with suppress(OSError):
             (self._text or self.binary).close()
-        except OSError:
-            pass
-        self._place.unlink(missing_ok=True)
+        if not self._whole:
+            new.remove()
+        new.close()
 
     def _release(self) -> None:
         """Standard output stays open: it is not ours."""
@@ -97,8 +98,8 @@ def cannot_write(path: Path, error: OSError) -> BondtraceError:
     return BondtraceError(f"cannot write {path}: {error.strerror or error}; name another file")
 
 
-def _create(place: Path, path: Path) -> int:
+def _create(path: Path) -> files.NewFile:
     try:
-        return files.create(place)
+        return files.NewFile(path, aside=True)
     except OSError as error:
         raise cannot_write(path, error) from None

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Optional
 from urllib.parse import quote
 
 from ..errors import BondtraceError
-from ..files import give_to_caller
+from ..files import make_directory
 from ..model import Journey
 from ..reporters.json_lines import trust_object
 from ..scene import Scene
@@ -162,8 +162,7 @@ def _make_directory(path: Path) -> None:
     missing = [one for one in (path, *path.parents) if not one.exists()]
     for place, one in enumerate(reversed(missing)):
         try:
-            one.mkdir(exist_ok=True)
-            give_to_caller(one)
+            make_directory(one)
         except OSError as error:
             for made in missing[len(missing) - place:]:
                 with suppress(OSError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from bondtrace.foreign import printable, raw
@@ -64,9 +65,14 @@ def label(tap: Tap) -> str:
     Of several processes the first by pid is named (process 1, that only hands sockets on, last),
     and how many others there are that have another name.
     """
-    if not tap.processes:
+    return _label(tap.processes)
+
+
+@lru_cache(maxsize=1 << 14)  # a host may have thousands of taps, and each packet names all that did not see it
+def _label(holders: tuple[Process, ...]) -> str:
+    if not holders:
         return NO_PROCESS
-    processes = sorted(tap.processes, key=lambda process: (process.pid == 1, process.pid))
+    processes = sorted(holders, key=lambda process: (process.pid == 1, process.pid))
     names = list(dict.fromkeys(process_label(process) for process in processes))
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return _cut(names[0], LABEL_CHARS - len(more)) + more

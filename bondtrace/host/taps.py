@@ -158,18 +158,40 @@ def parse_proc_packet(netns: int, text: str) -> list[Tap]:
     return taps
 
 
-def _dump(netns: int) -> list[Tap]:
+Parse = Callable[[int, bytes], Optional[Tap]]
+
+
+class _Parser:
+    """``parse_tap``, that keeps what it made of a message until the round after the next: most taps say the same again,
+    and then it is the same object."""
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[int, bytes], Optional[Tap]] = {}
+        self._now: dict[tuple[int, bytes], Optional[Tap]] = {}
+
+    def next_round(self) -> None:
+        """What was not said in the last round is forgotten."""
+        self._before, self._now = self._now, {}
+
+    def __call__(self, netns: int, payload: bytes) -> Optional[Tap]:
+        key = netns, payload
+        tap = self._before[key] if key in self._before else parse_tap(netns, payload)
+        self._now[key] = tap
+        return tap
+
+
+def _dump(netns: int, parse: Parse) -> list[Tap]:
     request = _REQUEST.pack(socket.AF_PACKET, 0, 0, 0, PACKET_SHOW_ALL, 0xFFFFFFFF, 0xFFFFFFFF)
     with netlink.Netlink(netlink.NETLINK_SOCK_DIAG) as connection:
         answers = connection.dump(SOCK_DIAG_BY_FAMILY, request)
-    taps = (parse_tap(netns, m.payload) for m in answers if m.type == SOCK_DIAG_BY_FAMILY)
+    taps = (parse(netns, m.payload) for m in answers if m.type == SOCK_DIAG_BY_FAMILY)
     return [tap for tap in taps if tap is not None]
 
 
-def _read_here(netns: int) -> tuple[list[Tap], bool]:
+def _read_here(netns: int, parse: Parse) -> tuple[list[Tap], bool]:
     """Return the taps of the calling thread's namespace, and whether packet_diag told them."""
     try:
-        return _dump(netns), True
+        return _dump(netns, parse), True
     except OSError:
         path = "/proc/thread-self/net/packet"
         with open(path, encoding="ascii", errors="replace") as file:
@@ -194,11 +216,12 @@ def read_taps(
     return [_named(replace(tap, processes=holders.get(tap.inode, ())), names) for tap in taps]
 
 
-def _read_sockets(namespaces: Iterable[Namespace], problems: Optional[list[str]]) -> list[Tap]:
+def _read_sockets(namespaces: Iterable[Namespace], problems: Optional[list[str]],
+                  parse: Parse = parse_tap) -> list[Tap]:
     taps: list[Tap] = []
     for namespace in namespaces:
         with told(namespace, "taps", problems):
-            found, by_diag = run_in(namespace.path, partial(_read_here, namespace.inode))
+            found, by_diag = run_in(namespace.path, partial(_read_here, namespace.inode, parse))
             taps += sorted(found, key=lambda tap: tap.inode)
             if not by_diag and problems is not None and NOT_AVAILABLE not in problems:
                 problems.append(NOT_AVAILABLE)
@@ -215,10 +238,15 @@ def _device_names(
 
 
 def _named(tap: Tap, names: Mapping[tuple[int, int], str]) -> Tap:
-    """Return ``tap`` with the name of its device: "" for none, "ifN" for one that is not known."""
+    """Return ``tap`` with the name of its device."""
+    return replace(tap, dev=_name(tap, names))
+
+
+def _name(tap: Tap, names: Mapping[tuple[int, int], str]) -> str:
+    """Return the name of its device: "" for none, "ifN" for one that is not known."""
     if tap.ifindex <= 0:
-        return tap
-    return replace(tap, dev=names.get((tap.netns, tap.ifindex), f"if{tap.ifindex}"))
+        return ""
+    return names.get((tap.netns, tap.ifindex)) or f"if{tap.ifindex}"
 
 
 def find_holders(inodes: set[int]) -> dict[int, tuple[Process, ...]]:
@@ -289,10 +317,11 @@ class Refresh(NamedTuple):
 class TapWatcher:
     """Keeps a list of taps up to date, cheaply enough for twice a second.
 
-    Only one dump a namespace each time. /proc is searched when there is a tap whose holder is not
-    known or has ended; for those that nobody seems to hold, ever more rarely. It holds no
-    namespace open between refreshes. ``namespaces`` and ``names`` may be replaced as the host
-    changes; ``problems`` holds the sentences of the last refresh.
+    Only one dump a namespace each time, and little is done for a tap that says what it said before:
+    a host may have thousands. /proc is searched when there is a tap whose holder is not known or has
+    ended; for those that nobody seems to hold, ever more rarely. It holds no namespace open between
+    refreshes. ``namespaces`` and ``names`` may be replaced as the host changes; ``problems`` holds the
+    sentences of the last refresh.
     """
 
     _RAREST = 64  # refreshes between two searches for a holder that was never found
@@ -304,6 +333,8 @@ class TapWatcher:
         self._find: Callable[[set[int]], dict[int, tuple[Process, ...]]] = find_holders
         self._count = 0
         self._waits: dict[int, tuple[int, int]] = {}  # inode: (refresh of the next search, gap)
+        self._parser = _Parser()
+        self._whole: dict[int, tuple[Tap, Tap]] = {}  # by inode as it was read, and with its name and holders
         self.know(devices)
 
     def know(self, devices: Iterable[Device]) -> None:
@@ -314,13 +345,14 @@ class TapWatcher:
         """Return the taps of now, compared with ``previous`` (an earlier ``current``, or empty)."""
         self._count += 1
         self.problems = []
-        found = {tap.inode: tap for tap in _read_sockets(self.namespaces, self.problems)}
+        self._parser.next_round()
+        found = {tap.inode: tap for tap in _read_sockets(self.namespaces, self.problems, self._parser)}
         self._waits = {inode: wait for inode, wait in self._waits.items() if inode in found}
-        current = self._with_holders(found, previous)
-        current = {inode: _named(tap, self.names) for inode, tap in current.items()}
-        return compare(previous, current)
+        holders = self._holders(found, previous)
+        self._whole = {inode: (tap, self._made_whole(tap, holders.get(inode, ()))) for inode, tap in found.items()}
+        return compare(previous, {inode: whole for inode, (_, whole) in self._whole.items()})
 
-    def _with_holders(self, found: Mapping[int, Tap], previous: Mapping[int, Tap]) -> dict[int, Tap]:
+    def _holders(self, found: Mapping[int, Tap], previous: Mapping[int, Tap]) -> dict[int, tuple[Process, ...]]:
         pids = {process.pid for tap in previous.values() for process in tap.processes}
         alive = {pid for pid in pids if os.path.exists(f"/proc/{pid}")}
         known = {inode: _alive(previous[inode].processes, alive) for inode in found if inode in previous}
@@ -329,7 +361,15 @@ class TapWatcher:
         for inode in missing:
             self._remember(inode, inode in holders)
         known.update(holders)
-        return {inode: replace(tap, processes=known.get(inode, ())) for inode, tap in found.items()}
+        return known
+
+    def _made_whole(self, tap: Tap, processes: tuple[Process, ...]) -> Tap:
+        """The same object as before where nothing is another."""
+        name = _name(tap, self.names)
+        read, whole = self._whole.get(tap.inode, (None, tap))
+        if read is tap and whole.dev == name and whole.processes == processes:
+            return whole
+        return replace(tap, dev=name, processes=processes)
 
     def _is_due(self, inode: int) -> bool:
         return inode not in self._waits or self._waits[inode][0] <= self._count
@@ -353,7 +393,7 @@ def compare(previous: Mapping[int, Tap], current: dict[int, Tap]) -> Refresh:
     changed = tuple(
         current[inode]
         for inode in sorted(current.keys() & previous.keys())
-        if _steady(current[inode]) != _steady(previous[inode])
+        if current[inode] is not previous[inode] and _steady(current[inode]) != _steady(previous[inode])
     )
     return Refresh(current, opened, closed, changed)
 

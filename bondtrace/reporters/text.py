@@ -35,7 +35,7 @@ def duration(value_ns: int) -> str:
 
 
 class TextReporter:
-    """Writes journeys to a stream, flushed line by line. ``colour`` adds terminal colours."""
+    """Writes journeys to a stream, each at once. ``colour`` adds terminal colours."""
 
     def __init__(self, stream: TextIO, scene: Scene, colour: bool = False,
                  more: Callable[[Journey], list[str]] = lambda journey: []) -> None:
@@ -43,8 +43,8 @@ class TextReporter:
         self._stream, self._scene, self._colour, self._more = stream, scene, colour, more
 
     def write(self, journey: Journey) -> None:
-        for line in [*lines(journey, self._scene, self._paint), *self._more(journey)]:
-            print(line, file=self._stream, flush=True)
+        told = [*lines(journey, self._scene, self._paint), *self._more(journey)]
+        print("\n".join(told), file=self._stream, flush=True)
 
     def _paint(self, text: str, style: Optional[str]) -> str:
         code = _COLOURS.get(style or "")

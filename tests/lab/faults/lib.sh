@@ -42,14 +42,26 @@ ended() {
     done
 }
 
-# programs, probes: what of tracing is in the kernel now, a line each, without numbers that differ each time.
+# programs, links, maps, probes: what of tracing is in the kernel now, a line each, without numbers that differ each time.
 programs() { bpftool prog list | sed -n 's/^[0-9]*: \([a-z_]*\)  *name \([^ ]*\).*/\1 \2/p' | grep -v cgroup | sort; }
+links() { bpftool link list | sed -n 's/^[0-9]*: \([a-z_]*\).*/\1/p' | grep -v cgroup | sort; }
+maps() { bpftool map list | sed -n 's/^[0-9]*: \([a-z_]*\)  *name \([^ ]*\).*/\1 \2/p' | sort; }
 probes() { sed 's/^[0-9a-f]* *//' /sys/kernel/debug/kprobes/list | sort; }
 
+# left_of NAME: each of these in a file that ends so.
+left_of() {
+    local what
+    for what in programs links maps probes; do
+        $what >"$LAB_OUT/$what.$1"
+    done
+}
+
 nothing_left() {
-    programs >"$LAB_OUT/programs.after"
-    probes >"$LAB_OUT/probes.after"
-    cmp -s "$LAB_OUT/programs.before" "$LAB_OUT/programs.after" && cmp -s "$LAB_OUT/probes.before" "$LAB_OUT/probes.after"
+    local what
+    left_of after
+    for what in programs links maps probes; do
+        cmp -s "$LAB_OUT/$what.before" "$LAB_OUT/$what.after" || return 1
+    done
 }
 
 # pg DEVICE-OR-THREAD WORDS: to pktgen.

@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: more than a tracer can take
-# description: Thousands of taps, 1,000 interfaces, a reader that is stopped while pktgen floods, packets of 64 KiB
+# description: Thousands of taps, 1,000 interfaces, a reader stopped for a minute while pktgen floods, packets of 64 KiB
 # iface: bond0
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-# Taps on a device without traffic, until a file "enough" is there.
+# Taps on a device without traffic, until a file "enough" is there: 2,000 of one process, 200 each of others, as the
+# kernel waits at the end of each, and for those of several processes at once.
 crowd() {
     ulimit -n 20000
     /usr/bin/python3 - "$1" <<'PYTHON'
 import os, socket, sys, time
-taps = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(int(sys.argv[1]))]
-for tap in taps:
-    tap.bind(("dummy0", 0x0800))
-open("crowd.ready", "w").close()
-while not os.path.exists("enough"):
+rest = max(int(sys.argv[1]) - 2000, 0)
+shares = [int(sys.argv[1]) - rest, *(min(200, rest - begin) for begin in range(0, rest, 200))]
+for place, share in enumerate(shares):
+    if os.fork() == 0:
+        taps = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(share)]
+        for tap in taps:
+            tap.bind(("dummy0", 0x0800))
+        open(f"crowd.{place}", "w").close()
+        while not os.path.exists("enough"):
+            time.sleep(1)
+        os._exit(0)
+while not all(os.path.exists(f"crowd.{place}") for place in range(len(shares))):
     time.sleep(0.1)
+open("crowd.ready", "w").close()
+for _ in shares:
+    os.wait()
 PYTHON
 }
 
@@ -32,7 +43,7 @@ setup() {
         echo "link add dummy$i type dummy"
     done | ip -batch -
     ip link set dummy0 up
-    crowd "${LAB_TAPS:-2000}" &
+    crowd "${LAB_TAPS:-10000}" &
     local crowd=$!
     LAB_WAIT_S=120 wait_until test -e crowd.ready
     modprobe pktgen
@@ -50,8 +61,11 @@ setup() {
     wait $crowd
     sleep 3
     send_signal STOP trace
+    local stopped=$SECONDS
     flood "${LAB_FLOOD:-150000}" 60 ${LAB_RATE:-} >sent
+    sleep $((stopped + ${LAB_STOPPED_S:-61} > SECONDS ? stopped + ${LAB_STOPPED_S:-61} - SECONDS : 0))
     send_signal CONT trace
+    echo $((SECONDS - stopped)) >stopped
     sleep 2
     ping -q -c 5 -i 0.1 10.9.0.1
     sleep 5
