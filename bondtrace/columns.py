@@ -25,11 +25,47 @@ def stable_order(numbers: Array) -> Array:
     values = numbers.astype(np.uint64)
     differing = int(np.bitwise_or.reduce(values ^ values[0]))
     values >>= np.uint64((differing & -differing).bit_length() - 1 if differing else 0)
-    order: Array = np.arange(len(values))
-    for shift in range(0, _width(differing), 16):
+    order: Array = np.argsort(values.astype(np.uint16), kind="stable")
+    for shift in range(16, _width(differing), 16):
         part = (values >> np.uint64(shift)).astype(np.uint16)
         order = order.take(np.argsort(part.take(order), kind="stable"))
     return order
+
+
+def first_like(numbers: Array, wanted: Array) -> Array:
+    """For each number that is wanted the first place in ``numbers`` that has it, or -1; shape of ``wanted``.
+
+    By a table with a place for each number modulo its size: numbers that count up hardly ever meet there. What lost its
+    place to another is looked for in order.
+    """
+    if not len(numbers):
+        return np.full(len(wanted), -1)
+    bits = (2 * len(numbers)).bit_length()
+    slots, table = _slots(numbers, bits), np.zeros(1 << bits, np.int64)
+    table[slots[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # the first is the last to be put there
+    found: Array = table.take(_slots(wanted, bits))
+    missed = np.flatnonzero(numbers.take(found) != wanted)
+    if len(missed):
+        lost = np.flatnonzero(table.take(slots) != np.arange(len(numbers)))
+        found[missed] = _first_in_order(numbers.take(lost), lost, wanted.take(missed))
+    return found
+
+
+def _slots(numbers: Array, bits: int) -> Array:
+    """What stands in the upper half moves what counts up in the lower half."""
+    numbers = numbers.astype(np.uint64, copy=False)
+    mixed = (numbers >> np.uint64(32)) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - bits)
+    slots: Array = (mixed + numbers & np.uint64((1 << bits) - 1)).astype(np.int64)
+    return slots
+
+
+def _first_in_order(numbers: Array, places: Array, wanted: Array) -> Array:
+    if not len(numbers):
+        return np.full(len(wanted), -1)
+    order = np.argsort(numbers, kind="stable")
+    numbers = numbers.take(order)
+    at = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+    return np.where(numbers.take(at) == wanted, places.take(order.take(at)), -1)
 
 
 def _width(bits: int) -> int:

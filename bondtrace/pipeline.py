@@ -117,8 +117,7 @@ class Pipeline:
         journeys = only(journeys, self.directions)
         if self.count is not None:
             journeys = journeys.take(np.arange(min(len(journeys), self.count - self.summary.journeys)))
-        self.scene.meet(journeys.passes)
-        self.summary.add(journeys, self.scene)
+        self.scene.meet(self.summary.add(journeys, self.scene).passes)
         if self.columns:
             self.columns(journeys)
         if self.show:

@@ -21,13 +21,15 @@ long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Callable
 
 import numpy as np
 
-from .columns import alike, mix, stable_order
+from .columns import alike, first_like, mix, stable_order
+from .facts import Facts, facts, with_facts
 from .wire import (
     EMPTY,
     RECORD_INSIDE_LIST,
@@ -37,12 +39,8 @@ from .wire import (
     RECORD_TX,
     STEP,
     STEP_DROP,
-    STEP_HANDLER,
-    STEP_VLAN,
-    VERDICT_ANOTHER,
     Array,
     Passes,
-    columns,
     concatenate,
 )
 
@@ -53,28 +51,58 @@ _MANY = 1 << 18  # and whenever so many passes have come together
 _FEW = 1 << 13  # so many passes are joined anew whenever some come
 GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
 
-Columns = Mapping[str, Array]
 Related = Callable[[tuple[int, int], tuple[int, int], str], bool]
 
 
 @dataclass(frozen=True)
-class Journeys:
-    """``passes`` in the order of their journeys and times; journey ``i`` has the passes
-    ``offsets[i]:offsets[i + 1]`` and the number ``numbers[i]``, counted from the begin of the trace."""
+class Rows:
+    """The passes of several batches, numbered through; those that are asked for are copied, and none before."""
 
-    passes: Passes
+    parts: tuple[Passes, ...] = ()
+
+    @property
+    def ends(self) -> list[int]:
+        """For every batch the number after its last."""
+        return list(accumulate(len(part) for part in self.parts))
+
+    def take(self, numbers: Array) -> Passes:
+        """Some passes, in this order."""
+        wanted = np.zeros(sum(map(len, self.parts)), bool)
+        wanted[numbers] = True
+        begins = [0, *self.ends]
+        found = [replace(part, facts=None).take(wanted[begin: begin + len(part)])
+                 for begin, part in zip(begins, self.parts)]
+        return concatenate(found).take((np.cumsum(wanted) - 1).take(numbers))
+
+
+@dataclass(frozen=True)
+class Journeys:
+    """Journey ``i`` has the passes ``offsets[i]:offsets[i + 1]`` of ``passes``, the number ``numbers[i]``, counted from
+    the begin of the trace, began at ``begins_ns[i]``, and has the shape ``shapes[i]``: a hash of all that an answer
+    can depend on but the times. ``places`` are those of its passes in ``rows``."""
+
+    rows: Rows
+    places: Array
     offsets: Array
     numbers: Array
+    begins_ns: Array
+    shapes: Array
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @cached_property
+    def passes(self) -> Passes:
+        """The passes in the order of their journeys and times: a copy, made when it is first asked for."""
+        return self.rows.take(self.places)
+
     def take(self, places: Array) -> Journeys:
         """The journeys at these places (an index array, in order), with their numbers."""
-        counts = np.diff(self.offsets)[places]
+        counts = np.diff(self.offsets).take(places)
         offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
-        begins = np.repeat(self.offsets[places] - offsets[:-1], counts)
-        return Journeys(self.passes.take(begins + np.arange(offsets[-1])), offsets, self.numbers[places])
+        begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
+        return Journeys(self.rows, self.places.take(begins + np.arange(offsets[-1])), offsets,
+                        self.numbers.take(places), self.begins_ns.take(places), self.shapes.take(places))
 
     @property
     def of_pass(self) -> Array:
@@ -82,80 +110,8 @@ class Journeys:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
-def fingerprint(passes: Passes) -> Array:
-    """A number a pass that is equal for the same packet on different devices, shape (n,) of uint64.
-
-    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tags, TTL,
-    checksums. Bytes beyond the captured ones count as zero.
-    """
-    prints = np.empty(len(passes), np.uint64)
-    for begin in range(0, len(passes), _CACHED_ROWS):
-        prints[begin: begin + _CACHED_ROWS] = _prints(passes.records[begin: begin + _CACHED_ROWS])
-    return prints
-
-
-def with_prints(passes: Passes) -> Passes:
-    """The same, with their fingerprints: work that a ``Stitcher`` need not do then, and that another thread can."""
-    return replace(passes, prints=fingerprint(passes))
-
-
-def _prints(records: Array) -> Array:
-    body = records["packet"][:, _TYPE: _TYPE + _COVERED].copy()
-    words = body.view("<u8")
-    short = np.flatnonzero(records["captured"] < _TYPE + _COVERED)
-    words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
-    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], (1, 772)))
-    if len(tagged):
-        body[tagged] = _untagged(records["packet"][tagged], records["captured"][tagged])
-    words &= _kept(body)
-    words ^= words >> np.uint64(32)  # so that no two of the highest bits outweigh each other
-    mixed: Array = words @ _WEIGHTS
-    return mixed
-
-
-_CACHED_ROWS = 1 << 12
-_TYPE, _COVERED = 12, 64  # from the Ethernet type on, so many bytes
-_WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, _COVERED // 8, dtype=np.uint64) | np.uint64(1)
-
-
-def _is_tag(body: Array) -> Array:
-    tag: Array = (body[:, 0] == 0x81) & (body[:, 1] == 0) | (body[:, 0] == 0x88) & (body[:, 1] == 0xA8)
-    return tag
-
-
-def _untagged(packet: Array, captured: Array) -> Array:
-    """What is covered of packets that have VLAN tags in their bytes: one, or a customer's in a provider's."""
-    packet[np.arange(packet.shape[1]) >= captured.astype(np.int64)[:, None]] = 0
-    for _ in range(2):
-        tagged = _is_tag(packet[:, _TYPE:])
-        packet[tagged, :-4] = packet[tagged, 4:]
-    return packet[:, _TYPE: _TYPE + _COVERED]
-
-
-def _mask(*zero: int) -> Array:
-    """Words that keep all bytes but these, counted from the network header."""
-    mask = np.full(_COVERED, 0xFF, np.uint8)
-    mask[[2 + place for place in zero]] = 0
-    return mask.view("<u8")
-
-
-_CAPTURED = np.where(np.arange(_TYPE, _TYPE + _COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
-# What a hop may rewrite: in IPv4 TOS, TTL, checksum, in IPv6 the hop limit; the checksums of TCP and UDP.
-_OF_OTHERS, _OF_IPV4, _OF_IPV6 = 0, 1, 4
-_REWRITTEN = np.stack([_mask(), _mask(1, 8, 10, 11), _mask(1, 8, 10, 11, 36, 37), _mask(1, 8, 10, 11, 26, 27),
-                       _mask(7), _mask(7, 56, 57), _mask(7, 46, 47)])
-
-
-def _kept(body: Array) -> Array:
-    """What of each packet no hop rewrites, as words: shape (n, 8), or (8,) where it is the same for all."""
-    kind = body[:, 0].astype(np.uint16) << 8 | body[:, 1]
-    ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
-    of = ipv4 * np.uint8(_OF_IPV4) + ipv6 * np.uint8(_OF_IPV6)
-    protocol = np.where(ipv6, body[:, 2 + 6], body[:, 2 + 9])
-    of += (ipv4 | ipv6) * ((protocol == 6) * np.uint8(1) + (protocol == 17) * np.uint8(2))
-    same = bool(len(of)) and bool((of == of[0]).all())
-    mask: Array = _REWRITTEN[of[0]] if same else _REWRITTEN.take(of, axis=0)
-    return mask
+NO_JOURNEYS = Journeys(Rows(), np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64),
+                       np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
 class Stitcher:
@@ -167,7 +123,8 @@ class Stitcher:
     def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True,
                  rest_ns: int = REST_NS) -> None:
         self._related, self._strays, self._rest_ns = related, strays, rest_ns
-        self._held: list[Passes] = []
+        self._coming: list[Passes] = []
+        self._rows, self._held, self._facts = Rows(), np.zeros(0, np.int64), facts(EMPTY)
         self._next_id = first_id
         self._told_ns = 0
 
@@ -175,10 +132,10 @@ class Stitcher:
         """Take a batch; give the journeys that nothing later than ``now_ns`` can add to. ``later``: where there is much
         traffic, give none until a later call. What is held back is joined anew in every call that gives some."""
         if len(batch):
-            self._held.append(batch)
-        held = sum(len(one) for one in self._held)
+            self._coming.append(batch)
+        held = len(self._held) + sum(map(len, self._coming))
         if later and _FEW <= held < _MANY and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
-            return Journeys(EMPTY, np.zeros(1, np.int64), np.zeros(0, np.int64))
+            return NO_JOURNEYS
         self._told_ns = now_ns
         return self._complete(now_ns - HOLD_NS)
 
@@ -187,31 +144,68 @@ class Stitcher:
         return self._complete(None)
 
     def _complete(self, before_ns: int | None) -> Journeys:
-        passes = merge_late(concatenate(self._held))
-        order = stable_order(passes.records["time_ns"])
-        records, journey = _join(passes, order, self._related)
-        self._held = []
-        places = np.arange(len(passes))
-        if before_ns is not None:
-            ends = records["time_ns"] + records["duration_ns"]
-            last = np.zeros(len(passes), np.uint64)
-            np.maximum.at(last, journey, ends)
-            done = last.take(journey) < before_ns if before_ns > 0 else np.zeros(len(passes), bool)
-            done &= journey < journey[~done].min(initial=len(passes))  # none before one that began earlier
-            self._held = [passes.take(order[~done])] if not done.all() else []
-            places = np.flatnonzero(done)
+        self._take_in()
+        lot = _Lot(self._facts, stable_order(self._facts["time_ns"]))
+        journey = _join(lot, self._related)
+        done = np.ones(len(journey), bool)
+        if before_ns is not None:  # none that is not over, and none before one that began earlier
+            open_ = lot["end_ns"] >= before_ns if before_ns > 0 else done
+            done = journey < journey[open_].min(initial=len(journey))
+        places = np.flatnonzero(done)
         if not self._strays():
-            places = places[records["kind"].take(places) != RECORD_LATE]
-        return self._number(passes, order, journey, places)
+            places = places.compress(lot["kind"].take(places) != RECORD_LATE)
+        journeys = self._number(lot, journey, places)
+        self._hold(lot.order.compress(~done))
+        return journeys
 
-    def _number(self, passes: Passes, by_time: Array, journey: Array, places: Array) -> Journeys:
+    def _take_in(self) -> None:
+        """Put what has come behind what is held, late records' steps where they belong."""
+        bare = concatenate([part for part in self._coming if part.facts is None])
+        coming = [part for part in self._coming if part.facts is not None]
+        if len(bare) and coming:
+            coming = [with_facts(concatenate(self._coming))]
+        elif len(bare):
+            coming = [with_facts(bare)]
+        self._coming = []
+        known = [self._facts, *(part.facts or {} for part in coming)]
+        first = sum(map(len, self._rows.parts))
+        self._rows = Rows((*self._rows.parts, *coming))
+        self._held = np.concatenate([self._held, np.arange(first, sum(map(len, self._rows.parts)))])
+        self._facts = {name: np.concatenate([one[name] for one in known]) for name in self._facts}
+        if (self._facts["kind"] == RECORD_LATE).any():
+            whole = with_facts(merge_late(self._rows.take(self._held)))
+            self._rows, self._held, self._facts = Rows((whole,)), np.arange(len(whole)), whole.facts or {}
+
+    def _hold(self, places: Array) -> None:
+        """Keep only these for later."""
+        self._held = self._held.take(places)
+        self._facts = {name: column.take(places) for name, column in self._facts.items()}
+        done = sum(end <= self._held.min(initial=end) for end in self._rows.ends)
+        self._held -= [0, *self._rows.ends][done]
+        self._rows = Rows(self._rows.parts[done:])
+
+    def _number(self, lot: _Lot, journey: Array, places: Array) -> Journeys:
         """The passes at these places in order of time as journeys, with the next numbers."""
-        places = places.take(stable_order(journey.take(places)))
-        begins = np.flatnonzero(np.diff(journey.take(places), prepend=-1))
-        offsets = np.append(begins, len(places)).astype(np.int64)
-        numbers = np.arange(self._next_id, self._next_id + len(begins))
-        self._next_id += len(begins)
-        return Journeys(replace(passes, prints=None).take(by_time.take(places)), offsets, numbers)
+        of = journey.take(places)
+        firsts, rest = places.compress(of == places), places.compress(of != places)
+        nth = np.empty(len(journey), np.int64)
+        nth[firsts] = np.arange(len(firsts))
+        of = nth.take(of.compress(of != places))  # of the rest
+        by_journey = stable_order(of)
+        rest, of = rest.take(by_journey), of.take(by_journey)
+        counts = np.bincount(of, minlength=len(firsts))
+        offsets = np.zeros(len(firsts) + 1, np.int64)
+        np.cumsum(counts + 1, out=offsets[1:])
+        within = np.arange(1, len(rest) + 1) - (np.cumsum(counts) - counts).take(of)
+        whole = np.empty(len(places), np.int64)
+        whole[offsets[:-1]] = firsts
+        whole[offsets.take(of) + within] = rest
+        shapes = lot.some("shape", firsts)
+        np.add.at(shapes, of, mix(lot.some("shape", rest), within))
+        numbers = np.arange(self._next_id, self._next_id + len(firsts))
+        self._next_id += len(firsts)
+        return Journeys(self._rows, self._held.take(lot.order.take(whole)), offsets, numbers,
+                        lot["time_ns"].take(firsts), shapes)
 
 
 def merge_late(passes: Passes) -> Passes:
@@ -279,110 +273,115 @@ def _last_like(keys: Array, wanted: Array) -> Array:
     return np.where(keys.take(found) == wanted, found, -1)
 
 
-def join(passes: Passes, related: Related) -> Array:
-    """For every pass (sorted by time) the place of its journey's first pass, shape (n,)."""
-    return _join(passes, np.arange(len(passes)), related)[1]
+class _Lot:
+    """Facts of passes in order of time; ``order`` tells for each place where the fact is."""
+
+    def __init__(self, facts: Facts, order: Array) -> None:
+        self._facts, self.order = facts, order
+        self._known: dict[str, Array] = {}
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, name: str) -> Array:
+        """A fact of all of them."""
+        if name not in self._known:
+            self._known[name] = self._facts[name].take(self.order)
+        return self._known[name]
+
+    def some(self, name: str, places: Array) -> Array:
+        """A fact of those at these places."""
+        return self._facts[name].take(self.order.take(places))
 
 
-_JOINED_BY = ("time_ns", "duration_ns", "kind", "cpu", "seq", "parent", "flags", "frame", "skb", "last_skb", "head",
-              "netns", "ifindex")
+def _join(lot: _Lot, related: Related) -> Array:
+    """For every pass the place of its journey's first pass, shape (n,)."""
+    before = np.arange(len(lot))
+    _join_nested(lot, before)
+    _join_in_list(lot, before)
+    for address in ("skb", "head"):
+        _join_same(address, lot, before, related)
+    linked = np.flatnonzero(before != np.arange(len(lot)))
+    while len(linked):  # follow the links to the first pass of each journey
+        nearer = before.take(linked)
+        further = before.take(nearer)
+        before[linked] = further
+        linked = linked.compress(nearer != further)
+    return before
 
 
-def _join(passes: Passes, order: Array, related: Related) -> tuple[Columns, Array]:
-    """The same, and the passes' columns ``_JOINED_BY``: both of the passes in this order, that of time. The passes
-    themselves stay where they are: a copy of them takes longer than one of all that is asked of them."""
-    count = len(passes)
-    records = columns(passes.records, *_JOINED_BY)
-    prints = fingerprint(passes) if passes.prints is None else passes.prints
-    left = _ways_out(passes, records)
-    if not (order[1:] > order[:-1]).all():
-        records = {name: column.take(order) for name, column in records.items()}
-        prints, left = prints.take(order), left.take(order)
-    before = np.arange(count)
-    _join_nested(records, prints, before)
-    _join_in_list(records, prints, before)
-    for address in (records["skb"], records["head"]):
-        _join_same(address, records, left, prints, before, related)
-    while True:  # follow the links to the first pass of each journey
-        further = before.take(before)
-        if np.array_equal(further, before):
-            return records, before
-        before = further
-
-
-def _join_nested(records: Columns, prints: Array, before: Array) -> None:
-    nested = np.flatnonzero((records["parent"] > 0) & (records["kind"] != RECORD_LATE))
+def _join_nested(lot: _Lot, before: Array) -> None:
+    nested = np.flatnonzero(lot["parent"])
     if not len(nested):
         return
-    cpu = records["cpu"].astype(np.uint64) << np.uint64(32)
-    key = cpu | records["seq"]
-    order = stable_order(key)
-    wanted = cpu.take(nested) | records["parent"].take(nested)
-    found = order.take(np.minimum(np.searchsorted(key.take(order), wanted), len(order) - 1))
-    same = (key.take(found) == wanted) & (prints.take(found) == prints.take(nested)) & (found < nested)
-    before[nested[same]] = found[same]
+    found = first_like(lot["own"], lot["parent"].take(nested))
+    same = (found >= 0) & (found < nested)
+    found, nested = found.compress(same), nested.compress(same)
+    same = lot["print"].take(found) == lot["print"].take(nested)
+    before[nested.compress(same)] = found.compress(same)
 
 
-def _join_in_list(records: Columns, prints: Array, before: Array) -> None:
+def _join_in_list(lot: _Lot, before: Array) -> None:
     """What was sent or received again inside a list receive, to the pass there with the same skb."""
-    inside = np.flatnonzero(records["flags"] & RECORD_INSIDE_LIST)
-    listed = np.flatnonzero((records["kind"] == RECORD_RX)
-                            & (records["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST))
-    if not len(inside) or not len(listed):
+    if not (lot["flags"] & RECORD_INSIDE_LIST).any():
         return
-    wanted = _list_key(records, inside, records["skb"], prints)
-    for skb in (records["skb"], records["last_skb"]):
-        key = _list_key(records, listed, skb, prints)
-        order = stable_order(key)
-        place = order[np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)]
-        found = listed[place]
-        same = (key[place] == wanted) & (found < inside) & (before[inside] == inside)
+    inside = np.flatnonzero(lot["flags"] & RECORD_INSIDE_LIST)
+    listed = np.flatnonzero((lot["kind"] == RECORD_RX)
+                            & (lot["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST))
+    if not len(listed):
+        return
+    wanted = _list_key(lot, inside, "skb")
+    for skb in ("skb", "last_skb"):
+        place = first_like(_list_key(lot, listed, skb), wanted)
+        found = listed.take(np.maximum(place, 0))
+        same = (place >= 0) & (found < inside) & (before.take(inside) == inside)
         before[inside[same]] = found[same]
 
 
-def _list_key(records: Columns, places: Array, skb: Array, prints: Array) -> Array:
+def _list_key(lot: _Lot, places: Array, skb: str) -> Array:
     """A number for (CPU, list receive, skb, contents) of these passes."""
-    with np.errstate(over="ignore"):
-        key: Array = records["cpu"][places].astype(np.uint64) << np.uint64(32) | records["frame"][places]
-        key *= np.uint64(0x9E3779B97F4A7C15)
-        return ((key ^ skb[places].astype(np.uint32)) * np.uint64(0xBF58476D1CE4E5B9)) ^ prints[places]
+    key = lot.some("own", places) >> np.uint64(32) << np.uint64(32) | lot.some("frame", places)
+    key *= np.uint64(0x9E3779B97F4A7C15)
+    key ^= lot.some(skb, places).astype(np.uint32)
+    return (key * np.uint64(0xBF58476D1CE4E5B9)) ^ lot.some("print", places)
 
 
-def _ways_out(passes: Passes, records: Columns) -> Array:
-    """For every pass the ifindex of the device that the packet was on last, shape (n,) of uint32."""
-    last: Array = records["ifindex"].copy()
-    some = np.flatnonzero(np.diff(passes.offsets))
-    steps = columns(passes.steps.take(passes.offsets[1:].take(some) - 1), "kind", "result", "arg", "ifindex")
-    onward = ((steps["kind"] == STEP_HANDLER) | (steps["kind"] == STEP_VLAN)) & (steps["result"] == VERDICT_ANOTHER)
-    last[some] = np.where(onward, steps["arg"], steps["ifindex"])
-    return last
-
-
-def _join_same(address: Array, records: Columns, left: Array, prints: Array, before: Array, related: Related) -> None:
-    """Passes that follow one another with the same address (0: not known) of their skb or of its data; ``left`` are the
-    devices on which the packets were last."""
-    order = stable_order(address)  # and, where it is the same, of time
-    address, kind, printed = address.take(order), records["kind"].take(order), prints.take(order)
-    netns = records["netns"].astype(np.uint64) << np.uint64(32)
-    device = (netns | records["ifindex"]).take(order)
-    time_ns = records["time_ns"].take(order)
-    until_ns = time_ns + records["duration_ns"].take(order) + np.uint64(GAP_NS)
-    told = kind != RECORD_LATE
-    may = ((address[:-1] == address[1:]) & (address[1:] != 0) & (printed[:-1] == printed[1:])
-           & (device[:-1] != device[1:]) & told[:-1] & told[1:] & (time_ns[1:] <= until_ns[:-1]))
-    may &= (before == np.arange(len(before))).take(order[1:])
-    links = np.flatnonzero(may)
-    if not len(links):
+def _join_same(address: str, lot: _Lot, before: Array, related: Related) -> None:
+    """Passes that follow one another with the same address (0: not known) of their skb or of its data."""
+    order = stable_order(lot[address])  # and, where it is the same, of time
+    addresses, prints = lot[address].take(order), lot["print"].take(order)
+    links = np.flatnonzero((addresses[1:] == addresses[:-1]) & (prints[1:] == prints[:-1]))
+    links = links.compress(addresses.take(links) != 0)
+    earlier, later = order.take(links), order.take(links + 1)
+    may = before.take(later) == later
+    links, earlier, later = links.compress(may), earlier.compress(may), later.compress(may)
+    entered, to = lot.some("device", earlier), lot.some("device", later)
+    kinds = lot.some("kind", earlier), lot.some("kind", later)
+    may = ((entered != to) & (kinds[0] != RECORD_LATE) & (kinds[1] != RECORD_LATE)
+           & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(GAP_NS)))
+    sent = kinds[0] == RECORD_TX, kinds[1] == RECORD_TX
+    way = np.where(sent[1], np.where(sent[0], 1, 3), np.where(sent[0], 2, 0)).astype(np.uint64)
+    ways = np.stack([entered, lot.some("left", earlier), to, way])[:, may]
+    if not ways.size:
         return
-    went = (netns | left).take(order.take(links))
-    sent = kind == RECORD_TX
-    way = np.where(sent[1:], np.where(sent[:-1], 1, 3), np.where(sent[:-1], 2, 0)).take(links)
-    ways = np.stack([device.take(links), went, device.take(links + 1), way.astype(np.uint64)])
     some, _, which = alike(mix(*ways))
-    may[links] = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(last), _key(to), _WAYS[how])
-                           for entered, last, to, how in ways[:, some].T.tolist()])[which]
-    _cut_repeats(may, device, kind)
-    before[order[1:][may]] = order[:-1][may]
+    can = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(left), _key(to), _WAYS[how])
+                    for entered, left, to, how in ways[:, some].T.tolist()])
+    links = links.compress(may).compress(can.take(which))
+    if (np.diff(links) == 1).any():
+        links = _without_repeats(links, order, lot)
+    before[order.take(links + 1)] = order.take(links)
+
+
+def _without_repeats(links: Array, order: Array, lot: _Lot) -> Array:
+    """``links[i]`` says that in this order pass ``links[i] + 1`` follows the one before it: those of them that stay
+    where no chain may come by a device again."""
+    places = np.union1d(links, links + 1)
+    linked = np.zeros(len(places), bool)
+    linked[np.searchsorted(places, links)] = True
+    passes = order.take(places)
+    _cut_repeats(linked[:-1], lot.some("device", passes), lot.some("kind", passes))
+    return places.compress(linked)
 
 
 def _key(device: int) -> tuple[int, int]:
@@ -403,6 +402,3 @@ def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
         if last >= begin:
             linked[place - 1] = False
             begin = place
-
-
-__all__ = ["HOLD_NS", "Journeys", "Stitcher", "fingerprint", "join", "merge_late", "with_prints"]

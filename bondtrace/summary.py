@@ -20,8 +20,6 @@ from .columns import alike, mix
 from .model import Journey
 from .scene import Scene
 from .stitch import Journeys
-from .wire import STEP_DROP, STEP_HANDLER, Array, Passes
-from .wire import columns as columns_of
 
 Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
@@ -49,13 +47,16 @@ class Summary:
     twice: Counter[int] = field(default_factory=Counter)
     dropped: Counter[tuple[int, int, str, Optional[str]]] = field(default_factory=Counter)
 
-    def add(self, columns: Journeys, scene: Scene) -> None:
-        """Count these journeys."""
-        for place, count in shapes(columns, scene):
-            journey = assemble.journey(columns, place, scene)
+    def add(self, columns: Journeys, scene: Scene) -> Journeys:
+        """Count these journeys; give one of each shape."""
+        found = list(shapes(columns, scene))
+        few = columns.take(np.array([place for place, _ in found], np.int64))
+        for nth, (_, count) in enumerate(found):
+            journey = assemble.journey(few, nth, scene)
             self.count(journey, count)
             if self.also:
                 self.also(journey, count)
+        return few
 
     def count(self, journey: Journey, times: int = 1) -> None:
         """Count a journey as so many."""
@@ -108,46 +109,8 @@ def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
     """
     if not len(columns):
         return
-    first, counts, _ = alike(_signatures(columns, scene))
+    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), columns.begins_ns, side="right").astype(np.uint64)
+    same = bool((state == state[0]).all())
+    first, counts, _ = alike(columns.shapes if same else mix(columns.shapes, state))
     for place in np.argsort(first):
         yield int(first[place]), int(counts[place])
-
-
-def _signatures(columns: Journeys, scene: Scene) -> Array:
-    """A number a journey, equal for the same shape; shape (journeys,) of uint64."""
-    passes = columns.passes
-    records = columns_of(passes.records, "netns", "ifindex", "sender", "steps", "steps_lost", "kind", "protocol",
-                         "captured", "time_ns")
-    begins, of_pass = columns.offsets[:-1], columns.of_pass
-    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), records["time_ns"].take(begins), side="right")
-    tags = passes.records["packet"][:, 12:18].astype(np.uint32)
-    ethertype, inner = tags[:, 0] << 8 | tags[:, 1], tags[:, 4] << 8 | tags[:, 5]
-    inner = np.where((ethertype == 0x8100) | (ethertype == 0x88A8), inner, 0)
-    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
-    with np.errstate(over="ignore"):
-        of_steps = np.zeros(len(passes), np.uint64)
-        np.add.at(of_steps, owner, _of_step(passes, owner))
-        of_passes = mix(
-            of_steps, _pair(records["netns"], records["ifindex"]), _pair(records["sender"], ethertype << 16 | inner),
-            _pair(records["steps"].astype(np.uint32) << 16 | records["steps_lost"],
-                  np.arange(len(passes)) - begins.take(of_pass)),
-            _pair(records["kind"].astype(np.uint32) << 16 | records["protocol"], records["captured"] < 18))
-        result = np.zeros(len(columns), np.uint64)
-        np.add.at(result, of_pass, of_passes)
-        return mix(result, state)
-
-
-def _of_step(passes: Passes, owner: Array) -> Array:
-    """A number a step, of all but its time; shape (steps,) of uint64."""
-    steps = columns_of(passes.steps, "ifindex", "orig_ifindex", "arg", "kind", "round", "result", "func", "skb_low")
-    order = np.arange(len(owner)) - passes.offsets.take(owner)
-    named = (steps["kind"] == STEP_DROP) | (steps["kind"] == STEP_HANDLER)
-    what = (steps["kind"].astype(np.uint32) << 24 | steps["round"].astype(np.uint32) << 16
-            | steps["result"].astype(np.uint32) << 8 | steps["func"])
-    return mix(_pair(steps["ifindex"], steps["orig_ifindex"]),
-               _pair(steps["arg"], np.where(named, steps["skb_low"], 0)), _pair(order, what))
-
-
-def _pair(high: Array, low: Array) -> Array:
-    """Two columns of 32 bits as one of 64."""
-    return high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)

@@ -7,6 +7,7 @@ keeps true: the dtypes here are those structs, byte for byte (tests/test_wire.py
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -62,13 +63,13 @@ _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unuse
 @dataclass(frozen=True)
 class Passes:
     """Records as columns. ``records`` has shape (n,) of RECORD; the steps of record ``i`` are
-    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64. ``prints``, where they were
-    made already, are ``stitch.fingerprint`` of these passes."""
+    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64. ``facts``, where they were
+    made already, are ``facts.facts`` of these passes."""
 
     records: Array
     steps: Array
     offsets: Array
-    prints: Optional[Array] = None
+    facts: Optional[Mapping[str, Array]] = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -86,13 +87,17 @@ class Passes:
         offsets = _offsets(counts)
         begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
         return Passes(self.records.take(places), self.steps.take(begins + np.arange(offsets[-1])), offsets,
-                      None if self.prints is None else self.prints.take(places))
+                      _each(self.facts, lambda column: column.take(places)))
 
     def _slice(self, begin: int, end: int) -> Passes:
         """Those that stand together, without a copy."""
         offsets = self.offsets[begin: end + 1]
         return Passes(self.records[begin:end], self.steps[offsets[0]: offsets[-1]], offsets - offsets[0],
-                      None if self.prints is None else self.prints[begin:end])
+                      _each(self.facts, lambda column: column[begin:end]))
+
+
+def _each(facts: Optional[Mapping[str, Array]], do: Callable[[Array], Array]) -> Optional[Mapping[str, Array]]:
+    return None if facts is None else {name: do(column) for name, column in facts.items()}
 
 
 _CACHED_ROWS = 1 << 12
@@ -130,17 +135,15 @@ def _offsets(counts: Array) -> Array:
 
 
 def concatenate(parts: list[Passes]) -> Passes:
-    """Several batches as one."""
+    """Several batches as one; of one alone the facts stay with it."""
     parts = [part for part in parts if len(part)]
     if not parts:
         return EMPTY
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    prints = [part.prints for part in parts if part.prints is not None]
     return Passes(np.concatenate([_whole(part.records) for part in parts]).view(RECORD),
-                  np.concatenate([_whole(part.steps) for part in parts]).view(STEP), _offsets(counts),
-                  np.concatenate(prints) if len(prints) == len(parts) else None)
+                  np.concatenate([_whole(part.steps) for part in parts]).view(STEP), _offsets(counts))
 
 
 def _whole(array: Array) -> Array:

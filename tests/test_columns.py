@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from bondtrace.columns import alike, mix, stable_order
+from bondtrace.columns import alike, first_like, mix, stable_order
 
 RNG = np.random.default_rng(7)
 COLUMNS = {
@@ -32,6 +32,30 @@ def test_what_is_alike_is_what_unique_says(name):
     _, first, which, counts = np.unique(COLUMNS[name], return_index=True, return_inverse=True, return_counts=True)
 
     assert [one.tolist() for one in alike(COLUMNS[name])] == [first.tolist(), counts.tolist(), which.tolist()]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_first_that_is_like_another(name):
+    # given numbers, some of them several times, and others that are not among them
+    numbers = COLUMNS[name].astype(np.uint64)
+    wanted = np.concatenate([RNG.permutation(numbers), numbers[:100] + np.uint64(1 << 40), [np.uint64(3)]])
+
+    # when each is looked for, then its place is that of a search from the begin
+    places = {number: place for place, number in reversed(list(enumerate(numbers.tolist())))}
+    assert first_like(numbers, wanted).tolist() == [places.get(number, -1) for number in wanted.tolist()]
+
+
+def test_the_first_that_is_like_another_among_numbers_that_count_up_on_several_cpus():
+    # given the numbers of 3,000 passes on each of 40 CPUs, of which every tenth was lost
+    seq = np.arange(5000, 8000, dtype=np.uint64)
+    numbers = np.concatenate([cpu << np.uint64(32) | seq for cpu in np.arange(40, dtype=np.uint64)])
+    numbers = RNG.permutation(numbers)
+    there = np.arange(len(numbers)) % 10 > 0
+
+    found = first_like(numbers[there], numbers)
+
+    assert (found[~there] == -1).all()
+    assert (numbers[there][found[there]] == numbers[there]).all()
 
 
 def test_a_hash_depends_on_every_column_and_on_their_order():

@@ -4,9 +4,10 @@
 import numpy as np
 import pytest
 
+from bondtrace.facts import fingerprint, with_facts
 from bondtrace.model import Device
 from bondtrace.scene import device_event
-from bondtrace.stitch import GAP_NS, HOLD_NS, Stitcher, fingerprint, with_prints
+from bondtrace.stitch import GAP_NS, HOLD_NS, Stitcher
 from bondtrace.wire import EMPTY, RECORD_LATE, RECORD_RX, concatenate
 from build import (
     BEGIN_NS,
@@ -375,7 +376,7 @@ def test_journeys_do_not_depend_on_how_the_stream_is_cut():
         for begin, end in zip([0, *cuts], [*cuts, len(stream)]):
             now_ns = int(ends[end - 1]) if end else 0
             part = stream.take(np.arange(begin, end))
-            part = with_prints(part) if rng.integers(2) else part  # whoever made the fingerprints
+            part = with_facts(part) if rng.integers(2) else part  # whoever made the facts
             given.append(stitcher.add(part, now_ns))
         given.append(stitcher.flush())
 

@@ -7,17 +7,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 import click
 
+from ..facts import with_facts
 from ..pipeline import Pipeline
 from ..recording import Batch
 from ..recordings import Trace, gather
 from ..signals import on_signals
-from ..stitch import with_prints
 from .options import private, say
 
+T = TypeVar("T")
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
 _NOBODY_WAITS_NS = 1_000_000_000
@@ -42,7 +43,7 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False, privacy: Opti
 
     pipeline.rest_ns = pipeline.rest_ns if follow else _NOBODY_WAITS_NS
     batches = iter(private(trace.batches(wait), privacy))  # first: fingerprints are of what is told
-    batches = _ticking(batches) if follow else _with_progress(_ahead(batches), trace)
+    batches = _ticking(batches) if follow else _with_progress(_ahead(_prepared(_ahead(batches))), trace)
     pipeline.run(batches, lambda: stopped.append(1))
     for path in trace.cut_off:
         if not follow:
@@ -53,23 +54,20 @@ def replay(pipeline: Pipeline, trace: Trace, follow: bool = False, privacy: Opti
         say(f"{trace.name} holds no begin of a trace: names and times may be missing")
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches; while one is used the next is read, unpacked and fingerprinted, on another CPU where there is
-    one."""
+def _prepared(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches with their passes' facts, so that the thread that stitches need not make them."""
+    return (batch._replace(passes=with_facts(batch.passes)) for batch in batches)
+
+
+def _ahead(batches: Iterator[T]) -> Iterator[T]:
+    """The same, each made by another thread while the one before it is used."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def following() -> Optional[Batch]:
-        batch = next(batches, None)
-        return batch and batch._replace(passes=with_prints(batch.passes))
-
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(following)
-        while True:
-            batch = coming.result()
-            if batch is None:
-                return
-            coming = thread.submit(following)
-            yield batch
+        coming = thread.submit(next, batches, None)
+        while (one := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield one
 
 
 def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:
