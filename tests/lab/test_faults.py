@@ -209,7 +209,6 @@ def test_once_it_runs_again_it_tells_everything_and_needs_no_more_memory(run, fi
     rows = [line.split() for line in read(run, "memory").splitlines()]
     most_kb = {name: int(most) for name, _, most in rows}
     assert most_kb["end"] < most_kb["crowded"] + 150_000
-    assert int(read(run, "taps")) > 10_000 and int(read(run, "devices")) > 1_000
     figure(f"{read(run, 'taps').strip()} taps, {read(run, 'devices').strip()} devices: MB of memory now and at most: "
            + ", ".join(f"{name} {int(now) // 1000}, {int(most) // 1000}" for name, now, most in rows)
            + f"; {read(run, 'trace.err').splitlines()[0]}")
