@@ -160,13 +160,9 @@ class Stitcher:
 
     def _take_in(self) -> None:
         """Put what has come behind what is held, late records' steps where they belong."""
-        bare = concatenate([part for part in self._coming if part.facts is None])
-        coming = [part for part in self._coming if part.facts is not None]
-        if len(bare) and coming:
-            coming = [with_facts(concatenate(self._coming))]
-        elif len(bare):
-            coming = [with_facts(bare)]
-        self._coming = []
+        coming, self._coming = self._coming, []
+        if any(part.facts is None for part in coming):  # small batches, of which a live trace has many: all at once
+            coming = [with_facts(concatenate(coming))]
         known = [self._facts, *(part.facts or {} for part in coming)]
         first = sum(map(len, self._rows.parts))
         self._rows = Rows((*self._rows.parts, *coming))
@@ -266,11 +262,8 @@ def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
 
 def _last_like(keys: Array, wanted: Array) -> Array:
     """For each number that is wanted the last place in ``keys`` that has it, or -1."""
-    if not len(keys):
-        return np.full(len(wanted), -1)
-    order = stable_order(keys)
-    found = order.take(np.maximum(np.searchsorted(keys.take(order), wanted, side="right") - 1, 0))
-    return np.where(keys.take(found) == wanted, found, -1)
+    found = first_like(keys[::-1], wanted)
+    return np.where(found >= 0, len(keys) - 1 - found, -1)
 
 
 class _Lot:

@@ -88,11 +88,8 @@ static __always_inline void note_namespace(struct frame *frame, u64 dev)
 
 static __always_inline int handler_end(u32 verdict)
 {
-	struct cpu_state *cpu = this_cpu();
-	if (!cpu)
-		return 0;
-	struct frame *frame = top(cpu);
-	if (!frame || !frame->active || !frame->handler_pos)
+	struct frame *frame = handled_frame();
+	if (!frame || !frame->handler_pos)
 		return 0;
 #ifdef COUNT_ONLY
 	count_step(frame, frame->ifindex, frame->handler_pos, verdict,

@@ -108,7 +108,6 @@ class Kernel:
     btf: Btf
     found: dict[str, symbols.Symbol]
     functions: dict[str, dict[str, int]]
-    addresses: symbols.Addresses
 
     def has_btf_function(self, name: str, module: str) -> bool:
         """Is there type information for this function (needed by fentry)?"""
@@ -132,9 +131,8 @@ class Kernel:
 def read_kernel() -> Kernel:
     """Read the running kernel's types and symbols. ``BtfError`` where there are no types."""
     btf = read_kernel_btf()
-    kallsyms = symbols.read_kallsyms()
-    return Kernel(btf, symbols.find(kallsyms, wanted_functions()), {"": btf.function_ids(wanted_functions())},
-                  symbols.Addresses(kallsyms))
+    return Kernel(btf, symbols.find(symbols.read_kallsyms(), wanted_functions()),
+                  {"": btf.function_ids(wanted_functions())})
 
 
 def make_plan(kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(),

@@ -88,13 +88,11 @@ class Addresses:
         low = digits @ (16 ** np.arange(_DIGITS // 2 - 1, -1, -1))
         order = np.argsort(low, kind="stable")
         self._kallsyms, self._begins, self._lines = kallsyms, low[order], begins[order]
-        ends = [self._begins[self._lines == kallsyms.rfind(b"\n", 0, at) + 1].max(initial=0)
-                for at in (kallsyms.find(b" _stext\n"), kallsyms.find(b" _etext\n")) if at > 0]
-        self._kernel = (int(ends[0]), int(ends[1])) if len(ends) == 2 else (0, 0)
+        self._kernel = _low_of(b"_stext", kallsyms), _low_of(b"_etext", kallsyms)
 
     def stays(self, low: int) -> bool:
         """Does this address lie in the kernel itself, where nothing comes and goes as modules do?"""
-        return self._kernel[0] <= low < self._kernel[1]
+        return 0 < self._kernel[0] <= low < self._kernel[1]
 
     def name(self, low: int) -> Optional[str]:
         """The function that this address lies in, without its suffix; ``None`` where the list does not tell."""
@@ -103,6 +101,13 @@ class Addresses:
             return None  # all addresses read as 0 without the right to see them
         words = self._kallsyms[self._lines[place]: self._lines[place] + _LINE_BYTES_MAX].split(None, 3)
         return words[2].decode("ascii", "replace").partition(".")[0] if len(words) > 2 else None
+
+
+def _low_of(name: bytes, kallsyms: bytes) -> int:
+    """The low half of a symbol's address, 0 where there is none."""
+    at = kallsyms.find(b" " + name + b"\n")
+    line = re.fullmatch(rb"[0-9a-f]{8}([0-9a-f]{8}) [A-Za-z]", kallsyms[kallsyms.rfind(b"\n", 0, max(at, 0)) + 1: at])
+    return int(line[1], 16) if line else 0
 
 
 _DIGITS = 16

@@ -46,7 +46,6 @@ def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_
     characters of its name."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
-
     short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
 
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:

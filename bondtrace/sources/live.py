@@ -90,6 +90,7 @@ class LiveSource:
         self._stopping = False
         self._strangers: set[int] = set()
         self._told: set[int] = set()  # addresses of functions whose names were told
+        self._addresses: Optional[Addresses] = None
         self._tried: set[str] = set()  # rx_handlers that were attached, or could not be
         self._taps_wanted, self._soonest_taps_ns = False, 0
         self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
@@ -119,7 +120,6 @@ class LiveSource:
         self._devices = {(d.netns, d.ifindex): d for d in read_devices(namespaces, problems)}
         traced = self._family(first=True)
         kernel = loader.read_kernel()
-        self._addresses = kernel.addresses
         self._drop_reasons = {str(number): name for number, name in kernel.btf.drop_reasons().items()}
         self._tracer = self._stack.enter_context(self._attached(kernel, tuple(sorted(self._handlers_in_use(traced)))))
         self._tracer.set_devices(traced)
@@ -353,8 +353,8 @@ class LiveSource:
         if not new:
             return
         self._told |= new
-        if not all(map(self._addresses.stays, new)):
-            self._addresses = Addresses(read_kallsyms())  # in modules, which may have been loaded since
+        if self._addresses is None or not all(map(self._addresses.stays, new)):  # modules may have been loaded since
+            self._addresses = Addresses(read_kallsyms())
         for address in sorted(new):
             name = self._addresses.name(address)
             if name is None:
