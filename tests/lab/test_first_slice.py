@@ -2,6 +2,7 @@
 """The ping test of the 2014 article and some hundred mixed packets, on a real kernel, against the taps' own word."""
 
 import os
+from pathlib import Path
 
 import pytest
 from truth import captured_by, disagreement, in_file, traced_time
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.lab
 
 KERNELS = [None, "5.10", "7.3"] if os.environ.get("BONDTRACE_KERNELS") else [None]
 LIVE = "exec bondtrace --iface bond0 --json --write $LAB_OUT/trace.arrows >$LAB_OUT/live.jsonl"
+COLUMNS = Path(__file__).parents[1] / "test_columns.py"
 
 
 @pytest.fixture(params=KERNELS, ids=[kernel or "default" for kernel in KERNELS])
@@ -164,7 +166,12 @@ def test_the_recording_opens_with_plain_pyarrow(mixed):
 
 @pytest.fixture
 def lists(play):
-    return play("gro", LIVE)
+    return play("gro", f"python3 -m pytest -q -p no:cacheprovider {COLUMNS} >$LAB_OUT/columns.txt; {LIVE}")
+
+
+def test_the_emulated_cpu_sorts_and_groups_as_a_real_one(lists):
+    said = (lists.out / "columns.txt").read_text()
+    assert " passed" in said and " failed" not in said and " error" not in said, said
 
 
 @pytest.mark.parametrize("device", ["eth0", "eth1", "bond0"])
