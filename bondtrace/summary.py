@@ -112,5 +112,5 @@ def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
     state = np.searchsorted(np.array(scene.changes_ns, np.uint64), columns.begins_ns, side="right").astype(np.uint64)
     same = bool((state == state[0]).all())
     first, counts, _ = alike(columns.shapes if same else mix(columns.shapes, state))
-    for place in np.argsort(first):
+    for place in np.argsort(first, kind="stable"):
         yield int(first[place]), int(counts[place])
