@@ -81,7 +81,7 @@ def alike(numbers: Array) -> tuple[Array, Array, Array]:
     few = _few_alike(numbers)
     if few:
         return few
-    order = np.argsort(numbers, kind="stable")  # no slower, and right where AVX2 is emulated badly (docs/lab.md)
+    order = np.argsort(numbers, kind="stable")  # right where AVX2 is emulated badly, too (docs/lab.md)
     ordered = numbers.take(order)
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     counts = np.diff(np.append(begins, len(numbers)))

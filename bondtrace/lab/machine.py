@@ -36,7 +36,8 @@ EXCHANGE = "lab"
 # the emulation: a scenario then takes much longer.
 _KERNEL_OPTIONS = "tsc=reliable"
 
-# Where QEMU 7.2 emulates AVX2, numpy's argsort() gives a wrong order: late steps then do not find their packets.
+# Where QEMU 7.2 emulates AVX2, numpy's plain argsort() gives a wrong order. bondtrace does not use it; others in the
+# guest may.
 _CPU = "-cpu max,avx2=off"
 
 _POLL_S = 0.05
