@@ -97,11 +97,13 @@ BPF_PERCPU_ARRAY(cpus, struct cpu_state, 1);
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
-/* The devices to trace, as DEVICE_KEY. The same ifindex exists in every namespace; a place in the
- * array, by ifindex, holds the one device that is traced there, or says that it is several, which
- * are looked up. An array costs no call. */
+/* The devices to trace, as DEVICE_KEY, each with what is to be traced as soon as it joins it (join.c).
+ * The same ifindex exists in every namespace; a place in the array, by ifindex, holds the one device
+ * that is traced there, or says that it is several, which are looked up. An array costs no call. */
 #define DEVICE_KEY(netns, ifindex) ((u64)(netns) << 32 | (ifindex))
 #define SEVERAL (~0ULL)
+#define FOLLOW_LOWER 1
+#define FOLLOW_UPPER 2
 BPF_ARRAY(places, u64, DEVICE_PLACES);
 BPF_HASH(devices, u64, u8, 4096);
 

@@ -226,19 +226,19 @@ def keys_of(names, netns):
 )
 def test_the_family_is_all_below_and_all_on_top_but_no_siblings(names, expected):
     # when looked for in namespace 1
-    found = devices.family(HOST, keys_of(names, 1))
+    found = devices.family(HOST, keys_of(names, 1)).all
     # then
     key = {(d.netns, d.ifindex): d.name for d in HOST}
     assert sorted(key[k] for k in found) == sorted(expected.split())
 
 
 def test_a_macvlan_in_a_container_reaches_down_into_the_host():
-    assert devices.family(HOST, keys_of(["mv0"], 2)) == {(2, 3), (1, 4), (1, 2), (1, 3)}
+    assert devices.family(HOST, keys_of(["mv0"], 2)).all == {(2, 3), (1, 4), (1, 2), (1, 3)}
 
 
 def test_devices_that_name_each_other_do_not_loop():
     ring = [Device(1, 1, "a", "vlan", link=2), Device(1, 2, "b", "vlan", link=1)]
-    assert devices.family(ring, [(1, 1)]) == {(1, 1), (1, 2)}
+    assert devices.family(ring, [(1, 1)]).all == {(1, 1), (1, 2)}
 
 
 def test_an_unknown_name_is_wrong_use():
@@ -349,7 +349,7 @@ def test_a_macvlan_on_a_device_of_another_namespace_knows_which(netns):
     upper = next(d for d in found if d.name == "mv0")
     assert (upper.kind, upper.link, upper.link_netns) == ("macvlan", lower.ifindex, here.inode)
     expected = {(here.inode, lower.ifindex), (netns.inode, upper.ifindex)}
-    assert devices.family(found, [(here.inode, lower.ifindex)]) == expected
+    assert devices.family(found, [(here.inode, lower.ifindex)]).all == expected
 
 
 def test_a_monitor_sees_a_device_come_change_and_go(netns):

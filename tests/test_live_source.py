@@ -36,7 +36,7 @@ def source(monkeypatch):
         return Stage(function, "its verdicts", "", ())
 
     one._tracer = SimpleNamespace(attach_handler=attach_handler, set_devices=lambda keys: one.__dict__.update(
-        traced=set(keys)))
+        traced=keys.all))
     one._watcher = SimpleNamespace(know=lambda devices: None)
     one._monitors = {2: SimpleNamespace(close=lambda: one.__dict__.update(closed=True))}
     one._tried = {"bond_handle_frame"}

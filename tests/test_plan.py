@@ -50,6 +50,9 @@ drops
 tap hooks
     hook_add: fentry dev_add_pack
     hook_remove: fentry __dev_remove_pack
+joins
+    join_master: fentry netdev_master_upper_dev_link
+    join_upper: fentry netdev_upper_dev_link
 ip_rcv
     ip_rcv: fentry ip_rcv
 ipv6_rcv
@@ -223,7 +226,7 @@ def test_a_kernel_without_symbols_has_every_stage_missing():
         ("receive", "__netif_receive_skb_core"), ("ring taps", "tpacket_rcv"), ("queue taps", "packet_rcv"),
         ("SOCK_PACKET taps", "packet_rcv_spkt"), ("fanout groups", "packet_rcv_fanout"),
         ("transmit", "dev_queue_xmit_nit"), ("VLAN", "vlan_do_receive"), ("tap hooks", "dev_add_pack"),
-        ("ip_rcv", "ip_rcv"),
+        ("joins", "netdev_master_upper_dev_link"), ("ip_rcv", "ip_rcv"),
         ("ipv6_rcv", "ipv6_rcv"), ("arp_rcv", "arp_rcv"), ("ip_list_rcv", "ip_list_rcv"),
         ("ipv6_list_rcv", "ipv6_list_rcv")]
 

@@ -281,7 +281,19 @@ Key = tuple[int, int]
 """A device's (netns, ifindex)."""
 
 
-def family(devices: Iterable[Device], named: Iterable[Key]) -> set[Key]:
+class Family(NamedTuple):
+    """The devices ``named`` and all ``below`` them; the same and all ``above`` them."""
+
+    below: set[Key]
+    above: set[Key]
+
+    @property
+    def all(self) -> set[Key]:
+        """All of them."""
+        return self.below | self.above
+
+
+def family(devices: Iterable[Device], named: Iterable[Key]) -> Family:
     """Return (netns, ifindex) of the devices ``named``, all below and all on top of them.
 
     Below: slaves, and the device that a stacked one (``STACKED_KINDS``) sits on; on top: what is
@@ -295,7 +307,7 @@ def family(devices: Iterable[Device], named: Iterable[Key]) -> set[Key]:
             below.setdefault(upper, []).append(lower)
             above.setdefault(lower, []).append(upper)
     start = set(named)
-    return _closure(start, below) | _closure(start, above)
+    return Family(_closure(start, below), _closure(start, above))
 
 
 def _edges(device: Device) -> list[tuple[Key, Key]]:

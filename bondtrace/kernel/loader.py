@@ -18,6 +18,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ..errors import BondtraceError
+from ..host.devices import Family
 from ..wire import COUNT, COUNT_KEY, COUNTERS, Array
 from . import layout, source, symbols, tracing
 from .btf import Btf, BtfError, read_kernel_btf
@@ -41,7 +42,7 @@ from .plan import (
 from .ring import Ring
 
 RING_BYTES = 16 << 20
-_SEVERAL = (1 << 64) - 1  # bpf/pass.c
+_SEVERAL, _FOLLOW_LOWER, _FOLLOW_UPPER = (1 << 64) - 1, 1, 2  # bpf/pass.c
 _HOOKS_WATCHED = 1 << 32  # bpf/tap.c: more than hooks can have changed before
 
 _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
@@ -164,8 +165,6 @@ class Tracer:
         self._links: dict[str, tuple[int, int]] = {}  # of typed programs: program and attachment
         self._modules: dict[str, int] = {}  # their types
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
-        self._devices: set[tuple[int, int]] = set()
-        self._places: dict[int, int] = {}
         self._counted: Counter[bytes] = Counter()
         self.ring = Ring(self._bpf["events"].map_fd, ring_bytes)
 
@@ -268,28 +267,28 @@ class Tracer:
         else:
             self._bpf.detach_raw_tracepoint(tp=probe.symbol.encode())
 
-    def set_devices(self, devices: Iterable[tuple[int, int]]) -> None:
-        """Trace exactly these devices, each (namespace inode, ifindex)."""
-        wanted = set(devices)
+    def set_devices(self, devices: Family) -> None:
+        """Trace exactly these devices; and from its beginning what joins them, below those that are ``below`` and on
+        top of those that are ``above``."""
+        wanted = {netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
+                  | _FOLLOW_UPPER * ((netns, ifindex) in devices.above) for netns, ifindex in devices.all}
         table = self._bpf["devices"]
-        for netns, ifindex in wanted - self._devices:
-            table[ctypes.c_uint64(netns << 32 | ifindex)] = ctypes.c_ubyte(1)
-        self._set_places(wanted)
-        for netns, ifindex in self._devices - wanted:
+        there = {int(key.value): int(value.value) for key, value in table.items()}  # what joined is in it, too
+        for key, follow in wanted.items() - there.items():
+            table[ctypes.c_uint64(key)] = ctypes.c_ubyte(follow)
+        self._set_places(wanted, wanted.keys() ^ there.keys())
+        for key in there.keys() - wanted.keys():
             with contextlib.suppress(KeyError):
-                del table[ctypes.c_uint64(netns << 32 | ifindex)]
-        self._devices = wanted
+                del table[ctypes.c_uint64(key)]
 
-    def _set_places(self, devices: set[tuple[int, int]]) -> None:
+    def _set_places(self, devices: Iterable[int], changed: Iterable[int]) -> None:
         places: dict[int, int] = {}
-        for netns, ifindex in devices:
-            place = ifindex % source.DEVICE_PLACES
-            places[place] = _SEVERAL if place in places else netns << 32 | ifindex
+        for key in devices:
+            place = key % source.DEVICE_PLACES
+            places[place] = _SEVERAL if place in places else key
         table = self._bpf["places"]
-        for place in set(places) | set(self._places):
-            if places.get(place) != self._places.get(place):
-                table[ctypes.c_int(place)] = ctypes.c_uint64(places.get(place, 0))
-        self._places = places
+        for place in {key % source.DEVICE_PLACES for key in changed}:
+            table[ctypes.c_int(place)] = ctypes.c_uint64(places.get(place, 0))
 
     def counts(self) -> Array:
         """What was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up; exact when no packet comes, and

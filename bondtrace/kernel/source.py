@@ -16,8 +16,8 @@ from ..errors import BondtraceError
 from .filter import Filter, c_text
 from .plan import TYPED, Plan, programs
 
-FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "handler.c",
-         "protocol.c", "drop.c")
+FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "join.c",
+         "handler.c", "protocol.c", "drop.c")
 DEVICE_PLACES = 4096  # a power of two
 COUNT_KEYS = 16384
 RECENTS = 64  # a power of two

@@ -25,7 +25,7 @@ import numpy as np
 from .. import __version__, rights
 from ..contents import bytes_events
 from ..errors import BondtraceError
-from ..host.devices import Change, LinkMonitor, family, read_devices, require_names
+from ..host.devices import Change, Family, LinkMonitor, family, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.options import with_all_options
 from ..host.taps import TapWatcher
@@ -121,7 +121,8 @@ class LiveSource:
         traced = self._family(first=True)
         kernel = loader.read_kernel()
         self._drop_reasons = {str(number): name for number, name in kernel.btf.drop_reasons().items()}
-        self._tracer = self._stack.enter_context(self._attached(kernel, tuple(sorted(self._handlers_in_use(traced)))))
+        handlers = tuple(sorted(self._handlers_in_use(traced.all)))
+        self._tracer = self._stack.enter_context(self._attached(kernel, handlers))
         self._tracer.set_devices(traced)
         self._watcher = TapWatcher(namespaces, self._devices.values())
         self._tell_start(namespaces, problems)
@@ -184,7 +185,7 @@ class LiveSource:
     def describe(self) -> str:
         """What is attached, in one line."""
         count = len(self._tracer.plan.probes)
-        names = sorted(self._devices[key].name for key in self._family() if key in self._devices)
+        names = sorted(self._devices[key].name for key in self._family().all if key in self._devices)
         what = ", ".join(self.interfaces) if self.interfaces else "all devices"
         more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
         return (f"{count} probes, {what} ({', '.join(names[:NAMES_TOLD])}{more}), {len(self._taps)} taps on this host")
@@ -199,7 +200,7 @@ class LiveSource:
             yield self._batch(now_ns())
             select.select(list(self._monitors.values()), [], [], POLL_S)
         whole_until_ns = now_ns()
-        self._tracer.set_devices(())
+        self._tracer.set_devices(Family(set(), set()))
         time.sleep(POLL_S)  # passes that were open when the devices were taken away
         last = self._batch(now_ns(), final=True)
         last.events.append({"kind": "end", "time_ns": now_ns(), "not_before_ns": whole_until_ns})
@@ -207,8 +208,8 @@ class LiveSource:
 
     def _batch(self, time_ns: int, final: bool = False) -> Batch:
         self._follow_clock(time_ns)
-        self._follow_devices()
         passes = self._drain(whole=final)
+        self._follow_devices()  # after that: what has sent passes is known
         counts = self._count(time_ns, final)
         self._follow_taps(passes, time_ns)
         if self._events:  # it took time to learn of them: what had ended until then is of this batch, too
@@ -310,7 +311,7 @@ class LiveSource:
         self._watcher.know(self._devices.values())
         traced = self._family()
         self._tell_absent(time_ns)
-        in_use = self._handlers_in_use(traced)
+        in_use = self._handlers_in_use(traced.all)
         for function in sorted(in_use - self._tried):
             self._attach_handler(function, time_ns)
         for function in sorted(in_use & self._modules.keys()):
@@ -388,11 +389,12 @@ class LiveSource:
         for device in there.values():
             self._take(Change("add", device), time_ns)
 
-    def _family(self, first: bool = False) -> set[tuple[int, int]]:
+    def _family(self, first: bool = False) -> Family:
         """The devices to trace now: those named at the start (by ifindex: a rename does not lose them) or
         called so now, with what is below and above them."""
         if not self.interfaces:
-            return {key for key in self._devices if key[0] in self._inodes}
+            everything = {key for key in self._devices if key[0] in self._inodes}
+            return Family(everything, everything)
         here = {key: device for key, device in self._devices.items() if key[0] in self._inodes}
         for key, device in here.items():
             if device.name in self.interfaces:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: a host that changes under the trace
-# description: bond destroyed and made again, bonding unloaded and loaded, a namespace deleted, taps by the hundred, a CPU off line, the clock set
+# description: a slave that takes over while the tracer stands still, bond destroyed and made again, bonding unloaded and loaded, a namespace deleted, taps by the hundred, a CPU off line, the clock set
 # iface: bond0
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -15,6 +15,28 @@ bonded() {
     ping -q -c 1 -W 5 10.9.0.1 || true
     sleep 1
     pings
+}
+
+activate() {
+    ip link set bond0 type bond active_slave "$1"
+    wait_until active_is bond0 "$1"
+}
+
+# Stopped, the tracer hears of the slave when it has long taken over.
+taken_over() {
+    make_port eth2 gw br0 port2
+    sleep 2
+    send_signal STOP trace
+    ip link set eth2 down
+    ip link set eth2 master bond0
+    wait_until grep -qx up /sys/class/net/eth2/bonding_slave/mii_status
+    activate eth2
+    pings
+    send_signal CONT trace
+    sleep 1
+    pings
+    activate eth0
+    ip link del eth2
 }
 
 gone() { ! ip link show "$1" 2>/dev/null; }
@@ -71,6 +93,7 @@ setup() {
     begin trace bondtrace record --kprobes --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows icmp
     attached trace
     pings
+    taken_over
     ip link del bond0
     bonded
     ip link del bond0
