@@ -111,7 +111,7 @@ static __always_inline int handler_end(u32 verdict)
 	frame->skb = skb; /* skb_share_check may have replaced it */
 #ifdef COUNT_ONLY
 	if (verdict == RX_HANDLER_ANOTHER) {
-		u64 net = READ(u64, dev, NET_DEVICE__NET);
+		u64 net = frame->enslaved ? frame->net : READ(u64, dev, NET_DEVICE__NET);
 
 		now_on(frame, dev);
 		if (net != frame->net) {
@@ -122,10 +122,13 @@ static __always_inline int handler_end(u32 verdict)
 	}
 #else
 	if (verdict == RX_HANDLER_ANOTHER) {
+		u8 enslaved = frame->enslaved;
+
 		now_on(frame, dev);
 		step->arg = frame->ifindex;
 		frame->round++;
-		note_namespace(frame, dev);
+		if (!enslaved)
+			note_namespace(frame, dev);
 	} else {
 		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
 	}

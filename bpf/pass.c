@@ -33,6 +33,7 @@ struct frame {
 	u8 kind;
 	u8 round;
 	u8 refused; /* not traced or filtered out: skb; only while not active */
+	u8 enslaved; /* dev is a slave of a bond, which is in its namespace */
 	/* As the ring holds it; the first 8 bytes stand for the ring's own header. The slack lets
 	 * the verifier accept a masked offset plus the size of what is written there. */
 	u8 buf[BUFFER_BYTES + SLOT_BYTES];
@@ -179,6 +180,8 @@ static __always_inline struct record *record_of(struct frame *frame)
 	return (struct record *)(frame->buf + 8);
 }
 
+#define IFF_SLAVE 0x800 /* of a bond */
+
 /* Is this device traced? If so the frame knows it, and the record its namespace. */
 static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
 {
@@ -197,6 +200,7 @@ static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
 	frame->orig_dev = dev;
 	frame->net = net;
 	frame->ifindex = ifindex;
+	frame->enslaved = typed && LOAD(u32, dev, NET_DEVICE__FLAGS) & IFF_SLAVE;
 	record_of(frame)->netns = netns;
 	record_of(frame)->ifindex = ifindex;
 	return 1;
@@ -391,6 +395,7 @@ static __always_inline u8 has_vlan_tag(struct part *part)
 static __always_inline void now_on(struct frame *frame, u64 dev)
 {
 	frame->dev = dev;
+	frame->enslaved = 0;
 	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 }
 

@@ -32,6 +32,7 @@ HEADERS = """
     SK_BUFF__SK                  24    24    24    24
     NET_DEVICE__IFINDEX         256   216   224   224
     NET_DEVICE__NET            1264  1280   280   264
+    NET_DEVICE__FLAGS           544   192   176   176
     NET_DEVICE__TYPE            572   296   560   544
     NET_DEVICE__RX_HANDLER      848   864   264   248
     NET__INUM                   144   144   136   280

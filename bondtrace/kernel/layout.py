@@ -41,6 +41,7 @@ WANTED = (
     Wanted("SK_BUFF__SK", "sk_buff", "sk"),
     Wanted("NET_DEVICE__IFINDEX", "net_device", "ifindex"),
     Wanted("NET_DEVICE__NET", "net_device", "nd_net.net"),
+    Wanted("NET_DEVICE__FLAGS", "net_device", "flags"),
     Wanted("NET_DEVICE__TYPE", "net_device", "type"),
     Wanted("NET_DEVICE__RX_HANDLER", "net_device", "rx_handler"),
     Wanted("NET__INUM", "net", "ns.inum"),
