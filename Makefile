@@ -17,7 +17,7 @@ demo: setup
 # What is told of taps is compared packet by packet on a machine that has both CPUs to itself: its guest has four.
 test: lint unit
 	$(BIN)/python -m pytest -m lab tests/lab/test_truth.py
-	$(BIN)/python -m pytest -m lab -n 2 --ignore=tests/lab/test_truth.py
+	$(BIN)/python -m pytest -m lab -n 2 --durations=20 --ignore=tests/lab/test_truth.py
 
 # The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two. One alone:
 # BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/lab/test_scenarios.py

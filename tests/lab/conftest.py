@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs scenarios in the lab, each once a session, and hands out what they left behind."""
+"""Runs scenarios in the lab, each once a session, and hands out what they left behind.
+
+A machine has one CPU where a test does not ask for more: two machines of two CPUs each on a host of two take thrice as
+long, as their CPUs wait for each other.
+"""
 
 import json
 import subprocess
@@ -48,11 +52,11 @@ def once(done, key):
 
 @pytest.fixture(scope="session")
 def play():
-    """play(scenario, command, kernel=None, cpus=2) -> Run; the same words are played once."""
+    """play(scenario, command, kernel=None, cpus=1) -> Run; the same words are played once."""
     done = {}
     kept = ExitStack()
 
-    def run(scenario, command, kernel=None, cpus=2):
+    def run(scenario, command, kernel=None, cpus=1):
         key = scenario, command, kernel, cpus
         if key not in done:
             # Not pytest's own directory: another session of pytest would take it away under the machine.
@@ -86,13 +90,13 @@ class Runs(dict):
 
 @pytest.fixture(scope="session")
 def play_all():
-    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=2, memory_mb=1024, scenario_s=TIMEOUT_S, **env) ->
+    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S, **env) ->
     Runs: boots once and plays all scenarios, or those named, each with a tracer of its own; the same words are played
     once."""
     done = {}
     kept = ExitStack()
 
-    def run(kernel=None, scenarios=None, command=RECORD, cpus=2, memory_mb=1024, scenario_s=TIMEOUT_S, **env):
+    def run(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S, **env):
         names = tuple(scenarios or [one.name for one in lab.scenarios()])
         key = kernel, names, command, cpus, *sorted(env.items())
         if key not in done:

@@ -32,7 +32,7 @@ wait $counting
 
 @pytest.fixture(scope="module")
 def flooded(play_all):
-    run = play_all(None, ("flood",), COUNT, LAB_FLOOD="60000")["flood"]
+    run = play_all(None, ("flood",), COUNT, cpus=2, LAB_FLOOD="60000")["flood"]
     sent = sum(int(line.split()[1]) for line in (run.out / "play.log").read_text().splitlines()
                if line.startswith("sent "))
     assert sent >= 1000

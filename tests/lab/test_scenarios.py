@@ -24,6 +24,7 @@ ALL = "any,failover,lldp,vlan,bridge,macvlan,netns,rps,joins,team,ovs,modes,lacp
 SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",")
 # Beside this Debian's own kernel `make test` plays those in which kernels could differ; `make test-kernels` plays all.
 FEWER = ["lldp", "vlan"]
+ON_TWO_CPUS = {"rps", "flood"}
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
 KERNELS = dict.fromkeys(EVERY.split(","), SCENARIOS) if EVERY else {None: SCENARIOS, "5.10": FEWER, "7.3": FEWER}
 COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
@@ -91,7 +92,8 @@ def kind_of(journey):
                 ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
 def played(request, play_all):
     kernel, name = request.param
-    return name, Played(play_all(kernel, tuple(KERNELS[kernel]), COMMAND)[name])
+    beside = tuple(one for one in KERNELS[kernel] if (one in ON_TWO_CPUS) == (name in ON_TWO_CPUS))
+    return name, Played(play_all(kernel, beside, COMMAND, cpus=1 + (name in ON_TWO_CPUS))[name])
 
 
 def test_the_packets_go_the_ways_that_the_kernel_demands(played, matrix):
