@@ -46,7 +46,7 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 	if (!frame)
 		return 0;
 	fill_drop(frame, skb, location, reason);
-	send(cpu, frame);
+	send_single(frame);
 	return 0;
 }
 

@@ -142,15 +142,11 @@ static __always_inline int handler_end(u32 verdict)
 		frame_ ? handler_begin(frame_, POINTER_ARG(name, 0), kind, func) : 0;        \
 	})
 
-/* One program for every handler that is attached by kprobe: the device tells which of them it is. */
+/* For every handler, the device tells which of them it is: by kprobe, and by fentry. */
 PROBE(handler_enter) { return HANDLER_BEGIN(handler_enter, STEP_HANDLER, FUNC_HANDLER); }
 PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1)); }
-
-/* fentry wants a program for every function: the loader adds a line of each for every such handler. */
-#define RX_HANDLER_ENTER(function) \
-	PROBE(function##_enter) { return HANDLER_BEGIN(function##_enter, STEP_HANDLER, FUNC_HANDLER); }
-#define RX_HANDLER_EXIT(function) \
-	PROBE(function##_exit) { return handler_end(RETURNED(function##_exit, 1)); }
+PROBE(handler_fentry) { return HANDLER_BEGIN(handler_fentry, STEP_HANDLER, FUNC_HANDLER); }
+PROBE(handler_fexit) { return handler_end(RETURNED(handler_fexit, 1)); }
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
 PROBE(vlan_enter) { return HANDLER_BEGIN(vlan_enter, STEP_VLAN, FUNC_VLAN); }

@@ -38,7 +38,7 @@ static __always_inline int hook_changed(u64 pt, u8 added)
 	step->arg = socket_inode(sk);
 	step->kind = STEP_HOOK;
 	step->result = added;
-	send(cpu, frame);
+	send_single(frame);
 	return 0;
 #endif
 }

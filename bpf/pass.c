@@ -275,29 +275,44 @@ static __always_inline u8 send_in_place(struct record *record, const u32 size, c
 	return 1;
 }
 
-static __always_inline void send(struct cpu_state *cpu, struct frame *frame)
+/* A record of any size. */
+static __always_inline u8 send_copy(struct frame *frame)
+{
+	u64 size = ((frame->pos + SLOT_BYTES - 1) & ~(SLOT_BYTES - 1)) - 8;
+
+	return !events.ringbuf_output(record_of(frame), size & (BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP);
+}
+
+/* Nearly all have one slot, and most of the others are one or two steps longer. */
+static __always_inline void send_pass(struct frame *frame)
+{
+	frame->active = 0;
+#ifndef COUNT_ONLY
+	struct record *record = record_of(frame);
+	u8 sent;
+
+	record->duration_ns = bpf_ktime_get_ns() - record->time_ns;
+	record->last_skb = frame->skb;
+	if (record->steps <= FIRST_STEPS)
+		sent = send_in_place(record, SLOT_BYTES - 8, SLOT_BYTES - 8);
+	else if (record->steps <= FIRST_STEPS + FURTHER_STEPS)
+		sent = send_in_place(record, 2 * SLOT_BYTES - 8, SLOT_BYTES + FURTHER_STEPS * sizeof(struct step));
+	else
+		sent = send_copy(frame);
+	count(sent ? COUNT_SENT : COUNT_LOST);
+#endif
+}
+
+/* A record outside of passes: of a hook, or a late step. */
+static __always_inline void send_single(struct frame *frame)
 {
 #ifdef COUNT_ONLY
-	frame->active = 0;
 	if (record_of(frame)->kind != RECORD_HOOK)
 		return;
 #endif
-	struct record *record = record_of(frame);
-	u64 size = ((frame->pos + SLOT_BYTES - 1) & ~(SLOT_BYTES - 1)) - 8;
-
-	frame->active = 0;
-	record->duration_ns = bpf_ktime_get_ns() - record->time_ns;
-	record->last_skb = frame->skb;
-	size &= BUFFER_BYTES - 1;
-	if (size == SLOT_BYTES - 8) /* nearly all, and most of the others are one or two steps longer */
-		count(send_in_place(record, SLOT_BYTES - 8, SLOT_BYTES - 8) ? COUNT_SENT : COUNT_LOST);
-	else if (record->steps <= FIRST_STEPS + FURTHER_STEPS)
-		count(send_in_place(record, 2 * SLOT_BYTES - 8, SLOT_BYTES + FURTHER_STEPS * sizeof(struct step)) ?
-			      COUNT_SENT : COUNT_LOST);
-	else if (events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP))
-		count(COUNT_LOST);
-	else
-		count(COUNT_SENT);
+	record_of(frame)->duration_ns = 0;
+	record_of(frame)->last_skb = frame->skb;
+	count(send_copy(frame) ? COUNT_SENT : COUNT_LOST);
 }
 
 /* A begin whose end was missed (a kretprobe out of instances) would leave the stack too high for
@@ -339,7 +354,7 @@ static __always_inline void pop(struct cpu_state *cpu)
 		return; /* attached while the call was under way */
 	struct frame *frame = frame_at(cpu, --cpu->depth);
 	if (frame && frame->active)
-		send(cpu, frame);
+		send_pass(frame);
 }
 
 /* Room for the next step of a frame's record, or 0 when the record is full. */

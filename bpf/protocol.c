@@ -42,7 +42,7 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 		if (!frame)
 			return 0;
 		fill_protocol(frame, skb, dev, orig_dev, func);
-		send(cpu, frame);
+		send_single(frame);
 		return 0;
 	}
 	if (frame->kind == FRAME_RX)
@@ -74,7 +74,7 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 		record_of(frame)->steps_lost++;
 		count(COUNT_STEPS_LOST);
 	}
-	send(cpu, frame);
+	send_single(frame);
 	return 0;
 }
 

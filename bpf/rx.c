@@ -34,10 +34,13 @@ static __always_inline int rx_packet(u64 skb, u8 typed)
 	if (!frame || frame->kind == FRAME_TX)
 		return 0; /* attached while the call was under way, or nested too deep */
 	if (frame->active)
-		send(cpu, frame); /* list mode: the next packet ends the one before it */
+		send_pass(frame); /* list mode: the next packet ends the one before it */
 	open_pass(cpu, frame, typed, skb, FIELD(typed, u64, skb, SK_BUFF__DEV), RECORD_RX);
 	return 0;
 }
+
+/* Of every function that brackets passes. */
+PROBE(frame_exit) { return frame_end(); }
 
 #ifdef PROBE_RX_CORE
 static __always_inline int rx_core_begin(u64 pskb)
@@ -69,8 +72,6 @@ static __always_inline int rx_core_end(void)
 PROBE(rx_core_exit) { return rx_core_end(); }
 #else
 PROBE(rx_one_enter) { return rx_begin(FRAME_RX); }
-PROBE(rx_one_exit) { return frame_end(); }
 PROBE(rx_list_enter) { return rx_begin(FRAME_RX_LIST); }
-PROBE(rx_list_exit) { return frame_end(); }
 PROBE(rx_packet) { return rx_packet(((u64 *)ctx)[0], TYPED_rx_packet); }
 #endif

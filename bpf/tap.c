@@ -77,7 +77,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 		if (!frame)
 			return;
 		fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
-		send(cpu, frame);
+		send_single(frame);
 		return;
 	}
 	fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
@@ -217,7 +217,6 @@ PROBE(tap_ring_enter)
 	return tap_begin(ARG(tap_ring_enter, 0), ARG(tap_ring_enter, 1), ARG(tap_ring_enter, 2),
 			 ARG(tap_ring_enter, 3), FUNC_TPACKET_RCV);
 }
-PROBE(tap_ring_exit) { return tap_end(); }
 PROBE(tap_ring_room) { return tap_room(ARG(tap_ring_room, 0)); }
 PROBE(tap_ring_copy) { return tap_copied(ARG(tap_ring_copy, 0)); }
 
@@ -226,14 +225,13 @@ PROBE(tap_queue_enter)
 	return tap_begin(ARG(tap_queue_enter, 0), ARG(tap_queue_enter, 1), ARG(tap_queue_enter, 2),
 			 ARG(tap_queue_enter, 3), FUNC_PACKET_RCV);
 }
-PROBE(tap_queue_exit) { return tap_end(); }
 
 PROBE(tap_spkt_enter)
 {
 	return tap_begin(ARG(tap_spkt_enter, 0), ARG(tap_spkt_enter, 1), ARG(tap_spkt_enter, 2),
 			 ARG(tap_spkt_enter, 3), FUNC_PACKET_RCV_SPKT);
 }
-PROBE(tap_spkt_exit) { return tap_end(); }
+PROBE(tap_exit) { return tap_end(); } /* of all three */
 PROBE(tap_queued) { return tap_queued(ARG(tap_queued, 0)); }
 
 #ifdef TAP_REFUSED_HAS_REASON /* sk_skb_reason_drop(sk, skb, reason) */

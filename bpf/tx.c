@@ -17,4 +17,3 @@ static __always_inline int tx_begin(u64 skb, u64 dev, u8 typed)
 }
 
 PROBE(tx_enter) { return tx_begin(ARG(tx_enter, 0), ARG(tx_enter, 1), TYPED_tx_enter); }
-PROBE(tx_exit) { return frame_end(); }

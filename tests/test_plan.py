@@ -2,7 +2,6 @@
 """Which probes are used, from what kernels and bcc offer."""
 
 import gzip
-import re
 from dataclasses import replace
 from difflib import unified_diff
 from pathlib import Path
@@ -20,28 +19,28 @@ DATA = Path(__file__).parent / "data"
 PLAN_6_1 = """\
 receive
     rx_one_enter: fentry __netif_receive_skb_one_core
-    rx_one_exit: fexit __netif_receive_skb_one_core
+    frame_exit: fexit __netif_receive_skb_one_core
     rx_list_enter: fentry __netif_receive_skb_list_core
-    rx_list_exit: fexit __netif_receive_skb_list_core
+    frame_exit: fexit __netif_receive_skb_list_core
     rx_packet: typed_tracepoint netif_receive_skb
 ring taps
     tap_ring_enter: fentry tpacket_rcv
-    tap_ring_exit: fexit tpacket_rcv
+    tap_exit: fexit tpacket_rcv
     tap_ring_room: fentry __packet_rcv_has_room
     tap_ring_copy: fentry skb_copy_bits
 queue taps
     tap_queue_enter: fentry packet_rcv
-    tap_queue_exit: fexit packet_rcv
+    tap_exit: fexit packet_rcv
     tap_queued: fentry sock_def_readable
     tap_refused: fentry kfree_skb_reason
 SOCK_PACKET taps
     tap_spkt_enter: fentry packet_rcv_spkt
-    tap_spkt_exit: fexit packet_rcv_spkt
+    tap_exit: fexit packet_rcv_spkt
 fanout groups
     tap_fanout_enter: fentry packet_rcv_fanout
 transmit
     tx_enter: fentry dev_queue_xmit_nit
-    tx_exit: fexit dev_queue_xmit_nit
+    frame_exit: fexit dev_queue_xmit_nit
 VLAN
     vlan_enter: fentry vlan_do_receive
     vlan_exit: fexit vlan_do_receive
@@ -137,10 +136,9 @@ def test_kprobes_alone(version):
 
 def test_fentry_in_modules_that_have_type_information():
     plan = make(abilities("6.1", module_btf=True))
-    # then every handler has programs of its own, as fentry wants a program for every function
-    own = re.sub(r"handler_(enter|exit): (\w+) (\w+)", r"\3_\1: \2 \3", PLAN_6_1)
-    assert text(plan) == own.replace("kretprobe", "fexit").replace("kprobe", "fentry")
-    assert plan.fentry_handlers == HANDLERS
+    # then the handlers share other programs, whose arguments have types
+    expected = PLAN_6_1.replace("handler_enter: kprobe", "handler_fentry: fentry")
+    assert text(plan) == expected.replace("handler_exit: kretprobe", "handler_fexit: fexit")
 
 
 @pytest.mark.parametrize("version", ["6.12", "7.3"])
@@ -155,9 +153,9 @@ def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
     # then core is the bracket, by kprobe: fentry knows no suffix
     assert changes(make(offered)) == [
         "-    rx_one_enter: fentry __netif_receive_skb_one_core",
-        "-    rx_one_exit: fexit __netif_receive_skb_one_core",
+        "-    frame_exit: fexit __netif_receive_skb_one_core",
         "-    rx_list_enter: fentry __netif_receive_skb_list_core",
-        "-    rx_list_exit: fexit __netif_receive_skb_list_core",
+        "-    frame_exit: fexit __netif_receive_skb_list_core",
         "-    rx_packet: typed_tracepoint netif_receive_skb",
         "+    rx_core_enter: kprobe __netif_receive_skb_core.constprop.0",
         "+    rx_core_exit: kretprobe __netif_receive_skb_core.constprop.0"]
@@ -165,8 +163,8 @@ def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
 
 def test_a_suffixed_function_is_probed_by_kprobe_the_rest_of_its_stage_by_fentry():
     assert changes(make(renamed(abilities("6.1"), "tpacket_rcv", "tpacket_rcv.constprop.0"))) == [
-        "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_ring_exit: fexit tpacket_rcv",
-        "+    tap_ring_enter: kprobe tpacket_rcv.constprop.0", "+    tap_ring_exit: kretprobe tpacket_rcv.constprop.0"]
+        "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_exit: fexit tpacket_rcv",
+        "+    tap_ring_enter: kprobe tpacket_rcv.constprop.0", "+    tap_exit: kretprobe tpacket_rcv.constprop.0"]
 
 
 def test_a_function_without_type_information_is_probed_by_kprobe():
@@ -174,13 +172,13 @@ def test_a_function_without_type_information_is_probed_by_kprobe():
     offered = abilities("6.1")
     plan = make(replace(offered, has_btf_function=lambda name, module: not module and name != "dev_queue_xmit_nit"))
     assert changes(plan) == [
-        "-    tx_enter: fentry dev_queue_xmit_nit", "-    tx_exit: fexit dev_queue_xmit_nit",
-        "+    tx_enter: kprobe dev_queue_xmit_nit", "+    tx_exit: kretprobe dev_queue_xmit_nit"]
+        "-    tx_enter: fentry dev_queue_xmit_nit", "-    frame_exit: fexit dev_queue_xmit_nit",
+        "+    tx_enter: kprobe dev_queue_xmit_nit", "+    frame_exit: kretprobe dev_queue_xmit_nit"]
 
 
 @pytest.mark.parametrize(("gone", "expected"), [
     (["__packet_rcv_has_room"], [
-        "-ring taps", "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_ring_exit: fexit tpacket_rcv",
+        "-ring taps", "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_exit: fexit tpacket_rcv",
         "-    tap_ring_room: fentry __packet_rcv_has_room", "-    tap_ring_copy: fentry skb_copy_bits",
         "+ring taps MISSING: this kernel has no function __packet_rcv_has_room"]),
     (["packet_rcv_fanout"], [
@@ -188,9 +186,9 @@ def test_a_function_without_type_information_is_probed_by_kprobe():
         "+fanout groups MISSING: this kernel has no function packet_rcv_fanout"]),
     (["__netif_receive_skb_one_core", "__netif_receive_skb_core"], [
         "-receive", "-    rx_one_enter: fentry __netif_receive_skb_one_core",
-        "-    rx_one_exit: fexit __netif_receive_skb_one_core",
+        "-    frame_exit: fexit __netif_receive_skb_one_core",
         "-    rx_list_enter: fentry __netif_receive_skb_list_core",
-        "-    rx_list_exit: fexit __netif_receive_skb_list_core",
+        "-    frame_exit: fexit __netif_receive_skb_list_core",
         "-    rx_packet: typed_tracepoint netif_receive_skb",
         "+receive MISSING: this kernel has no function __netif_receive_skb_core"]),
 ])
@@ -236,7 +234,7 @@ def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
     plan = make(abilities("6.1")).without_stage("transmit", "kprobe dev_queue_xmit_nit: Permission denied")
     # then it has no probes and says why
     assert changes(plan) == [
-        "-transmit", "-    tx_enter: fentry dev_queue_xmit_nit", "-    tx_exit: fexit dev_queue_xmit_nit",
+        "-transmit", "-    tx_enter: fentry dev_queue_xmit_nit", "-    frame_exit: fexit dev_queue_xmit_nit",
         "+transmit MISSING: kprobe dev_queue_xmit_nit: Permission denied"]
 
 
@@ -252,7 +250,8 @@ def test_a_plan_asks_only_for_what_is_looked_up_and_programmed(version, gone):
     probes = [probe for probe in plan.probes if "tracepoint" not in probe.mechanism]
     # then its functions are those that symbols are read for, its programs those that have names in C, each used once
     assert {probe.function for probe in probes} <= wanted_functions()
-    assert {probe.program for probe in plan.probes} <= set(programs(plan.fentry_handlers))
-    # but for those of rx_handlers, which share theirs
-    own = [probe.program for probe in plan.probes if probe.function not in HANDLERS]
+    assert {probe.program for probe in plan.probes} <= set(programs())
+    # but for those that do not ask what they are called for
+    shared = {"frame_exit", "tap_exit", "handler_enter", "handler_exit"}
+    own = [probe.program for probe in plan.probes if probe.program not in shared]
     assert len(set(own)) == len(own)

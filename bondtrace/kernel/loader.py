@@ -162,7 +162,7 @@ class Tracer:
         self.refused: frozenset[str] = frozenset()
         self._bcc = import_bcc()
         self._kernel = kernel
-        self._links: dict[str, tuple[int, int]] = {}  # of typed programs: program and attachment
+        self._links: dict[Probe, tuple[int, int]] = {}  # of typed ones: program and attachment
         self._modules: dict[str, int] = {}  # their types
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
         self._counted: Counter[bytes] = Counter()
@@ -250,7 +250,7 @@ class Tracer:
         program = tracing.load(name, instructions, tracing.ATTACH_TYPES[probe.mechanism], self._kernel.type_id(probe),
                                self._modules.get(probe.module, 0))
         try:
-            self._links[probe.program] = program, tracing.attach(program)
+            self._links[probe] = program, tracing.attach(program)
         except OSError:
             os.close(program)
             raise
@@ -258,7 +258,7 @@ class Tracer:
     def _detach_probe(self, probe: Probe) -> None:
         name = source.program_name(probe.program).encode()
         if probe.mechanism in TYPED:
-            for descriptor in reversed(self._links.pop(probe.program)):
+            for descriptor in reversed(self._links.pop(probe)):
                 os.close(descriptor)
         elif probe.mechanism == KPROBE:
             self._bpf.detach_kprobe(event=probe.symbol.encode(), fn_name=name)

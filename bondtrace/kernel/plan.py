@@ -86,12 +86,6 @@ class Plan:
     def probes(self) -> tuple[Probe, ...]:
         return tuple(probe for stage in self.stages if stage.available for probe in stage.probes)
 
-    @property
-    def fentry_handlers(self) -> tuple[str, ...]:
-        """The rx_handlers that take a program of their own."""
-        return tuple(probe.function for probe in self.probes
-                     if probe.mechanism == FENTRY and probe.function in self.handlers)
-
     def with_stage(self, stage: Stage) -> Plan:
         """The plan with a stage put in the place of that name, or added."""
         kept = tuple(one for one in self.stages if one.name != stage.name)
@@ -118,17 +112,17 @@ class Abilities:
     typed_tracepoint: bool = False
 
 
-def _both(name: str, function: str) -> tuple[Wanted, Wanted]:
-    return Wanted(f"{name}_enter", function, "entry"), Wanted(f"{name}_exit", function, "exit")
+def _both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
+    return Wanted(f"{name}_enter", function, "entry"), Wanted(exit_program, function, "exit")
 
 
 RX = StageSpec("receive", "packets received", (
-    *_both("rx_one", "__netif_receive_skb_one_core"),
-    *_both("rx_list", "__netif_receive_skb_list_core"),
+    *_both("rx_one", "__netif_receive_skb_one_core", "frame_exit"),
+    *_both("rx_list", "__netif_receive_skb_list_core", "frame_exit"),
     Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint")), "no received packet is seen")
-RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core"),
+RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core", "rx_core_exit"),
                     "no received packet is seen")
-TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit"),
+TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit", "frame_exit"),
                "no transmitted packet is seen")
 
 
@@ -149,17 +143,17 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
     return [
         RX if brackets else RX_CORE,
         StageSpec("ring taps", "taps with a mapped ring (tcpdump, libpcap)", (
-            *_both("tap_ring", "tpacket_rcv"), Wanted("tap_ring_room", "__packet_rcv_has_room", "entry"),
+            *_both("tap_ring", "tpacket_rcv", "tap_exit"), Wanted("tap_ring_room", "__packet_rcv_has_room", "entry"),
             Wanted("tap_ring_copy", "skb_copy_bits", "entry")), "taps with a mapped ring are not seen"),
         StageSpec("queue taps", "taps without a ring (plain packet sockets)",
-                  (*_both("tap_queue", "packet_rcv"), *queued), "plain packet sockets are not seen"),
-        StageSpec("SOCK_PACKET taps", "taps of the oldest kind", _both("tap_spkt", "packet_rcv_spkt"),
+                  (*_both("tap_queue", "packet_rcv", "tap_exit"), *queued), "plain packet sockets are not seen"),
+        StageSpec("SOCK_PACKET taps", "taps of the oldest kind", _both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
                   "SOCK_PACKET sockets are not seen"),
         StageSpec("fanout groups", "offers to fanout groups",
                   (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
                   "an offer to a fanout group is only seen at the member"),
         TX,
-        StageSpec("VLAN", "the turn of a tag's VLAN device", _both("vlan", "vlan_do_receive"),
+        StageSpec("VLAN", "the turn of a tag's VLAN device", _both("vlan", "vlan_do_receive", "vlan_exit"),
                   "the step to a VLAN device is only seen by what comes after it"),
         StageSpec("drops", "packets that the kernel drops, and why",
                   (Wanted("drop", "kfree_skb", "tracepoint"),), "why a packet was dropped is not told"),
@@ -213,11 +207,11 @@ def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
 
 
 def handler_stage(function: str, abilities: Abilities) -> Stage:
-    """The stage of one rx_handler, known or not. kprobes share one program for all handlers."""
-    wants = (Wanted(f"{function}_enter", function, "entry"), Wanted(f"{function}_exit", function, "exit"))
+    """The stage of one rx_handler, known or not. All share their programs."""
+    wants = _both("handler", function, "handler_exit")
     stage = _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
-    shared = {KPROBE: "handler_enter", KRETPROBE: "handler_exit"}
-    return replace(stage, probes=tuple(replace(probe, program=shared.get(probe.mechanism, probe.program))
+    typed = {FENTRY: "handler_fentry", FEXIT: "handler_fexit"}
+    return replace(stage, probes=tuple(replace(probe, program=typed.get(probe.mechanism, probe.program))
                                        for probe in stage.probes))
 
 
@@ -228,8 +222,8 @@ def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:
     return Plan((*stages, *(handler_stage(name, abilities) for name in found)), found)
 
 
-def programs(fentry_handlers: tuple[str, ...] = ()) -> list[str]:
+def programs() -> list[str]:
     """Every program that the BPF source holds, attached or not."""
     specs = [RX, RX_CORE, *_specs(_EVERYTHING)]
-    handlers = [f"{name}_{where}" for name in ("handler", *fentry_handlers) for where in ("enter", "exit")]
+    handlers = ("handler_enter", "handler_exit", "handler_fentry", "handler_fexit")
     return list(dict.fromkeys([*(want.program for spec in specs for want in spec.wants), *handlers]))

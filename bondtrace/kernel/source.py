@@ -8,7 +8,6 @@ by ``#define``, never by replacing words.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Optional
 
@@ -49,17 +48,7 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
         parts.append((bpf_dir() / name).read_text())
     if packet_filter:
         parts += ['#line 1 "filter"\n', c_text(packet_filter)]
-    parts.append('#line 1 "handlers"\n')
-    for function in map(_identifier, plan.fentry_handlers):
-        parts.append(f"RX_HANDLER_ENTER({function})\nRX_HANDLER_EXIT({function})\n")
     return "".join(parts)
-
-
-def _identifier(name: str) -> str:
-    """A name of the kernel's that is put into the text: it is none of C's if it is more than a name."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise BondtraceError(f"the kernel's function {name!r} has no name that C can have: use --kprobes")
-    return name
 
 
 def program_name(program: str) -> str:
@@ -71,7 +60,7 @@ def program_names(plan: Plan) -> str:
     """PROG_x and TYPED_x for every program in the source."""
     probes = {probe.program: probe for probe in plan.probes}
     lines = []
-    for program in programs(plan.fentry_handlers):
+    for program in programs():
         probe = probes.get(program)
         mechanism = probe.mechanism if probe else ""
         lines.append(f"#define PROG_{program} {program_name(program)}")

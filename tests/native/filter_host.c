@@ -28,6 +28,7 @@ struct sk_buff_here {
 #define SK_BUFF__VLAN_PROTO AT(sk_buff_here, vlan_proto)
 #define NET_DEVICE__TYPE 0
 #define NET_DEVICE__IFINDEX 0
+#define NET_DEVICE__FLAGS 0
 #define NET_DEVICE__NET 0
 #define NET__INUM 0
 #define RING_PAGES 1
