@@ -86,7 +86,7 @@ static __always_inline void note_namespace(struct frame *frame, u64 dev)
 	step->skb_low = frame->skb;
 }
 
-static __always_inline int handler_end(u32 verdict)
+static __always_inline int handler_end(u32 verdict, u8 kind)
 {
 	struct frame *frame = handled_frame();
 	if (!frame || !frame->handler_pos)
@@ -107,11 +107,12 @@ static __always_inline int handler_end(u32 verdict)
 	if (!skb)
 		return 0; /* dropped by the VLAN's device, which is down */
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+	u8 same_net = kind == STEP_HANDLER && frame->enslaved; /* a VLAN's device may have moved to another */
 
 	frame->skb = skb; /* skb_share_check may have replaced it */
 #ifdef COUNT_ONLY
 	if (verdict == RX_HANDLER_ANOTHER) {
-		u64 net = frame->enslaved ? frame->net : READ(u64, dev, NET_DEVICE__NET);
+		u64 net = same_net ? frame->net : READ(u64, dev, NET_DEVICE__NET);
 
 		now_on(frame, dev);
 		if (net != frame->net) {
@@ -122,12 +123,10 @@ static __always_inline int handler_end(u32 verdict)
 	}
 #else
 	if (verdict == RX_HANDLER_ANOTHER) {
-		u8 enslaved = frame->enslaved;
-
 		now_on(frame, dev);
 		step->arg = frame->ifindex;
 		frame->round++;
-		if (!enslaved)
+		if (!same_net)
 			note_namespace(frame, dev);
 	} else {
 		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
@@ -144,13 +143,13 @@ static __always_inline int handler_end(u32 verdict)
 
 /* For every handler, the device tells which of them it is: by kprobe, and by fentry. */
 PROBE(handler_enter) { return HANDLER_BEGIN(handler_enter, STEP_HANDLER, FUNC_HANDLER); }
-PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1)); }
+PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1), STEP_HANDLER); }
 PROBE(handler_fentry) { return HANDLER_BEGIN(handler_fentry, STEP_HANDLER, FUNC_HANDLER); }
-PROBE(handler_fexit) { return handler_end(RETURNED(handler_fexit, 1)); }
+PROBE(handler_fexit) { return handler_end(RETURNED(handler_fexit, 1), STEP_HANDLER); }
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
 PROBE(vlan_enter) { return HANDLER_BEGIN(vlan_enter, STEP_VLAN, FUNC_VLAN); }
 PROBE(vlan_exit)
 {
-	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS);
+	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS, STEP_VLAN);
 }

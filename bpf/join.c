@@ -4,7 +4,8 @@
  * upper) and netdev_upper_dev_link(dev, upper) tie two devices together; the new one is traced at
  * once. The user side hears of it by a notification, only after which it would trace it, and which
  * may be late where the CPUs are busy: the first packets that a slave takes over are the ones that
- * count. What the user side then sets is what holds: a link that fails is undone with the next change.
+ * count. What the user side sets is what holds; it leaves what has joined since it set them last, so
+ * that a link that fails is undone with the next change but one. One step, within one namespace.
  */
 
 static __always_inline u64 key_of(u64 dev)
@@ -28,6 +29,9 @@ static __always_inline void trace_too(u64 key, u8 follow)
 static __always_inline int joined(u64 lower, u64 upper)
 {
 	u64 lower_key = key_of(lower), upper_key = key_of(upper);
+
+	if (lower_key >> 32 != upper_key >> 32)
+		return 0; /* a device made for another namespace: the user side may not watch that */
 	u8 *of_lower = devices.lookup(&lower_key);
 	u8 *of_upper = devices.lookup(&upper_key);
 

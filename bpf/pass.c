@@ -33,7 +33,7 @@ struct frame {
 	u8 kind;
 	u8 round;
 	u8 refused; /* not traced or filtered out: skb; only while not active */
-	u8 enslaved; /* dev is a slave of a bond, which is in its namespace */
+	u8 enslaved; /* dev is a slave, whose master is in its namespace */
 	/* As the ring holds it; the first 8 bytes stand for the ring's own header. The slack lets
 	 * the verifier accept a masked offset plus the size of what is written there. */
 	u8 buf[BUFFER_BYTES + SLOT_BYTES];
@@ -180,7 +180,7 @@ static __always_inline struct record *record_of(struct frame *frame)
 	return (struct record *)(frame->buf + 8);
 }
 
-#define IFF_SLAVE 0x800 /* of a bond */
+#define IFF_SLAVE 0x800 /* of a bond; hv_netvsc and eql set it, too */
 
 /* Is this device traced? If so the frame knows it, and the record its namespace. */
 static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)

@@ -121,7 +121,7 @@ struct record {
 	unsigned short steps_lost;
 	unsigned int seq;    /* number of this pass on its CPU, from 1 */
 	unsigned int parent; /* seq of the pass it is nested in on its CPU, or 0 */
-	unsigned int duration_ns;
+	unsigned int duration_ns; /* of a pass */
 	unsigned short arphrd; /* device type: 1 Ethernet, 772 loopback, ... */
 	unsigned char captured; /* valid bytes in packet */
 	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */

@@ -40,6 +40,17 @@ def words(command, *more):
 
 # --- signals -------------------------------------------------------------------------------------------
 
+@pytest.fixture(autouse=True)
+def signals_are_heard():
+    """Not ignored, as they are for a command that a shell runs in the background."""
+    before = {number: signal.getsignal(number) for number in TOLD}
+    for number in (one for one, handler in before.items() if handler == signal.SIG_IGN):
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 # The command is stopped where all of its files are open and some of what they get is written.
 STOPPED = """
 import sys, time

@@ -226,10 +226,17 @@ def keys_of(names, netns):
 )
 def test_the_family_is_all_below_and_all_on_top_but_no_siblings(names, expected):
     # when looked for in namespace 1
-    found = devices.family(HOST, keys_of(names, 1)).all
+    found = devices.family(HOST, keys_of(names, 1))
     # then
     key = {(d.netns, d.ifindex): d.name for d in HOST}
-    assert sorted(key[k] for k in found) == sorted(expected.split())
+    assert sorted(key[k] for k in found.all) == sorted(expected.split())
+
+
+def test_what_is_below_and_what_is_on_top_are_told_apart():
+    found = devices.family(HOST, keys_of(["bond0"], 1))
+    key = {(d.netns, d.ifindex): d.name for d in HOST}
+    assert {key[k] for k in found.below} == {"bond0", "eth0", "eth1"}
+    assert {key[k] for k in found.above} == {"bond0", "bond0.100", "qinq", "br0", "mv0"}
 
 
 def test_a_macvlan_in_a_container_reaches_down_into_the_host():

@@ -77,16 +77,14 @@ def test_a_machine_that_takes_too_long_is_ended_with_all_it_started(tmp_path, mo
     assert has_ended(int((tmp_path / "child").read_text()))
 
 
-def test_the_guest_has_this_python_by_the_mount_that_remembers(tmp_path):
-    # given an output directory elsewhere
-    script = machine.guest_script(["true"], tmp_path, {})
-    assert f"mount --bind /run/remembered/host{sys.prefix} {sys.prefix}" in script.splitlines()
-
-
-def test_a_mount_never_hides_the_output_directory():
-    # given one in this Python's own directory
-    script = machine.guest_script(["true"], Path(sys.prefix) / "out", {})
-    assert f"mount --bind /run/remembered/host{sys.prefix} {sys.prefix}" not in script.splitlines()
+@pytest.mark.parametrize("out_dir, system, python", [
+    ("/tmp/out", True, True), ("/opt/python/out", True, False), ("/usr/local/src/out", False, False)])
+def test_the_mounts_that_remember_never_hide_the_output_directory(out_dir, system, python, monkeypatch):
+    # given this Python in a directory of its own
+    monkeypatch.setattr(sys, "prefix", "/opt/python")
+    script = machine.guest_script(["true"], Path(out_dir), {})
+    assert ("mount -t overlay" in script) == system
+    assert ("mount --bind /run/remembered/host/opt/python /opt/python" in script.splitlines()) == python
 
 
 def test_a_path_that_cannot_be_shared_is_refused(tmp_path):

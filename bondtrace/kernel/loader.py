@@ -11,7 +11,7 @@ import ctypes
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -165,6 +165,7 @@ class Tracer:
         self._links: dict[Probe, tuple[int, int]] = {}  # of typed ones: program and attachment
         self._modules: dict[str, int] = {}  # their types
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
+        self._devices: Set[int] = set()
         self._counted: Counter[bytes] = Counter()
         self.ring = Ring(self._bpf["events"].map_fd, ring_bytes)
 
@@ -273,22 +274,26 @@ class Tracer:
         wanted = {netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
                   | _FOLLOW_UPPER * ((netns, ifindex) in devices.above) for netns, ifindex in devices.all}
         table = self._bpf["devices"]
-        there = {int(key.value): int(value.value) for key, value in table.items()}  # what joined is in it, too
+        there = {int(key.value): int(value.value) for key, value in table.items()}
+        # What has joined since the last time stays: its notification may not have been read yet.
+        joined = there.keys() - self._devices - wanted.keys() if wanted else set()
+        gone = there.keys() - joined - wanted.keys()
         for key, follow in wanted.items() - there.items():
             table[ctypes.c_uint64(key)] = ctypes.c_ubyte(follow)
-        self._set_places(wanted, wanted.keys() ^ there.keys())
-        for key in there.keys() - wanted.keys():
+        self._set_places(wanted.keys() | joined, gone)
+        for key in gone:
             with contextlib.suppress(KeyError):
                 del table[ctypes.c_uint64(key)]
+        self._devices = wanted.keys() | joined
 
-    def _set_places(self, devices: Iterable[int], changed: Iterable[int]) -> None:
-        places: dict[int, int] = {}
+    def _set_places(self, devices: Set[int], gone: Set[int]) -> None:
+        places: dict[int, int] = {key % source.DEVICE_PLACES: 0 for key in gone}
         for key in devices:
             place = key % source.DEVICE_PLACES
-            places[place] = _SEVERAL if place in places else key
+            places[place] = _SEVERAL if places.get(place) else key
         table = self._bpf["places"]
-        for place in {key % source.DEVICE_PLACES for key in changed}:
-            table[ctypes.c_int(place)] = ctypes.c_uint64(places.get(place, 0))
+        for place, device in places.items():
+            table[ctypes.c_int(place)] = ctypes.c_uint64(device)
 
     def counts(self) -> Array:
         """What was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up; exact when no packet comes, and

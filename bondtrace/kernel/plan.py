@@ -160,7 +160,7 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
         StageSpec("tap hooks", "when taps open, bind and close",
                   (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
                   "when a tap opened or closed is known to half a second only"),
-        StageSpec("joins", "devices that join the traced ones, from their first packet", (
+        StageSpec("joins", "devices that join the traced ones, at once", (
             Wanted("join_master", "netdev_master_upper_dev_link", "entry"),
             Wanted("join_upper", "netdev_upper_dev_link", "entry")),
             "a device that joins is traced a moment later"),

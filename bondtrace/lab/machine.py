@@ -183,10 +183,7 @@ def guest_script(command: Sequence[str], out_dir: Path, env: Mapping[str, str]) 
         ("debugfs", "/sys/kernel/debug"),
     ):
         lines.append(f"grep -q ' {where} ' /proc/mounts || mount -t {kind} {kind} {where}")
-    lines.append(_MOUNT_REMEMBERED)
-    for directory in (sys.prefix, str(PACKAGE)):  # this Python and this bondtrace, where they are not in /usr
-        if not Path(directory).is_relative_to("/usr") and not out_dir.is_relative_to(directory):
-            lines.append(f"mount --bind /run/remembered/host{shlex.quote(directory)} {shlex.quote(directory)}")
+    lines += _remembered(out_dir)
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     lines += [
         f"cd {shlex.quote(str(out_dir))}",
@@ -196,6 +193,17 @@ def guest_script(command: Sequence[str], out_dir: Path, env: Mapping[str, str]) 
         f"mv {shlex.quote(str(exchange / 'status.new'))} {shlex.quote(str(exchange / 'status'))}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _remembered(out_dir: Path) -> list[str]:
+    """The mounts that remember, but for those that would hide the output directory."""
+    if out_dir.is_relative_to("/usr"):
+        return []
+    lines = [_MOUNT_REMEMBERED]
+    for directory in (sys.prefix, str(PACKAGE)):  # this Python and this bondtrace, where they are not in /usr
+        if not Path(directory).is_relative_to("/usr") and not out_dir.is_relative_to(directory):
+            lines.append(f"mount --bind /run/remembered/host{shlex.quote(directory)} {shlex.quote(directory)}")
+    return lines
 
 
 def guest_environment(out_dir: Path, env: Mapping[str, str]) -> dict[str, str]:

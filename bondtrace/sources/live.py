@@ -209,7 +209,7 @@ class LiveSource:
     def _batch(self, time_ns: int, final: bool = False) -> Batch:
         self._follow_clock(time_ns)
         passes = self._drain(whole=final)
-        self._follow_devices()  # after that: what has sent passes is known
+        self._follow_devices(retrace=not final)  # after that: what has sent passes is known
         counts = self._count(time_ns, final)
         self._follow_taps(passes, time_ns)
         if self._events:  # it took time to learn of them: what had ended until then is of this batch, too
@@ -296,7 +296,7 @@ class LiveSource:
             self._note(f"the time of day moved by {step_ns / 1e9:+.3f} s (it was set, or the machine slept); packets "
                        "keep the clock of the trace's begin", time_ns)
 
-    def _follow_devices(self) -> None:
+    def _follow_devices(self, retrace: bool = True) -> None:
         changes = [change for monitor in self._monitors.values() for change in monitor.read()]
         if not changes:
             return
@@ -304,7 +304,8 @@ class LiveSource:
         for change in changes:
             self._take(change, time_ns)
             self._tell_absent(time_ns)  # at once: it may be there again by the end of these changes
-        self._retrace(time_ns)
+        if retrace:
+            self._retrace(time_ns)
 
     def _retrace(self, time_ns: int) -> None:
         """Trace what is to be traced of the devices as they are now."""

@@ -128,12 +128,13 @@ def test_every_ping_is_told_through_all_changes(run):
     assert status(run, "trace") == 0
     passes, events, _ = recorded(run, "trace.arrows")
     told = replies(passes)
-    name = {one["device"]["ifindex"]: one["device"]["name"] for one in events if one["kind"] == "device"}
+    devices = [one["device"] for one in events if one["kind"] == "device"]
+    name = {(one["netns"], one["ifindex"]): one["name"] for one in devices}
     verdicts = [told.steps[begin:end]["result"][told.steps[begin:end]["kind"] == STEP_HANDLER].tolist()
                 for begin, end in zip(told.offsets[:-1], told.offsets[1:])]
     # five after each change, ten by the slave that took over while the tracer stood still, and a first one after each
     # new bond that may have been too early
-    by = Counter(name[ifindex] for ifindex in told.records["ifindex"].tolist())
+    by = Counter(name[key] for key in zip(told.records["netns"].tolist(), told.records["ifindex"].tolist()))
     assert by["eth2"] == 10
     assert 85 <= by["eth0"] <= 87 and len(by) == 2
     assert verdicts == [[ANOTHER]] * len(told)
