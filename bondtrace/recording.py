@@ -38,7 +38,7 @@ from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, con
 
 FORMAT = 2
 HOLD_S = 1.0  # at most so long passes wait for company before they are written
-HOLD_PASSES = 1 << 16
+HOLD_PASSES = 1 << 14
 
 # Column names with their types; all but steps and event are fields of RECORD.
 _NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),

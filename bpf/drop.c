@@ -30,7 +30,7 @@ static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location
 static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (!cpu || cpu->tap.open)
+	if (!cpu || cpu->quiet || cpu->tap.open)
 		return 0;
 	struct frame *frame = top(cpu);
 	if (!frame || frame->kind == FRAME_TX)

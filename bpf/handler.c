@@ -23,7 +23,7 @@ static __always_inline u32 handler_of(struct frame *frame, u64 dev)
 static __always_inline struct frame *handled_frame(void)
 {
 	struct cpu_state *cpu = this_cpu();
-	struct frame *frame = cpu ? top(cpu) : 0;
+	struct frame *frame = cpu && !cpu->quiet ? top(cpu) : 0;
 
 	return frame && frame->active && frame->kind != FRAME_TX ? frame : 0;
 }

@@ -122,6 +122,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 #endif
 	frame->handler_pos = 0;
 	frame->active = 1;
+	cpu->quiet = 0;
 #ifdef COUNT_ONLY
 	record->kind = kind;
 	record->pkt_type = packet_type(&part);

@@ -78,6 +78,7 @@ struct view {
 
 struct cpu_state {
 	u32 depth;
+	u8 quiet; /* the innermost call is of a packet that is not to be told, so no step is: asked first */
 	u32 seq;
 	u32 frame_number;
 	u32 last_seq; /* of the last pass whose bracket was __netif_receive_skb_core itself (rx.c) */
@@ -337,6 +338,7 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 	else
 		cpu->full_since_ns = 0;
 	struct frame *frame = frame_at(cpu, cpu->depth++);
+	cpu->quiet = frame && kind != FRAME_RX_LIST; /* until a pass is opened */
 	if (!frame) {
 		count(COUNT_TOO_DEEP);
 		return 0;
@@ -355,6 +357,11 @@ static __always_inline void pop(struct cpu_state *cpu)
 	struct frame *frame = frame_at(cpu, --cpu->depth);
 	if (frame && frame->active)
 		send_pass(frame);
+	cpu->quiet = 0;
+	if (cpu->depth) {
+		struct frame *outer = top(cpu);
+		cpu->quiet = outer && !outer->active && outer->kind != FRAME_RX_LIST;
+	}
 }
 
 /* Room for the next step of a frame's record, or 0 when the record is full. */
@@ -390,12 +397,11 @@ static __always_inline u8 holds(struct frame *frame, u64 skb)
 	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
 }
 
-/* Is this a packet that is not to be told of? Otherwise one without an open pass is a late delivery. */
+/* Where nothing is quiet: is this a packet of a list that is not to be told of? Otherwise one without an open pass is
+ * a late delivery. */
 static __always_inline u8 passed_over(struct frame *frame, u64 skb)
 {
-	if (!frame || frame->active)
-		return 0;
-	return frame->kind != FRAME_RX_LIST || (frame->refused && frame->skb == skb);
+	return frame && !frame->active && frame->refused && frame->skb == skb;
 }
 
 static __always_inline u8 has_vlan_tag(struct part *part)

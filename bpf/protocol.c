@@ -32,7 +32,7 @@ static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev,
 static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (!cpu)
+	if (!cpu || cpu->quiet)
 		return 0;
 	struct frame *frame = top(cpu);
 	if (passed_over(frame, skb))

@@ -117,10 +117,12 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
 		return 0;
-	struct frame *frame = top(cpu);
 	struct tap_call *tap = &cpu->tap;
 
 	tap->open = 0;
+	if (cpu->quiet)
+		return 0;
+	struct frame *frame = top(cpu);
 	if (passed_over(frame, skb))
 		return 0;
 	tap->pkt_type = tap_packet_type(frame, skb);
@@ -167,7 +169,7 @@ static __always_inline int tap_end(void)
 static __always_inline int tap_fanout(u64 skb, u64 dev, u64 orig_dev)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (cpu)
+	if (cpu && !cpu->quiet)
 		tap_step(cpu, skb, dev, orig_dev, 0, FUNC_PACKET_RCV_FANOUT, OUTCOME_UNKNOWN);
 	return 0;
 }
