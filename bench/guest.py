@@ -7,10 +7,10 @@ each tracer.
 
 A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
 (how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all), ``flood`` (it reads meanwhile),
-``programs`` (tell of its BPF programs). Writes an object a case, a line each, to $LAB_OUT/results.jsonl: the runs'
-instructions per packet and packets per second; what was sent; ``ran``: how often each BPF program ran a packet, and its
-instructions a packet, by the kernel's own statistics; what the tracer said, which stays in $LAB_OUT/NAME.err and .out,
-too.
+``programs`` (tell of its BPF programs), ``start`` (it measures itself, and prints what as JSON). Writes an object a
+case, a line each, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per second; what was sent;
+``ran``: how often each BPF program ran a packet, and its instructions a packet, by the kernel's own statistics; what
+the tracer said, which stays in $LAB_OUT/NAME.err and .out, too; ``started``: what such a command printed.
 
 The clock counts instructions and skips what is idle, so nothing here waits for a time, nor ends after one.
 """
@@ -62,6 +62,8 @@ def main() -> None:
 def measure(case: dict[str, Any]) -> dict[str, Any]:
     """Attach, send, detach."""
     name = case["name"].replace(" ", "-").replace("/", "-")
+    if case.get("start"):
+        return {"started": json.loads(subprocess.run(case["command"], check=True, stdout=subprocess.PIPE).stdout)}
     if not case["command"]:
         return _runs(case)
     with (WORK / f"{name}.out").open("wb") as out, (WORK / f"{name}.err").open("wb") as err:

@@ -43,6 +43,7 @@ kretprobe:bond_handle_frame { printf("verdict %d\\n", retval); }
 kprobe:ip_rcv { printf("ip %p %s\\n", arg0, ((struct net_device *)arg1)->name); }
 tracepoint:skb:kfree_skb { printf("drop %p\\n", args->skbaddr); }
 """
+PING = "ip netns exec gw ping -c 1 10.9.0.2"
 PWRU_FUNCTIONS = ("__netif_receive_skb_one_core", "tpacket_rcv", "skb_copy_bits", "ip_rcv", "consume_skb")
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep what the guest left here")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
-    sections: dict[str, list[str]] = {"cost": [], "loss": []}
+    sections: dict[str, list[str]] = {"cost": [], "loss": [], "attach": []}
     for spec in options.kernel or ["6.1", "7.3"]:
         kernel = kernels.resolve(spec, lambda text: print(text, file=sys.stderr))
         with tempfile.TemporaryDirectory(prefix="bondtrace-bench-") as name:
@@ -65,7 +66,7 @@ def main() -> None:
             rows = run(kernel, out, [{**row, "programs": options.programs} for row in asked], options.only)
         if options.programs:
             print(program_table(rows), flush=True)
-        for section, text in (("cost", cost_table(rows)), ("loss", loss_table(rows))):
+        for section, text in (("cost", cost_table(rows)), ("loss", loss_table(rows)), ("attach", start_table(rows))):
             sections[section].append(f"Linux {kernel.release}:\n\n{text}")
             print(f"{sections[section][-1]}\n", flush=True)
     for section, texts in sections.items():
@@ -91,6 +92,9 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
                     flood),
              _flood("journeys as JSON", [*_bondtrace("live", []), "--json"], flood // 2),
              _flood("summary only", [*_bondtrace("live", []), "--summary-only", "--json"], flood)]
+    rows += [{"name": f"start, {how}", "start": True, "flood": True, "floor": "", "command": [
+        sys.executable, str(HERE / "startup.py"), "--runs", "1", "--attach", how, "--packet", PING]}
+        for how in ("kprobes", "fentry")]
     peers = [("bpftrace", ["bpftrace", "-e", BPFTRACE], "kprobes 5")]
     pwru = _pwru()
     if pwru:
@@ -185,6 +189,18 @@ def loss_table(rows: list[dict[str, Any]]) -> str:
         lines.append([row["name"].partition(": ")[2], f"{row['sent']:,}", delivered, lost,
                       f"{max(row['per_second']):,.0f}"])
     return table(["tracer", "packets sent", "delivered", "reported lost", "packets a second"], lines)
+
+
+def start_table(rows: list[dict[str, Any]]) -> str:
+    """Row 4: what cannot be measured without kprobes, and beside it what can. Imports are not told: here they cost what
+    the lab's file system costs."""
+    started = [row["started"] for row in rows if "started" in row]
+    names = {"types_and_symbols_s": "types (BTF) and symbols read", "compile_s": "compiled",
+             "attach_s": "loaded and attached", "probes": "probes", "packet_to_line_s": "from the first packet to its line"}
+    lines = [[text, *(f"{one[name]:g}" if name == "probes" else f"{one[name]:.2f}" for one in started)]
+             for name, text in names.items() if started]
+    heads = [row["name"].partition(", ")[2] for row in rows if "started" in row]
+    return table(["step", *heads], lines)
 
 
 def told(row: dict[str, Any]) -> tuple[str, str]:

@@ -3,11 +3,12 @@
 """What passes before `bondtrace live` is attached: imports, the kernel's types and symbols, compiling, loading.
 
     sudo .venv/bin/python bench/startup.py [--runs 5]
+    startup.py --runs 1 --attach kprobes|fentry --packet COMMAND
 
-Attaching, and the first journey, need a kernel with kprobes; they are measured in the guest. Every figure is the least
-of several runs, each in a process of its own, after one that fills the caches: whatever else the machine does only
-adds to it. `cpu_s` is the CPU time of one process from its begin to the end of all steps. Prints one JSON object, in
-seconds.
+Attaching, and the first journey, need a kernel with kprobes and a bond0: the second form, in the guest of bench/lab.py;
+COMMAND makes a packet come. Every figure is the least of several runs, each in a process of its own, after one that
+fills the caches: whatever else the machine does only adds to it. `cpu_s` is the CPU time of one process from its begin
+to the end of all steps. Prints one JSON object, in seconds.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = "import bondtrace.cli, bondtrace.commands.live, bondtrace.sources.live"
 STEPS = f"""
-import json, time
+import json, sys, time
 {IMPORTS}
 from bondtrace.kernel import loader
+how = sys.argv[1]
 told, last = dict(), time.perf_counter()
 def step(name):
     global last
@@ -34,15 +39,20 @@ bcc = loader.import_bcc()
 step("bcc_import_s")
 kernel = loader.read_kernel()
 step("types_and_symbols_s")
-plan = loader.make_plan(kernel, fentry=False, refused=frozenset(["netif_receive_skb"]), handlers=("bond_handle_frame",))
+plan = loader.make_plan(kernel, fentry=how == "fentry", handlers=("bond_handle_frame",),
+                        refused=frozenset() if how else frozenset(["netif_receive_skb"]))
 step("plan_s")
 tracer = loader.Tracer(kernel, plan, ring_bytes=4 << 20)
 step("compile_s")
 programs = sorted(set("bt_" + probe.program for probe in plan.probes))
-for program in programs:
-    tracer._bpf.load_func(program.encode(), bcc.BPF.KPROBE)
-step("load_s")
-told["programs"] = len(programs)
+if how:
+    tracer.attach()
+    step("attach_s")
+else:
+    for program in programs:
+        tracer._bpf.load_func(program.encode(), bcc.BPF.KPROBE)
+    step("load_s")
+told["programs"], told["probes"] = len(programs), len(tracer.plan.probes)
 told["cpu_s"] = time.process_time()
 print(json.dumps(told))
 """
@@ -51,13 +61,33 @@ print(json.dumps(told))
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5)
-    print(json.dumps(run(parser.parse_args().runs)))
+    parser.add_argument("--attach", choices=("kprobes", "fentry"), default="")
+    parser.add_argument("--packet", type=shlex.split, help="a command that makes a packet come to bond0")
+    options = parser.parse_args()
+    told = run(options.runs, options.attach)
+    print(json.dumps({**told, **first_journey(options.attach, options.packet)} if options.packet else told))
 
 
-def run(runs: int = 5) -> dict[str, float]:
+def run(runs: int = 5, attach: str = "") -> dict[str, float]:
     """The least of each step."""
-    told = [{**imports(), **steps()} for _ in range(runs + 1)][1:]
+    told = [{**imports(), **steps(attach)} for _ in range(runs + 1)][1:]
     return {name: round(min(one[name] for one in told), 3) for name in told[0]}
+
+
+def first_journey(attach: str, packet: list[str]) -> dict[str, float]:
+    """Seconds from the packet to its journey's line."""
+    words = ["live", "--json", "--count", "1", "--iface", "bond0", *(["--kprobes"] if attach == "kprobes" else [])]
+    with subprocess.Popen([sys.executable, "-m", "bondtrace", *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as tracer:
+        assert tracer.stdout and tracer.stderr
+        while "attached" not in (line := tracer.stderr.readline()):
+            if not line:
+                raise SystemExit(f"bondtrace ended with status {tracer.wait()}")
+        with subprocess.Popen(packet, stdout=subprocess.DEVNULL):
+            journey = json.loads(tracer.stdout.readline())
+            told_s = time.time() - datetime.fromisoformat(journey["time"][:26] + "+00:00").timestamp()
+        tracer.communicate()
+    return {"packet_to_line_s": round(told_s, 3)}
 
 
 def imports() -> dict[str, float]:
@@ -73,9 +103,9 @@ def imports() -> dict[str, float]:
     return {"own_import_s": own / 1e6, "other_import_s": others / 1e6}
 
 
-def steps() -> dict[str, float]:
+def steps(attach: str = "") -> dict[str, float]:
     """Seconds of what follows, as the loader does it."""
-    told: dict[str, float] = json.loads(_python("-c", STEPS).stdout)
+    told: dict[str, float] = json.loads(_python("-c", STEPS, attach).stdout)
     return told
 
 
