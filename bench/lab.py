@@ -196,7 +196,8 @@ def start_table(rows: list[dict[str, Any]]) -> str:
     the lab's file system costs."""
     started = [row["started"] for row in rows if "started" in row]
     names = {"types_and_symbols_s": "types (BTF) and symbols read", "compile_s": "compiled",
-             "attach_s": "loaded and attached", "probes": "probes", "packet_to_line_s": "from the first packet to its line"}
+             "attach_s": "loaded and attached", "probes": "probes",
+             "packet_to_line_s": "from the first packet to its line"}
     lines = [[text, *(f"{one[name]:g}" if name == "probes" else f"{one[name]:.2f}" for one in started)]
              for name, text in names.items() if started]
     heads = [row["name"].partition(", ")[2] for row in rows if "started" in row]
