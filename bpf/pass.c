@@ -48,9 +48,9 @@ struct tap_call {
 	u64 sk;
 	u32 inode;
 	u8 open;
-	u8 accepted;
-	u8 copied;
+	u8 accepted; /* by its filter */
 	u8 refused;
+	u8 unsure; /* it may give up even so, and nothing would tell */
 	u8 func;
 	u8 pkt_type;
 	u8 unused[6];

@@ -5,9 +5,10 @@
  * The outcome is read off the functions that the receive function calls, not off the socket's
  * counters, which race with other CPUs:
  *
- *   tpacket_rcv   __packet_rcv_has_room is called once the socket's filter has accepted;
- *                 skb_copy_bits once there is a slot for the packet. Both: captured. Only the
- *                 first: full. Neither: filtered (or ignored: see ignored()).
+ *   tpacket_rcv   __packet_rcv_has_room is called once the socket's filter has accepted, and tells
+ *                 whether there is room. Where it says so and no slot is found even so, the skb is
+ *                 given up as packet_rcv does it: full. Otherwise: captured. Not called: filtered
+ *                 (or ignored: see ignored()).
  *   packet_rcv    sk->sk_data_ready (sock_def_readable) is called once it is queued: captured.
  *                 Otherwise the skb is freed: by consume_skb when the filter said no, by
  *                 kfree_skb (since 5.17 kfree_skb_reason) when the receive buffer was full; since
@@ -88,6 +89,10 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
  * that was kept counts (hook.c). While the hooks are not watched this is 0, and nothing is kept. */
 BPF_ARRAY(hook_changes, u64, 1);
 
+/* tpacket_rcv gives a packet up without a word where this many bytes are to be left free in front of it: its offset
+ * would not fit 16 bits (since 5.9, acf69c946233). */
+#define RESERVE_MAX 65000
+
 static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *tap, u64 pt)
 {
 	u32 zero = 0;
@@ -106,7 +111,10 @@ static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *
 	}
 	tap->sk = READ(u64, pt, PACKET_TYPE__AF_PACKET_PRIV);
 	tap->inode = socket_inode(tap->sk);
-	known->hook = tap->inode ? hook : 0;
+#ifdef PACKET_SOCK__TP_RESERVE
+	tap->unsure = READ(u32, tap->sk, PACKET_SOCK__TP_RESERVE) > RESERVE_MAX;
+#endif
+	known->hook = tap->inode && !tap->unsure ? hook : 0;
 	known->sk = tap->sk;
 	known->inode = tap->inode;
 	known->hook_changes = now;
@@ -132,9 +140,9 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->skb = skb;
 	tap->dev = dev;
 	tap->orig_dev = orig_dev;
+	tap->unsure = 0;
 	find_socket(cpu, tap, pt);
 	tap->accepted = 0;
-	tap->copied = 0;
 	tap->refused = 0;
 	tap->open = 1;
 	return 0;
@@ -142,15 +150,13 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 
 static __always_inline u8 outcome_of(struct tap_call *tap)
 {
-	if (tap->copied)
-		return OUTCOME_CAPTURED;
-	if (tap->accepted)
+	if (tap->refused && tap->func != FUNC_PACKET_RCV_SPKT)
 		return OUTCOME_FULL;
+	if (tap->accepted)
+		return tap->func == FUNC_TPACKET_RCV && tap->unsure ? OUTCOME_UNKNOWN : OUTCOME_CAPTURED;
 	if (ignored(tap))
 		return OUTCOME_IGNORED;
-	if (tap->func == FUNC_PACKET_RCV_SPKT)
-		return OUTCOME_UNKNOWN;
-	return tap->func == FUNC_PACKET_RCV && tap->refused ? OUTCOME_FULL : OUTCOME_FILTERED;
+	return tap->func == FUNC_PACKET_RCV_SPKT ? OUTCOME_UNKNOWN : OUTCOME_FILTERED;
 }
 
 static __always_inline int tap_end(void)
@@ -174,26 +180,23 @@ static __always_inline int tap_fanout(u64 skb, u64 dev, u64 orig_dev)
 	return 0;
 }
 
-/* The running tap, if the call that was just seen is of its socket (sk) or skb. */
+/* The running tap: a call of its socket (sk) or skb tells of it. */
 static __always_inline struct tap_call *running_tap(void)
 {
 	struct cpu_state *cpu = this_cpu();
 	return cpu && cpu->tap.open ? &cpu->tap : 0;
 }
 
-static __always_inline int tap_room(u64 sk)
-{
-	struct tap_call *tap = running_tap();
-	if (tap && tap->sk == sk)
-		tap->accepted = 1;
-	return 0;
-}
+#define ROOM_NONE 0
 
-static __always_inline int tap_copied(u64 skb)
+/* poll() asks for a socket's room, too, and fanout groups do; where the socket is known (0: it is not), it is compared. */
+static __always_inline int tap_room(u64 sk, u32 room)
 {
 	struct tap_call *tap = running_tap();
-	if (tap && tap->accepted && tap->skb == skb)
-		tap->copied = 1;
+	if (!tap || tap->func != FUNC_TPACKET_RCV || (sk && tap->sk != sk))
+		return 0;
+	tap->accepted = 1;
+	tap->refused = room == ROOM_NONE;
 	return 0;
 }
 
@@ -202,7 +205,7 @@ static __always_inline int tap_queued(u64 sk)
 	struct tap_call *tap = running_tap();
 	/* A full ring wakes its reader too. */
 	if (tap && tap->sk == sk && tap->func != FUNC_TPACKET_RCV)
-		tap->copied = 1;
+		tap->accepted = 1;
 	return 0;
 }
 
@@ -219,8 +222,10 @@ PROBE(tap_ring_enter)
 	return tap_begin(ARG(tap_ring_enter, 0), ARG(tap_ring_enter, 1), ARG(tap_ring_enter, 2),
 			 ARG(tap_ring_enter, 3), FUNC_TPACKET_RCV);
 }
-PROBE(tap_ring_room) { return tap_room(ARG(tap_ring_room, 0)); }
-PROBE(tap_ring_copy) { return tap_copied(ARG(tap_ring_copy, 0)); }
+PROBE(tap_ring_room)
+{
+	return tap_room(TYPED_tap_ring_room ? ARG(tap_ring_room, 0) : 0, RETURNED(tap_ring_room, 2));
+}
 
 PROBE(tap_queue_enter)
 {

@@ -40,6 +40,7 @@ HEADERS = """
     SOCK__SK_SOCKET             640   624   288   288
     SOCK__SKC_FAMILY             16    16    16    16
     PACKET_SOCK__PROT_HOOK     1408  1408  1408  1472
+    PACKET_SOCK__TP_RESERVE    1296  1304  1304  1384
     SOCK__SKC_NET                48    48    48    48
     SK_BUFF__PART               112   112   112   112
     SK_BUFF__PART_WORDS          12    13    13    13

@@ -99,7 +99,6 @@ def test_a_program_knows_whether_its_arguments_are_typed():
         "PROG_tap_ring_enter": "bt_tap_ring_enter", "TYPED_tap_ring_enter": "1",
         "PROG_tap_exit": "bt_tap_exit", "TYPED_tap_exit": "1",
         "PROG_tap_ring_room": "bt_tap_ring_room", "TYPED_tap_ring_room": "0",
-        "PROG_tap_ring_copy": "bt_tap_ring_copy", "TYPED_tap_ring_copy": "0",
         "PROG_tx_enter": "bt_tx_enter", "TYPED_tx_enter": "0",
         "PROG_frame_exit": "bt_frame_exit", "TYPED_frame_exit": "0",
         "PROG_rx_packet": "bt_rx_packet", "TYPED_rx_packet": "1"}

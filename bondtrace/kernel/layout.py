@@ -50,6 +50,7 @@ WANTED = (
     Wanted("SOCK__SKC_FAMILY", "sock", "__sk_common.skc_family"),
     # Not in the kernel's own types where AF_PACKET is a module: then hooks are not told.
     Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook", required=False),
+    Wanted("PACKET_SOCK__TP_RESERVE", "packet_sock", "tp_reserve", required=False),
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
 )
 

@@ -162,6 +162,7 @@ class Tracer:
         self.refused: frozenset[str] = frozenset()
         self._bcc = import_bcc()
         self._kernel = kernel
+        self._attached: set[Probe] = set()
         self._links: dict[Probe, tuple[int, int]] = {}  # of typed ones: program and attachment
         self._modules: dict[str, int] = {}  # their types
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
@@ -219,6 +220,8 @@ class Tracer:
         done: list[Probe] = []
         # Ends before begins, so that no begin goes without its end.
         for probe in sorted(stage.probes, key=lambda p: p.mechanism not in (FEXIT, KRETPROBE)):
+            if probe in self._attached:
+                continue  # by another stage
             try:
                 with _captured_stderr() as said:
                     self._attach_probe(probe)
@@ -244,6 +247,7 @@ class Tracer:
             bpf.attach_kretprobe(event=probe.symbol.encode(), fn_name=name)
         else:
             bpf.attach_raw_tracepoint(tp=probe.symbol.encode(), fn_name=name)
+        self._attached.add(probe)
 
     def _attach_typed(self, probe: Probe, name: str, instructions: bytes) -> None:
         if probe.module and probe.module not in self._modules:
@@ -257,6 +261,7 @@ class Tracer:
             raise
 
     def _detach_probe(self, probe: Probe) -> None:
+        self._attached.discard(probe)
         name = source.program_name(probe.program).encode()
         if probe.mechanism in TYPED:
             for descriptor in reversed(self._links.pop(probe)):

@@ -84,7 +84,8 @@ class Plan:
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        return tuple(probe for stage in self.stages if stage.available for probe in stage.probes)
+        """Each once: stages may share one."""
+        return tuple(dict.fromkeys(probe for stage in self.stages if stage.available for probe in stage.probes))
 
     def with_stage(self, stage: Stage) -> Plan:
         """The plan with a stage put in the place of that name, or added."""
@@ -139,14 +140,15 @@ def _refused(symbols: dict[str, Symbol]) -> Wanted:
 
 def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
     brackets = {"__netif_receive_skb_one_core", "__netif_receive_skb_list_core"} <= symbols.keys()
-    queued = (Wanted("tap_queued", "sock_def_readable", "entry"), _refused(symbols))
+    refused = _refused(symbols)
     return [
         RX if brackets else RX_CORE,
         StageSpec("ring taps", "taps with a mapped ring (tcpdump, libpcap)", (
-            *_both("tap_ring", "tpacket_rcv", "tap_exit"), Wanted("tap_ring_room", "__packet_rcv_has_room", "entry"),
-            Wanted("tap_ring_copy", "skb_copy_bits", "entry")), "taps with a mapped ring are not seen"),
+            *_both("tap_ring", "tpacket_rcv", "tap_exit"), Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"),
+            refused), "taps with a mapped ring are not seen"),
         StageSpec("queue taps", "taps without a ring (plain packet sockets)",
-                  (*_both("tap_queue", "packet_rcv", "tap_exit"), *queued), "plain packet sockets are not seen"),
+                  (*_both("tap_queue", "packet_rcv", "tap_exit"), Wanted("tap_queued", "sock_def_readable", "entry"),
+                   refused), "plain packet sockets are not seen"),
         StageSpec("SOCK_PACKET taps", "taps of the oldest kind", _both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
                   "SOCK_PACKET sockets are not seen"),
         StageSpec("fanout groups", "offers to fanout groups",

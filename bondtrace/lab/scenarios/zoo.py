@@ -20,7 +20,8 @@ import time
 import zlib
 
 SOL_PACKET = 263
-PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_FANOUT, PACKET_IGNORE_OUTGOING = 5, 6, 10, 18, 23
+PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_RESERVE, PACKET_FANOUT, PACKET_IGNORE_OUTGOING = (
+    5, 6, 10, 12, 18, 23)
 SO_ATTACH_FILTER = 26
 ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_LLDP = 3, 0x0800, 0x0806, 0x88CC
 
@@ -74,6 +75,15 @@ def ring(name: str, dev: str) -> Tap:
     return tap.bind()
 
 
+def reserved(name: str, dev: str) -> Tap:
+    """A mapped ring that wants so much left free in front of a packet that none ever fits."""
+    tap = Tap(name, dev, reads=False)
+    tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 1))
+    tap.socket.setsockopt(SOL_PACKET, PACKET_RESERVE, struct.pack("I", 1 << 16))
+    tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIII", 1 << 17, 2, 1 << 17, 2))
+    return tap.bind()
+
+
 def ring3(name: str, dev: str) -> Tap:
     """A mapped ring of two blocks (TPACKET_V3, what libpcap uses by itself) that nobody reads."""
     tap = Tap(name, dev, reads=False)
@@ -100,7 +110,7 @@ def zoo() -> list[Tap]:
     taps = [Tap("any", "any").bind(), Tap("slave", "eth0").bind(), Tap("backup", "eth1").bind(),
             Tap("bond", "bond0").bind(), Tap("cooked", "bond0", kind=socket.SOCK_DGRAM).bind(),
             Tap("tiny", "eth0", reads=False, rcvbuf=1).bind(), ring("ring", "bond0"),
-            ring3("ring3", "bond0"), filtered("filtered", "bond0")]
+            ring3("ring3", "bond0"), reserved("reserved", "bond0"), filtered("filtered", "bond0")]
     for name, protocol in (("ip", ETH_P_IP), ("arp", ETH_P_ARP), ("lldp", ETH_P_LLDP)):
         taps += [Tap(f"{name}-{dev}", dev, protocol).bind() for dev in ("any", "eth0", "eth1", "bond0")]
     for number in range(3):
