@@ -48,12 +48,11 @@ struct tap_call {
 	u64 sk;
 	u32 inode;
 	u8 open;
-	u8 accepted; /* by its filter */
-	u8 refused;
-	u8 unsure; /* it may give up even so, and nothing would tell */
+	u8 outcome; /* as far as it is known, or UNDECIDED */
+	u8 unsure;  /* where it takes a packet it may give it up, and nothing would tell */
 	u8 func;
 	u8 pkt_type;
-	u8 unused[6];
+	u8 unused[7];
 };
 
 /* Whose a tap's hook is, as it was found `hook_changes` ago (tap.c). */

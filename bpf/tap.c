@@ -20,6 +20,7 @@
  * Taps do not nest, but for a fanout group's function, which calls its member's.
  */
 
+#define UNDECIDED 255
 #define PACKET_OUTGOING 4
 #define PACKET_LOOPBACK 5
 
@@ -142,18 +143,15 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->orig_dev = orig_dev;
 	tap->unsure = 0;
 	find_socket(cpu, tap, pt);
-	tap->accepted = 0;
-	tap->refused = 0;
+	tap->outcome = UNDECIDED;
 	tap->open = 1;
 	return 0;
 }
 
 static __always_inline u8 outcome_of(struct tap_call *tap)
 {
-	if (tap->refused && tap->func != FUNC_PACKET_RCV_SPKT)
-		return OUTCOME_FULL;
-	if (tap->accepted)
-		return tap->func == FUNC_TPACKET_RCV && tap->unsure ? OUTCOME_UNKNOWN : OUTCOME_CAPTURED;
+	if (tap->outcome != UNDECIDED)
+		return tap->outcome;
 	if (ignored(tap))
 		return OUTCOME_IGNORED;
 	return tap->func == FUNC_PACKET_RCV_SPKT ? OUTCOME_UNKNOWN : OUTCOME_FILTERED;
@@ -195,8 +193,10 @@ static __always_inline int tap_room(u64 sk, u32 room)
 	struct tap_call *tap = running_tap();
 	if (!tap || tap->func != FUNC_TPACKET_RCV || (sk && tap->sk != sk))
 		return 0;
-	tap->accepted = 1;
-	tap->refused = room == ROOM_NONE;
+	if (room == ROOM_NONE)
+		tap->outcome = OUTCOME_FULL;
+	else
+		tap->outcome = tap->unsure ? OUTCOME_UNKNOWN : OUTCOME_CAPTURED;
 	return 0;
 }
 
@@ -205,15 +205,15 @@ static __always_inline int tap_queued(u64 sk)
 	struct tap_call *tap = running_tap();
 	/* A full ring wakes its reader too. */
 	if (tap && tap->sk == sk && tap->func != FUNC_TPACKET_RCV)
-		tap->accepted = 1;
+		tap->outcome = OUTCOME_CAPTURED;
 	return 0;
 }
 
 static __always_inline int refused_by_tap(u64 skb)
 {
 	struct tap_call *tap = running_tap();
-	if (tap && tap->skb == skb)
-		tap->refused = 1;
+	if (tap && tap->skb == skb && tap->func != FUNC_PACKET_RCV_SPKT)
+		tap->outcome = OUTCOME_FULL;
 	return 0;
 }
 
