@@ -66,6 +66,29 @@ def test_the_oldest_versions_that_are_allowed_have_no_known_advisory():
     assert {one["package"] for one in known} <= set(allowed)
 
 
+KNOWN = {"name": "numpy", "version": "2.0", "vulns": []}
+SKIPPED = {"name": "click", "skip_reason": "Dependency not found on PyPI"}
+OPEN = {"name": "tabulate", "version": "0.8", "vulns": [{"id": "CVE-1", "fix_versions": ["0.9"]}]}
+ITSELF = {"name": "bondtrace", "skip_reason": "distribution marked as editable"}
+
+
+@pytest.mark.parametrize("packages, status, said", [
+    ([KNOWN, ITSELF], 0, "audit: 1 packages, none has a known advisory"),
+    ([KNOWN, OPEN], 1, "tabulate 0.8: CVE-1 (ended by 0.9)\naudit: there are advisories"),
+    # for which pip-audit's own status is 0
+    ([KNOWN, SKIPPED], 1, "audit: nothing was learnt of 1 of 2 packages (Dependency not found on PyPI): "),
+    (None, 1, "audit: the database did not answer (no route): ")])
+def test_an_audit_is_an_all_clear_only_where_every_package_was_looked_up(tmp_path, packages, status, said):
+    """`make audit`, with another program for pip-audit."""
+    pip_audit = tmp_path / "pip-audit"
+    pip_audit.write_text(f"#!/bin/sh\necho '{json.dumps({'dependencies': packages})}'\n" if packages
+                         else "#!/bin/sh\necho no route >&2; exit 1\n")
+    pip_audit.chmod(0o755)
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "audit", pip_audit], capture_output=True, text=True,
+                          check=False)
+    assert (done.returncode, (done.stdout + done.stderr)[: len(said)]) == (status, said)
+
+
 def test_what_the_tests_use_is_pinned():
     lines = [line for line in (ROOT / "tests" / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r'[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+ ; python_version == "3\.11"', line) for line in lines)
