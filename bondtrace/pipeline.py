@@ -58,14 +58,16 @@ class Pipeline:
                             rest_ns=self.rest_ns)
         enough = False
         for batch in batches:
+            events = batch.events
             if not enough:
                 # What ended before the batch's events is told with the surroundings as they were, live and later
-                # alike. Its passes go in first: they may belong to packets that began long before the events.
+                # alike. Its passes go in first: they may belong to packets that began long before the events. What
+                # was not known at all is: the kernel side traces what joins before this side has heard of it.
                 times_ns = self._times_ns(batch.events)
-                self._learn_names(batch)
+                events = self._learn_first(batch)
                 passes = self.scene.take_hooks(batch.passes)
                 self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
-            self._keep(batch)
+            self._keep(batch, events)
             if not enough and batch.events:
                 self._tell(stitcher.add(EMPTY, batch.now_ns))
             if self.count is not None and not enough and self.summary.journeys >= self.count:
@@ -79,17 +81,24 @@ class Pipeline:
     def _only_keep(self, batches: Iterable[Batch]) -> Iterator[None]:
         for batch in batches:
             self.scene.meet(passes_of(self.scene.take_hooks(batch.passes), self.directions))
-            self._keep(batch)
+            self._keep(batch, batch.events)
             yield
 
-    def _learn_names(self, batch: Batch) -> None:
-        """Names of functions hold at all times, and bytes are a pass's: known before what needs them is told."""
+    def _learn_first(self, batch: Batch) -> list[Event]:
+        """Names of functions hold at all times, bytes are a pass's, and of a device or a tap the first word holds for
+        all before it, too: known before what needs them is told. The other events."""
         if self.contents is not None:
             self.contents.take(batch.events)
-        self._apply([event for event in batch.events if event.get("kind") == "symbol"])
+        others = []
+        for event in batch.events:
+            if event.get("kind") == "symbol" or self.scene.is_first_word(event):
+                self._apply([event])
+            else:
+                others.append(event)
+        return others
 
-    def _keep(self, batch: Batch) -> None:
-        self._apply(batch.events)
+    def _keep(self, batch: Batch, events: list[Event]) -> None:
+        self._apply(events)
         if batch.counts is not None:
             self.counted = counted.of(batch.counts, self.scene, self.directions)
             self.summary = self.counted.summary()

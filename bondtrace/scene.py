@@ -147,6 +147,17 @@ class Scene:
             take(self, foreign.event(event), time_ns)
             self._told += kind not in _OF_NO_ANSWER
 
+    def is_first_word(self, event: Event) -> bool:
+        """Does it tell of a device or a tap of which nothing was told before?"""
+        kind = event.get("kind")
+        told = event.get(kind) if kind in ("device", "tap") else None
+        if not isinstance(told, dict):
+            return False
+        if kind == "tap":
+            return isinstance(told.get("inode"), int) and told["inode"] not in self.taps
+        key = told.get("netns"), told.get("ifindex")
+        return all(isinstance(one, int) for one in key) and key not in self.devices
+
     def _start(self, event: Event, time_ns: int) -> None:
         for name in ("host", "kernel", "filter"):
             foreign.text(event.get(name) or "")

@@ -13,12 +13,29 @@ import pytest
 
 from bondtrace.errors import UsageError
 from bondtrace.pipeline import Pipeline
-from bondtrace.recording import Recorder, Recording
+from bondtrace.recording import Batch, Recorder, Recording
 from bondtrace.recordings import gather
 from bondtrace.reporters import table
 from bondtrace.rotation import RotatingRecorder, existing_parts
+from bondtrace.scene import device_event, tap_event
 from bondtrace.wire import EMPTY, STEP_TAP
-from build import BEGIN_NS, TAPS, events, losses, received, record, refused, sent, start
+from build import (
+    BEGIN_NS,
+    DEVICES,
+    ON_BOND0,
+    TAPS,
+    both,
+    events,
+    losses,
+    received,
+    record,
+    refused,
+    sent,
+    start,
+    tap,
+    tcpdump,
+    tx,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -246,3 +263,17 @@ def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitch
     assert scenes[0].unknown_taps() == scenes[1].unknown_taps() != []
     assert (scenes[0].hooks, scenes[0].changes_ns, scenes[0].ended) == (
         scenes[1].hooks, scenes[1].changes_ns, scenes[1].ended)
+
+
+def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
+    # given a VLAN's device with a tap, of both of which is heard only after a packet went down from it to the bond
+    known = events(devices={name: one for name, one in DEVICES.items() if name != "bond0.7"})
+    heard_ns = BEGIN_NS + 2_000_000_000
+    heard = [device_event(heard_ns, DEVICES["bond0.7"]), tap_event(heard_ns, tcpdump(77, "bond0.7"), BEGIN_NS + 1)]
+
+    journeys = []
+    Pipeline(show=journeys.append).run([Batch(EMPTY, known, BEGIN_NS), Batch(
+        both(tx("bond0.7", tap(77), at=1), tx("bond0", tap(ON_BOND0), at=5)), heard, heard_ns)])
+
+    # then both passes are one journey, under the names
+    assert [[one.steps[0].dev for one in journey.passes] for journey in journeys] == [["bond0.7", "bond0"]]
