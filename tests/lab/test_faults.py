@@ -142,6 +142,18 @@ def test_every_ping_is_told_through_all_changes(run):
 
 
 @of("turmoil")
+def test_a_vlan_device_is_traced_from_its_first_packet(run):
+    """What it receives is told of the slave's packets; what it sends only where it is traced itself (join_upper)."""
+    with bondtrace.open(run.out / "trace.arrows") as trace:
+        told = [one for one in trace.journeys() if "10.9.5.2" in (one.packet.src, one.packet.dst)]
+    # given that the tracer stood still until the last of five pings had been answered
+    assert Counter((one.direction, *((step.kind, step.dev) for step in one.passes[0].steps)) for one in told) == {
+        ("rx", ("enter", "eth0"), ("vlan", "eth0"), ("rx_handler", "eth0"), ("vlan", "bond0"), ("tap", "bond0.5"),
+         ("protocol", "bond0.5")): 5,
+        ("tx", ("enter", "bond0.5"), ("tap", "bond0.5")): 5}
+
+
+@of("turmoil")
 def test_what_happened_is_told(run):
     told = said(run, "trace")[:-1]
     assert [one for one in told if "time of day" not in one] == [

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: a host that changes under the trace
-# description: a slave that takes over while the tracer stands still, bond destroyed and made again, bonding unloaded and loaded, a namespace deleted, taps by the hundred, a CPU off line, the clock set
+# description: a slave that takes over and a VLAN's device that is made while the tracer stands still, bond destroyed and made again, bonding unloaded and loaded, a namespace deleted, taps by the hundred, a CPU off line, the clock set
 # iface: bond0
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -37,6 +37,25 @@ taken_over() {
     pings
     activate eth0
     ip link del eth2
+}
+
+# Likewise a device of VLAN 5, with a tap, which the gateway pings: without a tap the kernel tells nothing of what is sent.
+stacked() {
+    ip -n gw link add link br0 name br0.5 type vlan id 5
+    ip -n gw link set br0.5 up
+    ip -n gw addr add 10.9.5.1/24 dev br0.5
+    sleep 2
+    send_signal STOP trace
+    ip link add link bond0 name bond0.5 type vlan id 5
+    ip link set bond0.5 up
+    ip addr add 10.9.5.2/24 dev bond0.5
+    start_tap bond0.5 bond0.5
+    in_namespace gw ping -q -c 5 -i 0.1 -W 5 10.9.5.2
+    send_signal CONT trace
+    sleep 1
+    stop_taps
+    ip link del bond0.5
+    ip -n gw link del br0.5
 }
 
 gone() { ! ip link show "$1" 2>/dev/null; }
@@ -90,10 +109,11 @@ setup() {
     ip -n doomed link set dv1 up
     cd "$LAB_OUT"
     ping -q -c 1 10.9.0.1
-    begin trace bondtrace record --kprobes --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows icmp
+    begin trace bondtrace record --kprobes --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows "icmp or (vlan and icmp)"
     attached trace
     pings
     taken_over
+    stacked
     ip link del bond0
     bonded
     ip link del bond0
