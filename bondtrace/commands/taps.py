@@ -29,16 +29,17 @@ from .options import json_option, say
 def taps(as_json: bool, form: str) -> None:
     """List every tap (packet socket) of this host: process, device, protocol, buffer, drops."""
     namespaces = list_namespaces()
+    names = _names(namespaces)
     problems: list[str] = []
     devices = read_devices(namespaces.values(), problems)
     found = with_all_options(read_taps(namespaces.values(), devices, problems))
     if as_json:
         for tap in found:
-            print(json.dumps(_object(tap, namespaces)))
+            print(json.dumps(_object(tap, names)))
     else:
         headers = ["tap", "inode", "pid", "namespace", "bound to", "protocol", "kind", "buffer", "filter", "notes",
                    "drops"]
-        rows = [_row(tap, namespaces) for tap in found]
+        rows = [_row(tap, names) for tap in found]
         print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True) if rows else "no taps")
     for problem in problems:
         say(problem)
@@ -62,23 +63,23 @@ def _notes(tap: Tap) -> str:
     return ", ".join(text for text, true in notes if true)
 
 
-def _namespace(tap: Tap, namespaces: dict[int, Namespace]) -> str:
-    there = namespaces.get(tap.netns)
-    if there and not there.name and tap.netns == current_netns():
-        return "(this one)"
-    return printable(there.label) if there else str(tap.netns)
+def _names(namespaces: dict[int, Namespace]) -> dict[int, str]:
+    """{netns: how it is called}."""
+    here = current_netns()
+    return {netns: "(this one)" if not one.name and netns == here else printable(one.label)
+            for netns, one in namespaces.items()}
 
 
-def _row(tap: Tap, namespaces: dict[int, Namespace]) -> list[str]:
+def _row(tap: Tap, names: dict[int, str]) -> list[str]:
     yes_no = {True: "yes", False: "no", None: "?"}
     return [printable(label(tap)), str(tap.inode), ",".join(str(one.pid) for one in tap.processes) or "-",
-            _namespace(tap, namespaces), _bound(tap), protocol_name(tap.protocol), tap.kind, _buffer(tap),
+            names.get(tap.netns) or str(tap.netns), _bound(tap), protocol_name(tap.protocol), tap.kind, _buffer(tap),
             yes_no[tap.has_filter], _notes(tap), "?" if tap.drops is None else str(tap.drops)]
 
 
-def _object(tap: Tap, namespaces: dict[int, Namespace]) -> dict[str, Any]:
+def _object(tap: Tap, names: dict[int, str]) -> dict[str, Any]:
     values = asdict(tap)
     for process in values["processes"]:
         process.update(comm=printable(process["comm"]), cmdline=printable(process["cmdline"]))
     return {**values, "name": printable(label(tap)), "dev": _bound(tap), "protocol": protocol_name(tap.protocol),
-            "namespace": _namespace(tap, namespaces)}
+            "namespace": names.get(tap.netns) or str(tap.netns)}

@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 from ..model import Tap
 
@@ -64,9 +65,14 @@ def _option(borrowed: socket.socket, number: int) -> bool | None:
         return None  # an older kernel
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _borrow(pidfd: int, number: int, inode: int) -> int | None:
     """A duplicate of the process's descriptor of this socket, or ``None``."""
-    fd = int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
+    fd = int(_libc().syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
     if fd >= 0 and os.fstat(fd).st_ino != inode:  # it was closed and its number used again meanwhile
         os.close(fd)
         return None

@@ -74,20 +74,29 @@ def parse_tap(netns: int, payload: bytes) -> Optional[Tap]:
     if family != socket.AF_PACKET or len(info) < _INFO.size:
         return None
     ifindex, version, _, _, _, flags = _INFO.unpack_from(info)
-    tap = Tap(
+    fanout = netlink.number(found.get(PACKET_DIAG_FANOUT))
+    rmem_bytes, drops = _memory(found.get(PACKET_DIAG_MEMINFO))
+    ring = found.get(PACKET_DIAG_RX_RING, b"")
+    has_ring = len(ring) >= _RING.size
+    return Tap(
         inode,
         netns,
         ifindex,
         protocol,
         _kind(kind),
         uid=netlink.number(found.get(PACKET_DIAG_UID)),
+        buffer="ring" if has_ring else "queue",
+        ring_version=_RING_VERSIONS.get(version, version + 1) if has_ring else None,
+        ring_bytes=_ring_bytes(ring) if has_ring else None,
         running=bool(flags & PDI_RUNNING),
-        origdev=bool(flags & PDI_ORIGDEV),
+        fanout_id=None if fanout is None else fanout & 0xFFFF,
+        fanout_type=None if fanout is None else fanout >> 16,
         has_filter=_has_filter(found.get(PACKET_DIAG_FILTER)),
         promiscuous=_is_promiscuous(found.get(PACKET_DIAG_MCLIST)),
+        origdev=bool(flags & PDI_ORIGDEV),
+        drops=None if has_ring else drops,
+        rmem_bytes=rmem_bytes,
     )
-    tap = _with_fanout(tap, netlink.number(found.get(PACKET_DIAG_FANOUT)))
-    return _with_buffer(tap, version, found.get(PACKET_DIAG_RX_RING), found.get(PACKET_DIAG_MEMINFO))
 
 
 def _kind(number: int) -> str:
@@ -112,26 +121,16 @@ def _is_promiscuous(memberships: Optional[bytes]) -> Optional[bool]:
     return any(entry[2] == PACKET_MR_PROMISC for entry in _MCLIST.iter_unpack(memberships[:whole]))
 
 
-def _with_fanout(tap: Tap, value: Optional[int]) -> Tap:
-    if value is None:
-        return tap
-    return replace(tap, fanout_id=value & 0xFFFF, fanout_type=value >> 16)
+def _memory(meminfo: Optional[bytes]) -> tuple[Optional[int], Optional[int]]:
+    """Return (rmem_bytes, drops) of a socket's memory counters."""
+    counters = struct.unpack_from(f"={len(meminfo) // 4}I", meminfo) if meminfo else ()
+    rmem_bytes = counters[SK_MEMINFO_RMEM_ALLOC] if len(counters) > SK_MEMINFO_RMEM_ALLOC else None
+    return rmem_bytes, counters[SK_MEMINFO_DROPS] if len(counters) > SK_MEMINFO_DROPS else None
 
 
-def _with_buffer(tap: Tap, version: int, ring: Optional[bytes], meminfo: Optional[bytes]) -> Tap:
-    memory = [value for (value,) in struct.iter_unpack("=I", meminfo)] if meminfo else []
-    if len(memory) > SK_MEMINFO_RMEM_ALLOC:
-        tap = replace(tap, rmem_bytes=memory[SK_MEMINFO_RMEM_ALLOC])
-    if ring is not None and len(ring) >= _RING.size:
-        block_bytes, blocks = _RING.unpack_from(ring)[:2]
-        return replace(
-            tap,
-            buffer="ring",
-            ring_version=_RING_VERSIONS.get(version, version + 1),
-            ring_bytes=block_bytes * blocks,
-        )
-    drops = memory[SK_MEMINFO_DROPS] if len(memory) > SK_MEMINFO_DROPS else None
-    return replace(tap, buffer="queue", drops=drops)
+def _ring_bytes(ring: bytes) -> int:
+    block_bytes, blocks = _RING.unpack_from(ring)[:2]
+    return int(block_bytes * blocks)
 
 
 def parse_proc_packet(netns: int, text: str) -> list[Tap]:

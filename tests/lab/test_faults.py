@@ -213,6 +213,13 @@ def test_every_packet_of_a_flood_is_told_or_reported_lost(run, figure):
 
 
 @of("overload")
+def test_every_tap_is_listed(run, figure):
+    lines = read(run, "taps.table").splitlines()
+    assert sum(line.split()[0] == "python3" for line in lines) == int(read(run, "taps"))
+    figure(f"bondtrace taps: {len(lines) - 2} taps in {int(read(run, 'taps.ms')) / 1000:.1f} s")
+
+
+@of("overload")
 def test_once_it_runs_again_it_tells_everything_and_needs_no_more_memory(run, figure):
     passes, _, _ = recorded(run, "trace.arrows")
     sizes = Counter(replies(passes).records["len"].tolist())
