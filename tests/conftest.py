@@ -4,6 +4,7 @@ processes (``-n 2``) those that share a file and a kernel run in one; bondtrace 
 after all tests."""
 
 import re
+import signal
 import sys
 
 import pytest
@@ -48,6 +49,17 @@ def run(monkeypatch, capfd):
         printed = capfd.readouterr()
         return caught.value.code, printed.out, printed.err
     return invoke
+
+
+@pytest.fixture
+def signals_are_heard():
+    """Not ignored, as they are for a command that a shell runs in the background."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in (one for one, handler in before.items() if handler == signal.SIG_IGN):
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 FIGURES = []

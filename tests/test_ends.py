@@ -26,6 +26,8 @@ from bondtrace.recording import Recorder, Recording
 from bondtrace.wire import EMPTY
 from build import events, received, record
 
+pytestmark = pytest.mark.usefixtures("signals_are_heard")
+
 ROOT = Path(__file__).parents[1]
 PING = ROOT / "examples" / "ping.arrows"
 BONDTRACE = [sys.executable, "-m", "bondtrace"]
@@ -39,17 +41,6 @@ def words(command, *more):
 
 
 # --- signals -------------------------------------------------------------------------------------------
-
-@pytest.fixture(autouse=True)
-def signals_are_heard():
-    """Not ignored, as they are for a command that a shell runs in the background."""
-    before = {number: signal.getsignal(number) for number in TOLD}
-    for number in (one for one, handler in before.items() if handler == signal.SIG_IGN):
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
 
 # The command is stopped where all of its files are open and some of what they get is written.
 STOPPED = """

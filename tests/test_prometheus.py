@@ -210,6 +210,7 @@ cli.main()
 """
 
 
+@pytest.mark.usefixtures("signals_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_until_it_is_told_to_end(number):
     # given the exporter as a process of its own

@@ -225,6 +225,7 @@ def test_follow_tells_what_comes_until_the_recording_ends(tmp_path):
     assert following.wait(timeout=30) == 0
 
 
+@pytest.mark.usefixtures("signals_are_heard")
 def test_follow_ends_with_an_interrupt(tmp_path):
     path = tmp_path / "trace.arrows"
     with Recorder(path) as recorder:
