@@ -53,6 +53,24 @@ def test_a_panic_is_told_with_the_consoles_end(tmp_path, monkeypatch):
     )
 
 
+def test_a_kernel_that_panics_at_boot_is_booted_once_more(tmp_path, monkeypatch):
+    # given a machine that panics the first time, and then runs the guest's script
+    fake_vng(tmp_path, monkeypatch, f"""[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again
+        echo Kernel panic - not syncing: oh; exit; }}
+        sed -i "/^grep/d" "$script"; exec bash "$script\"""")
+    received = []
+    assert machine.run(KERNEL, ["echo", "done"], tmp_path / "out", on_output=received.append) == 0
+    assert received == [b"done\n"]
+
+
+def test_a_kernel_that_panics_while_the_command_runs_is_not_booted_again(tmp_path, monkeypatch):
+    fake_vng(tmp_path, monkeypatch, f"""echo boot >>{tmp_path}/boots; sed -i "/^grep/d" "$script"
+        timeout --foreground 1 bash "$script"; echo Kernel panic - not syncing: oh""")
+    with pytest.raises(BondtraceError, match="panicked in the lab"):
+        machine.run(KERNEL, ["sleep", "100"], tmp_path / "out")
+    assert (tmp_path / "boots").read_text() == "boot\n"
+
+
 def has_ended(pid):
     """Is this process gone, or a zombie, within ten seconds?"""
     try:
