@@ -62,7 +62,7 @@ def main() -> None:
 def measure(case: dict[str, Any]) -> dict[str, Any]:
     """Attach, send, detach."""
     name = case["name"].replace(" ", "-").replace("/", "-")
-    if case.get("start"):
+    if case["start"]:
         return {"started": json.loads(subprocess.run(case["command"], check=True, stdout=subprocess.PIPE).stdout)}
     if not case["command"]:
         return _runs(case)

@@ -92,9 +92,8 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
                     flood),
              _flood("journeys as JSON", [*_bondtrace("live", []), "--json"], flood // 2),
              _flood("summary only", [*_bondtrace("live", []), "--summary-only", "--json"], flood)]
-    rows += [{"name": f"start, {how}", "start": True, "flood": True, "floor": "", "command": [
-        sys.executable, str(HERE / "startup.py"), "--runs", "1", "--attach", how, "--packet", PING]}
-        for how in ("kprobes", "fentry")]
+    start = [sys.executable, str(HERE / "startup.py"), "--runs", "1", "--packet", PING, "--attach"]
+    rows += [{**_case(f"start by {how}", [*start, how], 0, runs=0), "start": True} for how in ("kprobes", "fentry")]
     peers = [("bpftrace", ["bpftrace", "-e", BPFTRACE], "kprobes 5")]
     pwru = _pwru()
     if pwru:
@@ -111,7 +110,7 @@ def _flood(name: str, command: list[str], packets: int, ready: str = ATTACHED) -
 def _case(name: str, command: list[str], packets: int, floor: str = "", ready: str = ATTACHED,
           runs: int = 2, kill: bool = False) -> dict[str, Any]:
     return {"name": name, "command": command, "ready": ready, "packets": packets, "runs": runs, "floor": floor,
-            "kill": kill, "flood": False}
+            "kill": kill, "flood": False, "start": False}
 
 
 def _bondtrace(command: str, options: list[str], iface: str = "bond0") -> list[str]:
@@ -159,7 +158,7 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         name = row["name"]
-        if row["flood"]:
+        if row["flood"] or row["start"]:
             continue
         if name not in costs:
             lines.append([name, row["problem"], "", "", ""])
@@ -194,14 +193,13 @@ def loss_table(rows: list[dict[str, Any]]) -> str:
 def start_table(rows: list[dict[str, Any]]) -> str:
     """Row 4: what cannot be measured without kprobes, and beside it what can. Imports are not told: here they cost what
     the lab's file system costs."""
-    started = [row["started"] for row in rows if "started" in row]
+    started = {row["name"]: row["started"] for row in rows if row["start"]}
     names = {"types_and_symbols_s": "types (BTF) and symbols read", "compile_s": "compiled",
              "attach_s": "loaded and attached", "probes": "probes",
              "packet_to_line_s": "from the first packet to its line"}
-    lines = [[text, *(f"{one[name]:g}" if name == "probes" else f"{one[name]:.2f}" for one in started)]
+    lines = [[text, *(f"{one[name]:g}" if name == "probes" else f"{one[name]:.2f}" for one in started.values())]
              for name, text in names.items() if started]
-    heads = [row["name"].partition(", ")[2] for row in rows if "started" in row]
-    return table(["step", *heads], lines)
+    return table(["step", *started], lines)
 
 
 def told(row: dict[str, Any]) -> tuple[str, str]:

@@ -330,6 +330,12 @@ static __always_inline void drop_stale(struct cpu_state *cpu)
 	}
 }
 
+/* Is this the innermost frame of a packet that is not to be told? In a list the next packet may be. */
+static __always_inline u8 is_quiet(struct frame *frame)
+{
+	return frame && !frame->active && frame->kind != FRAME_RX_LIST;
+}
+
 static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 {
 	if (cpu->depth >= MAX_DEPTH)
@@ -337,8 +343,8 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 	else
 		cpu->full_since_ns = 0;
 	struct frame *frame = frame_at(cpu, cpu->depth++);
-	cpu->quiet = frame && kind != FRAME_RX_LIST; /* until a pass is opened */
 	if (!frame) {
+		cpu->quiet = 0;
 		count(COUNT_TOO_DEEP);
 		return 0;
 	}
@@ -346,6 +352,7 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 	frame->refused = 0;
 	frame->kind = kind;
 	frame->number = ++cpu->frame_number;
+	cpu->quiet = is_quiet(frame); /* until a pass is opened */
 	return frame;
 }
 
@@ -356,11 +363,7 @@ static __always_inline void pop(struct cpu_state *cpu)
 	struct frame *frame = frame_at(cpu, --cpu->depth);
 	if (frame && frame->active)
 		send_pass(frame);
-	cpu->quiet = 0;
-	if (cpu->depth) {
-		struct frame *outer = top(cpu);
-		cpu->quiet = outer && !outer->active && outer->kind != FRAME_RX_LIST;
-	}
+	cpu->quiet = is_quiet(top(cpu));
 }
 
 /* Room for the next step of a frame's record, or 0 when the record is full. */

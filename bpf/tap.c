@@ -100,6 +100,7 @@ static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *
 	u64 *changes = hook_changes.lookup(&zero);
 	u64 now = changes ? *changes : 0;
 
+	tap->unsure = 0; /* one that is not kept */
 	tap->hook = pt;
 	asm volatile("" : : : "memory"); /* by way of memory: the verifier lets nobody shift a typed pointer */
 	u64 hook = tap->hook;
@@ -141,7 +142,6 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	tap->skb = skb;
 	tap->dev = dev;
 	tap->orig_dev = orig_dev;
-	tap->unsure = 0;
 	find_socket(cpu, tap, pt);
 	tap->outcome = UNDECIDED;
 	tap->open = 1;
@@ -187,7 +187,7 @@ static __always_inline struct tap_call *running_tap(void)
 
 #define ROOM_NONE 0
 
-/* poll() asks for a socket's room, too, and fanout groups do; where the socket is known (0: it is not), it is compared. */
+/* poll() and fanout groups ask for a socket's room, too; where the socket is known (0: it is not), it is compared. */
 static __always_inline int tap_room(u64 sk, u32 room)
 {
 	struct tap_call *tap = running_tap();

@@ -70,10 +70,14 @@ def _names(namespaces: dict[int, Namespace]) -> dict[int, str]:
             for netns, one in namespaces.items()}
 
 
+def _namespace(tap: Tap, names: dict[int, str]) -> str:
+    return names.get(tap.netns) or str(tap.netns)
+
+
 def _row(tap: Tap, names: dict[int, str]) -> list[str]:
     yes_no = {True: "yes", False: "no", None: "?"}
     return [printable(label(tap)), str(tap.inode), ",".join(str(one.pid) for one in tap.processes) or "-",
-            names.get(tap.netns) or str(tap.netns), _bound(tap), protocol_name(tap.protocol), tap.kind, _buffer(tap),
+            _namespace(tap, names), _bound(tap), protocol_name(tap.protocol), tap.kind, _buffer(tap),
             yes_no[tap.has_filter], _notes(tap), "?" if tap.drops is None else str(tap.drops)]
 
 
@@ -82,4 +86,4 @@ def _object(tap: Tap, names: dict[int, str]) -> dict[str, Any]:
     for process in values["processes"]:
         process.update(comm=printable(process["comm"]), cmdline=printable(process["cmdline"]))
     return {**values, "name": printable(label(tap)), "dev": _bound(tap), "protocol": protocol_name(tap.protocol),
-            "namespace": names.get(tap.netns) or str(tap.netns)}
+            "namespace": _namespace(tap, names)}

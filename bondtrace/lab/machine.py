@@ -155,12 +155,12 @@ def run(
     argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, qemu_opts)
     output = exchange / "output"
     deadline = time.monotonic() + timeout_s
-    for boots_left in reversed(range(_BOOTS)):
+    for _ in range(_BOOTS):
         with output.open("rb") as stream, _started(argv, exchange / "console.log") as process:
             status = _follow(process, stream, exchange, on_output, deadline)
         if status is not None:
             return status
-        if not boots_left or not _panicked_at_boot(exchange):
+        if not _panicked_at_boot(exchange):
             break
     raise BondtraceError(_failure(kernel, exchange, timeout_s, process))
 

@@ -66,21 +66,15 @@ class Tap:
                 "captured": self.counts[0], "full": self.counts[1], "packets": self.packets}
 
 
-def ring(name: str, dev: str) -> Tap:
-    """A mapped ring of 64 frames that nobody reads."""
+def ring(name: str, dev: str, frame_bytes: int = 2048, reserve_bytes: int = 0) -> Tap:
+    """A mapped ring of 8 blocks that nobody reads; so many bytes are to be left free in front of a packet."""
     tap = Tap(name, dev, reads=False)
+    block_bytes = max(16384, frame_bytes)
     tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 1))
-    tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIII", 16384, 8, 2048, 64))
-    tap.mapped = mmap.mmap(tap.socket.fileno(), 16384 * 8)  # type: ignore[attr-defined]
-    return tap.bind()
-
-
-def reserved(name: str, dev: str) -> Tap:
-    """A mapped ring that wants so much left free in front of a packet that none ever fits."""
-    tap = Tap(name, dev, reads=False)
-    tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 1))
-    tap.socket.setsockopt(SOL_PACKET, PACKET_RESERVE, struct.pack("I", 1 << 16))
-    tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIII", 1 << 17, 2, 1 << 17, 2))
+    tap.socket.setsockopt(SOL_PACKET, PACKET_RESERVE, struct.pack("I", reserve_bytes))
+    tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack(
+        "IIII", block_bytes, 8, frame_bytes, 8 * block_bytes // frame_bytes))
+    tap.mapped = mmap.mmap(tap.socket.fileno(), block_bytes * 8)  # type: ignore[attr-defined]
     return tap.bind()
 
 
@@ -110,7 +104,8 @@ def zoo() -> list[Tap]:
     taps = [Tap("any", "any").bind(), Tap("slave", "eth0").bind(), Tap("backup", "eth1").bind(),
             Tap("bond", "bond0").bind(), Tap("cooked", "bond0", kind=socket.SOCK_DGRAM).bind(),
             Tap("tiny", "eth0", reads=False, rcvbuf=1).bind(), ring("ring", "bond0"),
-            ring3("ring3", "bond0"), reserved("reserved", "bond0"), filtered("filtered", "bond0")]
+            ring3("ring3", "bond0"), filtered("filtered", "bond0"),
+            ring("reserved", "bond0", frame_bytes=1 << 17, reserve_bytes=1 << 16)]  # no packet ever fits
     for name, protocol in (("ip", ETH_P_IP), ("arp", ETH_P_ARP), ("lldp", ETH_P_LLDP)):
         taps += [Tap(f"{name}-{dev}", dev, protocol).bind() for dev in ("any", "eth0", "eth1", "bond0")]
     for number in range(3):
