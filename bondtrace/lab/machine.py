@@ -39,8 +39,9 @@ EXCHANGE = "lab"
 _KERNEL_OPTIONS = "tsc=reliable"
 
 # Where QEMU 7.2 emulates AVX2, numpy's plain argsort() gives a wrong order. bondtrace does not use it; others in the
-# guest may.
-_CPU = "-cpu max,avx2=off"
+# guest may. A CPU that says that its `rep movsb` and `rep stosb` are fast (ERMS, FSRM) is believed by the kernel, which
+# then clears and copies pages byte by byte: emulated, memory that is new to a process costs three times as much.
+_CPU = "-cpu max,avx2=off,erms=off,fsrm=off"
 
 # vng's root asks QEMU anew for every name and every page of a file, which takes the emulated machine milliseconds each:
 # `import bcc` took half a minute. This one remembers; what lies there does not change while the machine runs.

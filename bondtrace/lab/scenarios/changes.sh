@@ -23,14 +23,14 @@ play() {
     pings
     ip link set eth2 down
     ip link set eth2 master bond0
-    wait_until grep -qx up /sys/class/net/eth2/bonding_slave/mii_status
+    wait_until slave_is_up eth2
     activate eth2
     pings
     # An older kernel renames only what is down.
     ip link set eth2 down
     ip link set eth2 name up2
     ip link set up2 up
-    wait_until grep -qx up /sys/class/net/up2/bonding_slave/mii_status
+    wait_until slave_is_up up2
     activate up2
     pings
     activate eth1

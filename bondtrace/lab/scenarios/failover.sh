@@ -16,7 +16,7 @@ play() {
     wait_until active_is bond0 eth1
     pings
     ip -n gw link set port0 up
-    wait_until grep -qx up /sys/class/net/eth0/bonding_slave/mii_status
+    wait_until slave_is_up eth0
     pings
     ip link set bond0 type bond active_slave eth0
     wait_until active_is bond0 eth0

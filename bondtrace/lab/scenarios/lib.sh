@@ -4,6 +4,8 @@
 # A scenario is a bash file with a header of comments (title, description, iface) and the functions setup and play;
 # check, if there is one, runs after the tracer has ended. A command that fails ends the run.
 
+# Of a device, by its ifindex, the namespace and the port of its bridge at the other end.
+declare -A ports=()
 # Names and pids of the taps that run, in the order they were started.
 tap_names=()
 tap_pids=()
@@ -65,7 +67,18 @@ make_bridge() {
 make_port() {
     ip link add "$1" type veth peer name "$4" netns "$2"
     ip -n "$2" link set "$4" master "$3" up
+    ports[$(<"/sys/class/net/$1/ifindex")]="$2 $4"
 }
+
+# forwards DEVICE: does the bridge at its other end, if there is one, forward? It begins to some time after the link is up.
+forwards() {
+    local namespace port
+    read -r namespace port <<<"${ports[$(<"/sys/class/net/$1/ifindex")]:-}"
+    [ -z "$port" ] || ip -n "$namespace" -d link show dev "$port" | grep -q 'bridge_slave state forwarding'
+}
+
+# slave_is_up DEVICE: does the bond see this slave's link up, and will what it sends arrive?
+slave_is_up() { grep -qx up "/sys/class/net/$1/bonding_slave/mii_status" && forwards "$1"; }
 
 # make_gateway: a quiet host here; a gateway, namespace gw with 10.9.0.1 on a bridge of two ports, whose other ends are
 # eth0 and eth1 here.
@@ -121,7 +134,7 @@ make_bond() {
     done
     ip link set "$name" up
     for slave in "$@"; do
-        wait_until grep -qx up "/sys/class/net/$slave/bonding_slave/mii_status"
+        wait_until slave_is_up "$slave"
     done
     if [ "$mode" = active-backup ]; then
         ip link set "$name" type bond active_slave "$1"

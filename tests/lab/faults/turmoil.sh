@@ -29,7 +29,7 @@ taken_over() {
     send_signal STOP trace
     ip link set eth2 down
     ip link set eth2 master bond0
-    wait_until grep -qx up /sys/class/net/eth2/bonding_slave/mii_status
+    wait_until slave_is_up eth2
     activate eth2
     pings
     send_signal CONT trace
