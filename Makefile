@@ -23,7 +23,8 @@ test: lint unit
 # BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/lab/test_scenarios.py
 test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest -n 2 -m lab \
-		tests/lab/test_scenarios.py tests/lab/test_first_slice.py tests/lab/test_truth.py
+		tests/lab/test_scenarios.py tests/lab/test_first_slice.py tests/lab/test_filter.py \
+		tests/lab/test_snaplen.py tests/lab/test_truth.py
 
 # Ten minutes at a steady rate in the virtual machine; its figures are in docs/reliability.md.
 soak: setup

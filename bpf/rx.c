@@ -25,17 +25,30 @@ static __always_inline int frame_end(void)
 	return 0;
 }
 
+/* A packet of a traced device outside of any call: the kernel has skipped the kprobe at its begin, as it does while
+ * another kprobe's program runs on this CPU, which a softirq has interrupted. Devices are traced only after all is
+ * attached. A full stack has been counted when it was found. */
+static __always_inline int begin_missed(struct cpu_state *cpu, u8 typed, u64 dev)
+{
+	if (!cpu->depth && traced(&cpu->late, typed, dev))
+		count(COUNT_UNBALANCED);
+	return 0;
+}
+
 static __always_inline int rx_packet(u64 skb, u8 typed)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
 		return 0;
 	struct frame *frame = top(cpu);
-	if (!frame || frame->kind == FRAME_TX)
-		return 0; /* attached while the call was under way, or nested too deep */
+	u64 dev = FIELD(typed, u64, skb, SK_BUFF__DEV);
+	if (!frame)
+		return begin_missed(cpu, typed, dev);
+	if (frame->kind == FRAME_TX)
+		return 0;
 	if (frame->active)
 		send_pass(frame); /* list mode: the next packet ends the one before it */
-	open_pass(cpu, frame, typed, skb, FIELD(typed, u64, skb, SK_BUFF__DEV), RECORD_RX);
+	open_pass(cpu, frame, typed, skb, dev, RECORD_RX);
 	return 0;
 }
 

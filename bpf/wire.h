@@ -71,7 +71,7 @@ enum counter {
 	COUNT_LOST = 1,       /* records for which the ring had no room */
 	COUNT_STEPS_LOST = 2, /* steps that did not fit their record */
 	COUNT_TOO_DEEP = 3,   /* passes nested deeper than the stack of open passes */
-	COUNT_UNBALANCED = 4, /* an end without its begin, or a begin whose end was missed */
+	COUNT_UNBALANCED = 4, /* a packet whose begin was missed, or a begin whose end was */
 	COUNT_FILTER_BLIND = 5, /* packets kept because the filter could not see the bytes that it asks for */
 	COUNT_DATA_LOST = 6, /* packets whose bytes were to be kept, but the ring had no room */
 	COUNTERS = 8,

@@ -163,7 +163,7 @@ class Tracer:
         self._bcc = import_bcc()
         self._kernel = kernel
         self._attached: set[Probe] = set()
-        self._links: dict[Probe, tuple[int, int]] = {}  # of typed ones: program and attachment
+        self._links: dict[Probe, list[int]] = {}  # of typed ones: program, attachment; of the second program the same
         self._modules: dict[str, int] = {}  # their types
         self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
         self._devices: Set[int] = set()
@@ -252,20 +252,25 @@ class Tracer:
     def _attach_typed(self, probe: Probe, name: str, instructions: bytes) -> None:
         if probe.module and probe.module not in self._modules:
             self._modules[probe.module] = tracing.module_btf(probe.module)
-        program = tracing.load(name, instructions, tracing.ATTACH_TYPES[probe.mechanism], self._kernel.type_id(probe),
-                               self._modules.get(probe.module, 0))
+        done = self._links[probe] = []
         try:
-            self._links[probe] = program, tracing.attach(program)
+            for _ in range(1 + probe.twice):
+                done.append(tracing.load(name, instructions, tracing.ATTACH_TYPES[probe.mechanism],
+                                         self._kernel.type_id(probe), self._modules.get(probe.module, 0)))
+                done.append(tracing.attach(done[-1]))
         except OSError:
-            os.close(program)
+            self._detach_typed(probe)
             raise
+
+    def _detach_typed(self, probe: Probe) -> None:
+        for descriptor in reversed(self._links.pop(probe)):
+            os.close(descriptor)
 
     def _detach_probe(self, probe: Probe) -> None:
         self._attached.discard(probe)
         name = source.program_name(probe.program).encode()
         if probe.mechanism in TYPED:
-            for descriptor in reversed(self._links.pop(probe)):
-                os.close(descriptor)
+            self._detach_typed(probe)
         elif probe.mechanism == KPROBE:
             self._bpf.detach_kprobe(event=probe.symbol.encode(), fn_name=name)
         elif probe.mechanism == KRETPROBE:
@@ -327,13 +332,15 @@ class Tracer:
         return told if misses is None else {**told, "probe_misses": [misses]}
 
     def probe_misses(self) -> Optional[int]:
-        """Firings that the kernel skipped because a program was running on that CPU already; ``None`` where the
-        kernel does not count them (before 5.12; for kprobes before 6.7 it counts none).
+        """Firings that the kernel skipped because a program was running on that CPU already, but for those at which
+        another program of the same code ran; ``None`` where the kernel does not count them (before 5.12; for kprobes
+        before 6.7 it counts none).
 
         Source: recursion_misses of struct bpf_prog_info (include/uapi/linux/bpf.h).
         """
         total = 0
-        for descriptor in (*(one.fd for one in self._bpf.funcs.values()), *(one[0] for one in self._links.values())):
+        for descriptor in (*(one.fd for one in self._bpf.funcs.values()),
+                           *(links[0] for probe, links in self._links.items() if not probe.twice)):
             info, length = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
             if self._bcc.lib.bpf_obj_get_info(descriptor, info, ctypes.byref(length)) != 0:
                 return None
@@ -345,12 +352,11 @@ class Tracer:
     def close(self) -> None:
         """Detach and unload everything."""
         self.ring.close()
-        for program, link in self._links.values():
-            os.close(link)
-            os.close(program)
+        for probe in list(self._links):
+            self._detach_typed(probe)
         for module in self._modules.values():
             os.close(module)
-        self._links, self._modules = {}, {}
+        self._modules = {}
         with _captured_stderr():
             self._bpf.cleanup()
 

@@ -32,11 +32,13 @@ HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
 
 @dataclass(frozen=True)
 class Wanted:
-    """A probe as a stage asks for it: the program in bpf/, the kernel's function, where in it."""
+    """A probe as a stage asks for it: the program in bpf/, the kernel's function, where in it; and whether a softirq
+    that interrupts the program calls the function, too."""
 
     program: str
     function: str
     where: str  # "entry", "exit" or "tracepoint"
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,15 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe as it is attached."""
+    """A probe as it is attached. ``twice``: by two programs of the same code. The kernel skips a program that is
+    running already on that CPU; not its twin, as only one of them can be interrupted at a time."""
 
     program: str
     function: str
     symbol: str
     module: str
     mechanism: str
+    twice: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,9 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
             *_both("tap_ring", "tpacket_rcv", "tap_exit"), Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"),
             refused), "taps with a mapped ring are not seen"),
         StageSpec("queue taps", "taps without a ring (plain packet sockets)",
-                  (*_both("tap_queue", "packet_rcv", "tap_exit"), Wanted("tap_queued", "sock_def_readable", "entry"),
-                   refused), "plain packet sockets are not seen"),
+                  (*_both("tap_queue", "packet_rcv", "tap_exit"),
+                   Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True), refused),
+                  "plain packet sockets are not seen"),
         StageSpec("SOCK_PACKET taps", "taps of the oldest kind", _both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
                   "SOCK_PACKET sockets are not seen"),
         StageSpec("fanout groups", "offers to fanout groups",
@@ -197,7 +202,10 @@ def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
     symbol = abilities.symbols.get(want.function)
     if symbol is None:
         return None
-    return Probe(want.program, want.function, symbol.name, symbol.module, _mechanism(want, symbol, abilities))
+    mechanism = _mechanism(want, symbol, abilities)
+    # While a kprobe's program runs, no other kprobe's does either: a second one would not help.
+    return Probe(want.program, want.function, symbol.name, symbol.module, mechanism,
+                 want.interrupted and mechanism == FENTRY)
 
 
 def _stage(spec: StageSpec, abilities: Abilities) -> Stage:

@@ -12,13 +12,18 @@ LIVE = "exec bondtrace --iface bond0 --json --write $LAB_OUT/trace.arrows >$LAB_
 
 
 @pytest.fixture
-def withheld(play):
-    return play("withheld", LIVE)
+def runs(play_all):
+    return play_all(scenarios=("withheld", "changes"), command=LIVE)
 
 
 @pytest.fixture
-def changes(play):
-    return play("changes", LIVE)
+def withheld(runs):
+    return runs["withheld"]
+
+
+@pytest.fixture
+def changes(runs):
+    return runs["changes"]
 
 
 def taps(run):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults and loads: ways in which a trace can end, a host that changes under it, more than it
-can take, traffic that must not feel it, other tracers beside it, and tracing without being root."""
+"""Faults and loads: ways in which a trace can end, a host that changes under it, packets that interrupt its own
+programs, more than it can take, traffic that must not feel it, other tracers beside it, and tracing without being
+root."""
 
 import json
 import os
@@ -11,16 +12,17 @@ import pytest
 
 import bondtrace
 from bondtrace.recording import Recording
-from bondtrace.wire import RECORD_RX, STEP_HANDLER, concatenate
+from bondtrace.wire import RECORD_RX, STEP_HANDLER, STEP_TAP, concatenate
 
 pytestmark = pytest.mark.lab
 
 ANOTHER = 1  # RX_HANDLER_ANOTHER
+PACKET_RCV, CAPTURED, FULL = 1, 1, 3  # bpf/wire.h
 HERE = Path(__file__).parent / "faults"
 
 
-# In one machine, but for turmoil, which takes one of two CPUs off line.
-TOGETHER, ALONE = ("ends", "together", "rights", "overload"), ("turmoil",)
+# In one machine of one CPU, and in one of two.
+ON_ONE_CPU, ON_TWO_CPUS = ("ends", "together", "rights", "overload"), ("turmoil", "interrupted")
 # LAB_TAPS=10000: so many taps in overload, which then takes some ten minutes.
 MORE = {name: value for name, value in os.environ.items() if name == "LAB_TAPS"}
 
@@ -34,9 +36,9 @@ def of(scenario):
 def run(play_all, request):
     """The run of a scenario; each starts tracers of its own, in its setup."""
     name = request.param
-    return play_all(scenarios=[str(HERE / f"{one}.sh") for one in (ALONE if name in ALONE else TOGETHER)],
-                    command="true", cpus=1 + (name in ALONE), memory_mb=3000, scenario_s=1800 if MORE else 900,
-                    **MORE)[name]
+    two = name in ON_TWO_CPUS
+    return play_all(scenarios=[str(HERE / f"{one}.sh") for one in (ON_TWO_CPUS if two else ON_ONE_CPU)],
+                    command="true", cpus=1 + two, memory_mb=3000, scenario_s=1800 if MORE else 900, **MORE)[name]
 
 
 def said(run, name):
@@ -196,6 +198,42 @@ def test_members_of_a_fanout_group_come_and_go(run):
         summary = trace.summary()
     assert len(own) == 11 and all(received > 0 for received, _ in own.values())
     assert {inode: (summary.outcomes[inode, "captured"], 0) for inode in own} == own
+
+
+# --- packets that interrupt its own programs ---------------------------------------------------------------
+
+
+def requests(passes):
+    """Of these, the received pings."""
+    packets = passes.records["packet"]
+    return passes.take((passes.records["kind"] == RECORD_RX) & (packets[:, 34] == 8))
+
+
+@of("interrupted")
+def test_what_a_plain_socket_captured_is_told_where_the_kernel_skips_a_program(run, figure):
+    assert status(run, "fentry") == 0
+    skipped = [one["recursion_misses"] for one in json.loads(read(run, "fentry.programs"))
+               if one.get("name", "").startswith("bt_tap_qu") and one.get("recursion_misses")]
+    [socket] = json.loads(read(run, "fentry.sockets"))
+    passes, _, _ = recorded(run, "fentry.arrows")
+    steps = passes.steps[(passes.steps["kind"] == STEP_TAP) & (passes.steps["func"] == PACKET_RCV)]
+    # given firings that were skipped
+    assert sum(skipped) > 0
+    assert losses(run, "fentry.arrows") == {}
+    assert len(requests(passes)) == 2000
+    assert Counter(steps["result"].tolist()) == Counter({CAPTURED: socket["packets"] - socket["drops"],
+                                                         FULL: socket["drops"]})
+    figure(f"2,000 pings that interrupted a busy process: {sum(skipped)} programs skipped, by their twins made good")
+
+
+@of("interrupted")
+def test_a_packet_whose_begin_was_skipped_is_counted(run, figure):
+    assert status(run, "kprobes") == 0
+    passes, _, _ = recorded(run, "kprobes.arrows")
+    missed = losses(run, "kprobes.arrows")
+    assert set(missed) == {"begins or ends missed"}
+    assert len(requests(passes)) + missed["begins or ends missed"] == 2000
+    figure(f"the same by kprobes: {missed['begins or ends missed']} begins skipped and reported")
 
 
 # --- more than it can take ------------------------------------------------------------------------------

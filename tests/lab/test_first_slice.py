@@ -14,17 +14,29 @@ pytestmark = pytest.mark.lab
 KERNELS = [None, "5.10", "7.3"] if os.environ.get("BONDTRACE_KERNELS") else [None]
 LIVE = "exec bondtrace --iface bond0 --json --write $LAB_OUT/trace.arrows >$LAB_OUT/live.jsonl"
 COLUMNS = Path(__file__).parents[1] / "test_columns.py"
-
-
-@pytest.fixture(params=KERNELS, ids=[kernel or "default" for kernel in KERNELS])
-def ping(play, request):
-    """The ping, on this Debian's own kernel; `make test-kernels` adds an old one and the newest."""
-    return play("ping", LIVE, request.param)
+# Beside one of the scenarios, how this CPU sorts.
+ALSO_SORTING = f"""case $LAB_OUT in */gro)
+    cat /proc/cpuinfo >$LAB_OUT/cpuinfo.txt
+    python3 -m pytest -q -p no:cacheprovider {COLUMNS} >$LAB_OUT/columns.txt ;;
+esac
+{LIVE}"""
 
 
 @pytest.fixture
-def mixed(play):
-    return play("mixed", LIVE)
+def here(play_all):
+    """{scenario: run} on this Debian's own kernel, in one machine."""
+    return play_all(scenarios=("ping", "mixed", "gro"), command=ALSO_SORTING)
+
+
+@pytest.fixture(params=KERNELS, ids=[kernel or "default" for kernel in KERNELS])
+def ping(request, play):
+    """The ping, on this Debian's own kernel; `make test-kernels` adds an old one and the newest."""
+    return play("ping", LIVE, request.param) if request.param else request.getfixturevalue("here")["ping"]
+
+
+@pytest.fixture
+def mixed(here):
+    return here["mixed"]
 
 
 def icmp(run, info):
@@ -165,9 +177,8 @@ def test_the_recording_opens_with_plain_pyarrow(mixed):
 
 
 @pytest.fixture
-def lists(play):
-    return play("gro", f"cat /proc/cpuinfo >$LAB_OUT/cpuinfo.txt; "
-                       f"python3 -m pytest -q -p no:cacheprovider {COLUMNS} >$LAB_OUT/columns.txt; {LIVE}")
+def lists(here):
+    return here["gro"]
 
 
 def test_sorting_and_grouping_are_right_on_the_emulated_cpu(lists):

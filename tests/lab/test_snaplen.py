@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The packets' bytes that --snaplen keeps are those of the taps' own files, and come out of export."""
 
+import os
+
 import numpy as np
 import pytest
 from truth import disagreement, in_file, traced_span, traced_time, untagged
@@ -16,7 +18,9 @@ SNAPLEN = 300
 COMMAND = f'exec bondtrace record $LAB_TRACE --snaplen {SNAPLEN} -o "$LAB_OUT/trace.arrows"'
 
 
-PLAYED = {None: ("gro",), "5.10": ("mixed",)}  # a veth of 5.10 receives in no lists
+PLAYED = {None: ("gro",)}
+if os.environ.get("BONDTRACE_KERNELS"):  # `make test-kernels`; a veth of 5.10 receives in no lists
+    PLAYED |= {"5.10": ("mixed",)}
 
 
 @pytest.fixture(scope="module", params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
