@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * How a program is named and how it finds its arguments, whatever it is attached by. The loader
- * defines, for every program NAME: PROG_NAME (its function name) and TYPED_NAME (1 for fentry, fexit
+ * defines, for every program NAME: PROG_NAME (its function name), TYPED_NAME (1 for fentry, fexit
  * and typed tracepoints, whose arguments the verifier knows the types of, 0 for kprobe, kretprobe and
- * raw tracepoints).
+ * raw tracepoints) and LINKAGE_NAME (nothing, or what makes the compiler leave it out).
  *
  * PROBE must stand once a line: bcc marks functions by their place in the file.
  */
-#define PROBE(name) int PROBE_(PROG_##name)(void *ctx)
+#define PROBE(name) LINKAGE_##name int PROBE_(PROG_##name)(void *ctx)
 #define PROBE_(program) program
 
 #define ARG(name, n) \

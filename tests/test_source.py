@@ -92,7 +92,7 @@ def test_a_program_knows_whether_its_arguments_are_typed():
                    Probe("frame_exit", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kretprobe"),
                    Probe("rx_packet", "netif_receive_skb", "netif_receive_skb", "", "typed_tracepoint"))
     # when names are defined
-    names = dict(line.split()[1:] for line in program_names(plan).splitlines())
+    names = dict(line.split()[1:] for line in program_names(plan).splitlines() if "LINKAGE_" not in line)
     # then the programs are told so, and what is not attached has a name as well
     assert {name: names[name] for name in names
             if any(one in name for one in ("tap_ring", "tap_exit", "tx_", "frame_exit", "rx_packet"))} == {
@@ -102,6 +102,16 @@ def test_a_program_knows_whether_its_arguments_are_typed():
         "PROG_tx_enter": "bt_tx_enter", "TYPED_tx_enter": "0",
         "PROG_frame_exit": "bt_frame_exit", "TYPED_frame_exit": "0",
         "PROG_rx_packet": "bt_rx_packet", "TYPED_rx_packet": "1"}
+
+
+def test_programs_that_are_not_attached_are_not_compiled():
+    # given a plan of one probe
+    plan = plan_of(Probe("tx_enter", "dev_queue_xmit_nit", "dev_queue_xmit_nit", "", "fentry"))
+    lines = [line for line in program_names(plan).splitlines() if "LINKAGE_" in line]
+    # then it and what may be attached later, when an rx_handler's module is loaded, are all that others see
+    assert [line.split()[1] for line in lines if not line.endswith(" static __attribute__((unused))")] == [
+        "LINKAGE_tx_enter", "LINKAGE_handler_enter", "LINKAGE_handler_exit"]
+    assert len(lines) == len(programs())
 
 
 def test_the_source_is_told_when_core_is_the_bracket():

@@ -29,6 +29,9 @@ HANDLER_OF_KIND = {"bond": "bond_handle_frame", "bridge": "br_handle_frame", "te
                    "openvswitch": "netdev_frame_hook", "macsec": "macsec_handle_frame"}
 HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
 
+# Programs of an rx_handler whose module is loaded while the trace runs.
+ATTACHED_LATER = ("handler_enter", "handler_exit")
+
 
 @dataclass(frozen=True)
 class Wanted:

@@ -13,7 +13,7 @@ from typing import Optional
 
 from ..errors import BondtraceError
 from .filter import Filter, c_text
-from .plan import TYPED, Plan, programs
+from .plan import ATTACHED_LATER, TYPED, Plan, programs
 
 FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "join.c",
          "handler.c", "protocol.c", "drop.c")
@@ -57,7 +57,7 @@ def program_name(program: str) -> str:
 
 
 def program_names(plan: Plan) -> str:
-    """PROG_x and TYPED_x for every program in the source."""
+    """PROG_x, TYPED_x and LINKAGE_x for every program in the source; what is not attached is not compiled."""
     probes = {probe.program: probe for probe in plan.probes}
     lines = []
     for program in programs():
@@ -65,6 +65,8 @@ def program_names(plan: Plan) -> str:
         mechanism = probe.mechanism if probe else ""
         lines.append(f"#define PROG_{program} {program_name(program)}")
         lines.append(f"#define TYPED_{program} {int(mechanism in TYPED)}")
+        needed = probe or program in ATTACHED_LATER
+        lines.append(f"#define LINKAGE_{program}{'' if needed else ' static __attribute__((unused))'}")
     if "tap_refused" in probes and probes["tap_refused"].function == "sk_skb_reason_drop":
         lines.append("#define TAP_REFUSED_HAS_REASON 1")
     if any(probe.program == "rx_core_enter" for probe in plan.probes):
