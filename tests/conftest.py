@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What all tests share: those of the marks ``fleet`` and ``soak`` run only where they are asked for; in several
-processes (``-n 2``) those that share a file and a kernel run in one; bondtrace within the process; and what is printed
+processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is printed
 after all tests."""
 
 import re
@@ -21,16 +21,20 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
 
 
+LAB = "tests/lab/"
 KERNEL = re.compile(r"\[.*?\b(default|\d+\.\d+(-rt)?)\b")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """The tests of a machine of the lab in one process: a machine is booted once."""
+    """The tests of a machine of the lab in one process: a machine is booted once. All others each by itself: else the
+    last file's are run by one process, while the other has nothing to do."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByMachine(LoadScopeScheduling):
         def _split_scope(self, nodeid):
+            if not nodeid.startswith(LAB):
+                return nodeid
             kernel = KERNEL.search(nodeid)
             return f"{nodeid.partition('::')[0]} {kernel.group(1) if kernel else ''}"
 

@@ -52,6 +52,7 @@ phase() {
 
 start_tracer() {
     mkfifo "$work/stderr"
+    : >"$work/said"
     tee "$work/said" <"$work/stderr" >&2 &
     tee_pid=$!
     # bash starts background commands with SIGINT ignored, and Python then never hears it.
@@ -60,7 +61,7 @@ start_tracer() {
 }
 
 tracer_ended() { ! kill -0 "$tracer_pid" 2>/dev/null; }
-tracer_attached() { grep -q '^bondtrace: attached' "$work/said" 2>/dev/null; }
+tracer_attached() { [[ $'\n'$(<"$work/said") == *$'\n'"bondtrace: attached"* ]]; }
 tracer_attached_or_ended() { tracer_attached || tracer_ended; }
 
 stop_tracer() {

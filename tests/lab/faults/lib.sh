@@ -21,7 +21,9 @@ begin() {
     wait_until test -s "$LAB_OUT/$name.pid"
 }
 
-attached_or_ended() { grep -q '^bondtrace: attached' "$LAB_OUT/$1.err" || test -e "$LAB_OUT/$1.status"; }
+attached_or_ended() {
+    [[ $'\n'$(<"$LAB_OUT/$1.err") == *$'\n'"bondtrace: attached"* || -e "$LAB_OUT/$1.status" ]]
+}
 
 # attached NAME...: waits until these tracers have said so.
 attached() {
