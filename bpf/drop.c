@@ -2,8 +2,14 @@
 /*
  * Drops: the tracepoint skb:kfree_skb(skb, location[, reason]) fires when the last reference to an
  * skb goes and it was not consumed. Only the packet of the open pass counts: what a tap frees is its
- * own copy, not the packet.
+ * own copy, not the packet. Nor is what this host sends meanwhile, perhaps in an skb at the address of
+ * one that was delivered: no device has received it.
  */
+
+static __always_inline u8 was_received(u64 skb)
+{
+	return READ(u32, skb, SK_BUFF__SKB_IIF) != 0;
+}
 
 static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason)
 {
@@ -36,10 +42,11 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 	if (!frame || frame->kind == FRAME_TX)
 		return 0;
 	if (frame->active && frame->skb == skb) {
-		fill_drop(frame, skb, location, reason);
+		if (was_received(skb))
+			fill_drop(frame, skb, location, reason);
 		return 0;
 	}
-	if (frame->kind != FRAME_RX_LIST || passed_over(frame, skb) || !was_wanted(cpu, skb))
+	if (frame->kind != FRAME_RX_LIST || passed_over(frame, skb) || !was_received(skb) || !was_wanted(cpu, skb))
 		return 0;
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
 	frame = dev ? open_late(cpu, skb, dev) : 0; /* of a list, after the core calls of all its packets */

@@ -129,20 +129,24 @@ static __always_inline u8 filter_fate(struct view *view, struct part *part, u64 
 }
 
 /* In a list receive, steps come when their packet's pass is over and another's is open. Which packets the filter took
- * is therefore remembered: the skb, with the number of the list receive, as its address is used again. */
-#define LISTED_MAX 4096
-BPF_TABLE("lru_percpu_hash", u64, u32, listed, LISTED_MAX);
+ * is therefore remembered: the skb, with the list receive, as its address is used again. LISTED_MAX is so large that
+ * every CPU can keep the 128 places that the kernel gives it at a time, and has as many more. */
+BPF_TABLE("lru_hash", u64, u64, listed, LISTED_MAX);
+
+static __always_inline u64 list_receive(struct frame *frame)
+{
+	return (u64)bpf_get_smp_processor_id() << 32 | frame->number;
+}
 
 static __always_inline void remember_listed(struct frame *frame, u64 skb, u8 taken)
 {
-	u32 number = frame->number;
-
 	if (frame->kind != FRAME_RX_LIST)
 		return;
-	if (taken)
-		listed.update(&skb, &number);
-	else
+	u64 where = list_receive(frame);
+	if (!taken)
 		listed.delete(&skb); /* an address of the same list receive, used again */
+	else if (listed.update(&skb, &where))
+		count(COUNT_STEPS_LOST);
 }
 
 /* The filter's question: is this packet to be told of? */
@@ -163,8 +167,8 @@ static __always_inline u8 was_wanted(struct cpu_state *cpu, u64 skb)
 
 	if (!frame || frame->kind != FRAME_RX_LIST)
 		return cpu->last_skb == skb; /* of the pass that has just ended (rx.c), if it was told */
-	u32 *number = listed.lookup(&skb);
-	return number && *number == frame->number;
+	u64 *where = listed.lookup(&skb);
+	return where && *where == list_receive(frame);
 }
 
 #else

@@ -21,7 +21,7 @@ static __always_inline int hook_changed(u64 pt, u8 added)
 	/* Only packet sockets hold their packet_type in themselves and point back. */
 	if (!cpu || !sk || sk + PACKET_SOCK__PROT_HOOK != pt)
 		return 0;
-	struct frame *frame = &cpu->hook;
+	struct frame *frame = &cpu->hooks[added];
 	struct record *record = record_of(frame);
 
 	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));

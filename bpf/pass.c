@@ -88,7 +88,7 @@ struct cpu_state {
 	struct view view;
 	struct frame frames[MAX_DEPTH];
 	struct frame late; /* room to build a late record in */
-	struct frame hook; /* and one of hook.c, which a softirq may interrupt */
+	struct frame hooks[2]; /* and those of hook.c, by enum hook, which a softirq or another task may interrupt */
 #ifdef SNAPLEN
 	struct frame data; /* and one of a packet's bytes */
 #endif
@@ -342,6 +342,10 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 		drop_stale(cpu);
 	else
 		cpu->full_since_ns = 0;
+	if (kind == FRAME_RX_LIST && cpu->depth) { /* no list is received inside of another receive: an end was missed */
+		cpu->depth = 0;
+		count(COUNT_UNBALANCED);
+	}
 	struct frame *frame = frame_at(cpu, cpu->depth++);
 	if (!frame) {
 		cpu->quiet = 0;

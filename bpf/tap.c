@@ -154,7 +154,10 @@ static __always_inline u8 outcome_of(struct tap_call *tap)
 		return tap->outcome;
 	if (ignored(tap))
 		return OUTCOME_IGNORED;
-	return tap->func == FUNC_PACKET_RCV_SPKT ? OUTCOME_UNKNOWN : OUTCOME_FILTERED;
+	if (tap->func == FUNC_PACKET_RCV_SPKT)
+		return OUTCOME_UNKNOWN;
+	/* What has no filter refuses nothing: a program that would have told was skipped. */
+	return READ(u64, tap->sk, SOCK__SK_FILTER) ? OUTCOME_FILTERED : OUTCOME_UNKNOWN;
 }
 
 static __always_inline int tap_end(void)

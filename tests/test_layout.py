@@ -30,6 +30,7 @@ HEADERS = """
     SK_BUFF__VLAN_PRESENT_MASK    1     1     -     -
     SK_BUFF__LIST                 0     0     0     0
     SK_BUFF__SK                  24    24    24    24
+    SK_BUFF__SKB_IIF            144   144   148   148
     NET_DEVICE__IFINDEX         256   216   224   224
     NET_DEVICE__NET            1264  1280   280   264
     NET_DEVICE__FLAGS           544   192   176   176
@@ -39,6 +40,7 @@ HEADERS = """
     PACKET_TYPE__AF_PACKET_PRIV  48    48    48    48
     SOCK__SK_SOCKET             640   624   288   288
     SOCK__SKC_FAMILY             16    16    16    16
+    SOCK__SK_FILTER             280   288   248   248
     PACKET_SOCK__PROT_HOOK     1408  1408  1408  1472
     PACKET_SOCK__TP_RESERVE    1296  1304  1304  1384
     SOCK__SKC_NET                48    48    48    48

@@ -39,6 +39,7 @@ WANTED = (
     Wanted("SK_BUFF__VLAN_PRESENT", "sk_buff", "vlan_present", required=False),
     Wanted("SK_BUFF__LIST", "sk_buff", "list"),
     Wanted("SK_BUFF__SK", "sk_buff", "sk"),
+    Wanted("SK_BUFF__SKB_IIF", "sk_buff", "skb_iif"),
     Wanted("NET_DEVICE__IFINDEX", "net_device", "ifindex"),
     Wanted("NET_DEVICE__NET", "net_device", "nd_net.net"),
     Wanted("NET_DEVICE__FLAGS", "net_device", "flags"),
@@ -48,6 +49,7 @@ WANTED = (
     Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
     Wanted("SOCK__SKC_FAMILY", "sock", "__sk_common.skc_family"),
+    Wanted("SOCK__SK_FILTER", "sock", "sk_filter"),
     # Not in the kernel's own types where AF_PACKET is a module: then hooks are not told.
     Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook", required=False),
     Wanted("PACKET_SOCK__TP_RESERVE", "packet_sock", "tp_reserve", required=False),

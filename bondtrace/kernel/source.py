@@ -8,6 +8,7 @@ by ``#define``, never by replacing words.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Optional
 
@@ -18,6 +19,7 @@ from .plan import ATTACHED_LATER, TYPED, Plan, programs
 FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "join.c",
          "handler.c", "protocol.c", "drop.c")
 DEVICE_PLACES = 4096  # a power of two
+LISTED_MIN, LISTED_OF_CPU = 4096, 256  # packets of list receives that the filter took (bpf/filter.c)
 COUNT_KEYS = 16384
 RECENTS = 64  # a power of two
 
@@ -38,7 +40,7 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
     parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
              f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
              f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
-             "#define FILTER 1\n" if packet_filter else "",
+             f"#define FILTER 1\n#define LISTED_MAX {_listed_max()}\n" if packet_filter else "",
              "#define COUNT_ONLY 1\n" if count_only else "",
              f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
              f"#define SNAPLEN {snaplen}\n" if snaplen else "",
@@ -49,6 +51,10 @@ def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
     if packet_filter:
         parts += ['#line 1 "filter"\n', c_text(packet_filter)]
     return "".join(parts)
+
+
+def _listed_max() -> int:
+    return max(LISTED_MIN, LISTED_OF_CPU * os.sysconf("SC_NPROCESSORS_CONF"))
 
 
 def program_name(program: str) -> str:

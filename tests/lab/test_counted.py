@@ -5,11 +5,13 @@ where both trace the same packets."""
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from bondtrace.pipeline import Pipeline
 from bondtrace.recording import Recording
+from bondtrace.wire import RECORD_LIST
 
 pytestmark = pytest.mark.lab
 
@@ -62,14 +64,18 @@ def test_what_the_taps_captured_of_a_flood_is_what_the_kernel_says_of_their_sock
         assert tap["unseen"] is None and tap["twice"] is None
 
 
-PLAYED = {None: ("vlan", "gro")}
+PLAYED = {None: ("vlan", "gro", str(Path(__file__).parent / "faults" / "unsent.sh"))}
 
 
 @pytest.fixture(scope="module", params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
-                ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
+                ids=lambda case: f"{case[0] or 'default'}-{Path(case[1]).stem}")
 def both(request, play_all):
     kernel, name = request.param
-    out = play_all(kernel, PLAYED[kernel], BOTH)[name].out
+    return counted_and_told(play_all(kernel, PLAYED[kernel], BOTH)[Path(name).stem].out)
+
+
+def counted_and_told(out):
+    """(what was counted, the pipeline of the recording) of a run of both."""
     pipeline = Pipeline()
     pipeline.run(Recording(out / "trace.arrows").batches())
     assert pipeline.scene.losses() == {}
@@ -93,3 +99,13 @@ def test_counts_are_those_of_the_journeys(both):
     dropped = {(one["netns"], one["dev"], one["function"], one["reason"]): one["packets"] for one in told["dropped"]}
     assert dropped == {(netns, scene.device_name(netns, ifindex, 1 << 62), function, reason): count
                        for (netns, ifindex, function, reason), count in journeys.dropped.items()}
+
+
+def test_what_is_dropped_on_its_way_out_is_no_received_packet(play_all):
+    out = play_all(None, PLAYED[None], BOTH)["unsent"].out
+    told, pipeline = counted_and_told(out)
+    # given that the kernel dropped the answers while it received the pings, in lists
+    assert int((out / "unsent").read_text()) == 5
+    assert any(len(batch.passes) and (batch.passes.records["flags"] & RECORD_LIST).any()
+               for batch in Recording(out / "trace.arrows").batches())
+    assert (told["dropped"], +pipeline.summary.dropped) == ([], Counter())

@@ -43,12 +43,12 @@ static u32 asked; /* the number of the filter */
 	static struct { type *(*lookup)(void *); } name = { name##_lookup }
 #define BPF_PERCPU_ARRAY(name, type, size) BPF_ARRAY(name, type, size)
 #define BPF_HASH(name, key, type, size) BPF_ARRAY(name, type, size)
-static u32 listed_value;
-static u32 *listed_lookup(u64 *skb) { (void)skb; return &listed_value; }
-static void listed_update(u64 *skb, u32 *number) { (void)skb; listed_value = *number; }
+static u64 listed_value;
+static u64 *listed_lookup(u64 *skb) { (void)skb; return &listed_value; }
+static int listed_update(u64 *skb, u64 *where) { (void)skb; listed_value = *where; return 0; }
 static void listed_delete(u64 *skb) { (void)skb; listed_value = 0; }
 #define BPF_TABLE(kind, key, type, name, size) \
-	static struct { u32 *(*lookup)(u64 *); void (*update)(u64 *, u32 *); void (*delete)(u64 *); } name = { \
+	static struct { u64 *(*lookup)(u64 *); int (*update)(u64 *, u64 *); void (*delete)(u64 *); } name = { \
 		name##_lookup, name##_update, name##_delete }
 static int no_output(void *data, u64 size, u64 flags) { (void)data; (void)size; (void)flags; return 0; }
 static void *no_room(u64 size) { (void)size; return 0; }
@@ -62,3 +62,4 @@ static void no_submit(void *data, u64 flags) { (void)data; (void)flags; }
 
 static int bpf_probe_read_kernel(void *to, u32 size, const void *from) { memcpy(to, from, size); return 0; }
 static u64 bpf_ktime_get_ns(void) { return 0; }
+static u32 bpf_get_smp_processor_id(void) { return 0; }
