@@ -20,10 +20,11 @@ COUNT = f'exec bondtrace $LAB_TRACE --summary-only --json "{FLOODED}" >"$LAB_OUT
 PINGS = "icmp or (vlan and icmp)"
 # The counting begins before and ends after the recording; the pings are played within both.
 BOTH = f"""
-bondtrace $LAB_TRACE --summary-only --json "{PINGS}" >"$LAB_OUT/counted.json" 2>"$LAB_OUT/counted.err" &
+case $LAB_OUT in */unsent) what=() ;; *) what=("{PINGS}") ;; esac
+bondtrace $LAB_TRACE --summary-only --json "${{what[@]}}" >"$LAB_OUT/counted.json" 2>"$LAB_OUT/counted.err" &
 counting=$!
-until grep -q attached "$LAB_OUT/counted.err"; do kill -0 $counting || exit 1; sleep 0.2; done
-env --default-signal=INT bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows" "{PINGS}" &
+until [[ $(<"$LAB_OUT/counted.err") == *attached* ]]; do kill -0 $counting || exit 1; read -rt 0.5 <> <(:); done
+env --default-signal=INT bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows" "${{what[@]}}" &
 recording=$!
 trap 'kill -INT $recording' INT
 wait $recording || wait $recording
