@@ -142,10 +142,12 @@ static __always_inline void remember_listed(struct frame *frame, u64 skb, u8 tak
 {
 	if (frame->kind != FRAME_RX_LIST)
 		return;
-	u64 where = list_receive(frame);
-	if (!taken)
+	if (!taken) {
 		listed.delete(&skb); /* an address of the same list receive, used again */
-	else if (listed.update(&skb, &where))
+		return;
+	}
+	u64 where = list_receive(frame);
+	if (listed.update(&skb, &where))
 		count(COUNT_STEPS_LOST);
 }
 

@@ -338,14 +338,14 @@ static __always_inline u8 is_quiet(struct frame *frame)
 
 static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 {
-	if (cpu->depth >= MAX_DEPTH)
-		drop_stale(cpu);
-	else
-		cpu->full_since_ns = 0;
 	if (kind == FRAME_RX_LIST && cpu->depth) { /* no list is received inside of another receive: an end was missed */
 		cpu->depth = 0;
 		count(COUNT_UNBALANCED);
 	}
+	if (cpu->depth >= MAX_DEPTH)
+		drop_stale(cpu);
+	else
+		cpu->full_since_ns = 0;
 	struct frame *frame = frame_at(cpu, cpu->depth++);
 	if (!frame) {
 		cpu->quiet = 0;

@@ -238,5 +238,5 @@ def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:
 def programs() -> list[str]:
     """Every program that the BPF source holds, attached or not."""
     specs = [RX, RX_CORE, *_specs(_EVERYTHING)]
-    handlers = ("handler_enter", "handler_exit", "handler_fentry", "handler_fexit")
+    handlers = (*ATTACHED_LATER, "handler_fentry", "handler_fexit")
     return list(dict.fromkeys([*(want.program for spec in specs for want in spec.wants), *handlers]))

@@ -61,7 +61,7 @@ start_tracer() {
 }
 
 tracer_ended() { ! kill -0 "$tracer_pid" 2>/dev/null; }
-tracer_attached() { [[ $'\n'$(<"$work/said") == *$'\n'"bondtrace: attached"* ]]; }
+tracer_attached() { says_attached "$work/said"; }
 tracer_attached_or_ended() { tracer_attached || tracer_ended; }
 
 stop_tracer() {

@@ -29,6 +29,9 @@ wait_until() {
     done
 }
 
+# says_attached FILE: has the tracer whose words go to this file said that it is attached?
+says_attached() { [[ $'\n'$(<"$1") == *$'\n'"bondtrace: attached"* ]]; }
+
 # keep_quiet: this namespace sends nothing of its own accord from the devices made from now on: no IPv6 solicitations,
 # and no ARP probe of a neighbour that answered a while ago (the guest may be slow).
 keep_quiet() {

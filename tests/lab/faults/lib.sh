@@ -21,9 +21,7 @@ begin() {
     wait_until test -s "$LAB_OUT/$name.pid"
 }
 
-attached_or_ended() {
-    [[ $'\n'$(<"$LAB_OUT/$1.err") == *$'\n'"bondtrace: attached"* || -e "$LAB_OUT/$1.status" ]]
-}
+attached_or_ended() { says_attached "$LAB_OUT/$1.err" || test -e "$LAB_OUT/$1.status"; }
 
 # attached NAME...: waits until these tracers have said so.
 attached() {
