@@ -333,8 +333,8 @@ class Tracer:
 
     def probe_misses(self) -> Optional[int]:
         """Firings that the kernel skipped because a program was running on that CPU already, but for those at which
-        another program of the same code ran; ``None`` where the kernel does not count them (before 5.12; for kprobes
-        before 6.7 it counts none).
+        another program of the same code ran; ``None`` where the kernel does not count them (before 5.12; of kprobes it
+        counts few: docs/receive-path.md, limits).
 
         Source: recursion_misses of struct bpf_prog_info (include/uapi/linux/bpf.h).
         """
