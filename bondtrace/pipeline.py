@@ -62,7 +62,8 @@ class Pipeline:
             if not enough:
                 # What ended before the batch's events is told with the surroundings as they were, live and later
                 # alike. Its passes go in first: they may belong to packets that began long before the events. What
-                # was not known at all is: the kernel side traces what joins before this side has heard of it.
+                # was not known at all is, as the kernel side traces what joins before this side has heard of it, and
+                # how taps are, as that is kept by time.
                 times_ns = self._times_ns(batch.events)
                 events = self._learn_first(batch)
                 passes = self.scene.take_hooks(batch.passes)
@@ -85,13 +86,14 @@ class Pipeline:
             yield
 
     def _learn_first(self, batch: Batch) -> list[Event]:
-        """Names of functions hold at all times, bytes are a pass's, and of a device or a tap the first word holds for
-        all before it, too: known before what needs them is told. The other events."""
+        """Names of functions hold at all times, bytes are a pass's, what was read of a tap holds since it was last
+        hooked in or out, and of a device the first word holds for all before it, too: known before what needs them is
+        told. The other events."""
         if self.contents is not None:
             self.contents.take(batch.events)
         others = []
         for event in batch.events:
-            if event.get("kind") == "symbol" or self.scene.is_first_word(event):
+            if event.get("kind") in ("symbol", "tap") or self.scene.is_first_word(event):
                 self._apply([event])
             else:
                 others.append(event)

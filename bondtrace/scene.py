@@ -51,11 +51,6 @@ class History(Generic[T]):
         place = bisect_right(self._times, time_ns) - 1
         return self._values[max(place, 0)] if self._values else None
 
-    def read_ns(self, time_ns: int) -> Optional[int]:
-        """When the value that held then was put."""
-        place = bisect_right(self._times, time_ns) - 1
-        return self._times[place] if place >= 0 else None
-
     def first_since(self, time_ns: int) -> Optional[T]:
         """The first value put at or after that time; ``None`` where there was none."""
         later = range(bisect_left(self._times, time_ns), len(self._times))
@@ -79,12 +74,14 @@ def device_event(time_ns: int, device: Device) -> Event:
     return {"kind": "device", "time_ns": time_ns, "device": asdict(device)}
 
 
-def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None) -> Event:
-    """``not_before_ns`` is when a tap that opened during the trace was known not to be there yet."""
+def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None, read_ns: Optional[int] = None) -> Event:
+    """``not_before_ns`` is when a tap that opened during the trace was known not to be there yet; ``read_ns`` when the
+    taps began to be read, which had ended by ``time_ns``."""
     # dataclasses.asdict() takes ten times as long, and a host may have thousands
     told = {**vars(tap), "processes": tuple(dict(vars(one)) for one in tap.processes)}
-    event = {"kind": "tap", "time_ns": time_ns, "tap": told}
-    return event if not_before_ns is None else {**event, "not_before_ns": not_before_ns}
+    times_ns = {"read_ns": read_ns, "not_before_ns": not_before_ns}
+    return {"kind": "tap", "time_ns": time_ns, "tap": told,
+            **{name: one for name, one in times_ns.items() if one is not None}}
 
 
 def sits_on(upper: Device, lower: Device) -> bool:
@@ -135,7 +132,8 @@ class Scene:
     ended: bool = False
     _changes: set[int] = field(default_factory=set)
     _in_order: list[int] = field(default_factory=list)  # the same, where nothing has come since
-    _hooked_ns: dict[int, list[int]] = field(default_factory=dict)  # by inode when it was hooked in, in order
+    _readings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)  # by inode: begun, ended, in order
+    _begins_are_told: bool = False  # of readings: older recordings tell only their ends
     _numbered: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by ifindex the devices that have it
     _told: int = 0  # how often something came on which an answer may hang
     _known: _Known = field(default_factory=lambda: _Known((-1, -1)))
@@ -150,13 +148,10 @@ class Scene:
             self._told += kind not in _OF_NO_ANSWER
 
     def is_first_word(self, event: Event) -> bool:
-        """Does it tell of a device or a tap of which nothing was told before?"""
-        kind = event.get("kind")
-        told = event.get(kind) if kind in ("device", "tap") else None
+        """Does it tell of a device of which nothing was told before?"""
+        told = event.get("device") if event.get("kind") == "device" else None
         if not isinstance(told, dict):
             return False
-        if kind == "tap":
-            return isinstance(told.get("inode"), int) and told["inode"] not in self.taps
         key = told.get("netns"), told.get("ifindex")
         return all(isinstance(one, int) for one in key) and key not in self.devices
 
@@ -199,7 +194,13 @@ class Scene:
         before_ns = self._came_or_went(event, time_ns)
         if "not_before_ns" in event and tap.inode not in self.taps:
             self.opened_ns[tap.inode] = before_ns, time_ns
-        self.taps.setdefault(tap.inode, History()).put(time_ns, tap)
+        read_ns = foreign.number(event.get("read_ns", time_ns))
+        self._begins_are_told |= "read_ns" in event
+        self._changed(read_ns)
+        self.taps.setdefault(tap.inode, History()).put(read_ns, tap)
+        begun_ns, ended_ns = self._readings.setdefault(tap.inode, ([], []))
+        begun_ns.append(read_ns)
+        ended_ns.append(time_ns)
 
     def _tap_gone(self, event: Event, time_ns: int) -> None:
         inode = foreign.number(event.get("inode"))
@@ -262,7 +263,7 @@ class Scene:
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
         """The tap as it was then, or as it last was."""
         history = self.taps.get(inode)
-        return (history.at(time_ns) or history.last_known()) if history else None
+        return self._tap_then(inode, history, time_ns)[0] if history else None
 
     def take_hooks(self, passes: Passes) -> Passes:
         """Take the records that tell when taps were hooked in and out; give the others."""
@@ -274,8 +275,6 @@ class Scene:
         for time_ns, inode, added in zip(told.records["time_ns"].tolist(), steps["arg"].tolist(),
                                          steps["result"].tolist()):
             insort(self.hooks.setdefault(inode, []), (time_ns, bool(added)))
-            if added:
-                insort(self._hooked_ns.setdefault(inode, []), time_ns)
             self._changed(max(time_ns - HOOK_MARGIN_NS, 0), time_ns, time_ns + HOOK_MARGIN_NS + 1)
         self._told += 1
         return passes.take(~hooks)
@@ -341,13 +340,18 @@ class Scene:
 
     def taps_at(self, begin_ns: int) -> list[tuple[Tap, str]]:
         """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
-        nothing, or its device is down) or "unsure" (it came or went about then). Taps that had closed are
-        left out."""
+        nothing, or its device is down) or "unsure" (it came or went about then, or was not read as it was then). Taps
+        that had closed are left out."""
         known = self.known(begin_ns)
         if known.taps is None:
-            then = ((inode, self._tap_then(inode, history, begin_ns)) for inode, history in self.taps.items())
-            known.taps = [(tap, presence) for inode, tap in then
-                          if (presence := self._presence(inode, begin_ns, tap)) != "closed" and tap is not None]
+            known.taps = []
+            for inode, history in self.taps.items():
+                tap, is_sure = self._tap_then(inode, history, begin_ns)
+                presence = self._presence(inode, begin_ns, tap)
+                if presence in ("hooked", "out") and not is_sure:
+                    presence = "unsure"
+                if presence != "closed" and tap is not None:
+                    known.taps.append((tap, presence))
         return known.taps
 
     def _presence(self, inode: int, time_ns: int, tap: Optional[Tap]) -> str:
@@ -376,14 +380,19 @@ class Scene:
         return any(stage["name"] == "tap hooks" and not stage.get("missing")
                    for stage in self.stages.values())
 
-    def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> Optional[Tap]:
-        """The tap as it was then. What was read of it before it was last hooked in (a new bind) is stale: the
-        first reading since then is what was true."""
-        hooked_ns = self._hooked_ns.get(inode, [])
-        place = bisect_right(hooked_ns, time_ns)
-        if place and (history.read_ns(time_ns) or 0) < hooked_ns[place - 1]:
-            return history.first_since(hooked_ns[place - 1]) or history.last_known()
-        return history.at(time_ns) or history.last_known()
+    def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> tuple[Optional[Tap], bool]:
+        """The tap as it was then, and whether that is sure: how it is bound changes where it is hooked in or out (a new
+        bind, a ring, a fanout group), so what was read before that, or meanwhile, may be of another state."""
+        hooks = self.hooks.get(inode, ())
+        place = bisect_right(hooks, (time_ns, True))
+        since_ns = hooks[place - 1][0] if place else None
+        begun_ns, ended_ns = self._readings.get(inode, ((), ()))
+        first = 0 if since_ns is None else bisect_left(begun_ns, since_ns)
+        last = (bisect_right(ended_ns, hooks[place][0]) if place < len(hooks) else len(ended_ns)) - 1
+        if first <= last:
+            return history.at(begun_ns[min(max(bisect_right(begun_ns, time_ns) - 1, first), last)]), True
+        later = None if since_ns is None else history.first_since(since_ns)
+        return later or history.at(time_ns) or history.last_known(), not self._begins_are_told
 
     def _by_hooks(self, hooks: list[tuple[int, bool]], inode: int, time_ns: int) -> str:
         """From the exact times at which the tap was hooked in and out."""

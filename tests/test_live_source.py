@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to a live trace is told, and what it traces follows; without a kernel that traces."""
 
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -9,9 +10,11 @@ import pytest
 
 from bondtrace.host.devices import Change
 from bondtrace.host.namespaces import Namespace
+from bondtrace.host.taps import compare
 from bondtrace.kernel.plan import Stage
 from bondtrace.model import Device
-from build import sent
+from bondtrace.wire import EMPTY
+from build import ON_BOND0, ON_ETH0, TAPS, both, hook, received, sent
 
 live = import_module("bondtrace.sources.live")
 
@@ -80,12 +83,100 @@ def test_what_ended_before_an_event_is_of_the_same_batch_however_long_it_took_to
     source._drain = lambda whole: waiting.pop(0)
     source._monitors, source._tracer.counters = {}, lambda: {}
     source._follow_functions = source._follow_clock = lambda *_: None
-    source._follow_taps = lambda passes, time_ns: source._events.append({"kind": "tap-gone", "time_ns": 10**9})
+    source._follow_taps = lambda time_ns, final: source._events.append({"kind": "tap-gone", "time_ns": 10**9})
     source._events = []
     assert source._batch(7).passes.records["ifindex"].tolist() == whole.records["ifindex"].tolist()
     # and that nothing happened: then the ring is read once
     source._follow_taps = lambda *_: None
     assert len(source._batch(8).passes) == 1 and waiting == []
+
+
+@pytest.fixture
+def looking(source, monkeypatch):
+    """The same, that reads taps: ``there`` are those of the host, and a reading takes ``takes_s`` and tells its time in
+    ``looks``; ``came`` are the passes that wait in the ring, read by read."""
+    clock = SimpleNamespace(now_ns=1_000 * 10**9)
+    source.clock, source.looks, source.there, source.takes_s, source.came = clock, [], {}, 0.01, []
+    monkeypatch.setattr(live, "now_ns", lambda: clock.now_ns)
+    monkeypatch.setattr(live, "with_all_options", list)
+
+    def refresh(previous):
+        source.looks.append(clock.now_ns)
+        clock.now_ns += int(source.takes_s * 1e9)
+        return compare(previous, dict(source.there))
+
+    source._watcher.refresh = refresh
+    source._drain = lambda whole: source.came.pop(0) if source.came else EMPTY
+    source._monitors, source._tracer.counters = {}, lambda: {}
+    source._follow_functions = source._follow_clock = source._follow_namespaces = lambda *_: None
+    source._next_losses_ns = 2**63
+    source._events = []
+    source._batch(clock.now_ns)
+    return source
+
+
+def batch(source, after_s, final=False):
+    """The events of taps of the next batch, so long after the last."""
+    source.clock.now_ns += int(after_s * 1e9)
+    return [event for event in source._batch(source.clock.now_ns, final).events if event["kind"].startswith("tap")]
+
+
+def test_a_tap_that_was_hooked_in_while_the_taps_were_read_is_read_again_at_once(looking):
+    # given a reading, because a tap was hooked in, during which another one is, that it told as it was before
+    unbound = replace(TAPS[ON_BOND0], protocol=0, running=False)
+    looking.there = {ON_ETH0: TAPS[ON_ETH0], ON_BOND0: unbound}
+    looking.came = [hook(ON_ETH0, True), hook(ON_BOND0, True)]
+    told = batch(looking, 0.02)
+    assert [event["tap"]["protocol"] for event in told] == [3, 0]
+    assert all(event["read_ns"] == looking.looks[-1] < event["time_ns"] for event in told)
+
+    # when it is bound, then the next batch tells it, long before taps would be read without a reason
+    looking.there[ON_BOND0] = TAPS[ON_BOND0]
+    assert [(event["tap"]["inode"], event["tap"]["protocol"]) for event in batch(looking, 0.02)] == [(ON_BOND0, 3)]
+    assert batch(looking, 0.02) == [] and len(looking.looks) == 3
+
+
+def test_a_tap_that_was_hooked_out_and_in_is_told_again_though_it_is_as_it_was(looking):
+    looking.there = {ON_ETH0: TAPS[ON_ETH0], ON_BOND0: TAPS[ON_BOND0]}
+    batch(looking, 1)
+    looking.came = [both(hook(ON_ETH0, False, at=0), hook(ON_ETH0, True, at=5))]
+
+    (event,) = batch(looking, 0.02)
+    assert (event["kind"], event["tap"]["inode"], event["read_ns"]) == ("tap", ON_ETH0, looking.looks[-1])
+    assert "not_before_ns" not in event
+
+
+def test_taps_that_take_long_to_read_take_half_of_the_time_when_they_come_without_end(looking):
+    # given readings that take a second each, and something hooked in all the time
+    looking.takes_s = 1
+    started_ns = looking.clock.now_ns
+    while looking.clock.now_ns < started_ns + 100 * 10**9:
+        looking.came = [hook(ON_ETH0, True)]
+        batch(looking, 0.02)
+
+    # then half of the time they are read, and a few times at once to begin with
+    assert 50 <= len(looking.looks) <= 54
+    gaps = np.diff(looking.looks[1:]) / 1e9 - 1
+    assert (gaps[:2] < 0.05).all() and (gaps[5:] > 0.9).all()
+
+
+def test_what_is_hooked_in_at_the_very_end_is_read_though_it_was_put_off(looking):
+    looking.takes_s, looking.there = 10, {ON_ETH0: TAPS[ON_ETH0]}
+    looking.came = [hook(ON_ETH0, True)]
+    assert [event["tap"]["inode"] for event in batch(looking, 0.02)] == [ON_ETH0]
+    looking.came = [hook(ON_ETH0, True)]
+    assert batch(looking, 0.02) == []
+    assert [event["tap"]["inode"] for event in batch(looking, 0.02, final=True)] == [ON_ETH0]
+
+
+def test_a_tap_that_no_list_shows_is_looked_for_once(looking):
+    # given a packet that a tap was given of which no list tells, again and again
+    counts = []
+    for _ in range(3):
+        looking.came = [received()]
+        batch(looking, 0.02)
+        counts.append(len(looking.looks))
+    assert counts == [2, 2, 2]
 
 
 def test_a_rename_is_followed_and_nothing_is_gone(source):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from build import (
     TAPS,
     both,
     events,
+    hook,
     losses,
     received,
     record,
@@ -278,3 +280,20 @@ def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
 
     # then both passes are one journey, under the names
     assert [[one.steps[0].dev for one in journey.passes] for journey in journeys] == [["bond0.7", "bond0"]]
+
+
+def test_how_a_tap_is_since_its_hook_is_known_before_what_passed_meanwhile_is_told():
+    # given a socket that is bound to nothing, is hooked in at 10 ms, and is read 50 ms later, in the batch in which a
+    # packet was refused to the bond in between
+    unbound = replace(TAPS[ON_BOND0], ifindex=0, protocol=0, running=False)
+    known = [*events(taps={}), tap_event(BEGIN_NS, unbound, read_ns=BEGIN_NS)]
+    read_ns, heard_ns = BEGIN_NS + 60_000_000, BEGIN_NS + 61_000_000
+    batch = Batch(both(hook(ON_BOND0, True, at=10_000), refused(at=30_000)),
+                  [tap_event(heard_ns, TAPS[ON_BOND0], read_ns=read_ns)], heard_ns)
+
+    journeys = []
+    Pipeline(show=journeys.append).run([Batch(EMPTY, known, BEGIN_NS), batch])
+
+    # then it is told by how the tap was bound then
+    assert [[(one.tap, one.reason) for one in journey.unseen] for journey in journeys] == [
+        [(ON_BOND0, "inactive-slave")]]

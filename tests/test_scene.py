@@ -246,6 +246,72 @@ def test_a_tap_that_is_hooked_in_only_later_is_out_before():
     assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 15_000)] == ["out", "out", "hooked"]
 
 
+def read_at(begun_us, ended_us, one, **more):
+    """A tap as a reading told it that took so long."""
+    return tap_event(at(ended_us), one, read_ns=at(begun_us), **more)
+
+
+def bindings(around, *times_us):
+    """For each time: the ifindex that eth0's tap was bound to, and its presence."""
+    return [next((tap.ifindex, presence) for tap, presence in around.taps_at(at(us)) if tap.inode == ON_ETH0)
+            for us in times_us]
+
+
+@pytest.fixture
+def bound_anew():
+    """A tap that is read from 0 to 1 ms, and bound to another device at 10 ms: out and in 100 µs later."""
+    around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), taps={})
+    around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=10_100)))
+    return around
+
+
+def test_how_a_tap_is_bound_is_unsure_until_it_was_read_since_its_hook(bound_anew):
+    # given no other reading, nobody knows to what
+    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, "hooked"), (2, "unsure"), (2, "unsure")]
+
+    # when it is read, then that is how it was since the hook, and before it nothing has changed
+    bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
+    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, "hooked"), (3, "hooked"), (3, "hooked")]
+
+
+def test_a_reading_during_which_a_tap_was_hooked_in_may_tell_of_before_or_of_after(bound_anew):
+    # given a reading that began before the hook, and found it bound to nothing
+    bound_anew.apply(read_at(10_050, 18_000, replace(TAPS[ON_ETH0], ifindex=0, protocol=0, running=False)))
+    assert bindings(bound_anew, 5_000, 20_000) == [(2, "hooked"), (0, "unsure")]
+
+    # when it is read once more, then that reading counts for all the time since the hook
+    bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
+    assert bindings(bound_anew, 5_000, 12_000, 20_000, 40_000) == [
+        (2, "hooked"), (3, "hooked"), (3, "hooked"), (3, "hooked")]
+
+
+def test_a_state_that_no_reading_met_stays_unsure(bound_anew):
+    # given that it is bound anew again before it was read
+    bound_anew.take_hooks(both(hook(ON_ETH0, False, at=20_000), hook(ON_ETH0, True, at=20_100)))
+    bound_anew.apply(read_at(30_000, 31_000, TAPS[ON_ETH0]))
+
+    # then how it was in between is not known, also where both readings say the same
+    assert [presence for _, presence in bindings(bound_anew, 5_000, 15_000, 40_000)] == ["hooked", "unsure", "hooked"]
+
+
+def test_a_tap_that_joined_a_group_is_unsure_until_that_was_read():
+    # given a tap that joins a fanout group at 10 ms: it is hooked out, the group is hooked in
+    around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), taps={})
+    around.take_hooks(hook(ON_ETH0, False, at=10_000))
+    assert bindings(around, 20_000) == [(2, "unsure")]
+    around.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], fanout_id=7)))
+    assert bindings(around, 5_000, 20_000) == [(2, "hooked"), (2, "hooked")]
+    assert [around.tap(ON_ETH0, at(us)).fanout_id for us in (5_000, 20_000)] == [None, 7]
+
+
+def test_a_recording_that_does_not_tell_when_readings_began_is_taken_at_its_word():
+    around = scene(tap_event(at(30_000), replace(TAPS[ON_ETH0], ifindex=3)), taps={ON_ETH0: TAPS[ON_ETH0]})
+    around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=10_100),
+                           hook(ON_ETH0, False, at=40_000), hook(ON_ETH0, True, at=40_100)))
+
+    assert bindings(around, 5_000, 20_000, 50_000) == [(2, "hooked"), (3, "hooked"), (3, "hooked")]
+
+
 def test_hooks_are_taken_out_of_the_passes_and_the_others_stay_as_they_are():
     # given passes with hooks among them
     passes = both(received(), hook(5, True, at=5), received(20), hook(5, False, at=30))
@@ -277,7 +343,7 @@ def test_every_change_of_devices_and_taps_is_a_time_at_which_answers_may_change(
     before = set(around.changes_ns)
     around.apply(altered("eth0", 10))
     around.apply({"kind": "device-gone", "time_ns": at(20), "netns": HERE, "ifindex": 2})
-    around.apply(tap_event(at(40), TAPS[ON_ETH0], at(30)))
+    around.apply(tap_event(at(40), TAPS[ON_ETH0], at(30), at(35)))
     around.apply({"kind": "tap-gone", "time_ns": at(60), "not_before_ns": at(50), "inode": ON_ETH0})
     around.take_hooks(hook(5, True, at=70))
     around.apply(losses(80, lost=[0]))
@@ -285,7 +351,7 @@ def test_every_change_of_devices_and_taps_is_a_time_at_which_answers_may_change(
     # then their times are among the changes, and that of the losses is not
     assert before == set()
     changes = np.array(around.changes_ns)
-    assert {at(us) for us in (10, 20, 40, 60, 70)} <= set(changes.tolist())
+    assert {at(us) for us in (10, 20, 30, 35, 40, 50, 60, 70)} <= set(changes.tolist())
     assert at(80) not in changes
 
 

@@ -2,7 +2,8 @@
 """The running kernel as a source of batches.
 
 It owns the attached probes and keeps the surroundings current: devices by rtnetlink notifications, taps by
-packet_diag twice a second, or at once when a step names a tap that is not known yet. What it keeps true:
+packet_diag twice a second, or at once when a step names a tap that is not known yet or one is hooked in or out. What it
+keeps true:
 the set of traced devices follows the named ones through renames, joins, leaves and new makings; what happens to
 the trace itself (a device gone, a module loaded anew, a namespace deleted, the clock set) is told in words.
 """
@@ -55,6 +56,7 @@ TAPS_EVERY_NS = 500_000_000
 LOSSES_EVERY_NS = 1_000_000_000
 NAMESPACES_EVERY_NS = 5_000_000_000
 TAPS_SHARE = 10  # reading the taps may take one part of so many of the time: 10,000 take long
+TAPS_CREDIT_NS = 3_000_000_000  # where they must be read, half of the time, and so much at once
 CLOCK_STEP_NS = 50_000_000
 NAMES_TOLD = 10
 NOT_COUNTED = frozenset(("fanout groups", *PROTOCOLS))  # a group's members are counted
@@ -92,8 +94,11 @@ class LiveSource:
         self._told: set[int] = set()  # addresses of functions whose names were told
         self._addresses: Optional[Addresses] = None
         self._tried: set[str] = set()  # rx_handlers that were attached, or could not be
-        self._taps_wanted, self._soonest_taps_ns = False, 0
-        self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = self._refreshed_ns = 0
+        self._unknown: set[int] = set()  # taps that were given packets and have not been looked for
+        self._hooked: set[int] = set()  # taps that were hooked in or out since they were last read
+        self._soonest_taps_ns, self._taps_credit_ns = 0, TAPS_CREDIT_NS
+        self._next_taps_ns = self._next_losses_ns = self._next_namespaces_ns = 0
+        self._refreshed_ns = self._refresh_ended_ns = 0
         self._next_counts_ns, self._snaplen = 0, snaplen
         self._tell, self._drop = tell, drop
         self._wall_offset_ns = 0
@@ -174,8 +179,9 @@ class LiveSource:
             self._note(text, time_ns)
         self._refreshed_ns = now_ns()
         refresh = self._watcher.refresh({})
-        self._taps = refresh.current
-        self._events += [tap_event(time_ns, tap) for tap in with_all_options(refresh.opened)]
+        self._taps, self._refresh_ended_ns = refresh.current, now_ns()
+        self._events += [tap_event(self._refresh_ended_ns, tap, read_ns=self._refreshed_ns)
+                         for tap in with_all_options(refresh.opened)]
 
     def _note(self, text: str, time_ns: int) -> None:
         """What happened, for the recording and for whoever watches."""
@@ -211,9 +217,12 @@ class LiveSource:
         passes = self._drain(whole=final)
         self._follow_devices(retrace=not final)  # after that: what has sent passes is known
         counts = self._count(time_ns, final)
-        self._follow_taps(passes, time_ns)
+        self._notice_taps(passes)
+        self._follow_taps(time_ns, final)
         if self._events:  # it took time to learn of them: what had ended until then is of this batch, too
-            passes = concatenate([passes, self._drain(whole=False)])
+            meanwhile = self._drain(whole=False)
+            self._notice_taps(meanwhile)
+            passes = concatenate([passes, meanwhile])
         self._follow_functions(passes, time_ns, counts)
         if final or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
@@ -238,29 +247,43 @@ class LiveSource:
             self._events += bytes_events(now_ns(), kept_bytes(slots))
         return decode(slots)
 
-    def _follow_taps(self, passes: Passes, time_ns: int) -> None:
-        kinds = passes.steps["kind"]
-        named = np.unique(passes.steps["arg"][kinds == STEP_TAP]).tolist()
-        unknown = any(inode and inode not in self._taps and inode not in self._strangers for inode in named)
-        self._taps_wanted |= unknown or bool((kinds == STEP_HOOK).any())
-        if time_ns < (self._soonest_taps_ns if self._taps_wanted else self._next_taps_ns):
+    def _notice_taps(self, passes: Passes) -> None:
+        """Keep what is a reason to read the taps soon."""
+        kinds, args = passes.steps["kind"], passes.steps["arg"]
+        self._unknown |= set(np.unique(args[kinds == STEP_TAP]).tolist()) - {0} - self._taps.keys() - self._strangers
+        self._hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
+
+    def _follow_taps(self, time_ns: int, final: bool) -> None:
+        wanted = bool(self._unknown or self._hooked)
+        if time_ns < (self._soonest_taps_ns if wanted else self._next_taps_ns) and not (wanted and final):
             return
-        self._taps_wanted = False
         before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
-        if unknown or time_ns >= self._next_namespaces_ns:
+        if self._unknown or time_ns >= self._next_namespaces_ns:
             self._follow_namespaces(time_ns)
         refresh = self._watcher.refresh(self._taps)
         self._taps = refresh.current
         # Taps that no list shows (a namespace that only a file descriptor holds): looked for again only now and then.
-        self._strangers |= {inode for inode in named if inode not in self._taps}
+        self._strangers |= self._unknown - self._taps.keys()
+        # What was hooked in or out is told once more: what was read of it before is of another state.
+        told = {tap.inode for tap in refresh.opened + refresh.changed}
+        again = [self._taps[inode] for inode in sorted(self._hooked - told) if inode in self._taps]
+        self._unknown, self._hooked = set(), set()
         seen_ns = now_ns()
-        self._events += [tap_event(seen_ns, tap, before_ns) for tap in with_all_options(refresh.opened)]
-        self._events += [tap_event(seen_ns, tap) for tap in with_all_options(refresh.changed)]
+        self._events += [tap_event(seen_ns, tap, before_ns, self._refreshed_ns)
+                         for tap in with_all_options(refresh.opened)]
+        self._events += [tap_event(seen_ns, tap, read_ns=self._refreshed_ns)
+                         for tap in with_all_options([*refresh.changed, *again])]
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
-        took_ns = now_ns() - self._refreshed_ns
-        self._soonest_taps_ns = now_ns() + (took_ns if took_ns > TAPS_EVERY_NS else 0)
-        self._next_taps_ns = now_ns() + max(TAPS_EVERY_NS, TAPS_SHARE * took_ns)
+        self._put_off_taps(now_ns())
+
+    def _put_off_taps(self, ended_ns: int) -> None:
+        """When the taps are read again, after a reading that ended now."""
+        took_ns, rested_ns = ended_ns - self._refreshed_ns, self._refreshed_ns - self._refresh_ended_ns
+        self._refresh_ended_ns = ended_ns
+        self._taps_credit_ns = min(self._taps_credit_ns + rested_ns, TAPS_CREDIT_NS) - took_ns
+        self._soonest_taps_ns = ended_ns + max(-self._taps_credit_ns, 0)
+        self._next_taps_ns = ended_ns + max(TAPS_EVERY_NS, TAPS_SHARE * took_ns)
 
     def _follow_namespaces(self, time_ns: int) -> None:
         self._next_namespaces_ns = time_ns + NAMESPACES_EVERY_NS
