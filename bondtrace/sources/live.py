@@ -217,18 +217,24 @@ class LiveSource:
         passes = self._drain(whole=final)
         self._follow_devices(retrace=not final)  # after that: what has sent passes is known
         counts = self._count(time_ns, final)
-        self._notice_taps(passes)
-        self._follow_taps(time_ns, final)
-        if self._events:  # it took time to learn of them: what had ended until then is of this batch, too
-            meanwhile = self._drain(whole=False)
-            self._notice_taps(meanwhile)
-            passes = concatenate([passes, meanwhile])
+        passes = self._with_events(passes, final)
         self._follow_functions(passes, time_ns, counts)
         if final or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
             self._events.append({"kind": "losses", "time_ns": time_ns, "counters": self._tracer.counters()})
         events, self._events = self._events, []
         return Batch(passes, events, time_ns, counts)
+
+    def _with_events(self, passes: Passes, final: bool) -> Passes:
+        """These passes and those that ended while it was learnt what has happened: they are of the same batch. Taps are
+        read again where others were hooked in or out meanwhile, for the sake of what passed since."""
+        parts = [passes]
+        while True:
+            self._notice_taps(parts[-1])
+            have_read = self._follow_taps(now_ns(), final and len(parts) == 1)
+            if not have_read and (len(parts) > 1 or not self._events):
+                return concatenate(parts)
+            parts.append(self._drain(whole=False))
 
     def _count(self, time_ns: int, final: bool) -> Optional[Array]:
         if self._count_every_s is None or (time_ns < self._next_counts_ns and not final):
@@ -253,10 +259,11 @@ class LiveSource:
         self._unknown |= set(np.unique(args[kinds == STEP_TAP]).tolist()) - {0} - self._taps.keys() - self._strangers
         self._hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
 
-    def _follow_taps(self, time_ns: int, final: bool) -> None:
+    def _follow_taps(self, time_ns: int, final: bool) -> bool:
+        """Read the taps where that is due, or they are wanted; did it?"""
         wanted = bool(self._unknown or self._hooked)
         if time_ns < (self._soonest_taps_ns if wanted else self._next_taps_ns) and not (wanted and final):
-            return
+            return False
         before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
         if self._unknown or time_ns >= self._next_namespaces_ns:
             self._follow_namespaces(time_ns)
@@ -276,6 +283,7 @@ class LiveSource:
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
         self._put_off_taps(now_ns())
+        return True
 
     def _put_off_taps(self, ended_ns: int) -> None:
         """When the taps are read again, after a reading that ended now."""
