@@ -86,14 +86,14 @@ class Pipeline:
             yield
 
     def _learn_first(self, batch: Batch) -> list[Event]:
-        """Names of functions hold at all times, bytes are a pass's, what was read of a tap holds since it was last
-        hooked in or out, and of a device the first word holds for all before it, too: known before what needs them is
-        told. The other events."""
+        """Names of functions hold at all times, bytes are a pass's, how taps are is kept by time (what was read of one
+        holds since it was last hooked in or out), and of a device the first word holds for all before it, too: known
+        before what needs them is told. The other events."""
         if self.contents is not None:
             self.contents.take(batch.events)
         others = []
         for event in batch.events:
-            if event.get("kind") in ("symbol", "tap") or self.scene.is_first_word(event):
+            if event.get("kind") in ("symbol", "tap", "tap-gone") or self.scene.is_first_word(event):
                 self._apply([event])
             else:
                 others.append(event)

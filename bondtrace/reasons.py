@@ -78,6 +78,8 @@ class _Facts:
             return "not-yet-open", "it was opened only afterwards"
         if presence == "unsure":
             return "unknown", "it opened, bound or closed at about that time: bondtrace cannot tell"
+        if presence == "unread":
+            return "unknown", "how it was bound then was not read: bondtrace cannot tell"
         if tap.ifindex == -1:
             return "not-running", "the device that it was bound to is gone"
         if tap.protocol == 0:
@@ -144,7 +146,7 @@ class _Facts:
 
     def _in_place(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
         """A tap whose device (or any) the packet did come by."""
-        if tap.fanout_id is not None and self._other_member(tap):
+        if tap.fanout_id is not None and self._is_of_group(self._offered, tap):
             return "fanout-other-member", f"fanout group {tap.fanout_id} gave it to another member"
         if not self._rx_at(tap):
             return self._outgoing(tap)
@@ -160,15 +162,10 @@ class _Facts:
         return any(tap.ifindex in (0, step.ifindex) and step.netns == tap.netns
                    for one in self._rx for step in one.steps)
 
-    def _other_member(self, tap: Tap) -> bool:
-        others = (self._scene.tap(inode, self._time_ns) for inode in self._offered)
-        return any(other is not None and other.netns == tap.netns and other.fanout_id == tap.fanout_id
-                   for other in others)
-
     def _outgoing(self, tap: Tap) -> Optional[tuple[str, str]]:
         if any(one.sender == tap.inode for one in self._passes):
             return "own-packet", "it sent the packet itself; the kernel does not offer a socket its own packets"
-        if self._sent_by_group_of(tap):
+        if tap.fanout_id is not None and self._is_of_group({one.sender for one in self._passes if one.sender}, tap):
             return "own-packet", f"a member of its fanout group {tap.fanout_id} sent the packet"
         if tap.protocol != ETH_P_ALL:
             return "outgoing-not-offered", "outgoing packets are offered only to taps for all protocols"
@@ -176,11 +173,11 @@ class _Facts:
             return "outgoing-ignored", "it asked not to get outgoing packets (PACKET_IGNORE_OUTGOING)"
         return None
 
-    def _sent_by_group_of(self, tap: Tap) -> bool:
-        senders = (self._scene.tap(one.sender, self._time_ns) for one in self._passes if one.sender)
-        return tap.fanout_id is not None and any(
-            sender is not None and (sender.netns, sender.fanout_id) == (tap.netns, tap.fanout_id)
-            for sender in senders)
+    def _is_of_group(self, inodes: set[int], tap: Tap) -> bool:
+        """Is one of these surely in the tap's fanout group?"""
+        others = (self._scene.tap_surely(inode, self._time_ns) for inode in inodes)
+        return any(other is not None and (other.netns, other.fanout_id) == (tap.netns, tap.fanout_id)
+                   for other in others)
 
     def _stopped_before_delivery(self, tap: Tap) -> Optional[tuple[str, str]]:
         """Per-protocol taps are served last, in the last round only: what a handler withheld or handed on

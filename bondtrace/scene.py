@@ -102,6 +102,28 @@ def _share_lower(a: Device, b: Device) -> bool:
     return a.kind == b.kind != "veth" and _link(a) is not None and _link(a) == _link(b)
 
 
+class _Readings:
+    """What was read of a tap, in the order of time: when the reading began, when it had ended, and the tap."""
+
+    def __init__(self) -> None:
+        self._begun_ns: list[int] = []
+        self._ended_ns: list[int] = []
+        self._taps: list[Tap] = []
+
+    def put(self, begun_ns: int, ended_ns: int, tap: Tap) -> None:
+        self._begun_ns.append(begun_ns)
+        self._ended_ns.append(ended_ns)
+        self._taps.append(tap)
+
+    def within(self, since_ns: Optional[int], until_ns: Optional[int], time_ns: int) -> Optional[Tap]:
+        """The tap as it was at ``time_ns`` by what was read wholly between two times (``None``: no bound); the first
+        reading holds for what was before it, too. ``None`` where nothing was."""
+        first = 0 if since_ns is None else bisect_left(self._begun_ns, since_ns)
+        last = (len(self._taps) if until_ns is None else bisect_right(self._ended_ns, until_ns)) - 1
+        place = min(max(bisect_right(self._begun_ns, time_ns) - 1, first), last)
+        return self._taps[place] if first <= last else None
+
+
 @dataclass
 class _Known:
     """What was concluded of one state of a scene."""
@@ -132,7 +154,7 @@ class Scene:
     ended: bool = False
     _changes: set[int] = field(default_factory=set)
     _in_order: list[int] = field(default_factory=list)  # the same, where nothing has come since
-    _readings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)  # by inode: begun, ended, in order
+    _readings: dict[int, _Readings] = field(default_factory=dict)  # by inode
     _begins_are_told: bool = False  # of readings: older recordings tell only their ends
     _numbered: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by ifindex the devices that have it
     _told: int = 0  # how often something came on which an answer may hang
@@ -191,16 +213,16 @@ class Scene:
 
     def _tap(self, event: Event, time_ns: int) -> None:
         tap = foreign.tap(event.get("tap"))
-        before_ns = self._came_or_went(event, time_ns)
-        if "not_before_ns" in event and tap.inode not in self.taps:
-            self.opened_ns[tap.inode] = before_ns, time_ns
         read_ns = foreign.number(event.get("read_ns", time_ns))
+        if "not_before_ns" in event:
+            before_ns = self._came_or_went(event, time_ns)
+            if tap.inode not in self.taps:
+                self.opened_ns[tap.inode] = before_ns, time_ns
         self._begins_are_told |= "read_ns" in event
         self._changed(read_ns)
+        self.closed_ns.pop(tap.inode, None)  # it is listed again
         self.taps.setdefault(tap.inode, History()).put(read_ns, tap)
-        begun_ns, ended_ns = self._readings.setdefault(tap.inode, ([], []))
-        begun_ns.append(read_ns)
-        ended_ns.append(time_ns)
+        self._readings.setdefault(tap.inode, _Readings()).put(read_ns, time_ns, tap)
 
     def _tap_gone(self, event: Event, time_ns: int) -> None:
         inode = foreign.number(event.get("inode"))
@@ -261,9 +283,15 @@ class Scene:
         return device.name if device else f"if{ifindex}"
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
-        """The tap as it was then, or as it last was."""
+        """The tap as it was then, as far as that is known, or as it last was."""
         history = self.taps.get(inode)
         return self._tap_then(inode, history, time_ns)[0] if history else None
+
+    def tap_surely(self, inode: int, time_ns: int) -> Optional[Tap]:
+        """The tap as it surely was then; ``None`` where nobody knows."""
+        history = self.taps.get(inode)
+        tap, is_sure = self._tap_then(inode, history, time_ns) if history else (None, False)
+        return tap if is_sure else None
 
     def take_hooks(self, passes: Passes) -> Passes:
         """Take the records that tell when taps were hooked in and out; give the others."""
@@ -340,19 +368,26 @@ class Scene:
 
     def taps_at(self, begin_ns: int) -> list[tuple[Tap, str]]:
         """(tap, presence) for every tap of that time; the presence is "hooked", "not yet", "out" (bound to
-        nothing, or its device is down) or "unsure" (it came or went about then, or was not read as it was then). Taps
-        that had closed are left out."""
+        nothing, or its device is down), "unsure" (it came or went about then) or "unread" (it was not read as it was
+        then). Taps that had closed are left out."""
         known = self.known(begin_ns)
         if known.taps is None:
-            known.taps = []
+            found = []
             for inode, history in self.taps.items():
                 tap, is_sure = self._tap_then(inode, history, begin_ns)
                 presence = self._presence(inode, begin_ns, tap)
-                if presence in ("hooked", "out") and not is_sure:
-                    presence = "unsure"
+                if presence == "hooked" or (presence == "out" and not self._comes_back(inode, begin_ns)):
+                    presence = presence if is_sure else "unread"
                 if presence != "closed" and tap is not None:
-                    known.taps.append((tap, presence))
+                    found.append((tap, presence))
+            known.taps = found
         return known.taps
+
+    def _comes_back(self, inode: int, time_ns: int) -> bool:
+        """Is it hooked in after that? Then it is not in a fanout group until then, whose members have no hook."""
+        hooks = self.hooks.get(inode, ())
+        place = bisect_right(hooks, (time_ns, True))
+        return place < len(hooks) and hooks[place][1]
 
     def _presence(self, inode: int, time_ns: int, tap: Optional[Tap]) -> str:
         hooks = self.hooks.get(inode)
@@ -383,14 +418,16 @@ class Scene:
     def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> tuple[Optional[Tap], bool]:
         """The tap as it was then, and whether that is sure: how it is bound changes where it is hooked in or out (a new
         bind, a ring, a fanout group), so what was read before that, or meanwhile, may be of another state."""
-        hooks = self.hooks.get(inode, ())
+        hooks = self.hooks.get(inode)
+        if not hooks:
+            return history.at(time_ns) or history.last_known(), True
         place = bisect_right(hooks, (time_ns, True))
         since_ns = hooks[place - 1][0] if place else None
-        begun_ns, ended_ns = self._readings.get(inode, ((), ()))
-        first = 0 if since_ns is None else bisect_left(begun_ns, since_ns)
-        last = (bisect_right(ended_ns, hooks[place][0]) if place < len(hooks) else len(ended_ns)) - 1
-        if first <= last:
-            return history.at(begun_ns[min(max(bisect_right(begun_ns, time_ns) - 1, first), last)]), True
+        until_ns = hooks[place][0] if place < len(hooks) else None
+        readings = self._readings.get(inode)
+        read = readings.within(since_ns, until_ns, time_ns) if readings else None
+        if read is not None:
+            return read, True
         later = None if since_ns is None else history.first_since(since_ns)
         return later or history.at(time_ns) or history.last_known(), not self._begins_are_told
 

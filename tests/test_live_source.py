@@ -104,6 +104,7 @@ def looking(source, monkeypatch):
     def refresh(previous):
         source.looks.append(clock.now_ns)
         clock.now_ns += int(source.takes_s * 1e9)
+        source._watcher.read_ns = source.looks[-1], clock.now_ns
         return compare(previous, dict(source.there))
 
     source._watcher.refresh = refresh
@@ -182,6 +183,49 @@ def test_a_tap_that_no_list_shows_is_looked_for_once(looking):
         batch(looking, 0.02)
         counts.append(len(looking.looks))
     assert counts == [2, 2, 2]
+
+
+def test_a_tap_that_is_wanted_is_looked_for_also_where_that_was_put_off(looking):
+    looking.takes_s = 10
+    looking.came = [hook(ON_ETH0, True)]
+    batch(looking, 0.02)
+    looking.came = [received()]  # then nothing more passes
+    assert [len(looking.looks) for _ in range(3) if batch(looking, 3) == []] == [2, 2, 3]
+
+
+def test_somebody_who_opens_and_closes_taps_all_the_time_holds_nothing_up(looking):
+    # given hooks in all that is read from the ring, which takes as long as to read the taps
+    def ring(whole):
+        looking.clock.now_ns += 10_000_000
+        return hook(ON_ETH0, True)
+
+    looking._drain = ring
+    before = len(looking.looks)
+    batch(looking, 0.02)
+    assert len(looking.looks) - before == live.READINGS_A_BATCH
+
+    # also at the end, and where it was told to end taps are not read at all before that
+    looking.stop()
+    assert batch(looking, 0.02) == [] and len(looking.looks) - before == live.READINGS_A_BATCH
+    batch(looking, 0.02, final=True)
+    assert len(looking.looks) - before == 2 * live.READINGS_A_BATCH
+
+
+def test_at_the_end_taps_are_read_once_whatever_was_put_off(looking):
+    looking.takes_s = 10
+    looking._drain = lambda whole: hook(ON_ETH0, True)
+    batch(looking, 0.02)
+    before = len(looking.looks)
+    batch(looking, 0.02, final=True)
+    assert len(looking.looks) == before + 1
+
+
+def test_devices_are_followed_after_all_that_is_read_from_the_ring(looking):
+    order = []
+    looking._drain = lambda whole: order.append("drain") or (hook(ON_ETH0, True) if len(order) < 4 else EMPTY)
+    looking._follow_devices = lambda retrace: order.append("devices")
+    batch(looking, 0.02)
+    assert order == ["drain", "devices"] * 3
 
 
 def test_a_rename_is_followed_and_nothing_is_gone(source):

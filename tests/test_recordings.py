@@ -283,11 +283,11 @@ def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
 
 
 def test_how_a_tap_is_since_its_hook_is_known_before_what_passed_meanwhile_is_told():
-    # given a socket that is bound to nothing, is hooked in at 10 ms, and is read 50 ms later, in the batch in which a
+    # given a socket that is bound to nothing, is hooked in at 10 ms, and is read 150 ms later, in the batch in which a
     # packet was refused to the bond in between
     unbound = replace(TAPS[ON_BOND0], ifindex=0, protocol=0, running=False)
     known = [*events(taps={}), tap_event(BEGIN_NS, unbound, read_ns=BEGIN_NS)]
-    read_ns, heard_ns = BEGIN_NS + 60_000_000, BEGIN_NS + 61_000_000
+    read_ns, heard_ns = BEGIN_NS + 160_000_000, BEGIN_NS + 161_000_000
     batch = Batch(both(hook(ON_BOND0, True, at=10_000), refused(at=30_000)),
                   [tap_event(heard_ns, TAPS[ON_BOND0], read_ns=read_ns)], heard_ns)
 
@@ -297,3 +297,14 @@ def test_how_a_tap_is_since_its_hook_is_known_before_what_passed_meanwhile_is_to
     # then it is told by how the tap was bound then
     assert [[(one.tap, one.reason) for one in journey.unseen] for journey in journeys] == [
         [(ON_BOND0, "inactive-slave")]]
+
+
+def test_a_tap_that_was_gone_and_is_listed_again_in_one_batch_is_there():
+    # given a tap of which the same batch tells that it is gone, and what it is
+    batch = Batch(received(at=400_000), [
+        {"kind": "tap-gone", "time_ns": BEGIN_NS + 200_000_000, "not_before_ns": BEGIN_NS, "inode": ON_BOND0},
+        tap_event(BEGIN_NS + 301_000_000, TAPS[ON_BOND0], read_ns=BEGIN_NS + 300_000_000)], BEGIN_NS + 500_000_000)
+    pipeline = Pipeline()
+    pipeline.run([Batch(EMPTY, events(), BEGIN_NS), batch])
+
+    assert (TAPS[ON_BOND0], "hooked") in pipeline.scene.taps_at(BEGIN_NS + 400_000_000)

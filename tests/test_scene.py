@@ -265,9 +265,9 @@ def bound_anew():
     return around
 
 
-def test_how_a_tap_is_bound_is_unsure_until_it_was_read_since_its_hook(bound_anew):
+def test_how_a_tap_is_bound_is_unread_until_it_was_read_since_its_hook(bound_anew):
     # given no other reading, nobody knows to what
-    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, "hooked"), (2, "unsure"), (2, "unsure")]
+    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, "hooked"), (2, "unread"), (2, "unread")]
 
     # when it is read, then that is how it was since the hook, and before it nothing has changed
     bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
@@ -277,7 +277,7 @@ def test_how_a_tap_is_bound_is_unsure_until_it_was_read_since_its_hook(bound_ane
 def test_a_reading_during_which_a_tap_was_hooked_in_may_tell_of_before_or_of_after(bound_anew):
     # given a reading that began before the hook, and found it bound to nothing
     bound_anew.apply(read_at(10_050, 18_000, replace(TAPS[ON_ETH0], ifindex=0, protocol=0, running=False)))
-    assert bindings(bound_anew, 5_000, 20_000) == [(2, "hooked"), (0, "unsure")]
+    assert bindings(bound_anew, 5_000, 20_000) == [(2, "hooked"), (0, "unread")]
 
     # when it is read once more, then that reading counts for all the time since the hook
     bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
@@ -285,23 +285,68 @@ def test_a_reading_during_which_a_tap_was_hooked_in_may_tell_of_before_or_of_aft
         (2, "hooked"), (3, "hooked"), (3, "hooked"), (3, "hooked")]
 
 
-def test_a_state_that_no_reading_met_stays_unsure(bound_anew):
+def test_a_state_that_no_reading_met_stays_unread(bound_anew):
     # given that it is bound anew again before it was read
     bound_anew.take_hooks(both(hook(ON_ETH0, False, at=20_000), hook(ON_ETH0, True, at=20_100)))
     bound_anew.apply(read_at(30_000, 31_000, TAPS[ON_ETH0]))
 
     # then how it was in between is not known, also where both readings say the same
-    assert [presence for _, presence in bindings(bound_anew, 5_000, 15_000, 40_000)] == ["hooked", "unsure", "hooked"]
+    assert [presence for _, presence in bindings(bound_anew, 5_000, 15_000, 40_000)] == ["hooked", "unread", "hooked"]
 
 
-def test_a_tap_that_joined_a_group_is_unsure_until_that_was_read():
+def test_a_reading_overtaken_by_the_next_hook_tells_neither_of_before_nor_of_after():
+    # given a tap that is hooked in at 10 ms and out at 20, and is read from 15 to 25
+    around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), taps={})
+    around.take_hooks(both(hook(ON_ETH0, True, at=10_000), hook(ON_ETH0, False, at=20_000)))
+    around.apply(read_at(15_000, 25_000, replace(TAPS[ON_ETH0], protocol=0)))
+
+    assert [presence for _, presence in bindings(around, 13_000, 30_000)] == ["unread", "unread"]
+
+
+@pytest.mark.parametrize("times", [{}, {"read_ns": BEGIN_NS}], ids=["older recording", "readings told"])
+def test_a_tap_is_out_from_its_hook_until_it_is_hooked_in_again_read_or_not(times):
+    # given a tap from the begin that is out from 10 ms to 20, which nobody read
+    around = scene(tap_event(BEGIN_NS + 1000, TAPS[ON_ETH0], **times), taps={})
+    around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=20_000)))
+    assert [presence for _, presence in bindings(around, 5_000, 15_000)] == ["hooked", "out"]
+
+    # and another that is bound only later, and was read meanwhile
+    around = scene(tap_event(BEGIN_NS + 30_000_000, TAPS[ON_ETH0], **times), taps={})
+    around.take_hooks(hook(ON_ETH0, True, at=10_000))
+    assert [presence for _, presence in bindings(around, 5_000)] == ["out"]
+
+
+def test_a_tap_that_is_listed_again_is_there_again():
+    # given a tap whose namespace could not be entered for a while
+    around = scene({"kind": "tap-gone", "time_ns": at(20_000), "not_before_ns": at(10_000), "inode": ON_ETH0},
+                   read_at(30_000, 31_000, TAPS[ON_ETH0]), taps={ON_ETH0: TAPS[ON_ETH0]})
+
+    assert bindings(around, 5_000, 40_000) == [(2, "hooked")] * 2
+    assert around.tap(ON_ETH0, at(40_000)) == around.tap(ON_ETH0, at(25_000)) == TAPS[ON_ETH0]
+
+
+def test_an_event_of_a_tap_that_is_refused_leaves_nothing():
+    around = scene(taps={})
+    before = list(around.changes_ns)
+    with pytest.raises(ValueError):
+        around.apply({**read_at(10, 20, TAPS[ON_ETH0], not_before_ns=at(5)), "read_ns": -1})
+    assert (around.changes_ns, around.taps, around.opened_ns) == (before, {}, {})
+
+
+def test_a_tap_that_joined_a_group_is_unread_until_that_was_read():
     # given a tap that joins a fanout group at 10 ms: it is hooked out, the group is hooked in
     around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), taps={})
     around.take_hooks(hook(ON_ETH0, False, at=10_000))
-    assert bindings(around, 20_000) == [(2, "unsure")]
+    assert bindings(around, 20_000) == [(2, "unread")]
     around.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], fanout_id=7)))
     assert bindings(around, 5_000, 20_000) == [(2, "hooked"), (2, "hooked")]
     assert [around.tap(ON_ETH0, at(us)).fanout_id for us in (5_000, 20_000)] == [None, 7]
+
+
+def test_what_a_tap_was_is_told_as_sure_only_where_it_was_read(bound_anew):
+    assert bound_anew.tap(ON_ETH0, at(20_000)) == TAPS[ON_ETH0]
+    assert bound_anew.tap_surely(ON_ETH0, at(5_000)) == TAPS[ON_ETH0]
+    assert bound_anew.tap_surely(ON_ETH0, at(20_000)) is bound_anew.tap_surely(999, at(5_000)) is None
 
 
 def test_a_recording_that_does_not_tell_when_readings_began_is_taken_at_its_word():

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -319,8 +320,8 @@ class TapWatcher:
     Only one dump a namespace each time, and little is done for a tap that says what it said before:
     a host may have thousands. /proc is searched when there is a tap whose holder is not known or has
     ended; for those that nobody seems to hold, ever more rarely. It holds no namespace open between
-    refreshes. ``namespaces`` and ``names`` may be replaced as the host changes; ``problems`` holds the
-    sentences of the last refresh.
+    refreshes. ``namespaces`` and ``names`` may be replaced as the host changes. Of the last refresh ``problems``
+    holds the sentences, and ``read_ns`` when the kernel was first asked and had last answered (CLOCK_MONOTONIC).
     """
 
     _RAREST = 64  # refreshes between two searches for a holder that was never found
@@ -328,6 +329,7 @@ class TapWatcher:
     def __init__(self, namespaces: Iterable[Namespace], devices: Iterable[Device] = ()) -> None:
         self.namespaces = list(namespaces)
         self.problems: list[str] = []
+        self.read_ns = 0, 0
         self.names: dict[tuple[int, int], str] = {}
         self._find: Callable[[set[int]], dict[int, tuple[Process, ...]]] = find_holders
         self._count = 0
@@ -345,7 +347,9 @@ class TapWatcher:
         self._count += 1
         self.problems = []
         self._parser.next_round()
+        begun_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         found = {tap.inode: tap for tap in _read_sockets(self.namespaces, self.problems, self._parser)}
+        self.read_ns = begun_ns, time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._waits = {inode: wait for inode, wait in self._waits.items() if inode in found}
         holders = self._holders(found, previous)
         self._whole = {inode: (tap, self._made_whole(tap, holders.get(inode, ()))) for inode, tap in found.items()}

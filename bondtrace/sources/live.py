@@ -2,10 +2,10 @@
 """The running kernel as a source of batches.
 
 It owns the attached probes and keeps the surroundings current: devices by rtnetlink notifications, taps by
-packet_diag twice a second, or at once when a step names a tap that is not known yet or one is hooked in or out. What it
-keeps true:
-the set of traced devices follows the named ones through renames, joins, leaves and new makings; what happens to
-the trace itself (a device gone, a module loaded anew, a namespace deleted, the clock set) is told in words.
+packet_diag twice a second, or at once when a step names a tap that is not known yet or one is hooked in or out.
+What it keeps true: the set of traced devices follows the named ones through renames, joins, leaves and new makings;
+what happens to the trace itself (a device gone, a module loaded anew, a namespace deleted, the clock set) is told
+in words.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ LOSSES_EVERY_NS = 1_000_000_000
 NAMESPACES_EVERY_NS = 5_000_000_000
 TAPS_SHARE = 10  # reading the taps may take one part of so many of the time: 10,000 take long
 TAPS_CREDIT_NS = 3_000_000_000  # where they must be read, half of the time, and so much at once
+READINGS_A_BATCH = 3
 CLOCK_STEP_NS = 50_000_000
 NAMES_TOLD = 10
 NOT_COUNTED = frozenset(("fanout groups", *PROTOCOLS))  # a group's members are counted
@@ -180,8 +181,8 @@ class LiveSource:
         self._refreshed_ns = now_ns()
         refresh = self._watcher.refresh({})
         self._taps, self._refresh_ended_ns = refresh.current, now_ns()
-        self._events += [tap_event(self._refresh_ended_ns, tap, read_ns=self._refreshed_ns)
-                         for tap in with_all_options(refresh.opened)]
+        read_ns, seen_ns = self._watcher.read_ns
+        self._events += [tap_event(seen_ns, tap, read_ns=read_ns) for tap in with_all_options(refresh.opened)]
 
     def _note(self, text: str, time_ns: int) -> None:
         """What happened, for the recording and for whoever watches."""
@@ -214,10 +215,8 @@ class LiveSource:
 
     def _batch(self, time_ns: int, final: bool = False) -> Batch:
         self._follow_clock(time_ns)
-        passes = self._drain(whole=final)
-        self._follow_devices(retrace=not final)  # after that: what has sent passes is known
+        passes = self._drain_and_learn(final)
         counts = self._count(time_ns, final)
-        passes = self._with_events(passes, final)
         self._follow_functions(passes, time_ns, counts)
         if final or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
@@ -225,16 +224,20 @@ class LiveSource:
         events, self._events = self._events, []
         return Batch(passes, events, time_ns, counts)
 
-    def _with_events(self, passes: Passes, final: bool) -> Passes:
-        """These passes and those that ended while it was learnt what has happened: they are of the same batch. Taps are
-        read again where others were hooked in or out meanwhile, for the sake of what passed since."""
-        parts = [passes]
-        while True:
+    def _drain_and_learn(self, final: bool) -> Passes:
+        """The passes that have ended, also those that ended while it was learnt what has happened: they are of the same
+        batch. Taps are read again where others were hooked in or out meanwhile, for the sake of what passed since; a
+        few times, as somebody may do nothing else."""
+        parts: list[Passes] = []
+        for reading in range(READINGS_A_BATCH + 1):
+            parts.append(self._drain(whole=final and not parts))
+            self._follow_devices(retrace=not final)  # after that: what has sent passes is known
             self._notice_taps(parts[-1])
-            have_read = self._follow_taps(now_ns(), final and len(parts) == 1)
-            if not have_read and (len(parts) > 1 or not self._events):
-                return concatenate(parts)
-            parts.append(self._drain(whole=False))
+            is_last = reading == READINGS_A_BATCH or (self._stopping and not final)
+            have_read = not is_last and self._follow_taps(now_ns(), final and not reading)
+            if not have_read and (reading or not self._events):
+                break
+        return concatenate(parts)
 
     def _count(self, time_ns: int, final: bool) -> Optional[Array]:
         if self._count_every_s is None or (time_ns < self._next_counts_ns and not final):
@@ -256,7 +259,8 @@ class LiveSource:
     def _notice_taps(self, passes: Passes) -> None:
         """Keep what is a reason to read the taps soon."""
         kinds, args = passes.steps["kind"], passes.steps["arg"]
-        self._unknown |= set(np.unique(args[kinds == STEP_TAP]).tolist()) - {0} - self._taps.keys() - self._strangers
+        self._unknown |= {inode for inode in np.unique(args[kinds == STEP_TAP]).tolist()
+                          if inode and inode not in self._taps and inode not in self._strangers}
         self._hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
 
     def _follow_taps(self, time_ns: int, final: bool) -> bool:
@@ -275,10 +279,9 @@ class LiveSource:
         told = {tap.inode for tap in refresh.opened + refresh.changed}
         again = [self._taps[inode] for inode in sorted(self._hooked - told) if inode in self._taps]
         self._unknown, self._hooked = set(), set()
-        seen_ns = now_ns()
-        self._events += [tap_event(seen_ns, tap, before_ns, self._refreshed_ns)
-                         for tap in with_all_options(refresh.opened)]
-        self._events += [tap_event(seen_ns, tap, read_ns=self._refreshed_ns)
+        read_ns, seen_ns = self._watcher.read_ns
+        self._events += [tap_event(seen_ns, tap, before_ns, read_ns) for tap in with_all_options(refresh.opened)]
+        self._events += [tap_event(seen_ns, tap, read_ns=read_ns)
                          for tap in with_all_options([*refresh.changed, *again])]
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
