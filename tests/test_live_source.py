@@ -267,6 +267,20 @@ def test_the_time_of_day_is_told_when_it_moves(source, monkeypatch):
     assert [one[:33] for one in source.said] == ["the time of day moved by +3600.00"]
 
 
+def test_the_time_of_day_is_read_where_nothing_came_between(monkeypatch):
+    # given that this process is stopped for a second amid the first pairs of readings, and that the others take 2 µs
+    steps = iter([0, 0, 10**9, 10**9, 0, 0, *[1000] * 9])
+    clock = SimpleNamespace(now_ns=50)
+
+    def reading(offset_ns):
+        clock.now_ns += next(steps)
+        return clock.now_ns + offset_ns
+
+    monkeypatch.setattr(live, "now_ns", lambda: reading(0))
+    monkeypatch.setattr(live.time, "time_ns", lambda: reading(7 * 10**18))
+    assert live.wall_offset_ns() == 7 * 10**18
+
+
 def test_many_devices_are_not_all_named(source):
     source.interfaces = ()
     for number in range(50, 65):

@@ -66,8 +66,8 @@ tracer_attached_or_ended() { tracer_attached || tracer_ended; }
 
 stop_tracer() {
     kill -INT "$tracer_pid" 2>/dev/null
-    if ! LAB_WAIT_S=60 wait_until tracer_ended 2>/dev/null; then
-        echo "bondtrace lab: the command did not end within 60 s of SIGINT: killed" >&2
+    if ! LAB_WAIT_S=180 wait_until tracer_ended 2>/dev/null; then
+        echo "bondtrace lab: the command did not end within 180 s of SIGINT: killed" >&2
         kill -KILL "$tracer_pid"
     fi
     wait "$tracer_pid" 2>/dev/null

@@ -68,6 +68,14 @@ def now_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
+def wall_offset_ns() -> int:
+    """What to add to CLOCK_MONOTONIC for the time of day: of several pairs of readings the one that was taken in the
+    shortest time, as this process may be stopped in between."""
+    pairs = [(now_ns(), time.time_ns(), now_ns()) for _ in range(5)]
+    before_ns, wall_ns, after_ns = min(pairs, key=lambda pair: pair[2] - pair[0])
+    return wall_ns - (before_ns + after_ns) // 2
+
+
 class LiveSource:
     """A trace of ``interfaces`` (all when empty) of the namespaces ``netns`` (the current one when empty), of the
     ``directions`` "rx" and "tx". With ``count_every_s`` packets are counted in the kernel, and none is told: so often
@@ -162,7 +170,7 @@ class LiveSource:
 
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
         time_ns = now_ns()
-        self._wall_offset_ns = time.time_ns() - now_ns()
+        self._wall_offset_ns = wall_offset_ns()
         self._events.append({
             "kind": "start", "time_ns": time_ns, "format": FORMAT, "bondtrace": __version__,
             "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),

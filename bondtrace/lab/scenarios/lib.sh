@@ -17,12 +17,12 @@ exec {nobody_writes}<> <(:)
 pause() { read -r -t "$1" -u "$nobody_writes" || true; }
 
 # wait_until COMMAND...: tries the command every 0.1 s, after a second every 0.5 s, until it succeeds; fails after
-# $LAB_WAIT_S (30) seconds.
+# $LAB_WAIT_S (120) seconds.
 wait_until() {
-    local deadline=$((SECONDS + ${LAB_WAIT_S:-30})) tries=0
+    local deadline=$((SECONDS + ${LAB_WAIT_S:-120})) tries=0
     until "$@"; do
         if ((SECONDS > deadline)); then
-            echo "waited ${LAB_WAIT_S:-30} s in vain for: $*" >&2
+            echo "waited ${LAB_WAIT_S:-120} s in vain for: $*" >&2
             return 1
         fi
         if ((tries++ < 10)); then pause 0.1; else pause 0.5; fi
@@ -65,9 +65,10 @@ in_namespace() {
     fi
 }
 
-# make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own.
+# make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own. What it has learnt of a host
+# it keeps (for some hours), also where a tracer takes minutes to start: else it floods its frames to all ports.
 make_bridge() {
-    ip -n "$1" link add "$2" type bridge forward_delay 0 mcast_snooping 0
+    ip -n "$1" link add "$2" type bridge forward_delay 0 mcast_snooping 0 ageing_time 3000000
     ip -n "$1" link set "$2" up
 }
 

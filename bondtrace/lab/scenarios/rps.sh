@@ -10,6 +10,9 @@ eval "ping_$(declare -f setup)"
 setup() {
     ping_setup
     local slave
+    # Question and answer are two CPUs' work: no second question where one of them stands still for a second.
+    echo 30000 >/proc/sys/net/ipv4/neigh/bond0/retrans_time_ms
+    in_namespace gw bash -c 'echo 30000 >/proc/sys/net/ipv4/neigh/br0/retrans_time_ms'
     for slave in eth0 eth1; do
         echo 2 >/sys/class/net/$slave/queues/rx-0/rps_cpus
     done

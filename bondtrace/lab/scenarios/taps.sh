@@ -59,7 +59,7 @@ play() {
     /usr/bin/env python3 "$here_scenarios/zoo.py" "$LAB_OUT" &
     zoo_pid=$!
     wait_until test -e "$LAB_OUT/ready"
-    sleep 1
+    sleep 2
     everybody
     kill -USR1 "$zoo_pid"
     wait_until test -e "$LAB_OUT/closed"

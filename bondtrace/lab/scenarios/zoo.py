@@ -129,7 +129,7 @@ def main(directory: str) -> None:
     open(os.path.join(directory, "ready"), "w").close()
     sender = next((tap for tap in taps if tap.name == "sender"), None)
     if sender:
-        time.sleep(0.2)  # so that no tap was bound just before
+        time.sleep(1)  # so that no tap was bound just before
         for number in range(20):
             sender.socket.send(bytes.fromhex("ffffffffffff020000000001") + b"\x88\xb5" + b"own packet %02d" % number)
     while not end.is_set():

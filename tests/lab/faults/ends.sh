@@ -26,7 +26,7 @@ setup() {
     ping -q -c 1 10.9.0.1
     left_of before
     mkdir -p small fixed
-    mount -t tmpfs -o size=256k tmpfs small
+    mount -t tmpfs -o size=1m tmpfs small
     mount -t tmpfs -o ro tmpfs fixed
 
     begin term bondtrace record --iface bond0 -o term.arrows icmp
@@ -38,34 +38,34 @@ setup() {
     begin hup bondtrace --kprobes --iface bond0 --json icmp
     begin pipe bash -c 'bondtrace --kprobes --iface bond0 icmp | head -n 1; exit ${PIPESTATUS[0]}'
     begin terminal /usr/bin/python3 "$here_faults/terminal.py" bondtrace --kprobes --iface bond0 --write terminal.arrows icmp
-    LAB_WAIT_S=600 wait_until test -e early.arrows
+    LAB_WAIT_S=2000 wait_until test -e early.arrows
     send_signal TERM early
-    LAB_WAIT_S=600 ended early fixed
+    LAB_WAIT_S=2000 ended early fixed
     attached term kill full int hup pipe terminal
     left_of during
 
     ping -q -c 10 -i 0.1 10.9.0.1
     for name in terminal.err int.out; do
-        LAB_WAIT_S=120 wait_until shows_the_pings $name
+        LAB_WAIT_S=600 wait_until shows_the_pings $name
     done
-    LAB_WAIT_S=120 wait_until test -s hup.out
+    LAB_WAIT_S=600 wait_until test -s hup.out
     send_signal TERM term
     send_signal INT int
     send_signal HUP hup
     # closes the terminal
     send_signal TERM terminal
     ended term int hup terminal
-    LAB_WAIT_S=120 wait_until holds_the_pings kill.arrows
+    LAB_WAIT_S=600 wait_until holds_the_pings kill.arrows
     send_signal KILL kill
     ended kill
     # A pipe without a reader is met by what is written next.
     ping -q -c 2 -i 0.1 10.9.0.1
     ended pipe
     modprobe pktgen
-    flood 20000
+    flood 60000
     ended full
     cp small/full.arrows full.arrows
-    LAB_WAIT_S=120 wait_until nothing_left
+    LAB_WAIT_S=600 wait_until nothing_left
 }
 
 play() { :; }

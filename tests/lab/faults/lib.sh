@@ -27,7 +27,7 @@ attached_or_ended() { says_attached "$LAB_OUT/$1.err" || test -e "$LAB_OUT/$1.st
 attached() {
     local name
     for name in "$@"; do
-        LAB_WAIT_S=${LAB_ATTACH_S:-600} wait_until attached_or_ended "$name"
+        LAB_WAIT_S=${LAB_ATTACH_S:-2000} wait_until attached_or_ended "$name"
         test ! -e "$LAB_OUT/$name.status" || { tail -n 5 "$LAB_OUT/$name.err"; return 1; }
     done
 }
@@ -38,7 +38,7 @@ send_signal() { kill "-$1" "$(cat "$LAB_OUT/$2.pid")"; }
 ended() {
     local name
     for name in "$@"; do
-        LAB_WAIT_S=${LAB_WAIT_S:-90} wait_until test -e "$LAB_OUT/$name.status"
+        LAB_WAIT_S=${LAB_WAIT_S:-300} wait_until test -e "$LAB_OUT/$name.status"
     done
 }
 
@@ -86,6 +86,17 @@ flood() {
     pg pgctrl start
     sed -n 's/.*pkts-sofar: \([0-9]*\).*/\1/p' /proc/net/pktgen/eth0@0
 }
+
+# is_idle PID: does this process need less than half of a CPU for a second?
+is_idle() {
+    local before after
+    before=$(_ticks "$1")
+    pause 1
+    after=$(_ticks "$1")
+    ((after - before < 50))
+}
+
+_ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 
 # status_kb PID FIELD: of /proc/PID/status, e.g. VmRSS, VmHWM.
 status_kb() { sed -n "s/^$2:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$1/status"; }

@@ -54,14 +54,16 @@ setup() {
     touch enough
     wait $crowd
     echo 0 >/sys/kernel/rcu_expedited
-    sleep 3
+    # It has seen that they are gone.
+    LAB_WAIT_S=300 wait_until is_idle "$(cat trace.pid)"
     send_signal STOP trace
     local stopped=$SECONDS
     flood "${LAB_FLOOD:-150000}" 60 ${LAB_RATE:-} >sent
     sleep $((stopped + ${LAB_STOPPED_S:-61} > SECONDS ? stopped + ${LAB_STOPPED_S:-61} - SECONDS : 0))
     send_signal CONT trace
     echo $((SECONDS - stopped)) >stopped
-    sleep 2
+    # It has read what had come.
+    LAB_WAIT_S=300 wait_until is_idle "$(cat trace.pid)"
     ping -q -c 5 -i 0.1 10.9.0.1
     sleep 5
     sizes flooded

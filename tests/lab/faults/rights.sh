@@ -30,7 +30,7 @@ setup() {
     begin least bash -c "with_rights $least bondtrace --iface bond0 --json icmp"
     begin metrics bondtrace exporter --kprobes --iface bond0 -f icmp
     attached least metrics
-    LAB_WAIT_S=600 ended none
+    LAB_WAIT_S=2000 ended none
     ping -q -c 5 -i 0.1 10.9.0.1
     kept metrics >kept.metrics
     in_namespace gw ping -q -c 1 10.9.0.2

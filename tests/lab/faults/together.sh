@@ -70,7 +70,7 @@ setup() {
         kretprobe:bond_handle_frame { @returned = count(); } kprobe:__netif_receive_skb_one_core { @received = count(); }
         BEGIN { printf("listening\n"); }'
     attached one two
-    LAB_WAIT_S=120 wait_until grep -q listening third.out
+    LAB_WAIT_S=2000 wait_until grep -q listening third.out
     state >state.with
     drops >drops.2
     transfer >transfer.with

@@ -64,7 +64,7 @@ unloaded() { rmmod bonding; }
 # 60 taps on bond0 at once (of more the steps would not fit a pass), open for five pings; "RECEIVED TAPS" to a file.
 hundreds() {
     /usr/bin/python3 - >"$LAB_OUT/hundreds" <<'PYTHON'
-import collections, socket, struct, subprocess
+import collections, os, socket, struct, subprocess
 taps = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) for _ in range(60)]
 for tap in taps:
     tap.bind(("bond0", 0x0800))
@@ -72,6 +72,8 @@ subprocess.run(["ping", "-q", "-c", "5", "-i", "0.1", "-W", "5", "10.9.0.1"], ch
 counts = collections.Counter(struct.unpack("II", tap.getsockopt(263, 6, 8)) for tap in taps)
 for (received, dropped), count in counts.items():
     print(received, dropped, count)
+with open("hundreds.inodes", "a") as file:
+    print(*(os.fstat(tap.fileno()).st_ino for tap in taps), file=file)
 PYTHON
 }
 
@@ -128,10 +130,10 @@ setup() {
     echo 1 >/sys/devices/system/cpu/cpu1/online
     pings
     date -s '+1 hour'
-    sleep 1
+    wait_until grep -q 'the time of day moved by +' trace.err
     pings
     date -s '-1 hour'
-    sleep 1
+    wait_until grep -q 'the time of day moved by -' trace.err
     send_signal TERM trace
     ended trace
 }
