@@ -104,14 +104,16 @@ class _Unknown(Exception):
 
 
 def answers(journey: Journey, scene: Scene, era: Era) -> tuple[Answer, ...]:
-    """One for every tap that was hooked in when the journey began."""
-    return tuple(_answer(tap, journey, scene, era) for tap, presence in scene.taps_at(journey.time_ns)
-                 if presence == "hooked")
+    """One for every tap that was hooked in when the journey began, or may have been and was not read."""
+    return tuple(_answer(tap, presence, journey, scene, era) for tap, presence in scene.taps_at(journey.time_ns)
+                 if presence in ("hooked", "unread"))
 
 
-def _answer(tap: Tap, journey: Journey, scene: Scene, era: Era) -> Answer:
+def _answer(tap: Tap, presence: str, journey: Journey, scene: Scene, era: Era) -> Answer:
     recorded = tuple(Offer(step.dev, one.direction) for one in journey.passes for step in one.steps
                      if step.tap == tap.inode and step.outcome != "ignored")
+    if presence == "unread":
+        return Answer(tap.inode, recorded, None, "how it was bound then was not read")
     if tap.fanout_id is not None:
         return Answer(tap.inode, recorded, None, "which member of a fanout group is chosen is not modelled")
     offers: list[Offer] = []

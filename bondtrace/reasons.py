@@ -84,7 +84,7 @@ class _Facts:
             return "not-running", "the device that it was bound to is gone"
         if tap.protocol == 0:
             return "not-running", "it has not been bound to a protocol: nothing is hooked"
-        if presence == "out" or tap.running is False:
+        if presence == "out":
             return "not-running", "it was not hooked in: not bound yet, or its device was down"
         if tap.netns not in self._namespaces:
             return "netns", "it lives in another network namespace"

@@ -43,9 +43,9 @@ class Surroundings:
                 self._known[key] = event
 
     def told_again(self, part: int) -> list[Event]:
-        """The begin of a further part."""
-        return [{**event, "again": True, **({"part": part} if event["kind"] == "start" else {})}
-                for event in self._known.values()]
+        """The begin of a further part. What opened in an earlier one was there when this began."""
+        return [{**{name: value for name, value in event.items() if name != "not_before_ns"}, "again": True,
+                 **({"part": part} if event["kind"] == "start" else {})} for event in self._known.values()]
 
 
 class RotatingRecorder:

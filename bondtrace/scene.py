@@ -391,9 +391,15 @@ class Scene:
 
     def _presence(self, inode: int, time_ns: int, tap: Optional[Tap]) -> str:
         hooks = self.hooks.get(inode)
-        closed = self.closed_ns.get(inode)
-        if hooks and (tap is None or tap.fanout_id is None):
+        is_member = tap is not None and tap.fanout_id is not None
+        if hooks and not is_member:
             return self._by_hooks(hooks, inode, time_ns)
+        presence = self._by_readings(hooks, inode, time_ns, is_member)
+        return "out" if presence == "hooked" and tap is not None and tap.running is False else presence
+
+    def _by_readings(self, hooks: Optional[list[tuple[int, bool]]], inode: int, time_ns: int, is_member: bool) -> str:
+        """From when it was listed, where its hooks do not tell all, or nothing."""
+        closed = self.closed_ns.get(inode)
         if hooks and inode in self.opened_ns:  # it joined its fanout group after it was bound
             if time_ns < hooks[0][0]:
                 return "not yet"
@@ -401,7 +407,7 @@ class Scene:
                 place = bisect_right(hooks, (time_ns, True))
                 near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks[max(place - 1, 0): place + 1])
                 return "unsure" if near else "hooked"
-        elif inode in self.opened_ns and self._hooks_are_told():
+        elif not is_member and inode in self.opened_ns and self._hooks_are_told():
             return "not yet" if time_ns <= self.opened_ns[inode][0] else "out"
         if closed is not None and time_ns >= closed[0]:
             return "closed" if time_ns > closed[1] else "unsure"
@@ -440,7 +446,9 @@ class Scene:
                 return "unsure"
             if added:
                 return "hooked"
-            return "closed" if inode in self.closed_ns and past == len(hooks) else "out"
+            # Its last hook: where it was listed after that, it had not been closed by then.
+            closed = self.closed_ns.get(inode)
+            return "closed" if closed is not None and past == len(hooks) and time_ns >= closed[0] else "out"
         if inode in self.opened_ns:
             return "not yet"
         return "out" if hooks[0][1] else "hooked"

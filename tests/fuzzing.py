@@ -32,10 +32,12 @@ from bondtrace.reporters.html import json_in_html
 from bondtrace.reporters.html.figures import report_object
 from bondtrace.reporters.json_lines import JsonReporter
 from bondtrace.reporters.text import TextReporter
+from bondtrace.scene import tap_event
 from bondtrace.tally import Tally
 from bondtrace.wire import Passes
 from build import (
     ON_BOND0,
+    TAPS,
     arp,
     both,
     drop,
@@ -98,6 +100,7 @@ def sound():
     """(events, passes) of the recording that is altered."""
     told = [*events(), losses(1, lost=[0, 0]),
             {"kind": "device-gone", "time_ns": 2_000_000_000_000, "netns": 1, "ifindex": 1},
+            tap_event(1_000_000_600_000, TAPS[ON_BOND0], 1_000_000_400_000, read_ns=1_000_000_500_000),
             {"kind": "tap-gone", "time_ns": 1_000_000_800_000, "not_before_ns": 1_000_000_700_000, "inode": ON_BOND0},
             {"kind": "stage", "time_ns": 5, "stage": {"name": "s", "missing": "m", "without": "w", "handler": True}},
             {"kind": "note", "time_ns": 5, "text": "n"},

@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from bondtrace.cli import cli
 from bondtrace.eras import ERAS, Frame, Offer, answers, by_null_or_orig, by_skb_bond, era_of, find_era
 from bondtrace.errors import UsageError
+from bondtrace.scene import tap_event
 from build import (
+    BEGIN_NS,
     DEVICES,
     LLDP,
     ON_ANY,
@@ -23,9 +25,11 @@ from build import (
     ON_ETH0,
     ON_ETH1,
     TAPS,
+    both,
     ether,
     fanout,
     handler,
+    hook,
     journeys,
     protocol,
     received,
@@ -237,3 +241,14 @@ def test_an_unknown_era_and_a_live_trace_are_wrong_use(words):
     result = CliRunner().invoke(cli, [*map(str, words)], prog_name="bondtrace")
     assert isinstance(result.exception, UsageError)
     assert "2.6.18" in str(result.exception)
+
+
+def test_of_a_tap_that_was_not_read_as_it_was_bound_nothing_is_modelled():
+    # given a tap that is bound anew and not read since
+    around = scene(tap_event(BEGIN_NS, TAPS[ON_ETH0], read_ns=BEGIN_NS), taps={})
+    around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=10_100)))
+    [journey] = journeys(received(at=30_000), around=around)
+
+    [answer] = answers(journey, around, find_era("2.6.18"))
+    assert (answer.tap, answer.recorded, answer.modelled) == (ON_ETH0, (Offer("eth0", "rx"),), None)
+    assert answer.why == "how it was bound then was not read"

@@ -199,7 +199,7 @@ def test_somebody_who_opens_and_closes_taps_all_the_time_holds_nothing_up(lookin
         looking.clock.now_ns += 10_000_000
         return hook(ON_ETH0, True)
 
-    looking._drain = ring
+    looking._drain, looking.there = ring, {ON_ETH0: TAPS[ON_ETH0]}
     before = len(looking.looks)
     batch(looking, 0.02)
     assert len(looking.looks) - before == live.READINGS_A_BATCH
@@ -220,12 +220,35 @@ def test_at_the_end_taps_are_read_once_whatever_was_put_off(looking):
     assert len(looking.looks) == before + 1
 
 
-def test_devices_are_followed_after_all_that_is_read_from_the_ring(looking):
-    order = []
-    looking._drain = lambda whole: order.append("drain") or (hook(ON_ETH0, True) if len(order) < 4 else EMPTY)
-    looking._follow_devices = lambda retrace: order.append("devices")
+def test_the_ring_is_read_after_all_that_happened_and_devices_are_followed_after_that(looking):
+    # given a tap that is hooked in, and a device that goes while that is read
+    order, looking.there = [], {ON_ETH0: TAPS[ON_ETH0]}
+    looking._drain = lambda whole: order.append("drain") or (hook(ON_ETH0, True) if len(order) == 1 else EMPTY)
+
+    def follow_devices(retrace):
+        order.append("devices")
+        if order.count("devices") == 2:
+            looking._events.append({"kind": "device-gone", "time_ns": looking.clock.now_ns})
+
+    looking._follow_devices = follow_devices
     batch(looking, 0.02)
     assert order == ["drain", "devices"] * 3
+
+
+def test_a_tracer_that_stood_still_while_it_read_the_taps_reads_them_again_soon(looking):
+    # given a reading in which this process is stopped for ten minutes
+    looking.takes_s, looking.came = 600, [hook(ON_ETH0, True)]
+    batch(looking, 0.02)
+    looking.takes_s = 0.01
+    looking.came = [hook(ON_ETH0, True)]
+    batch(looking, 8)
+    assert len(looking.looks) == 3
+
+
+def test_once_it_ends_nothing_is_traced_any_more_whatever_happens(source):
+    source._ending, source.traced = True, set()
+    change(source, "add", bond(9))
+    assert source.traced == set()
 
 
 def test_a_rename_is_followed_and_nothing_is_gone(source):

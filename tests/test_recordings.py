@@ -100,6 +100,23 @@ def test_a_part_opens_by_itself(tmp_path):
     assert len(summary["taps"]) == len(TAPS) and summary["trust"]["losses"] == {"records lost": 1}
 
 
+def test_a_tap_that_opened_in_an_earlier_part_was_there_when_a_later_one_began(tmp_path):
+    # given a tap on the bond that opens, is hooked in, and is refused a packet in the part after that
+    stage = {"name": "tap hooks", "tells": "", "without": "", "missing": "", "probes": []}
+    recorder = RotatingRecorder(tmp_path / "trace.arrows", part_bytes=1)
+    recorder.write(EMPTY, events(taps={}, stages=[stage], trace="a"))
+    recorder.write(hook(ON_BOND0, True, at=10), [
+        tap_event(BEGIN_NS + 30_000, TAPS[ON_BOND0], BEGIN_NS, read_ns=BEGIN_NS + 20_000)])
+    for number in (1, 2):
+        recorder.write(refused(20_000 * number), [losses(50_000 * number)])
+    recorder.close()
+    parts = existing_parts(tmp_path / "trace.arrows")
+
+    # then a later part alone tells why, as the whole does
+    [(whole, _)], [(alone, _)] = told(*gather(tuple(parts))), told(*gather((parts[3],)))
+    assert {one.reason for one in whole[-1].unseen} == {one.reason for one in alone[-1].unseen} == {"inactive-slave"}
+
+
 def test_of_the_parts_the_last_are_kept(tmp_path):
     parts = in_parts(tmp_path / "trace.arrows", keep=2, part_bytes=1)
 

@@ -316,6 +316,33 @@ def test_a_tap_is_out_from_its_hook_until_it_is_hooked_in_again_read_or_not(time
     assert [presence for _, presence in bindings(around, 5_000)] == ["out"]
 
 
+def test_a_tap_that_was_listed_after_its_last_hook_was_not_closed_by_then():
+    # given a tap that goes out at 10 ms (its device goes down), is listed at 500, and no more at 1,000
+    around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), read_at(400_000, 500_000, TAPS[ON_ETH0]),
+                   {"kind": "tap-gone", "time_ns": at(1_000_000), "not_before_ns": at(450_000), "inode": ON_ETH0},
+                   taps={})
+    around.take_hooks(hook(ON_ETH0, False, at=10_000))
+
+    assert [{inode: presence for inode, presence in one.items() if inode == ON_ETH0}
+            for one in presences(around, 100_000, 460_000)] == [{ON_ETH0: "out"}, {}]
+
+
+def test_whether_a_tap_runs_is_what_its_hooks_say_where_they_tell():
+    # given a tap that was read just as it was hooked in, before the kernel had set its flag
+    stopped = replace(TAPS[ON_ETH0], running=False)
+    around = scene(read_at(10_001, 10_002, stopped), taps={})
+    assert bindings(around, 20_000) == [(2, "out")]
+    around.take_hooks(hook(ON_ETH0, True, at=10_000))
+    assert bindings(around, 20_000) == [(2, "hooked")]
+
+
+def test_a_tap_that_joined_a_group_without_a_hook_is_there_from_when_it_was_listed():
+    # given a tap that opens while hooks are told, on a device that is down, and joins a group
+    around = scene(read_at(20_000, 21_000, replace(TAPS[ON_ETH0], fanout_id=7), not_before_ns=at(10_000)), taps={},
+                   stages=[{"name": "tap hooks", "missing": ""}])
+    assert bindings(around, 5_000, 15_000, 30_000) == [(2, "not yet"), (2, "unsure"), (2, "hooked")]
+
+
 def test_a_tap_that_is_listed_again_is_there_again():
     # given a tap whose namespace could not be entered for a while
     around = scene({"kind": "tap-gone", "time_ns": at(20_000), "not_before_ns": at(10_000), "inode": ON_ETH0},

@@ -57,6 +57,7 @@ LOSSES_EVERY_NS = 1_000_000_000
 NAMESPACES_EVERY_NS = 5_000_000_000
 TAPS_SHARE = 10  # reading the taps may take one part of so many of the time: 10,000 take long
 TAPS_CREDIT_NS = 3_000_000_000  # where they must be read, half of the time, and so much at once
+TAPS_MOST_NS = 10_000_000_000  # of what takes longer this process stood still for a part
 READINGS_A_BATCH = 3
 CLOCK_STEP_NS = 50_000_000
 NAMES_TOLD = 10
@@ -98,7 +99,7 @@ class LiveSource:
         self._taps: dict[int, Tap] = {}
         self._named: set[tuple[int, int]] = set()
         self._events: list[Event] = []
-        self._stopping = False
+        self._stopping = self._ending = False
         self._strangers: set[int] = set()
         self._told: set[int] = set()  # addresses of functions whose names were told
         self._addresses: Optional[Addresses] = None
@@ -215,6 +216,7 @@ class LiveSource:
             yield self._batch(now_ns())
             select.select(list(self._monitors.values()), [], [], POLL_S)
         whole_until_ns = now_ns()
+        self._ending = True
         self._tracer.set_devices(Family(set(), set()))
         time.sleep(POLL_S)  # passes that were open when the devices were taken away
         last = self._batch(now_ns(), final=True)
@@ -239,11 +241,12 @@ class LiveSource:
         parts: list[Passes] = []
         for reading in range(READINGS_A_BATCH + 1):
             parts.append(self._drain(whole=final and not parts))
+            before = len(self._events)
             self._follow_devices(retrace=not final)  # after that: what has sent passes is known
             self._notice_taps(parts[-1])
-            is_last = reading == READINGS_A_BATCH or (self._stopping and not final)
-            have_read = not is_last and self._follow_taps(now_ns(), final and not reading)
-            if not have_read and (reading or not self._events):
+            if reading < READINGS_A_BATCH and (final or not self._stopping):
+                self._follow_taps(now_ns(), final and not reading)
+            if len(self._events) == before:
                 break
         return concatenate(parts)
 
@@ -271,11 +274,11 @@ class LiveSource:
                           if inode and inode not in self._taps and inode not in self._strangers}
         self._hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
 
-    def _follow_taps(self, time_ns: int, final: bool) -> bool:
-        """Read the taps where that is due, or they are wanted; did it?"""
+    def _follow_taps(self, time_ns: int, final: bool) -> None:
+        """Read the taps where that is due, or they are wanted."""
         wanted = bool(self._unknown or self._hooked)
         if time_ns < (self._soonest_taps_ns if wanted else self._next_taps_ns) and not (wanted and final):
-            return False
+            return
         before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
         if self._unknown or time_ns >= self._next_namespaces_ns:
             self._follow_namespaces(time_ns)
@@ -294,11 +297,11 @@ class LiveSource:
         self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
                          for tap in refresh.closed]
         self._put_off_taps(now_ns())
-        return True
 
     def _put_off_taps(self, ended_ns: int) -> None:
         """When the taps are read again, after a reading that ended now."""
-        took_ns, rested_ns = ended_ns - self._refreshed_ns, self._refreshed_ns - self._refresh_ended_ns
+        took_ns = min(ended_ns - self._refreshed_ns, TAPS_MOST_NS)
+        rested_ns = self._refreshed_ns - self._refresh_ended_ns
         self._refresh_ended_ns = ended_ns
         self._taps_credit_ns = min(self._taps_credit_ns + rested_ns, TAPS_CREDIT_NS) - took_ns
         self._soonest_taps_ns = ended_ns + max(-self._taps_credit_ns, 0)
@@ -354,6 +357,8 @@ class LiveSource:
         self._watcher.know(self._devices.values())
         traced = self._family()
         self._tell_absent(time_ns)
+        if self._ending:
+            return
         in_use = self._handlers_in_use(traced.all)
         for function in sorted(in_use - self._tried):
             self._attach_handler(function, time_ns)

@@ -62,7 +62,7 @@ setup() {
     ping -q -c 2 -i 0.1 10.9.0.1
     ended pipe
     modprobe pktgen
-    flood 60000
+    flood 150000
     ended full
     cp small/full.arrows full.arrows
     LAB_WAIT_S=600 wait_until nothing_left

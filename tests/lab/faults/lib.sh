@@ -87,6 +87,17 @@ flood() {
     sed -n 's/.*pkts-sofar: \([0-9]*\).*/\1/p' /proc/net/pktgen/eth0@0
 }
 
+# has_told_gone COUNT RECORDING: have so many taps been told as closed in it?
+has_told_gone() {
+    python3 - "$@" <<'PYTHON'
+import sys
+from pathlib import Path
+from bondtrace.recording import Recording
+events = (event for batch in Recording(Path(sys.argv[2])).batches() for event in batch.events)
+sys.exit(sum(event["kind"] == "tap-gone" for event in events) < int(sys.argv[1]))
+PYTHON
+}
+
 # is_idle PID: does this process need less than half of a CPU for a second?
 is_idle() {
     local before after

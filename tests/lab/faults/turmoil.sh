@@ -110,6 +110,7 @@ setup() {
     ip link set dv0 up
     ip -n doomed link set dv1 up
     cd "$LAB_OUT"
+    rm -f hundreds.inodes
     ping -q -c 1 10.9.0.1
     begin trace bondtrace record --kprobes --netns /proc/self/ns/net --netns doomed --iface bond0 --iface dv1 -o trace.arrows "icmp or (vlan and icmp)"
     attached trace
