@@ -66,9 +66,14 @@ in_namespace() {
 }
 
 # make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own. What it has learnt of a host
-# it keeps (for some hours), also where a tracer takes minutes to start: else it floods its frames to all ports.
+# it keeps (for some hours), also where a tracer takes minutes to start: else it floods its frames to all ports. Its
+# address is its own, and not that of the port with the lowest, which another port may turn out to be: what is sent to the
+# address of before is then no longer for it.
 make_bridge() {
-    ip -n "$1" link add "$2" type bridge forward_delay 0 mcast_snooping 0 ageing_time 3000000
+    local address
+    printf -v address '06:%02x:%02x:%02x:%02x:%02x' $((RANDOM % 256)) $((RANDOM % 256)) $((RANDOM % 256)) \
+        $((RANDOM % 256)) $((RANDOM % 256))
+    ip -n "$1" link add "$2" address "$address" type bridge forward_delay 0 mcast_snooping 0 ageing_time 3000000
     ip -n "$1" link set "$2" up
 }
 

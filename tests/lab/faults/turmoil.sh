@@ -25,6 +25,8 @@ activate() {
 # Stopped, the tracer hears of the slave when it has long taken over.
 taken_over() {
     make_port eth2 gw br0 port2
+    # The lowest address of all ports: a bridge without one of its own would take it now.
+    ip -n gw link set port2 address 02:00:00:00:00:01
     sleep 2
     send_signal STOP trace
     ip link set eth2 down
