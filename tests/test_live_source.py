@@ -83,12 +83,12 @@ def test_what_ended_before_an_event_is_of_the_same_batch_however_long_it_took_to
     source._drain = lambda whole: waiting.pop(0)
     source._monitors, source._tracer.counters = {}, lambda: {}
     source._follow_functions = source._follow_clock = lambda *_: None
-    source._follow_taps = lambda time_ns, final: not source._events and not source._events.append(
+    source._follow_taps = lambda time_ns, at_once: not source._events and not source._events.append(
         {"kind": "tap-gone", "time_ns": 10**9})
     source._events = []
     assert source._batch(7).passes.records["ifindex"].tolist() == whole.records["ifindex"].tolist()
     # and that nothing happened: then the ring is read once
-    source._follow_taps = lambda *_: False
+    source._follow_taps = lambda *_, at_once: False
     assert len(source._batch(8).passes) == 1 and waiting == []
 
 
@@ -120,7 +120,8 @@ def looking(source, monkeypatch):
 def batch(source, after_s, final=False):
     """The events of taps of the next batch, so long after the last."""
     source.clock.now_ns += int(after_s * 1e9)
-    return [event for event in source._batch(source.clock.now_ns, final).events if event["kind"].startswith("tap")]
+    source._ending = final
+    return [event for event in source._batch(source.clock.now_ns).events if event["kind"].startswith("tap")]
 
 
 def test_a_tap_that_was_hooked_in_while_the_taps_were_read_is_read_again_at_once(looking):
@@ -225,7 +226,7 @@ def test_the_ring_is_read_after_all_that_happened_and_devices_are_followed_after
     order, looking.there = [], {ON_ETH0: TAPS[ON_ETH0]}
     looking._drain = lambda whole: order.append("drain") or (hook(ON_ETH0, True) if len(order) == 1 else EMPTY)
 
-    def follow_devices(retrace):
+    def follow_devices():
         order.append("devices")
         if order.count("devices") == 2:
             looking._events.append({"kind": "device-gone", "time_ns": looking.clock.now_ns})

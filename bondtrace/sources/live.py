@@ -219,39 +219,39 @@ class LiveSource:
         self._ending = True
         self._tracer.set_devices(Family(set(), set()))
         time.sleep(POLL_S)  # passes that were open when the devices were taken away
-        last = self._batch(now_ns(), final=True)
+        last = self._batch(now_ns())
         last.events.append({"kind": "end", "time_ns": now_ns(), "not_before_ns": whole_until_ns})
         yield last
 
-    def _batch(self, time_ns: int, final: bool = False) -> Batch:
+    def _batch(self, time_ns: int) -> Batch:
         self._follow_clock(time_ns)
-        passes = self._drain_and_learn(final)
-        counts = self._count(time_ns, final)
+        passes = self._drain_and_learn()
+        counts = self._count(time_ns)
         self._follow_functions(passes, time_ns, counts)
-        if final or time_ns >= self._next_losses_ns:
+        if self._ending or time_ns >= self._next_losses_ns:
             self._next_losses_ns = time_ns + LOSSES_EVERY_NS
             self._events.append({"kind": "losses", "time_ns": time_ns, "counters": self._tracer.counters()})
         events, self._events = self._events, []
         return Batch(passes, events, time_ns, counts)
 
-    def _drain_and_learn(self, final: bool) -> Passes:
+    def _drain_and_learn(self) -> Passes:
         """The passes that have ended, also those that ended while it was learnt what has happened: they are of the same
         batch. Taps are read again where others were hooked in or out meanwhile, for the sake of what passed since; a
         few times, as somebody may do nothing else."""
         parts: list[Passes] = []
         for reading in range(READINGS_A_BATCH + 1):
-            parts.append(self._drain(whole=final and not parts))
+            parts.append(self._drain(whole=self._ending and not parts))
             before = len(self._events)
-            self._follow_devices(retrace=not final)  # after that: what has sent passes is known
+            self._follow_devices()  # after that: what has sent passes is known
             self._notice_taps(parts[-1])
-            if reading < READINGS_A_BATCH and (final or not self._stopping):
-                self._follow_taps(now_ns(), final and not reading)
+            if reading < READINGS_A_BATCH and (self._ending or not self._stopping):
+                self._follow_taps(now_ns(), at_once=self._ending and not reading)
             if len(self._events) == before:
                 break
         return concatenate(parts)
 
-    def _count(self, time_ns: int, final: bool) -> Optional[Array]:
-        if self._count_every_s is None or (time_ns < self._next_counts_ns and not final):
+    def _count(self, time_ns: int) -> Optional[Array]:
+        if self._count_every_s is None or (time_ns < self._next_counts_ns and not self._ending):
             return None
         self._next_counts_ns = time_ns + int(self._count_every_s * 1e9)
         return self._tracer.counts()
@@ -274,10 +274,10 @@ class LiveSource:
                           if inode and inode not in self._taps and inode not in self._strangers}
         self._hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
 
-    def _follow_taps(self, time_ns: int, final: bool) -> None:
-        """Read the taps where that is due, or they are wanted."""
+    def _follow_taps(self, time_ns: int, at_once: bool) -> None:
+        """Read the taps where that is due, or they are wanted, which may have been put off but for ``at_once``."""
         wanted = bool(self._unknown or self._hooked)
-        if time_ns < (self._soonest_taps_ns if wanted else self._next_taps_ns) and not (wanted and final):
+        if time_ns < (self._soonest_taps_ns if wanted else self._next_taps_ns) and not (wanted and at_once):
             return
         before_ns, self._refreshed_ns = self._refreshed_ns, now_ns()
         if self._unknown or time_ns >= self._next_namespaces_ns:
@@ -332,16 +332,14 @@ class LiveSource:
 
     def _follow_clock(self, time_ns: int) -> None:
         """Tell when the time of day was set: journeys keep the clock of the start, so that times stay in order."""
-        before_ns = now_ns()
-        offset_ns = time.time_ns() - before_ns
+        offset_ns = wall_offset_ns()
         step_ns = offset_ns - self._wall_offset_ns
-        # Nobody stopped this process between the two readings.
-        if abs(step_ns) > CLOCK_STEP_NS and now_ns() - before_ns < CLOCK_STEP_NS // 10:
+        if abs(step_ns) > CLOCK_STEP_NS:
             self._wall_offset_ns = offset_ns
             self._note(f"the time of day moved by {step_ns / 1e9:+.3f} s (it was set, or the machine slept); packets "
                        "keep the clock of the trace's begin", time_ns)
 
-    def _follow_devices(self, retrace: bool = True) -> None:
+    def _follow_devices(self) -> None:
         changes = [change for monitor in self._monitors.values() for change in monitor.read()]
         if not changes:
             return
@@ -349,8 +347,7 @@ class LiveSource:
         for change in changes:
             self._take(change, time_ns)
             self._tell_absent(time_ns)  # at once: it may be there again by the end of these changes
-        if retrace:
-            self._retrace(time_ns)
+        self._retrace(time_ns)
 
     def _retrace(self, time_ns: int) -> None:
         """Trace what is to be traced of the devices as they are now."""
