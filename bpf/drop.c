@@ -46,10 +46,10 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 			fill_drop(frame, skb, location, reason);
 		return 0;
 	}
-	if (frame->kind != FRAME_RX_LIST || passed_over(frame, skb) || !was_received(skb) || !was_wanted(cpu, skb))
+	if (frame->kind != FRAME_RX_LIST || passed_over(frame, skb) || !was_received(skb))
 		return 0;
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-	frame = dev ? open_late(cpu, skb, dev) : 0; /* of a list, after the core calls of all its packets */
+	/* of a list, after the core calls of all its packets */
+	frame = open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV));
 	if (!frame)
 		return 0;
 	fill_drop(frame, skb, location, reason);

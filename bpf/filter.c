@@ -37,7 +37,7 @@ static __always_inline u32 view_byte(struct view *view, u64 offset)
 
 static __always_inline u32 view_copied(struct view *view, u64 offset)
 {
-	return view->bytes[offset & (VIEW_BYTES - 1)];
+	return view->bytes[BOUNDED(offset, VIEW_BYTES - 1)];
 }
 
 /* The view's load of 1, 2 or 4 bytes in network order; *fate is set where there are none. */
@@ -99,13 +99,12 @@ static __always_inline void view_open(struct view *view, struct part *part, u64 
 	u64 size = linear - first;
 	if (size > VIEW_BYTES - TAG_AT - TAG_BYTES)
 		size = VIEW_BYTES - TAG_AT - TAG_BYTES;
-	size &= VIEW_BYTES - 1;
 	if (!linear)
 		return;
 	if (first) {
-		if (!bpf_probe_read_kernel(view->bytes + TAG_AT + TAG_BYTES, size, (void *)(begin + first)))
+		if (!bpf_probe_read_kernel(view->bytes + TAG_AT + TAG_BYTES, BOUNDED(size, VIEW_BYTES - 1), (void *)(begin + first)))
 			view->copied = size + TAG_AT + TAG_BYTES;
-	} else if (!bpf_probe_read_kernel(view->bytes, size, (void *)begin)) {
+	} else if (!bpf_probe_read_kernel(view->bytes, BOUNDED(size, VIEW_BYTES - 1), (void *)begin)) {
 		view->copied = size;
 	}
 }

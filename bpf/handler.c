@@ -25,7 +25,7 @@ static __always_inline struct frame *handled_frame(void)
 	struct cpu_state *cpu = this_cpu();
 	struct frame *frame = cpu && !cpu->quiet ? top(cpu) : 0;
 
-	return frame && frame->active && frame->kind != FRAME_TX ? frame : 0;
+	return OR_NULL(frame && frame->active && frame->kind != FRAME_TX ? frame : 0);
 }
 
 static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind, u8 func)
@@ -96,7 +96,7 @@ static __always_inline int handler_end(u32 verdict, u8 kind)
 		   frame->handler_pos == STEP_VLAN ? FUNC_VLAN : FUNC_HANDLER, frame->handler_low, 0);
 	frame->handler_pos = 0;
 #else
-	struct step *step = (struct step *)(frame->buf + (frame->handler_pos & (BUFFER_BYTES - 1)));
+	struct step *step = (struct step *)(frame->buf + BOUNDED(frame->handler_pos, BUFFER_BYTES - 1));
 
 	frame->handler_pos = 0;
 	step->result = verdict;

@@ -45,14 +45,13 @@ static __always_inline void keep_bytes(struct cpu_state *cpu, struct record *pas
 			break;
 		if (left > DATA_BYTES)
 			left = DATA_BYTES;
-		asm volatile("" : "+r"(left)); /* else the compiler drops the mask, which is for the verifier */
 		*(u64 *)slot = SLOT_CONTINUES;
-		if (bpf_probe_read_kernel(slot + 8, left & 255, (void *)(mac + i * DATA_BYTES)))
+		if (bpf_probe_read_kernel(slot + 8, BOUNDED(left, 255), (void *)(mac + i * DATA_BYTES)))
 			break;
 		record->len += left;
 		end += SLOT_BYTES;
 	}
-	if (record->len && events.ringbuf_output(frame->buf + 8, end & (BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP))
+	if (record->len && events.ringbuf_output(frame->buf + 8, BOUNDED(end, BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP))
 		count(COUNT_DATA_LOST);
 }
 #endif
@@ -79,9 +78,8 @@ static __always_inline void describe_packet(struct cpu_state *cpu, struct record
 	if (linear <= 0)
 		return;
 	u32 size = linear > PACKET_BYTES ? PACKET_BYTES : linear;
-	if (size == PACKET_BYTES || size < PACKET_BYTES) /* for the verifier: bounded on both sides */
-		if (!bpf_probe_read_kernel(record->packet, size & 127, (void *)mac))
-			record->captured = size;
+	if (!bpf_probe_read_kernel(record->packet, BOUNDED(size, 127), (void *)mac))
+		record->captured = size;
 #ifdef SNAPLEN
 	keep_bytes(cpu, record, mac, linear);
 #endif
@@ -142,7 +140,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	record->parent = 0;
 	record->frame = frame->number;
 	record->arphrd = FIELD(typed, u16, dev, NET_DEVICE__TYPE);
-	outer = frame_at(cpu, (u64)cpu->depth - 2);
+	outer = frame_at(cpu, cpu->depth - 2);
 	if (outer && outer->kind == FRAME_RX_LIST) { /* its pass may be another packet's */
 		if (frame->kind != FRAME_RX_LIST) {
 			record->frame = outer->number;
@@ -158,16 +156,12 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
 }
 
-/* A record of its own for a step whose packet has no open pass here; 0 if its device is not traced. */
-static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u64 dev)
+/* The head of a record outside of passes, on this CPU now; its step comes next. */
+static __always_inline void open_late_record(struct cpu_state *cpu, struct frame *frame, u64 skb)
 {
-	struct frame *frame = &cpu->late;
-	struct frame *outer = top(cpu);
 	struct record *record = record_of(frame);
+	struct frame *outer = top(cpu);
 
-	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));
-	if (!traced(frame, 0, dev))
-		return 0;
 	record->time_ns = bpf_ktime_get_ns();
 	record->skb = skb;
 	record->cpu = bpf_get_smp_processor_id();
@@ -179,5 +173,23 @@ static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u
 	frame->skb = skb;
 	frame->round = 0; /* Python knows it from the pass that this belongs to */
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
-	return frame;
+}
+
+/* A record of its own for steps whose packets have no open pass here; 0 if the device is not traced. */
+static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u64 dev)
+{
+	struct frame *frame = 0;
+
+	__builtin_memset(record_of(&cpu->late), 0, __builtin_offsetof(struct record, first));
+	if (dev && traced(&cpu->late, 0, dev)) {
+		frame = &cpu->late;
+		open_late_record(cpu, frame, skb);
+	}
+	return OR_NULL(frame);
+}
+
+/* The same for one packet; 0 also if the filter did not take it. */
+static __always_inline struct frame *open_late_packet(struct cpu_state *cpu, u64 skb, u64 dev)
+{
+	return OR_NULL(was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0);
 }

@@ -115,14 +115,7 @@ BPF_HASH(devices, u64, u8, 4096);
 		value_;                                                                   \
 	})
 
-/* A field of a structure whose type the verifier knows: a plain load, checked against the type, where READ is a call.
- * As assembly, for the compiler must not widen it or split it. */
-#define LOAD(type, base, offset)                                                                                \
-	({                                                                                                      \
-		u64 loaded_;                                                                                    \
-		asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(loaded_) : "r"((u64)(base)), "i"(offset));   \
-		(type)loaded_;                                                                                  \
-	})
+/* A field by a plain load where the verifier knows the structure's type, else by a call. */
 #define FIELD(typed, type, base, offset) ((typed) ? LOAD(type, base, offset) : READ(type, base, offset))
 
 /* What is told of an skb lies close together: one call for all of it costs less than two for single
@@ -160,19 +153,19 @@ static __always_inline void count(u32 counter)
 	count_more(counter, 1);
 }
 
-/* The frame at a place of the stack, or 0. The empty asm keeps the compiler from computing the
- * address before the check, which the verifier would refuse; the mask then tells it the bound. */
-static __always_inline struct frame *frame_at(struct cpu_state *cpu, u64 place)
+/* The frame at a place of the stack, or 0. */
+static __always_inline struct frame *frame_at(struct cpu_state *cpu, u32 place)
 {
-	if (place >= MAX_DEPTH)
-		return 0;
-	asm volatile("" : "+r"(place));
-	return &cpu->frames[place & (MAX_DEPTH - 1)];
+	struct frame *frame = 0;
+
+	if (place < MAX_DEPTH)
+		frame = &cpu->frames[BOUNDED(place, MAX_DEPTH - 1)];
+	return OR_NULL(frame);
 }
 
 static __always_inline struct frame *top(struct cpu_state *cpu)
 {
-	return frame_at(cpu, (u64)cpu->depth - 1);
+	return frame_at(cpu, cpu->depth - 1);
 }
 
 static __always_inline struct record *record_of(struct frame *frame)
@@ -280,7 +273,7 @@ static __always_inline u8 send_copy(struct frame *frame)
 {
 	u64 size = ((frame->pos + SLOT_BYTES - 1) & ~(SLOT_BYTES - 1)) - 8;
 
-	return !events.ringbuf_output(record_of(frame), size & (BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP);
+	return !events.ringbuf_output(record_of(frame), BOUNDED(size, BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP);
 }
 
 /* Nearly all have one slot, and most of the others are one or two steps longer. */
@@ -347,17 +340,17 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 	else
 		cpu->full_since_ns = 0;
 	struct frame *frame = frame_at(cpu, cpu->depth++);
-	if (!frame) {
+	if (frame) {
+		frame->active = 0;
+		frame->refused = 0;
+		frame->kind = kind;
+		frame->number = ++cpu->frame_number;
+		cpu->quiet = is_quiet(frame); /* until a pass is opened */
+	} else {
 		cpu->quiet = 0;
 		count(COUNT_TOO_DEEP);
-		return 0;
 	}
-	frame->active = 0;
-	frame->refused = 0;
-	frame->kind = kind;
-	frame->number = ++cpu->frame_number;
-	cpu->quiet = is_quiet(frame); /* until a pass is opened */
-	return frame;
+	return OR_NULL(frame);
 }
 
 static __always_inline void pop(struct cpu_state *cpu)
@@ -370,25 +363,36 @@ static __always_inline void pop(struct cpu_state *cpu)
 	cpu->quiet = is_quiet(top(cpu));
 }
 
+/* Where the next step of a frame's record goes in its buffer, or 0 when the record is full. */
+static __always_inline u32 next_position(struct frame *frame)
+{
+	u32 pos = frame->pos;
+
+	if (((pos - 1) & (SLOT_BYTES - 1)) <= SLOT_BYTES - 1 - sizeof(struct step))
+		return pos;
+	pos = (pos + SLOT_BYTES - 1) & ~(SLOT_BYTES - 1);
+	if (pos >= BUFFER_BYTES)
+		return 0;
+	*(u64 *)(frame->buf + BOUNDED(pos, BUFFER_BYTES - 1)) = SLOT_CONTINUES;
+	return pos + 8;
+}
+
 /* Room for the next step of a frame's record, or 0 when the record is full. */
 static __always_inline struct step *next_step(struct frame *frame)
 {
 	struct record *record = record_of(frame);
-	u32 pos = frame->pos;
+	u32 pos = next_position(frame);
+	struct step *step = 0;
 
-	if (((pos - 1) & (SLOT_BYTES - 1)) > SLOT_BYTES - 1 - sizeof(struct step)) {
-		pos = (pos + SLOT_BYTES - 1) & ~(SLOT_BYTES - 1);
-		if (pos >= BUFFER_BYTES) {
-			record->steps_lost++;
-			count(COUNT_STEPS_LOST);
-			return 0;
-		}
-		*(u64 *)(frame->buf + (pos & (BUFFER_BYTES - 1))) = SLOT_CONTINUES;
-		pos += 8;
+	if (pos) {
+		record->steps++;
+		frame->pos = pos + sizeof(struct step);
+		step = (struct step *)(frame->buf + BOUNDED(pos, BUFFER_BYTES - 1));
+	} else {
+		record->steps_lost++;
+		count(COUNT_STEPS_LOST);
 	}
-	record->steps++;
-	frame->pos = pos + sizeof(struct step);
-	return (struct step *)(frame->buf + (pos & (BUFFER_BYTES - 1)));
+	return OR_NULL(step);
 }
 
 static __always_inline u32 since(struct record *record)

@@ -38,7 +38,7 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 	if (passed_over(frame, skb))
 		return 0;
 	if (!frame || !frame->active || !holds(frame, skb)) {
-		frame = was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0;
+		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return 0;
 		fill_protocol(frame, skb, dev, orig_dev, func);

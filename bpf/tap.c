@@ -75,7 +75,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 	if (passed_over(frame, skb))
 		return;
 	if (!frame || !frame->active || !holds(frame, skb)) {
-		frame = was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0;
+		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return;
 		fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
@@ -104,7 +104,7 @@ static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *
 	tap->hook = pt;
 	asm volatile("" : : : "memory"); /* by way of memory: the verifier lets nobody shift a typed pointer */
 	u64 hook = tap->hook;
-	struct known_tap *known = &cpu->known[(hook >> 6 ^ hook >> 10 ^ hook >> 14) & (KNOWN_TAPS - 1)];
+	struct known_tap *known = &cpu->known[BOUNDED(hook >> 6 ^ hook >> 10 ^ hook >> 14, KNOWN_TAPS - 1)];
 
 	if (known->hook == hook && known->hook_changes == now && now) {
 		tap->sk = known->sk;
@@ -185,7 +185,7 @@ static __always_inline int tap_fanout(u64 skb, u64 dev, u64 orig_dev)
 static __always_inline struct tap_call *running_tap(void)
 {
 	struct cpu_state *cpu = this_cpu();
-	return cpu && cpu->tap.open ? &cpu->tap : 0;
+	return OR_NULL(cpu && cpu->tap.open ? &cpu->tap : 0);
 }
 
 #define ROOM_NONE 0

@@ -122,6 +122,7 @@ def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):
         "busybox",
         "modprobe",
         "depmod",
+        "file",
         "ip",
         "tcpdump",
         "ping",

@@ -33,7 +33,7 @@ def test_every_file_is_joined_whole_behind_its_name():
 
 def test_names_come_before_their_use():
     order = list(parts(join(LAYOUT, plan_of(), 1 << 24, 4096)))
-    assert order[:4] == ["", "bpf/wire.h", "bpf/probe.h", "bpf/pass.c"]
+    assert order[:5] == ["", "bpf/wire.h", "bpf/probe.h", "bpf/verifier.h", "bpf/pass.c"]
 
 
 @pytest.mark.parametrize(("ring_bytes", "page_bytes", "pages"), [(1 << 24, 4096, 4096), (1 << 20, 65536, 16)])
@@ -76,6 +76,41 @@ def test_every_argument_is_asked_for_by_the_program_that_has_it():
                       if asked != name]
     # then none reads another's
     assert wrong == []
+
+
+def code_of(path):
+    """A file of bpf/ without its comments."""
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.S)
+
+
+# What gives a pointer to something that is there always, or is the kernel's own answer.
+SURE_POINTERS = {"this_cpu", "record_of", "top"}
+
+
+def test_a_pointer_that_may_be_null_leaves_its_function_whole():
+    # given every function of bpf/ that gives a pointer
+    gives = re.compile(r"^static __always_inline struct \w+ \*(\w+)\([^)]*\)\n\{\n(.*?)^\}", re.M | re.S)
+    functions = [(found[1], found[2]) for path in sorted(bpf_dir().glob("*.c"))
+                 for found in gives.finditer(code_of(path))]
+    assert {"frame_at", "next_step", "running_tap", "handled_frame", "open_late"} <= {name for name, _ in functions}
+    # then it gives it through OR_NULL, whatever way it returns (bpf/verifier.h, rule 1)
+    bare = [(name, given) for name, body in functions if name not in SURE_POINTERS
+            for given in re.findall(r"return ([^;]*);", body) if not given.startswith("OR_NULL(")]
+    assert bare == []
+
+
+def test_a_mask_that_the_verifier_needs_is_not_left_to_the_compiler():
+    # given every index, every number that is added to a buffer, every size that is masked in bpf/
+    masked = re.compile(r"\[[^\]]*&[^\]]*\]|\+ \([^()]*& |, [^,()]*& [^,()]*, \(void|"
+                        r", [^,()&]* & \(?[A-Z_]+ - 1\)?, BPF_")
+    left = [(path.name, line.strip()) for path in sorted(bpf_dir().glob("*.c")) for line in code_of(path).splitlines()
+            if masked.search(line)]
+    # then it goes through BOUNDED (bpf/verifier.h, rule 2)
+    assert left == []
+    examples = ["cpu->frames[place & (MAX_DEPTH - 1)]", "frame->buf + (pos & (BUFFER_BYTES - 1))",
+                "bpf_probe_read_kernel(record->packet, size & 127, (void *)mac)",
+                "ringbuf_output(record, size & (BUFFER_BYTES - 1), BPF_RB_NO_WAKEUP)"]
+    assert [one for one in examples if not masked.search(one)] == []
 
 
 def test_a_line_holds_one_program():

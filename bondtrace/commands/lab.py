@@ -31,6 +31,9 @@ _RECORDING = "trace.arrows"
               help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or vmlinuz of your own; several, "
                    "with commas or by repeating the option, are compared in one table. Default: this Debian's own "
                    "kernel.")
+@click.option("--userland", metavar="RELEASE",
+              help="Run in another Debian's user land, with its bcc, compiler and Python: bookworm, trixie, sid, or a "
+                   "root directory of your own. Made once with mmdebstrap. Default: this machine's.")
 @click.option("--scenario", default="ping", show_default=True, metavar="NAME",
               shell_complete=candidates.scenarios, help="What is built and played; a name of --list or a file.")
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
@@ -41,8 +44,8 @@ _RECORDING = "trace.arrows"
               help="Processors of the machine.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison of several kernels as one JSON object.")
 @click.argument("command", nargs=-1)
-def lab(kernels: tuple[str, ...], scenario: str, list_them: bool, out_dir: Optional[Path], cpus: int, as_json: bool,
-        command: tuple[str, ...]) -> None:
+def lab(kernels: tuple[str, ...], userland: Optional[str], scenario: str, list_them: bool, out_dir: Optional[Path],
+        cpus: int, as_json: bool, command: tuple[str, ...]) -> None:
     """Boot a distribution kernel in QEMU, build a bond in it, play a scenario and trace it.
 
     COMMAND is what traces (behind `--`), `bondtrace --iface bond0 --write trace.arrows` unless said otherwise;
@@ -57,11 +60,11 @@ def lab(kernels: tuple[str, ...], scenario: str, list_them: bool, out_dir: Optio
     if kernels and not specs:
         raise UsageError(f"--kernel {kernels[0]!r} names no kernel: give one as 6.1, or several as 5.10,6.1")
     if len(specs) > 1:
-        _compare(specs, scenario, out_dir, cpus, as_json, command)
+        _compare(specs, userland, scenario, out_dir, cpus, as_json, command)
     if as_json:
         raise UsageError("--json is for the comparison of several kernels; for one, have the command print it: "
                          "bondtrace lab -- bondtrace --json --iface bond0")
-    _play(specs[0] if specs else None, scenario, out_dir, cpus, command)
+    _play(specs[0] if specs else None, userland, scenario, out_dir, cpus, command)
 
 
 def _list() -> None:
@@ -71,12 +74,13 @@ def _list() -> None:
     print("\n" + _OWN.format(next(one.path for one in found if one.name == "ping")))
 
 
-def _play(kernel: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int, command: tuple[str, ...]) -> None:
+def _play(kernel: Optional[str], userland: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int,
+          command: tuple[str, ...]) -> None:
     chosen = laboratory.find_scenario(scenario)
     colour = {"FORCE_COLOR": "1"} if wants_colour(sys.stdout) else {}
     result = laboratory.run_scenario(
-        kernel=kernel, scenario=scenario, command=_command(command, chosen.options), out_dir=out_dir,
-        on_output=_write, cpus=cpus, env=colour, notify=say)
+        kernel=kernel, scenario=scenario, command=_command(command, chosen.options, userland), out_dir=out_dir,
+        on_output=_write, cpus=cpus, env=colour, userland=userland, notify=say)
     say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
     recording = result.out_dir / _RECORDING
     if not command and recording.exists():
@@ -85,13 +89,14 @@ def _play(kernel: Optional[str], scenario: str, out_dir: Optional[Path], cpus: i
     sys.exit(result.status)
 
 
-def _compare(specs: list[str], scenario: str, out_dir: Optional[Path], cpus: int, as_json: bool,
-             command: tuple[str, ...]) -> None:
+def _compare(specs: list[str], userland: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int,
+             as_json: bool, command: tuple[str, ...]) -> None:
     """Exit status 1 if any of the kernels failed."""
     if command:
         raise UsageError(f"several kernels are recorded and compared, so there is no place for a command "
                          f"({' '.join(command)}): leave it out, or give one --kernel")
-    runs = compare.run_kernels(specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, notify=say)
+    runs = compare.run_kernels(specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, userland=userland,
+                               notify=say)
     observations = [_observe(run) for run in runs]
     if as_json:
         comparison.write_json(laboratory.find_scenario(scenario).name, observations, sys.stdout)
@@ -106,8 +111,8 @@ def _observe(run: compare.KernelRun) -> Observation:
     return observe(run.kernel, run.release, run.recording)
 
 
-def _command(command: tuple[str, ...], options: tuple[str, ...]) -> list[str]:
-    this = [sys.executable, "-m", "bondtrace"]
+def _command(command: tuple[str, ...], options: tuple[str, ...], userland: Optional[str]) -> list[str]:
+    this = ["python3" if userland else sys.executable, "-m", "bondtrace"]
     if not command:
         return [*this, *options, "--write", _RECORDING, "--force"]
     return [*this, *command[1:]] if command[0] == "bondtrace" else list(command)

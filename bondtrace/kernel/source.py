@@ -16,8 +16,8 @@ from ..errors import BondtraceError
 from .filter import Filter, c_text
 from .plan import ATTACHED_LATER, TYPED, Plan, programs
 
-FILES = ("wire.h", "probe.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c", "join.c",
-         "handler.c", "protocol.c", "drop.c")
+FILES = ("wire.h", "probe.h", "verifier.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c",
+         "join.c", "handler.c", "protocol.c", "drop.c")
 DEVICE_PLACES = 4096  # a power of two
 LISTED_MIN, LISTED_OF_CPU = 4096, 256  # packets of list receives that the filter took (bpf/filter.c)
 COUNT_KEYS = 16384

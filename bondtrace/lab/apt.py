@@ -140,6 +140,18 @@ def private_sources(entries: Sequence[SourceEntry], own_codename: str, codenames
     return text
 
 
+def userland_sources(entries: Sequence[SourceEntry], own_codename: str, codename: str) -> str:
+    """A deb822 source list for a whole system of this release; empty when the sources name no Debian archive."""
+    archive = archive_entry(entries, own_codename)
+    if archive is None:
+        return ""
+    text = _deb822(archive, [codename])
+    security = security_entry(entries, own_codename)
+    if security is not None and codename != "sid":  # which has no security archive
+        text += "\n" + _deb822(security, [f"{codename}-security"])
+    return text
+
+
 def _deb822(entry: SourceEntry, suites: Sequence[str]) -> str:
     uris = [uri for uri in entry.uris if not uri.startswith("cdrom:")]
     lines = ["Types: deb", f"URIs: {' '.join(uris)}", f"Suites: {' '.join(suites)}", "Components: main"]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import kernels
+from bondtrace.lab import kernels, userlands
 from bondtrace.lab.play import LabResult, run_scenario
 from bondtrace.lab.scenario import find_scenario, require_tools
 
@@ -47,16 +47,24 @@ def names_of(specs: Sequence[str]) -> dict[str, str]:
 
 
 def run_kernels(
-    *, specs: Sequence[str], scenario: str, out_dir: Path | None, cpus: int, notify: kernels.Notify
+    *,
+    specs: Sequence[str],
+    scenario: str,
+    out_dir: Path | None,
+    cpus: int,
+    userland: str | None = None,
+    notify: kernels.Notify,
 ) -> list[KernelRun]:
     """Plays a scenario on each kernel while ``bondtrace record`` traces it; in the order given.
 
+    :param userland: of all of them; None means this machine's own.
     :param out_dir: each kernel's directory is made in it; None means a new temporary one, left to the caller.
     :param notify: told how it goes, and what is printed in the machines, a line at a time.
     :raises UsageError: before any machine boots.
     """
     names = names_of(specs)
-    require_tools([find_scenario(scenario)])
+    root = userlands.resolve(userland, notify).root if userland else None
+    require_tools([find_scenario(scenario)], root)
     base = Path(tempfile.mkdtemp(prefix="bondtrace-lab-")) if out_dir is None else out_dir.absolute()
     failures = {name: _why_not(spec, notify) for name, spec in names.items()}
     runs = []
@@ -65,7 +73,7 @@ def run_kernels(
             runs.append(KernelRun(name, base / name, error=failures[name]))
         else:
             notify(f"{name}: machine {number} of {len(names)}")
-            runs.append(_run(name, spec, scenario, base / name, cpus, notify))
+            runs.append(_run(name, spec, scenario, base / name, cpus, userland, notify))
         if runs[-1].error:
             notify(f"{name}: {runs[-1].error}")
     return runs
@@ -82,9 +90,18 @@ def _why_not(spec: str, notify: kernels.Notify) -> str:
     return ""
 
 
-def _run(name: str, spec: str, scenario: str, out_dir: Path, cpus: int, notify: kernels.Notify) -> KernelRun:
+def _run(
+    name: str,
+    spec: str,
+    scenario: str,
+    out_dir: Path,
+    cpus: int,
+    userland: str | None,
+    notify: kernels.Notify,
+) -> KernelRun:
     recording = str(out_dir / RECORDING)
-    command = [sys.executable, "-m", "bondtrace", "record", "--force", "-o", recording]
+    python = "python3" if userland else sys.executable
+    command = [python, "-m", "bondtrace", "record", "--force", "-o", recording]
     command += find_scenario(scenario).options
     lines = _Lines(name, notify)
     try:
@@ -95,6 +112,7 @@ def _run(name: str, spec: str, scenario: str, out_dir: Path, cpus: int, notify: 
             out_dir=out_dir,
             on_output=lines.take,
             cpus=cpus,
+            userland=userland,
             notify=lines.say,
         )
     except UsageError:

@@ -135,7 +135,7 @@ def _recorded_default(cache: Path) -> str | None:
 
 def _download(cache: Path, spec: str | None, notify: Notify) -> Kernel:
     apt.require_apt()
-    with _locked(cache):
+    with locked(cache):
         kernel = _cached(cache, spec)  # another run may have brought it while this one waited for the lock
         if kernel is not None:
             return kernel
@@ -229,7 +229,7 @@ def _depmod(root: Path, release: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(cache: Path) -> Iterator[None]:
+def locked(cache: Path) -> Iterator[None]:
     """Holds the cache for this process alone; the lock goes with the process, however it ends."""
     try:
         cache.mkdir(parents=True, exist_ok=True)

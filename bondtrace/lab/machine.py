@@ -49,6 +49,10 @@ _REMEMBERED = (
     "-fsdev local,id=remembered,path=/,security_model=none,readonly=on,multidevs=remap "
     "-device virtio-9p-pci,fsdev=remembered,mount_tag=remembered"
 )
+_REMEMBERED_USERLAND = (
+    "-fsdev local,id=userland,path={root},security_model=none,readonly=on,multidevs=remap "
+    "-device virtio-9p-pci,fsdev=userland,mount_tag=userland"
+)
 _MOUNT_REMEMBERED = """\
 mkdir -p /run/remembered/host /run/remembered/upper /run/remembered/work /run/remembered/modules
 mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose remembered /run/remembered/host
@@ -57,6 +61,29 @@ mount -t overlay -o xino=off,lowerdir=/run/remembered/host/usr,upperdir=/run/rem
 workdir=/run/remembered/work remembered /usr
 mkdir -p /usr/lib/modules
 mount --rbind /run/remembered/modules /usr/lib/modules"""
+
+# Another user land: its root directory with a layer in memory above it, and in it the kernel's own file systems, the
+# modules, the output directory and this bondtrace. bondtrace's files have such a layer, too: its Python writes there
+# what it compiled.
+_MOUNT_USERLAND = """\
+mkdir -p /run/remembered/host /run/userland/lower /run/userland/upper /run/userland/work /run/userland/root
+new=/run/userland/root
+mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose remembered /run/remembered/host
+mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose userland /run/userland/lower
+mount -t overlay -o xino=off,lowerdir=/run/userland/lower,upperdir=/run/userland/upper,workdir=/run/userland/work \
+userland $new
+mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp $new/usr/lib/modules/$(uname -r)
+for there in proc sys dev; do mount --rbind /$there $new/$there; done
+for there in run tmp; do mount -t tmpfs -o mode=1777 tmpfs $new/$there; done
+mount --bind /lib/modules/$(uname -r) $new/usr/lib/modules/$(uname -r)
+printf '#!/bin/sh\\nexec /usr/bin/python3 -m bondtrace "$@"\\n' >$new/usr/local/bin/bondtrace
+chmod 755 $new/usr/local/bin/bondtrace
+show() {
+    layer=/run/userland/shown$(echo "$1" | tr / _)
+    mkdir -p "$layer/upper" "$layer/work" "$new$1"
+    mount -t overlay -o "xino=off,lowerdir=/run/remembered/host$1,upperdir=$layer/upper,workdir=$layer/work" \
+        shown "$new$1"
+}"""
 
 _POLL_S = 0.05
 _POWEROFF_S = 5
@@ -98,14 +125,18 @@ _NEEDED = (
     ),
     Missing("modprobe", "loads modules in the guest", _install("apt install kmod", "dnf install kmod")),
     Missing("depmod", "lists a kernel's modules", _install("apt install kmod", "dnf install kmod")),
+    Missing("file", "vng asks it for a kernel's version", _install("apt install file", "dnf install file")),
     Missing("ip", "builds the guest's network", _install("apt install iproute2", "dnf install iproute")),
     Missing("tcpdump", "is the scenarios' tap", _install("apt install tcpdump", "dnf install tcpdump")),
     Missing("ping", "is the scenarios' traffic", _install("apt install iputils-ping", "dnf install iputils")),
 )
 
 
-def find_tool(name: str) -> str | None:
-    """The path of a program: beside this Python first (a virtual environment), then on PATH, then where root's are."""
+def find_tool(name: str, root: Path | None = None) -> str | None:
+    """The path of a program: beside this Python first (a virtual environment), then on PATH, then where root's are; or
+    in another user land's root directory."""
+    if root is not None:
+        return shutil.which(name, path=":".join(f"{root}{directory}" for directory in _GUEST_PATH.split(":")))
     beside = os.path.join(os.path.dirname(sys.executable), name)
     if os.access(beside, os.X_OK):
         return beside
@@ -143,6 +174,8 @@ def run(
     timeout_s: float = 300,
     on_output: Callable[[bytes], None] = lambda data: None,
     qemu_opts: Sequence[str] = (),
+    userland: Path | None = None,
+    shown: Sequence[Path] = (),
 ) -> int:
     """Boots a kernel, runs a command in it as root and returns the command's exit status. A kernel that panics before
     it comes to the command is booted once more: that has been the emulator's fault.
@@ -150,9 +183,13 @@ def run(
     :param out_dir: shared with the guest, at the same path, for reading and writing; the command starts in it.
     :param env: added to the guest's environment, which has PATH and PYTHONPATH for this Python and this bondtrace.
     :param on_output: given the command's stdout and stderr, as they come.
+    :param userland: a root directory that the command runs in, instead of the host's.
+    :param shown: directories of the host that the command then finds in it, besides this bondtrace.
     :raises BondtraceError: the guest never ran the command to its end; the message has the console's last lines.
     """
-    exchange = _prepare(out_dir, command, env or {})
+    exchange = _prepare(out_dir, command, env or {}, userland, shown)
+    if userland:
+        qemu_opts = (_REMEMBERED_USERLAND.format(root=userland), *qemu_opts)
     argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, qemu_opts)
     output = exchange / "output"
     deadline = time.monotonic() + timeout_s
@@ -181,7 +218,13 @@ def vng_command(
     return [*argv, "--", "bash", str(script)]
 
 
-def guest_script(command: Sequence[str], out_dir: Path, env: Mapping[str, str]) -> str:
+def guest_script(
+    command: Sequence[str],
+    out_dir: Path,
+    env: Mapping[str, str],
+    userland: bool = False,
+    shown: Sequence[Path] = (),
+) -> str:
     """The shell script that runs in the guest: mounts, environment, the command, its status."""
     exchange = out_dir / EXCHANGE
     lines = ["#!/bin/bash", f": >{shlex.quote(str(exchange / 'begun'))}"]
@@ -191,7 +234,9 @@ def guest_script(command: Sequence[str], out_dir: Path, env: Mapping[str, str]) 
         ("debugfs", "/sys/kernel/debug"),
     ):
         lines.append(f"grep -q ' {where} ' /proc/mounts || mount -t {kind} {kind} {where}")
-    lines += _remembered(out_dir)
+    lines += _other_root(out_dir, shown) if userland else _remembered(out_dir)
+    run = ["chroot", "/run/userland/root", "bash", "-c", 'cd "$1" && shift && exec "$@"', "-", str(out_dir)]
+    command = [*run, *command] if userland else command
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     lines += [
         f"cd {shlex.quote(str(out_dir))}",
@@ -214,22 +259,35 @@ def _remembered(out_dir: Path) -> list[str]:
     return lines
 
 
-def guest_environment(out_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """The guest's environment: this Python and this bondtrace are found there as here."""
-    package_parent = str(PACKAGE.parent)
-    python_path = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+def _other_root(out_dir: Path, shown: Sequence[Path]) -> list[str]:
+    """The mounts of another user land, which has this bondtrace at the path that it has here."""
+    lines = [_MOUNT_USERLAND]
+    beside = PACKAGE.parent / "bpf"  # in a checkout; an installed package has it inside
+    for directory in dict.fromkeys((PACKAGE, *([beside] if beside.is_dir() else []), *shown)):
+        lines.append(f"show {shlex.quote(str(directory))}")
+    out = shlex.quote(str(out_dir))
+    return [*lines, f'mkdir -p "$new"{out}', f'mount --bind {out} "$new"{out}']
+
+
+def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = False) -> dict[str, str]:
+    """The guest's environment: this bondtrace is found there as here, and this Python, but for another user land."""
     base = {
-        "PATH": f"{os.path.dirname(sys.executable)}:{_GUEST_PATH}",
-        "PYTHONPATH": ":".join(python_path),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": _GUEST_PATH,
+        "PYTHONPATH": str(PACKAGE.parent),
         "PYTHONUNBUFFERED": "1",
         "LC_ALL": "C.UTF-8",
         "LAB_OUT": str(out_dir),
     }
+    if not userland:
+        base["PATH"] = f"{os.path.dirname(sys.executable)}:{_GUEST_PATH}"
+        base["PYTHONPATH"] = ":".join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        base["PYTHONDONTWRITEBYTECODE"] = "1"
     return {**base, **env}
 
 
-def _prepare(out_dir: Path, command: Sequence[str], env: Mapping[str, str]) -> Path:
+def _prepare(
+    out_dir: Path, command: Sequence[str], env: Mapping[str, str], userland: Path | None, shown: Sequence[Path]
+) -> Path:
     out_dir = out_dir.absolute()
     if re.search(r"[\s,=`'\"\\]", str(out_dir)):
         raise UsageError(
@@ -241,7 +299,8 @@ def _prepare(out_dir: Path, command: Sequence[str], env: Mapping[str, str]) -> P
         for name in ("status", "begun"):
             (exchange / name).unlink(missing_ok=True)
         (exchange / "output").write_bytes(b"")
-        script = guest_script(command, out_dir, guest_environment(out_dir, env))
+        environment = guest_environment(out_dir, env, userland is not None)
+        script = guest_script(command, out_dir, environment, userland is not None, shown)
         (exchange / "guest.sh").write_text(script, encoding="utf-8")
     except OSError as error:
         raise BondtraceError(f"cannot write to {out_dir}: {error.strerror}") from error

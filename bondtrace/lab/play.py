@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import kernels, machine
+from bondtrace.lab import kernels, machine, userlands
 from bondtrace.lab.scenario import Scenario, find_scenario, require_tools
 
 _HERE = Path(__file__).resolve().parent
@@ -58,6 +58,7 @@ def run_scenario(
     env: Mapping[str, str] | None = None,
     timeout_s: float = 600,
     qemu_opts: Sequence[str] = (),
+    userland: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> LabResult:
     """Plays a scenario on a kernel while a command traces it.
@@ -67,10 +68,12 @@ def run_scenario(
         ``$LAB_OUT``; ``$LAB_IFACE`` is the scenario's device.
     :param out_dir: made if need be; None means a new temporary directory, which is left to the caller.
     :param on_output: given the command's stdout and stderr, as they come.
+    :param userland: see :func:`bondtrace.lab.userlands.resolve`; None means this machine's own.
     :param notify: told what is being waited for before the guest runs.
     """
     chosen = find_scenario(scenario)
-    require_tools([chosen])
+    root = userlands.resolve(userland, notify).root if userland else None
+    require_tools([chosen], root)
     found = kernels.resolve(kernel, notify)
     directory = _directory(out_dir)
     notify(f"booting kernel {found.release}")
@@ -84,6 +87,8 @@ def run_scenario(
         timeout_s=timeout_s,
         on_output=on_output,
         qemu_opts=qemu_opts,
+        userland=root,
+        shown=_directories([chosen]),
     )
     return LabResult(status, directory, found.release)
 
@@ -100,6 +105,7 @@ def run_scenarios(
     env: Mapping[str, str] | None = None,
     scenario_s: float = SCENARIO_S,
     qemu_opts: Sequence[str] = (),
+    userland: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> dict[str, LabResult]:
     """Plays scenarios one after the other in one guest, each traced by a command of its own; results by name.
@@ -112,7 +118,8 @@ def run_scenarios(
         that it did not finish have an ``error``.
     """
     chosen = _several(scenarios)
-    require_tools(chosen)
+    root = userlands.resolve(userland, notify).root if userland else None
+    require_tools(chosen, root)
     found = kernels.resolve(kernel, notify)
     directory = _directory(out_dir)
     for one in chosen:
@@ -131,6 +138,8 @@ def run_scenarios(
             timeout_s=_BOOT_S + scenario_s * len(chosen),
             on_output=on_output,
             qemu_opts=qemu_opts,
+            userland=root,
+            shown=_directories(chosen),
         )
     except BondtraceError as failure:
         error = str(failure)
@@ -145,6 +154,11 @@ def _several(names: Sequence[str]) -> list[Scenario]:
     if twice or not chosen:
         raise UsageError(f"two scenarios are called {twice[0]}: rename one" if twice else "no scenario is named")
     return chosen
+
+
+def _directories(chosen: Sequence[Scenario]) -> list[Path]:
+    """Where scenarios lie that are not bondtrace's own."""
+    return [one.path.parent for one in chosen if not one.path.is_relative_to(machine.PACKAGE)]
 
 
 def _directory(out_dir: Path | None) -> Path:

@@ -105,8 +105,9 @@ def find_scenario(name: str) -> Scenario:
     raise UsageError(f"no scenario {name}: give one of {known}, or the path of your own")
 
 
-def require_tools(chosen: Iterable[Scenario] = ()) -> None:
-    """Fails with all that is to be installed when this machine cannot run the lab, or one of these scenarios."""
+def require_tools(chosen: Iterable[Scenario] = (), root: Path | None = None) -> None:
+    """Fails with all that is to be installed when this machine cannot run the lab, or this machine or the user land in
+    ``root`` one of these scenarios."""
     missing = machine.requirements()
     if missing:
         wanted = [
@@ -114,6 +115,7 @@ def require_tools(chosen: Iterable[Scenario] = ()) -> None:
         ]
         raise BondtraceError("the lab needs " + ", ".join(wanted))
     for scenario in chosen:
-        lacking = [str(need) for need in scenario.needs if machine.find_tool(need.program) is None]
+        lacking = [str(need) for need in scenario.needs if machine.find_tool(need.program, root) is None]
         if lacking:
-            raise BondtraceError(f"the scenario {scenario.name} needs {', '.join(lacking)}")
+            where = f" in the user land {root}" if root else ""
+            raise BondtraceError(f"the scenario {scenario.name} needs {', '.join(lacking)}{where}")
