@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
+from . import watched
 from .errors import UsageError
 from .model import Device, Journey, Pass, Tap
 from .scene import Scene
@@ -85,18 +86,18 @@ class Offer:
 
 @dataclass(frozen=True)
 class Answer:
-    """For one tap: what it was offered (``recorded``), what it would have been (``modelled``, ``None``: unknown), and
-    ``why``, in a sentence, where that is not an offer in every place."""
+    """For one tap: what it was offered (``recorded``, ``None``: not watched), what it would have been (``modelled``,
+    ``None``: unknown), and ``why``, in a sentence, where that is not an offer in every place."""
 
     tap: int
-    recorded: tuple[Offer, ...]
+    recorded: Optional[tuple[Offer, ...]]
     modelled: Optional[tuple[Offer, ...]]
     why: str = ""
 
     @property
     def differs(self) -> bool:
         """Would it have been otherwise?"""
-        return self.modelled is not None and self.modelled != self.recorded
+        return None not in (self.modelled, self.recorded) and self.modelled != self.recorded
 
 
 class _Unknown(Exception):
@@ -110,8 +111,9 @@ def answers(journey: Journey, scene: Scene, era: Era) -> tuple[Answer, ...]:
 
 
 def _answer(tap: Tap, presence: str, journey: Journey, scene: Scene, era: Era) -> Answer:
-    recorded = tuple(Offer(step.dev, one.direction) for one in journey.passes for step in one.steps
-                     if step.tap == tap.inode and step.outcome != "ignored")
+    recorded = None if watched.blind_to(tap, scene) else tuple(
+        Offer(step.dev, one.direction) for one in journey.passes for step in one.steps
+        if step.tap == tap.inode and step.outcome != "ignored")
     if presence == "unread":
         return Answer(tap.inode, recorded, None, "how it was bound then was not read")
     if tap.fanout_id is not None:

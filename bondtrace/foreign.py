@@ -109,9 +109,10 @@ def tap(value: Any) -> Tap:
 
 
 def stage(value: Any) -> dict[str, Any]:
-    """A stage of the probe plan, from JSON: ``name``, ``missing`` and ``without`` are texts."""
+    """A stage of the probe plan, from JSON: ``name``, ``tells``, ``missing`` and ``without`` are texts."""
     given = mapping(value)
     return {**given, "name": text(given.get("name")), "missing": text(given.get("missing") or ""),
+            "tells": text(given.get("tells") or ""),
             "without": text(given.get("without") or "")}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
+from . import watched
 from .kernel.plan import HANDLER_OF_KIND
 from .model import Pass, Step, Tap, Unseen
 from .scene import Scene
@@ -19,7 +20,7 @@ ETH_P_ALL = 3
 
 REASONS = ("bound-elsewhere", "protocol", "netns", "inactive-slave", "consumed-before", "dropped-before",
            "outgoing-ignored", "own-packet", "outgoing-not-offered", "fanout-other-member", "not-running",
-           "not-yet-open", "unknown")
+           "not-yet-open", "not-watched", "unknown")
 
 _KEPT = 100_000  # taps in answers
 _EXACT_HANDLERS = ("bond_handle_frame", "team_handle_frame")
@@ -66,12 +67,30 @@ class _Facts:
 
     def why_not(self, tap: Tap, presence: str) -> tuple[str, str]:
         """(reason, detail) for a tap that was not offered the packet."""
-        checks = (self._not_there, self._elsewhere, self._in_place)
+        checks = (self._not_there, self._not_watched, self._elsewhere, self._in_place)
         for check in checks:
             answer = check(tap, presence)
             if answer:
                 return answer
         return "unknown", "no rule explains it: bondtrace cannot tell"
+
+    def _not_watched(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
+        """A tap that may have been given the packet where nothing of this trace would have told."""
+        blind = watched.blind_to(tap, self._scene) or watched.blind_way(tap, self._scene) or self._blind_above(tap)
+        return (watched.REASON, blind) if blind else None
+
+    def _blind_above(self, tap: Tap) -> Optional[str]:
+        """Is the tap's device above one whose rx_handler is not watched? Why it was not given the packet, the handler
+        has decided."""
+        for netns, ifindex in self._visited:
+            device = self._scene.device(netns, ifindex, self._time_ns)
+            master = device and device.master and self._scene.device(netns, device.master, self._time_ns)
+            function = HANDLER_OF_KIND.get(master.kind) if master else None
+            if function and self._is_above(netns, ifindex, tap) and (tap.netns, tap.ifindex) not in self._visited:
+                blind = watched.blind_to_verdict(function, self._scene)
+                if blind:
+                    return blind
+        return None
 
     def _not_there(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
         if presence == "not yet":
@@ -86,12 +105,12 @@ class _Facts:
             return "not-running", "it has not been bound to a protocol: nothing is hooked"
         if presence == "out":
             return "not-running", "it was not hooked in: not bound yet, or its device was down"
-        if tap.netns not in self._namespaces:
-            return "netns", "it lives in another network namespace"
         return None
 
     def _elsewhere(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
-        """A tap bound to a device that the packet did not come by."""
+        """A tap bound to a device that the packet did not come by, or in a namespace."""
+        if tap.netns not in self._namespaces:
+            return "netns", "it lives in another network namespace"
         if tap.ifindex == 0 or (tap.netns, tap.ifindex) in self._visited:
             return None
         name = self._scene.device_name(tap.netns, tap.ifindex, self._time_ns)
@@ -188,6 +207,9 @@ class _Facts:
             if step.verdict == "EXACT" and tap.ifindex == 0:
                 return "inactive-slave", (f"{step.function} on {step.dev} let only taps bound to that device have "
                                           f"it: {step.reason} (EXACT)")
+        blind = watched.blind_to_delivery(self._scene)
+        if blind:
+            return watched.REASON, blind
         if self._dropped_somewhere():
             drops = [drop_phrase(step) for one in self._rx for step in one.steps if step.kind == "drop"]
             how = drops[0] if drops else "the packet was taken or dropped"

@@ -222,7 +222,7 @@ def test_the_comparison_as_json(column, tmp_path):
                   "buffer": "ring", "number": 1}
     assert value["kernels"] == [
         {"kernel": "6.1", "release": "6.1.0-amd64", "error": None, "directory": str(tmp_path / "6.1"), "packets": 1,
-         "trust": {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [],
+         "trust": {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [], "unknown_taps": [],
                   "filter": None, "filter_blind": 0, "bytes_lost": 0}},
         {"kernel": "7.3", "release": None, "error": "it panicked", "directory": "/out", "packets": 0, "trust": None}]
     assert value["rows"][:2] == [

@@ -27,6 +27,7 @@ from bondtrace.host.devices import BOND_MODES
 from bondtrace.host.namespaces import Namespace
 from bondtrace.kernel import loader, plan
 from bondtrace.kernel.symbols import Symbol
+from bondtrace.kernel.verifier import Refusal
 from bondtrace.model import Device, Process, Tap
 from bondtrace.observation import Observation, observe
 from bondtrace.reasons import REASONS
@@ -424,6 +425,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
     class Tracer:
         def __init__(self, *_):
             self.plan, self.refused = made, frozenset()
+            self.refusals = [Refusal("fentry packet_rcv", "tap_queue_enter", "R6 invalid mem access")]
 
         def __enter__(self):
             return self
@@ -432,6 +434,9 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
             pass
 
         def attach(self):
+            pass
+
+        def require_packets(self):
             pass
 
     module = importlib.import_module("bondtrace.commands.doctor")
@@ -443,6 +448,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
     monkeypatch.setattr(loader, "Tracer", Tracer)
     value = json.loads(CliRunner().invoke(module.doctor, ["--json"], catch_exceptions=False).output)
     assert undocumented([value], documented("Doctor")) == {}
+    assert value["refusals"] and value["does_not_see"]
     assert set(documented("Doctor")) - set(merged([value])) == set()
 
 

@@ -169,6 +169,7 @@ class Source:
     def __enter__(self): return self
     def __exit__(self, *_): pass
     def describe(self): return "nothing"
+    def does_not_see(self): return []
     def stop(self): self.ended = True
     def batches(self):
         yield Batch(received(), events(), BEGIN_NS)

@@ -162,10 +162,12 @@ def test_the_doctor(capfd):
     doctor._print({"kernel": "6.1", "machine": "x", "can_trace": True, "checks": [
         {"check": "attaching", "ok": False, "detail": EVIL}], "stages": [
         {"stage": "rx_handler", "tells": "t", "available": False, "missing": EVIL, "without": "w", "probes": []},
-        {"stage": "rx_handler", "tells": "t", "available": True, "missing": "", "without": "w", "probes": [EVIL]}]})
+        {"stage": "rx_handler", "tells": "t", "available": True, "missing": "", "without": "w", "probes": [EVIL]}],
+        "refusals": [{"probe": EVIL, "program": "p", "said": EVIL, "log": EVIL}], "does_not_see": [], "filter": None},
+        verbose=True)
 
     out = capfd.readouterr().out
-    assert out.count("owned") == 3
+    assert out.count("owned") == 6
     assert_harmless(out)
 
 

@@ -194,6 +194,8 @@ class Played:
         pass
     def describe(self):
         return "played"
+    def does_not_see(self):
+        return []
     def stop(self):
         self.stopping = True
     def batches(self):

@@ -298,8 +298,8 @@ def tap_words(inode, name, dev, pid, kind="raw"):
 ETH0 = tap_words(ON_ETH0, "tcpdump -i eth0", "eth0", 801)
 BOND0 = tap_words(ON_BOND0, "tcpdump -i bond0", "bond0", 803)
 ANY = tap_words(ON_ANY, "tcpdump -i any", "any", 804, "cooked")
-TRUSTED = {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [],
-                  "filter": None, "filter_blind": 0, "bytes_lost": 0}
+TRUSTED = {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [],
+                  "unknown_taps": [], "filter": None, "filter_blind": 0, "bytes_lost": 0}
 
 
 def test_json_of_a_reply_through_the_bond():
@@ -356,8 +356,8 @@ def test_json_of_an_incomplete_journey_with_losses():
         "taps": {"5": {"pid": None, "comm": None, "name": "(no process: held by the kernel or hidden)", "dev": "eth1",
                        "protocol": "0x88cc", "kind": "raw", "buffer": None, **UNTOLD, "netns": HERE,
                        "processes": []}, **BOND0},
-        "trust": {"clean": False, "losses": {"records lost": 1}, "not_attached": [], "unknown_taps": [],
-                  "filter": None, "filter_blind": 0, "bytes_lost": 0}}]
+        "trust": {"clean": False, "losses": {"records lost": 1}, "not_attached": [], "does_not_see": [],
+                  "unknown_taps": [], "filter": None, "filter_blind": 0, "bytes_lost": 0}}]
 
 
 def test_json_and_text_tell_the_same_steps_of_a_sent_pair():

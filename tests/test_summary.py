@@ -224,15 +224,18 @@ def test_the_summary_as_json():
         "journeys": 2, "incomplete": 0, "dropped": [],
         "passed": [place("eth0", packets=1), place("eth1", packets=1), place("bond0", packets=1)],
         "taps": {
-            str(ON_BOND0): {**known("tcpdump -i bond0", "bond0", 803, "raw"), "devices": devices(0, 0, 1),
-                            "outcomes": {"captured": 1}, "twice": 0, "unseen": {"inactive-slave": {
+            str(ON_BOND0): {**known("tcpdump -i bond0", "bond0", 803, "raw"), "watched": True,
+                            "devices": devices(0, 0, 1), "outcomes": {"captured": 1}, "twice": 0,
+                            "unseen": {"inactive-slave": {
                                 "packets": 1, "example": 2, "detail": "bound to bond0, and bond_handle_frame kept the "
                                                                       "packet on eth1: inactive slave (EXACT)"}}},
-            str(ON_ANY): {**known("tcpdump -i any", "any", 804, "cooked"), "devices": devices(1, 1, 1),
+            str(ON_ANY): {**known("tcpdump -i any", "any", 804, "cooked"), "watched": True, "devices": devices(1, 1, 1),
                           "outcomes": {"captured": 3}, "twice": 1, "unseen": {}},
-            str(ON_ETH0): {"devices": devices(1, 0, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}},
-            str(ON_ETH1): {"devices": devices(0, 1, 0), "outcomes": {"captured": 1}, "twice": 0, "unseen": {}}},
-        "trust": {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [],
+            str(ON_ETH0): {"watched": True, "devices": devices(1, 0, 0), "outcomes": {"captured": 1}, "twice": 0,
+                           "unseen": {}},
+            str(ON_ETH1): {"watched": True, "devices": devices(0, 1, 0), "outcomes": {"captured": 1}, "twice": 0,
+                           "unseen": {}}},
+        "trust": {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [], "unknown_taps": [],
                   "filter": None, "filter_blind": 0, "bytes_lost": 0}}
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from typing import Any
+from typing import Any, Optional
 
 import click
 from tabulate import tabulate
@@ -17,26 +17,36 @@ from ..errors import BondtraceError
 from ..foreign import printable
 from ..kernel import loader
 from ..kernel.btf import Btf
+from ..kernel.filter import Filter, make_filter
+from ..kernel.plan import ESSENTIAL
 from .options import json_option
 
 
 @click.command()
-@click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had.")
+@click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is available.")
+@click.option("-v", "--verbose", is_flag=True,
+              help="Also all that the kernel says of each program that it refuses, for a report.")
 @json_option
-def doctor(kprobes: bool, as_json: bool) -> None:
-    """Tell what bondtrace can trace on this host, by trying: probes are attached and detached again."""
-    findings = _examine(not kprobes)
+@click.argument("filter", nargs=-1)
+def doctor(kprobes: bool, verbose: bool, as_json: bool, filter: tuple[str, ...]) -> None:
+    """Tell what bondtrace can trace on this host, by trying: probes are attached and detached again.
+
+    With a FILTER also whether this kernel takes it. Exit status 1 where packets or usual taps would not be seen.
+    """
+    packet_filter = make_filter(" ".join(filter)) if filter else None
+    findings = _examine(not kprobes, packet_filter)
     if as_json:
         print(json.dumps(findings))
     else:
-        _print(findings)
-    if not findings["can_trace"]:
+        _print(findings, verbose)
+    if not findings["can_trace"] or findings["does_not_see"]:
         sys.exit(1)
 
 
-def _examine(fentry: bool) -> dict[str, Any]:
+def _examine(fentry: bool, packet_filter: Optional[Filter]) -> dict[str, Any]:
     findings: dict[str, Any] = {"kernel": platform.release(), "machine": platform.machine(), "root": os.geteuid() == 0,
-                                "checks": [], "stages": [], "can_trace": False}
+                                "filter": packet_filter.expression if packet_filter else None,
+                                "checks": [], "stages": [], "refusals": [], "can_trace": False, "does_not_see": []}
     checks = findings["checks"]
     try:
         bcc = loader.import_bcc()
@@ -53,7 +63,7 @@ def _examine(fentry: bool) -> dict[str, Any]:
     if all(check["ok"] for check in checks):
         checks += [_capability(one) for one in rights.HELPFUL]
         checks.append(drop_reasons(kernel.btf))
-        _try_plan(findings, kernel, fentry)
+        _try_plan(findings, kernel, fentry, packet_filter)
     return findings
 
 
@@ -71,39 +81,37 @@ def drop_reasons(types: Btf) -> dict[str, Any]:
             "this kernel gives none (Linux before 5.17): a drop is told with its function alone"}
 
 
-def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool) -> None:
+def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, packet_filter: Optional[Filter]) -> None:
     """Attach for a moment, as `live` would."""
-    refused: frozenset[str] = frozenset()
-    while True:
-        plan = loader.make_plan(kernel, fentry=fentry, refused=refused)
-        try:
-            with loader.Tracer(kernel, plan, 1 << 20) as tracer:
-                error = _attach(tracer)
-                found, more = tracer.plan, tracer.refused
-        except BondtraceError as failure:
-            findings["checks"].append({"check": "BPF programs", "ok": False, "detail": str(failure)})
-            return
-        findings["stages"] = [
-            {"stage": stage.name, "tells": stage.tells, "available": stage.available, "missing": stage.missing,
-             "without": stage.without, "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
-            for stage in found.stages]
-        if not more:
-            break
-        refused |= more
-    if error:
-        findings["checks"].append({"check": "attaching", "ok": False, "detail": error})
-    findings["can_trace"] = not error
-
-
-def _attach(tracer: loader.Tracer) -> str:
     try:
-        tracer.attach()
+        with loader.attached(lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
+                             lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused)) as tracer:
+            stages = tracer.plan.stages
+            findings["refusals"] = [{"probe": one.probe, "program": one.program, "said": one.sentence, "log": one.log}
+                                    for one in tracer.refusals]
+            problem = _problem(tracer)
+    except BondtraceError as failure:
+        findings["checks"].append({"check": "BPF programs", "ok": False, "detail": str(failure)})
+        return
+    findings["stages"] = [
+        {"stage": stage.name, "tells": stage.tells, "available": stage.available, "missing": stage.missing,
+         "without": stage.without, "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
+        for stage in stages]
+    if problem:
+        findings["checks"].append({"check": "filter" if packet_filter else "attaching", "ok": False, "detail": problem})
+    findings["can_trace"] = not problem
+    findings["does_not_see"] = [stage.tells for stage in stages if stage.name in ESSENTIAL and not stage.available]
+
+
+def _problem(tracer: loader.Tracer) -> str:
+    try:
+        tracer.require_packets()
     except BondtraceError as error:
         return str(error)
     return ""
 
 
-def _print(findings: dict[str, Any]) -> None:
+def _print(findings: dict[str, Any], verbose: bool) -> None:
     print(f"kernel {findings['kernel']} ({findings['machine']})")
     for check in findings["checks"]:
         mark = "ok     " if check["ok"] else "MISSING"
@@ -113,4 +121,24 @@ def _print(findings: dict[str, Any]) -> None:
                  "\n".join(map(printable, stage["probes"])) or f"{printable(stage['missing'])}\n-> {stage['without']}"]
                 for stage in findings["stages"]]
         print(tabulate(rows, headers=["stage", "tells", "attached", "probes"]))
-    print("bondtrace can trace here" if findings["can_trace"] else "bondtrace cannot trace here")
+    _print_refusals(findings, verbose)
+    print(verdict(findings))
+
+
+def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:
+    """What the kernel refused, also where something else took its place; ``verbose``: all that it said."""
+    for one in findings["refusals"]:
+        print(printable(f"refused: {one['probe']}: {one['said']}"))
+        if verbose:
+            print("\n".join(f"    {printable(line)}" for line in one["log"].splitlines()))
+    if findings["refusals"]:
+        print("to report this, send what `bondtrace doctor --verbose` prints, and this distribution's name and release")
+
+
+def verdict(findings: dict[str, Any]) -> str:
+    """The last line: can bondtrace trace here, and what would it not see?"""
+    if not findings["can_trace"]:
+        return "bondtrace cannot trace here" + (" with this filter" if findings["filter"] else "")
+    if findings["does_not_see"]:
+        return f"bondtrace can trace here, but does not see {'; '.join(findings['does_not_see'])}"
+    return "bondtrace can trace here" + (" with this filter" if findings["filter"] else "")

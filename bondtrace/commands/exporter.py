@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 
+from .. import watched
 from ..errors import BondtraceError, UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch
@@ -21,7 +22,7 @@ from ..reporters.prometheus import Metrics, client
 from ..rights import drop_all_rights, require_rights
 from ..tally import Tally
 from .live import trace
-from .options import TraceOptions, say, trace_options
+from .options import TraceOptions, say, trace_options, warn
 
 _UPDATE_S = 1.0
 _ENDS_WITHIN_S = 0.1
@@ -51,6 +52,7 @@ def exporter(options: TraceOptions, listen: str) -> None:
         thread.join()
         server.server_close()
     table.write(pipeline.summary, pipeline.scene, sys.stdout)
+    warn(watched.does_not_see(pipeline.scene))
 
 
 class Updating:

@@ -12,13 +12,14 @@ from typing import Any, Optional
 
 import click
 
+from .. import watched
 from ..errors import UsageError
 from ..model import Journey
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
 from ..reporters import table
 from ..rights import drop_rights, require_rights
-from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options
+from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options, warn
 
 _COUNT_EVERY_S = 1.0
 
@@ -50,6 +51,7 @@ def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: boo
     else:
         print()
         table.write(pipeline.summary, pipeline.scene, sys.stdout)
+    warn(watched.does_not_see(pipeline.scene))
 
 
 def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
@@ -60,6 +62,7 @@ def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
     pipeline = Pipeline(directions=options.directions)
     trace(pipeline, options, count_every_s=_COUNT_EVERY_S)
     (table.write_json if as_json else table.write)(pipeline.summary, pipeline.scene, sys.stdout)
+    warn(watched.does_not_see(pipeline.scene))
 
 
 @contextmanager
@@ -86,6 +89,7 @@ def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] 
     with source, ending_in_order(pipeline, source.stop):
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
+        warn(source.does_not_see())
         pipeline.run(private(_until(enough, source), options.privacy), source.stop)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional, TextIO
 
 import click
 
+from .. import watched
 from ..eras import ERAS, Era
 from ..errors import UsageError
 from ..foreign import printable
@@ -180,6 +181,14 @@ def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> Non
         timer = threading.Timer(duration_s, stop)
         timer.daemon = True
         timer.start()
+
+
+def warn(phrases: list[str]) -> None:
+    """What the trace does not see (``watched.does_not_see``), on stderr, in red on a terminal."""
+    if phrases:
+        red, end = ("\033[1;31m", "\033[0m") if wants_colour(sys.stderr) else ("", "")
+        with suppress(OSError):
+            print(f"{red}bondtrace: {printable(watched.warning(phrases))}{end}", file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:

@@ -13,11 +13,11 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from .. import __version__
+from .. import __version__, watched
 from ..contents import Contents
 from ..foreign import printable
 from ..model import Device, Journey, Pass, Step
-from ..reporters.text import namespace_name, tap_name, trust_line
+from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
 from ..scene import Scene
 from ..wire import RECORD_LATE, RECORD_RX, Array
 from . import Exporter
@@ -94,8 +94,8 @@ class PcapngExporter(Exporter):
     def _at_last(self, journey: Journey) -> list[str]:
         doubt = " (or it was lost)" if self.scene.losses() or self.scene.missing_stages() else ""
         lines = [*journey.notes]
-        lines += [f"not seen by {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
-                  f"({missed.reason}){doubt}" for missed in journey.unseen]
+        lines += [f"{unseen_words(missed)} {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
+                  f"({missed.reason}){'' if missed.reason in watched.OPEN else doubt}" for missed in journey.unseen]
         return lines if journey.complete else [*lines, "the record of this journey is incomplete"]
 
     def _packet(self, journey: Journey, one: Pass, record: Array, round_: Round, comments: list[str]) -> None:

@@ -18,7 +18,7 @@ from ..model import Journey, Pass, Step
 from ..packet import one_line
 from ..recording import Batch
 from ..reporters.json_lines import timestamp
-from ..reporters.text import namespace_name, tap_name, trust_line
+from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
 from ..scene import Scene
 from ..wire import Array
 from . import Exporter
@@ -78,12 +78,14 @@ class PerfettoExporter(Exporter):
     def _pass(self, journey: Journey, one: Pass, lasted_ns: int, title: str) -> None:
         cpu = self._cpu(one)
         begin_ns = one.time_ns + self.scene.wall_offset_ns
-        unseen = {tap_name(missed.tap, self.scene, journey.time_ns): f"{missed.reason}: {printable(missed.detail)}"
-                  for missed in journey.unseen}
+        unseen: dict[str, dict[str, str]] = {"not seen by": {}}
+        for missed in journey.unseen:
+            name = tap_name(missed.tap, self.scene, journey.time_ns)
+            unseen.setdefault(unseen_words(missed), {})[name] = f"{missed.reason}: {printable(missed.detail)}"
         self._slice(cpu, title, one.direction, begin_ns, lasted_ns, {
             "journey": journey.id, "direction": one.direction, "cpu": one.cpu,
             "device": printable(one.steps[0].dev) if one.steps else None,
-            "skb": f"0x{one.skb:x}", "complete": journey.complete, "steps lost": one.steps_lost, "not seen by": unseen})
+            "skb": f"0x{one.skb:x}", "complete": journey.complete, "steps lost": one.steps_lost, **unseen})
         for round_ in rounds(one, journey.time_ns):
             device = self._device(round_, one.cpu)
             round_begin_ns = journey.wall_ns + round_.begin_ns

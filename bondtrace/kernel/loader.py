@@ -11,7 +11,7 @@ import ctypes
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -25,9 +25,11 @@ from .btf import Btf, BtfError, read_kernel_btf
 from .filter import Filter
 from .plan import (
     FEXIT,
+    FILTERING,
     HANDLERS,
     KPROBE,
     KRETPROBE,
+    OF_PACKETS,
     TRACEPOINT_OF_PACKETS,
     TYPED,
     TYPED_TRACEPOINT,
@@ -40,6 +42,7 @@ from .plan import (
     wanted_functions,
 )
 from .ring import Ring
+from .verifier import Refusal
 
 RING_BYTES = 16 << 20
 _SEVERAL, _FOLLOW_LOWER, _FOLLOW_UPPER = (1 << 64) - 1, 1, 2  # bpf/pass.c
@@ -151,6 +154,29 @@ def make_plan(kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = 
     return plan
 
 
+def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[str]], Plan]) -> Tracer:
+    """A tracer that is attached as well as it can be; to be closed by the caller. Where the kernel refuses programs
+    with typed arguments it is made anew without these, and keeps what was refused before.
+
+    :param make_tracer: compiles a plan.
+    :param plans: the plan without typed programs at these functions.
+    """
+    refused: frozenset[str] = frozenset()
+    before: list[Refusal] = []
+    while True:
+        tracer = make_tracer(plans(refused))
+        try:
+            tracer.attach()
+        except BaseException:
+            tracer.close()
+            raise
+        tracer.refusals[:0] = before
+        if not tracer.refused:
+            return tracer
+        refused, before = refused | tracer.refused, tracer.refusals
+        tracer.close()
+
+
 class Tracer:
     """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent. With ``count_only`` that
     is only when taps come and go, and ``counts()`` tells of the packets."""
@@ -160,6 +186,7 @@ class Tracer:
         self.plan = plan
         self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
         self.refused: frozenset[str] = frozenset()
+        self.refusals: list[Refusal] = []
         self._bcc = import_bcc()
         self._kernel = kernel
         self._attached: set[Probe] = set()
@@ -194,13 +221,16 @@ class Tracer:
                 self._attach_stage(stage)
         if any(stage.available for stage in self.plan.stages if stage.name == "tap hooks"):
             self._bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
-        if not any(stage.available for stage in self.plan.stages if stage.name in ("receive", "transmit")):
-            reason = next(stage.missing for stage in self.plan.stages if stage.name == "receive")
-            if self._filter and "load" in reason:
-                raise BondtraceError(f"the kernel does not take the filter ({len(self._filter.ethernet)} instructions: "
-                                     f"{reason}); simplify it: a net instead of many hosts, a portrange instead of "
-                                     "many ports")
-            raise BondtraceError(f"no probe can be attached to this kernel: {reason}")
+
+    def require_packets(self) -> None:
+        """``BondtraceError`` where no packet would be seen, or with a filter only those of one direction."""
+        missing = [stage.missing for stage in self.plan.stages if stage.name in OF_PACKETS and not stage.available]
+        if self._filter and any(refusal.program in FILTERING for refusal in self.refusals) and missing:
+            raise BondtraceError(f"the kernel does not take the filter {self._filter.expression!r} "
+                                 f"({len(self._filter.ethernet)} instructions): {missing[0]}; simplify it (a net "
+                                 "instead of many hosts, a portrange instead of many ports), or trace without it")
+        if missing and not any(stage.available for stage in self.plan.stages if stage.name in OF_PACKETS):
+            raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}")
 
     def attach_handler(self, function: str) -> Stage:
         """Attach to one more rx_handler, whose module may have been loaded since the start, or anew. The stage says
@@ -227,11 +257,13 @@ class Tracer:
                     self._attach_probe(probe)
                 done.append(probe)
             except Exception as error:
-                reason = f"{probe.mechanism} {probe.symbol}: {_gist(said) or error}"
+                log = getattr(error, "log", "") or "\n".join(said) or getattr(error, "strerror", "") or str(error)
+                refusal = Refusal(f"{probe.mechanism} {probe.symbol}", probe.program, log)
+                self.refusals.append(refusal)
                 self.refused |= {one.function for one in stage.probes if probe.mechanism in TYPED}
                 for attached in done:  # half a stage would see begins without ends
                     self._detach_probe(attached)
-                self.plan = self.plan.without_stage(stage.name, reason)
+                self.plan = self.plan.without_stage(stage.name, str(refusal))
                 return
 
     def _attach_probe(self, probe: Probe) -> None:
@@ -362,10 +394,10 @@ class Tracer:
 
 
 def _gist(said: list[str]) -> str:
-    """The line of a compiler's or verifier's outpour that says what is wrong."""
+    """The line of a compiler's outpour that says what is wrong."""
     lines = [line.strip() for line in "\n".join(said).splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or [""])[0][:300]
 
 
-__all__ = ["Kernel", "Tracer", "import_bcc", "make_plan", "read_kernel"]
+__all__ = ["Kernel", "Tracer", "attached", "import_bcc", "make_plan", "read_kernel"]

@@ -19,6 +19,13 @@ FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kre
 TYPED_TRACEPOINT = "typed_tracepoint"
 TYPED = (FENTRY, FEXIT, TYPED_TRACEPOINT)  # the kernel knows their arguments' types
 
+# The stages that packets come by, and their programs that a filter is compiled into.
+OF_PACKETS = ("receive", "transmit")
+FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
+
+# Without one of these the main question, which taps saw a packet, has wrong answers.
+ESSENTIAL = (*OF_PACKETS, "ring taps", "queue taps")
+
 # The tracepoint whose program reads most of what is read of a packet.
 TRACEPOINT_OF_PACKETS = "netif_receive_skb"
 

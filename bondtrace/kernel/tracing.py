@@ -24,7 +24,7 @@ _SYSCALL = {"x86_64": 321, "aarch64": 280}
 _PROG_LOAD, _RAW_TRACEPOINT_OPEN, _BTF_GET_FD_BY_ID, _OBJ_GET_INFO, _BTF_GET_NEXT_ID = 5, 17, 19, 15, 23
 _TRACING = 26
 ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
-_LOG_BYTES = 1 << 20
+_LOG_BYTES = 1 << 24
 _INSTRUCTION_BYTES = 8
 _NAME_BYTES = 16
 
@@ -41,9 +41,17 @@ def _bpf(command: int, attr: bytes) -> int:
     return result
 
 
+class LoadError(OSError):
+    """The kernel refuses a program; ``log`` is what its verifier said, "" where it said nothing."""
+
+    def __init__(self, error: OSError, log: str) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.log = log
+
+
 def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0) -> int:
-    """A program for the function or tracepoint of this type number, as a file descriptor. ``bpftool`` shows it by 15
-    characters of its name."""
+    """A program for the function or tracepoint of this type number, as a file descriptor; ``LoadError`` where it is
+    refused. ``bpftool`` shows it by 15 characters of its name."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
@@ -60,9 +68,7 @@ def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_
         log = ctypes.create_string_buffer(_LOG_BYTES)
         with contextlib.suppress(OSError):
             os.close(_bpf(_PROG_LOAD, attributes(log)))
-        lines = log.value.decode("utf-8", "replace").strip().splitlines()
-        said = [line for line in lines if not line.startswith("processed ")]
-        raise OSError(error.errno, said[-1] if said else error.strerror) from None
+        raise LoadError(error, log.value.decode("utf-8", "replace")) from None
 
 
 def attach(program: int) -> int:

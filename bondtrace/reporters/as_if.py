@@ -70,32 +70,34 @@ def _era_object(era: Era) -> dict[str, Any]:
 
 def _answer_object(one: Answer) -> dict[str, Any]:
     return {"tap": one.tap, "recorded": _offer_objects(one.recorded), "differs": one.differs, "why": printable(one.why),
-            "modelled": None if one.modelled is None else _offer_objects(one.modelled)}
+            "modelled": _offer_objects(one.modelled)}
 
 
-def _offer_objects(offers: tuple[Offer, ...]) -> list[dict[str, str]]:
-    return [{"dev": printable(one.dev), "direction": one.direction} for one in offers]
+def _offer_objects(offers: Optional[tuple[Offer, ...]]) -> Optional[list[dict[str, str]]]:
+    return None if offers is None else [{"dev": printable(one.dev), "direction": one.direction} for one in offers]
 
 
 @dataclass
 class Counts:
     """Offers over many journeys: by (tap, device and direction), recorded and modelled; packets by tap of which the
-    model is unknown. Give ``count`` to a summary."""
+    model is unknown, and of which it was not watched whether the tap was offered them. Give ``count`` to a summary."""
 
     scene: Scene
     era: Era
     recorded: Counter[tuple[int, Offer]] = field(default_factory=Counter)
     modelled: Counter[tuple[int, Offer]] = field(default_factory=Counter)
     unknown: Counter[int] = field(default_factory=Counter)
+    not_watched: Counter[int] = field(default_factory=Counter)
 
     def count(self, journey: Journey, times: int) -> None:
         """Count a journey as so many."""
         for one in answers(journey, self.scene, self.era):
-            for offer in one.recorded:
+            for offer in one.recorded or ():
                 self.recorded[one.tap, offer] += times
             for offer in one.modelled or ():
                 self.modelled[one.tap, offer] += times
             self.unknown[one.tap] += times if one.modelled is None else 0
+            self.not_watched[one.tap] += times if one.recorded is None else 0
 
     def rows(self) -> list[tuple[int, Offer, int, int]]:
         """(tap, offer, recorded, modelled), by tap and place."""
@@ -109,10 +111,11 @@ def write_table(counts: Counts, stream: TextIO) -> None:
     for inode, offer, recorded, modelled in counts.rows():
         tap = counts.scene.tap(inode, _NOW)
         unsure = f" or more ({counts.unknown[inode]} packets unknown)" if counts.unknown[inode] else ""
+        known = not counts.not_watched[inode]
         rows.append([f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
                      printable(bound_device(tap, counts.scene, _NOW)) if tap else "unknown",
-                     f"{offer.direction} on {printable(offer.dev)}", str(recorded), f"{modelled}{unsure}",
-                     "≠" if recorded != modelled and not unsure else ""])
+                     f"{offer.direction} on {printable(offer.dev)}", str(recorded) if known else "?",
+                     f"{modelled}{unsure}", "≠" if known and recorded != modelled and not unsure else ""])
     print(f"\n{heading(counts.era)}:", file=stream)
     print(tabulate(rows, headers=["tap", "bound to", "offered", "recorded", counts.era.name, ""],
                    disable_numparse=True), file=stream)
@@ -122,6 +125,7 @@ def write_table(counts: Counts, stream: TextIO) -> None:
 def counts_object(counts: Counts) -> dict[str, Any]:
     """``as_if`` of a summary as JSON."""
     return {**_era_object(counts.era),
-            "taps": [{"tap": inode, "dev": printable(offer.dev), "direction": offer.direction, "recorded": recorded,
+            "taps": [{"tap": inode, "dev": printable(offer.dev), "direction": offer.direction,
+                      "recorded": None if counts.not_watched[inode] else recorded,
                       "modelled": modelled, "unknown": counts.unknown[inode]}
                      for inode, offer, recorded, modelled in counts.rows()]}

@@ -10,6 +10,7 @@ import json
 import time
 from typing import Any, Callable, Optional, TextIO
 
+from .. import watched
 from ..foreign import printable
 from ..host.labels import label
 from ..model import Journey, Step, Tap
@@ -87,6 +88,7 @@ def trust_object(scene: Scene) -> dict[str, Any]:
     taps of which only the inode is known, which is no loss."""
     losses, missing = scene.losses(), scene.missing_stages()
     return {"clean": not losses and not missing, "losses": losses, "not_attached": missing,
+            "does_not_see": watched.does_not_see(scene),
             "unknown_taps": scene.unknown_taps(), "filter": scene.start.get("filter"),
             "filter_blind": sum(scene.counters.get("filter_blind", ())),
             "bytes_lost": sum(scene.counters.get("data_lost", ()))}

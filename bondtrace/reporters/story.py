@@ -8,11 +8,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
+from .. import watched
 from ..foreign import printable
 from ..model import Journey, Pass, Step
 from ..packet import one_line
 from ..scene import Scene
-from .text import clock, duration, tap_name, trust_line
+from .text import clock, duration, tap_name, trust_line, unseen_words
 
 _OUTCOMES = {
     "captured": "which captured it",
@@ -37,8 +38,8 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
         told += _pass(one, scene, journey)
     told.append(f"The journey took {duration(journey.duration_ns)}.")
     told += [f"Note: {printable(note)}." for note in journey.notes]
-    told += [f"Not seen by {tap_name(missed.tap, scene, journey.time_ns)}: {printable(missed.detail)} "
-             f"({missed.reason})." for missed in journey.unseen]
+    told += [f"{unseen_words(missed).capitalize()} {tap_name(missed.tap, scene, journey.time_ns)}: "
+             f"{printable(missed.detail)} ({missed.reason})." for missed in journey.unseen]
     if not journey.complete:
         told.append("The record of this journey is incomplete: what it does not tell may still have happened.")
     return [*told, f"({trust_line(scene)}.)"]
@@ -55,6 +56,8 @@ def _pass(one: Pass, scene: Scene, journey: Journey) -> list[str]:
         begin = (f"{_at(first)} it was sent on {printable(first.dev)}, and dev_queue_xmit_nit offered a copy to the "
                  "taps there that listen for all protocols.")
     told = [begin, *(_step(step, one.direction, scene, journey) for step in one.steps if step.kind != "enter")]
+    if len(told) == 1:
+        told.append(f"There {watched.nothing_took_it(scene)}.")
     if one.steps_lost:
         told.append(f"{one.steps_lost} more steps did not fit the record.")
     return told

@@ -8,6 +8,7 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
+from .. import watched
 from ..foreign import printable
 from ..host.labels import label
 from ..model import Tap
@@ -18,6 +19,7 @@ from .text import namespace_name, trust_line
 
 FORMATS = ("simple", "plain", "github", "tsv")
 _NOW = 1 << 62
+_UNKNOWN = "?"
 OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 
 
@@ -32,6 +34,8 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
     print(f"\n{_what(summary)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.",
           file=stream)
+    if any(not is_watched(inode, summary, scene) for inode in summary.inodes(scene)):
+        print(f"{_UNKNOWN}: not watched in this trace.", file=stream)
     for line in drop_lines(summary, scene):
         print(line, file=stream)
     if why:
@@ -39,6 +43,12 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         for line in why_lines(summary, scene):
             print(line, file=stream)
     print(trust_line(scene), file=stream, flush=True)
+
+
+def is_watched(inode: int, summary: Summary, scene: Scene) -> bool:
+    """Are this tap's counts known? Not even 0 is where its stage is not attached."""
+    tap = scene.tap(inode, _NOW)
+    return (inode, watched.REASON) not in summary.unseen and (tap is None or watched.blind_to(tap, scene) is None)
 
 
 def _what(summary: Summary) -> str:
@@ -58,12 +68,14 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         tap = scene.tap(inode, _NOW)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
                bound_name(tap, scene)]
-        row += [_cell(summary, inode, place) for place in places]
-        row += [str(summary.outcomes[inode, name]) for name in kinds]
-        row += [str(summary.twice[inode])] if summary.twice else []
-        reasons = summary.reasons(inode)
+        known = is_watched(inode, summary, scene)
+        row += [_cell(summary, inode, place) if known else _UNKNOWN for place in places]
+        row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
+        row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
-            row += [str(sum(count for _, count in reasons)), reasons[0][0] if reasons else ""]
+            reasons = summary.reasons(inode)
+            unseen = str(sum(count for _, count in reasons)) if known else _UNKNOWN
+            row += [unseen, reasons[0][0] if known and reasons else "" if known else watched.REASON]
         rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]
@@ -89,7 +101,8 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
         reasons = summary.reasons(inode)
         tap = scene.tap(inode, _NOW)
         if reasons and tap:
-            lines.append(f"{printable(label(tap))} [{inode}] did not see")
+            verb = "did not see" if is_watched(inode, summary, scene) else "may have seen or not"
+            lines.append(f"{printable(label(tap))} [{inode}] {verb}")
         for reason, count in reasons:
             number, detail = summary.examples[inode, reason]
             lines.append(f"  {count:>8}  {reason}: {printable(detail)} (for example #{number})")
@@ -118,16 +131,20 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
 
     taps = {}
     for inode in summary.inodes(scene):
-        tap = scene.tap(inode, _NOW)
+        tap, known = scene.tap(inode, _NOW), is_watched(inode, summary, scene)
         taps[str(inode)] = {
             **(tap_object(tap, scene, _NOW) if tap else {}),
-            "devices": [{**place(where), "passed": summary.passed[where], "offered": summary.offered[inode, where],
-                         "captured": summary.captured[inode, where]} for where in summary.places()],
-            "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]},
+            "watched": known,
+            "devices": [{**place(where), "passed": summary.passed[where],
+                         "offered": summary.offered[inode, where] if known else None,
+                         "captured": summary.captured[inode, where] if known else None}
+                        for where in summary.places()],
+            "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES
+                         if summary.outcomes[inode, name]} if known else None,
             "unseen": {reason: {"packets": count, "example": summary.examples[inode, reason][0],
                                 "detail": printable(summary.examples[inode, reason][1])}
                        for reason, count in summary.reasons(inode)},
-            "twice": summary.twice[inode]}
+            "twice": summary.twice[inode] if known else None}
         if summary.counted:
             taps[str(inode)].update(unseen=None, twice=None)
     passed = [{**place(where), "packets": summary.passed[where]} for where in summary.places()]

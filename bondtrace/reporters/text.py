@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import Callable, Optional, TextIO
 
+from .. import watched
 from ..foreign import printable
 from ..host.labels import label
-from ..model import Journey, Pass, Step
+from ..model import Journey, Pass, Step, Unseen
 from ..packet import one_line
 from ..scene import Scene
 
@@ -64,7 +65,7 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
                    if step.kind != "enter"]
         if all(step.kind == "enter" for step in one.steps):
             result.append(_row(0 if not one.steps else one.steps[0].t_ns, one.steps[0] if one.steps else None,
-                               "no tap, rx_handler or protocol handler took it"))
+                               watched.nothing_took_it(scene)))
         if one.steps_lost:
             result.append(f"    {one.steps_lost} more steps did not fit the record")
     result += [f"    {printable(note)}" for note in journey.notes]
@@ -126,8 +127,13 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
 def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
     doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
     name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
-    return [f"    not seen by {name[one.tap]}: {printable(one.detail)} ({one.reason}){doubt}"
-            for one in journey.unseen]
+    return [f"    {unseen_words(one)} {name[one.tap]}: {printable(one.detail)} ({one.reason})"
+            f"{'' if one.reason in watched.OPEN else doubt}" for one in journey.unseen]
+
+
+def unseen_words(one: Unseen) -> str:
+    """How a line about a tap that was not seen to be given the packet begins: claiming its absence, or not."""
+    return "not known of" if one.reason in watched.OPEN else "not seen by"
 
 
 def trust_line(scene: Scene) -> str:

@@ -25,14 +25,13 @@ import numpy as np
 
 from .. import __version__, rights
 from ..contents import bytes_events
-from ..errors import BondtraceError
 from ..host.devices import Change, Family, LinkMonitor, family, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.options import with_all_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
-from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Plan, Stage
+from ..kernel.plan import ESSENTIAL, HANDLER_OF_KIND, PROTOCOLS, Plan, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
@@ -138,30 +137,20 @@ class LiveSource:
         self._drop_reasons = {str(number): name for number, name in kernel.btf.drop_reasons().items()}
         handlers = tuple(sorted(self._handlers_in_use(traced.all)))
         self._tracer = self._stack.enter_context(self._attached(kernel, handlers))
+        self._tracer.require_packets()
         self._tracer.set_devices(traced)
         self._watcher = TapWatcher(namespaces, self._devices.values())
         self._tell_start(namespaces, problems)
         self._drop()
 
     def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
-        """Attach; where the kernel refuses fentry, or a typed tracepoint, once more without those."""
+        """Attach; where the kernel refuses programs with typed arguments, once more without those."""
         self._tried = set(handlers) & set(kernel.found)
         self._module_names = {name: kernel.found[name].module for name in self._tried}
         self._modules = {name: _loading_of(module) for name, module in self._module_names.items()}
-        refused: frozenset[str] = frozenset()
-        while True:
-            with ExitStack() as stack:
-                tracer = stack.enter_context(self._compiled(kernel, loader.make_plan(
-                    kernel, fentry=self._fentry, refused=refused, handlers=handlers)))
-                try:
-                    tracer.attach()
-                except BondtraceError:
-                    if not tracer.refused:
-                        raise
-                if not tracer.refused:
-                    stack.pop_all()
-                    return tracer
-                refused |= tracer.refused
+        return loader.attached(
+            lambda plan: self._compiled(kernel, plan),
+            lambda refused: loader.make_plan(kernel, fentry=self._fentry, refused=refused, handlers=handlers))
 
     def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
         counting = self._count_every_s is not None
@@ -205,6 +194,11 @@ class LiveSource:
         what = ", ".join(self.interfaces) if self.interfaces else "all devices"
         more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
         return (f"{count} probes, {what} ({', '.join(names[:NAMES_TOLD])}{more}), {len(self._taps)} taps on this host")
+
+    def does_not_see(self) -> list[str]:
+        """As ``watched.does_not_see``, before any event is taken."""
+        return [f"{stage.tells} ({stage.name}: {stage.missing})" for stage in self._tracer.plan.stages
+                if stage.name in ESSENTIAL and not stage.available]
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""

@@ -126,8 +126,8 @@ def test_what_a_tap_captured_is_what_its_file_holds(mixed, device):
         assert len(truth) >= 200
 
 
-CLEAN = {"clean": True, "losses": {}, "not_attached": [], "unknown_taps": [], "filter": None, "filter_blind": 0,
-         "bytes_lost": 0}
+CLEAN = {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [], "unknown_taps": [], "filter": None,
+         "filter_blind": 0, "bytes_lost": 0}
 
 
 def test_the_kernel_takes_every_program_with_typed_arguments(ping):

@@ -67,6 +67,7 @@
     const when = trace.first ? `; journeys began from ${trace.first} to ${trace.last}` : "";
     at("trace").textContent = `${trace.host}, Linux ${trace.kernel}${only}${filter}${when}`;
     at("trust").textContent = report.trust_line;
+    if (summary.trust.does_not_see.length) FATES.unseen = "offered to no tap that was watched";
     at("trust").classList.toggle("doubt", !summary.trust.clean);
     at("notes").replaceChildren(...trace.notes.map(note => make("li", {}, note)));
     const dropped = summary.dropped.reduce((sum, one) => sum + one.packets, 0);
@@ -144,13 +145,14 @@
     const all = Object.entries(summary.taps).map(([inode, tap]) => ({ inode, ...tap, dev: tap.dev ?? "unknown",
       title: `${tap.name ?? ""} [${inode}]`.trim() }));
     all.sort((a, b) => a.dev.localeCompare(b.dev) || a.title.localeCompare(b.title));
-    const kinds = OUTCOMES.filter(name => all.some(tap => tap.outcomes[name]));
+    const kinds = OUTCOMES.filter(name => all.some(tap => tap.outcomes?.[name]));
     const twice = all.some(tap => tap.twice);
     const places = summary.passed.map(place => `${place.dev} ${place.direction}` +
       (several ? ` (${report.namespaces[place.netns]})` : ""));
     const row = tap => [make("th", { scope: "row" }, tap.title), make("td", {}, tap.dev),
-      ...tap.devices.map(heat), ...kinds.map(name => cell(tap.outcomes[name] ?? 0)), ...(twice ? [cell(tap.twice)] : []),
-      cell(Object.values(tap.unseen).reduce((sum, one) => sum + one.packets, 0))];
+      ...tap.devices.map(heat), ...kinds.map(name => tap.watched ? cell(tap.outcomes[name] ?? 0) : notWatched()),
+      ...(twice ? [tap.watched ? cell(tap.twice) : notWatched()] : []),
+      tap.watched ? cell(Object.values(tap.unseen).reduce((sum, one) => sum + one.packets, 0)) : notWatched()];
     const passed = [make("th", { scope: "row" }, "(packets that passed)"), make("td"),
       ...summary.passed.map(place => cell(place.packets))];
     table("table", ["tap", "bound to", ...places, ...kinds, ...(twice ? ["twice"] : []), "unseen"],
@@ -162,7 +164,13 @@
       ...[one.dev, one.function, one.reason ?? "it gives none"].map(text => make("td", {}, text))]));
   }
 
+  // Not even 0 is known of a tap whose probes are not attached.
+  function notWatched() {
+    return make("td", { title: "not watched in this trace" }, "?");
+  }
+
   function heat(device) {
+    if (device.offered === null) return notWatched();
     const shown = make("td", { className: "heat" }, device.offered ? `${number(device.offered)}/${number(device.captured)}` : "-");
     shown.title = `${device.dev} ${device.direction}: ${device.passed} passed, ${device.offered} offered, ${device.captured} captured`;
     shown.classList.toggle("some", device.captured < device.offered);
