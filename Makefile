@@ -8,9 +8,9 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
-         man-db mandoc bpftool bpftrace
+         mmdebstrap man-db mandoc bpftool bpftrace
 
-.PHONY: demo test soak test-kernels test-fleet unit lint setup clean example man bench bench-lab fuzz audit
+.PHONY: demo test soak test-kernels test-platforms test-fleet unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -25,6 +25,10 @@ test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest -n 2 -m lab \
 		tests/lab/test_scenarios.py tests/lab/test_first_slice.py tests/lab/test_filter.py \
 		tests/lab/test_snaplen.py tests/lab/test_truth.py
+
+# Every Debian's compiler with every kernel: loads, filters, and the taps' files; an hour or more. Prints the matrix.
+test-platforms: setup
+	BONDTRACE_PLATFORMS=all $(BIN)/python -m pytest -m lab tests/lab/test_platforms.py
 
 # Ten minutes at a steady rate in the virtual machine; its figures are in docs/reliability.md.
 soak: setup

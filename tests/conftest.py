@@ -67,7 +67,13 @@ def signals_are_heard():
 
 
 FIGURES = []
-MATRIX = {}  # {kernel: {scenario: journeys as demanded}}
+JOURNEYS, PLATFORMS = "journeys as demanded, by kernel and scenario", "kernels with user lands"
+TABLES = {}  # {title: {row: {column: [cell, ...]}}}
+
+
+def note(title, row, column, *cells):
+    """Lines of a cell of a table that is printed at the end."""
+    TABLES.setdefault(title, {}).setdefault(row, {}).setdefault(column, []).extend(map(str, cells))
 
 
 @pytest.fixture(scope="session")
@@ -79,31 +85,37 @@ def figure():
 @pytest.fixture(scope="session")
 def matrix():
     """matrix(kernel, scenario, journeys): an entry of the table that is printed at the end of the tests."""
-    def note(kernel, scenario, journeys):
-        MATRIX.setdefault(kernel, {})[scenario] = journeys
-    return note
+    return lambda kernel, scenario, journeys: note(JOURNEYS, kernel, scenario, journeys)
+
+
+@pytest.fixture(scope="session")
+def platform():
+    """platform(userland, kernel, *lines): of that cell; none: nothing has been shown of it so far."""
+    return lambda userland, kernel, *lines: note(PLATFORMS, f"Linux {kernel}", userland, *lines)
 
 
 def pytest_sessionfinish(session):
     """A process of several hands what it counted to the one that prints."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput.update(figures=FIGURES, matrix=MATRIX)
+        session.config.workeroutput.update(figures=FIGURES, tables=TABLES)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     told = getattr(node, "workeroutput", {})
     FIGURES.extend(told.get("figures", ()))
-    for kernel, row in told.get("matrix", {}).items():
-        MATRIX.setdefault(kernel, {}).update(row)
+    for title, rows in told.get("tables", {}).items():
+        for row, columns in rows.items():
+            for column, cells in columns.items():
+                note(title, row, column, *cells)
 
 
 def pytest_terminal_summary(terminalreporter):
     """What the tests in the lab counted."""
     for line in FIGURES:
         terminalreporter.write_line(line)
-    names = list(dict.fromkeys(name for row in MATRIX.values() for name in row))
-    if names:
-        terminalreporter.write_line("journeys as demanded, by kernel and scenario")
-        terminalreporter.write_line(tabulate([[kernel, *(row.get(name, "-") for name in names)]
-                                              for kernel, row in MATRIX.items()], headers=["kernel", *names]))
+    for title, rows in TABLES.items():
+        names = list(dict.fromkeys(name for row in rows.values() for name in row))
+        terminalreporter.write_line(title)
+        terminalreporter.write_line(tabulate([[row, *("\n".join(cells.get(name, "-")) or "failed" for name in names)]
+                                              for row, cells in rows.items()], headers=["", *names]))

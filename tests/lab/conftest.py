@@ -91,21 +91,23 @@ class Runs(dict):
 
 @pytest.fixture(scope="session")
 def play_all():
-    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S, **env) ->
-    Runs: boots once and plays all scenarios, or those named, each with a tracer of its own; the same words are played
-    once."""
+    """play_all(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S,
+    userland=None, **env) -> Runs: boots once and plays all scenarios, or those named, each with a tracer of its own;
+    the same words are played once."""
     done = {}
     kept = ExitStack()
 
-    def run(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S, **env):
+    def run(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S,
+            userland=None, **env):
         names = tuple(scenarios or [one.name for one in lab.scenarios()])
-        key = kernel, names, command, cpus, *sorted(env.items())
+        key = kernel, names, command, cpus, userland, *sorted(env.items())
         if key not in done:
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="bondtrace-all-")))
             with once(done, key):
                 played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command],
                                            out_dir=out, cpus=cpus, memory_mb=memory_mb,
-                                           env={"LAB_ATTACH_S": ATTACH_S, **env}, scenario_s=scenario_s)
+                                           env={"LAB_ATTACH_S": ATTACH_S, **env}, scenario_s=scenario_s,
+                                           userland=userland)
                 done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
                                   for name, one in played.items()})
         assert not isinstance(done[key], Exception), f"the machine failed before: {done[key]}"
