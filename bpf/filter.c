@@ -74,8 +74,8 @@ static __always_inline u32 view_load(struct view *view, u64 offset, u32 size, u8
 /* Lay out the view: where its bytes are, and a copy of the first ones. */
 static __always_inline void view_open(struct view *view, struct part *part, u64 begin, u8 ethernet)
 {
-	u64 data = PART(u64, part, SK_BUFF__DATA);
-	s64 linear = PART(u64, part, SK_BUFF__HEAD) + PART(u32, part, SK_BUFF__TAIL) - begin;
+	u64 data = PART_ADDRESS(part, SK_BUFF__DATA);
+	s64 linear = PART_ADDRESS(part, SK_BUFF__HEAD) + PART(u32, part, SK_BUFF__TAIL) - begin;
 	u32 first = 0;
 
 	if (linear < 0)
@@ -112,10 +112,10 @@ static __always_inline void view_open(struct view *view, struct part *part, u64 
 static __always_inline u8 filter_fate(struct view *view, struct part *part, u64 dev, u8 outgoing)
 {
 	u16 type = FIELD(part->typed, u16, dev, NET_DEVICE__TYPE);
-	u64 data = PART(u64, part, SK_BUFF__DATA);
+	u64 data = PART_ADDRESS(part, SK_BUFF__DATA);
 
 	if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) {
-		u64 head = PART(u64, part, SK_BUFF__HEAD);
+		u64 head = PART_ADDRESS(part, SK_BUFF__HEAD);
 		view_open(view, part, outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER), 1);
 		return filter_ethernet(view);
 	}

@@ -64,8 +64,8 @@ static __always_inline u8 packet_type(struct part *part)
 static __always_inline void describe_packet(struct cpu_state *cpu, struct record *record, struct part *part,
 					    u8 outgoing)
 {
-	u64 head = PART(u64, part, SK_BUFF__HEAD);
-	u64 data = PART(u64, part, SK_BUFF__DATA);
+	u64 head = PART_ADDRESS(part, SK_BUFF__HEAD);
+	u64 data = PART_ADDRESS(part, SK_BUFF__DATA);
 	u64 tail = head + PART(u32, part, SK_BUFF__TAIL);
 	u64 mac = outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER);
 	s64 linear = tail - mac;
@@ -106,7 +106,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	struct frame *outer;
 	struct record *record = record_of(frame);
 	u64 words[SK_BUFF__PART_WORDS];
-	struct part part = {skb, words, typed};
+	struct part part = {skb, words, &cpu->place, typed};
 
 	frame->refused = 1;
 	frame->skb = skb;

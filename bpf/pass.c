@@ -83,6 +83,7 @@ struct cpu_state {
 	u32 last_seq; /* of the last pass whose bracket was __netif_receive_skb_core itself (rx.c) */
 	u64 last_skb;
 	u64 full_since_ns; /* when the stack was first found full, 0 = it is not */
+	u64 place; /* for NUMBER_OF */
 	struct tap_call tap;
 	struct known_tap known[KNOWN_TAPS];
 	struct view view;
@@ -129,9 +130,13 @@ BPF_HASH(devices, u64, u8, 4096);
 #endif
 #define PART(type, part, field) \
 	((part)->typed ? LOAD(type, (part)->skb, field) : PART_COPIED(type, part, field))
+/* A field that is a pointer, to compute with. */
+#define PART_ADDRESS(part, field) \
+	((part)->typed ? NUMBER_OF((part)->place, LOAD(u64, (part)->skb, field)) : PART_COPIED(u64, part, field))
 struct part {
 	u64 skb;
 	u64 *words; /* not in here: the call that fills them would make the compiler forget the rest */
+	u64 *place; /* in a map (NUMBER_OF) */
 	u8 typed;
 };
 

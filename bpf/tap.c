@@ -101,9 +101,7 @@ static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *
 	u64 now = changes ? *changes : 0;
 
 	tap->unsure = 0; /* one that is not kept */
-	tap->hook = pt;
-	asm volatile("" : : : "memory"); /* by way of memory: the verifier lets nobody shift a typed pointer */
-	u64 hook = tap->hook;
+	u64 hook = NUMBER_OF(&tap->hook, pt);
 	struct known_tap *known = &cpu->known[BOUNDED(hook >> 6 ^ hook >> 10 ^ hook >> 14, KNOWN_TAPS - 1)];
 
 	if (known->hook == hook && known->hook_changes == now && now) {

@@ -5,7 +5,7 @@
  * bcc compiles on the user's machine, so the same source is another program for every LLVM, and every
  * kernel's verifier remembers something else about it. A program passes everywhere only if what it
  * relies on stands in one register at the moment of use, not in what a compiler may conclude or a
- * verifier may remember. Two rules keep that so, and everything in bpf/ goes through them
+ * verifier may remember. Three rules keep that so, and everything in bpf/ goes through them
  * (tests/test_source.py):
  *
  * 1. A pointer that may be 0 leaves the function that made it through OR_NULL. Otherwise the compiler
@@ -16,6 +16,10 @@
  *    not enough: where the compiler knows it to be redundant it leaves it out, and then makes `offset | 1`
  *    of `offset + 1`, at which a verifier may lose the bound that the compiler knew (LLVM 14 with
  *    Linux 6.12).
+ *
+ * 3. A pointer that is computed with (an offset, a length, a shift) goes through NUMBER_OF first. Since 6.17 what a
+ *    typed load of `unsigned char *` gives is memory that may be read, and so is every difference and every
+ *    mask of it, which no helper takes for a size (LLVM 14 with Linux 6.18).
  *
  * LOAD, for fields of structures whose types the verifier knows, is assembly for the same reason.
  */
@@ -34,6 +38,13 @@
 		u64 bounded_ = (value);                                       \
 		asm volatile("%0 &= %1" : "+r"(bounded_) : "i"(mask));        \
 		bounded_;                                                     \
+	})
+
+/* The number that a pointer is: by way of a place in a map, which keeps no types. */
+#define NUMBER_OF(place, pointer)                              \
+	({                                                     \
+		*(volatile u64 *)(place) = (u64)(pointer);     \
+		*(volatile u64 *)(place);                      \
 	})
 
 /* A field of a structure whose type the verifier knows: a plain load, checked against the type, where READ is a call.

@@ -140,7 +140,7 @@ def build(directory, filters):
                   *(f"case {number}: return {kind}_{number}(view);" for number in range(len(filters))),
                   "} return 255; }"]
     parts.append("u8 ask(u32 number, struct view *view, u64 skb, u64 dev, u8 outgoing)\n"
-                 "{ asked = number; u64 none; struct part part = {skb, &none, 0};\n"
+                 "{ asked = number; u64 none; struct part part = {skb, &none, &none, 0};\n"
                  "return filter_fate(view, &part, dev, outgoing); }\n")
     (directory / "filters.c").write_text("\n".join(parts))
     subprocess.run(["gcc", "-O1", "-w", "-shared", "-fPIC", "-o", directory / "filters.so", directory / "filters.c"],

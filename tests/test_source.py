@@ -113,6 +113,14 @@ def test_a_mask_that_the_verifier_needs_is_not_left_to_the_compiler():
     assert [one for one in examples if not masked.search(one)] == []
 
 
+def test_a_pointer_is_computed_with_as_a_number():
+    # given every read of a field of an skb that points into its data
+    read = [(path.name, line.strip()) for path in sorted(bpf_dir().glob("*.c")) for line in code_of(path).splitlines()
+            if re.search(r"SK_BUFF__(HEAD|DATA)\b", line)]
+    # then none is of a type (bpf/verifier.h, rule 3)
+    assert len(read) >= 5 and [one for one in read if "PART_ADDRESS(" not in one[1]] == []
+
+
 def test_a_line_holds_one_program():
     # bcc marks functions by their place in the file
     lines = [line for path in bpf_dir().glob("*.c") for line in path.read_text().splitlines()]

@@ -49,15 +49,16 @@ class LoadError(OSError):
         self.log = log
 
 
-def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0) -> int:
+def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0,
+         kind: int = _TRACING) -> int:
     """A program for the function or tracepoint of this type number, as a file descriptor; ``LoadError`` where it is
-    refused. ``bpftool`` shows it by 15 characters of its name."""
+    refused. ``bpftool`` shows it by 15 characters of its name. ``kind``: enum bpf_prog_type."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
 
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:
-        return struct.pack("<IIQQIIQII16sIIIIQIIQIII", _TRACING, len(instructions) // _INSTRUCTION_BYTES,
+        return struct.pack("<IIQQIIQII16sIIIIQIIQIII", kind, len(instructions) // _INSTRUCTION_BYTES,
                            ctypes.addressof(code), ctypes.addressof(licence), 1 if log else 0,
                            len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, short, 0,
                            attach_type, 0, 0, 0, 0, 0, 0, 0, type_id, module_btf)

@@ -6,6 +6,7 @@ long, as their CPUs wait for each other.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,17 +93,19 @@ class Runs(dict):
 @pytest.fixture(scope="session")
 def play_all():
     """play_all(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S,
-    userland=None, **env) -> Runs: boots once and plays all scenarios, or those named, each with a tracer of its own;
-    the same words are played once."""
+    userland=None, files=None, **env) -> Runs: boots once and plays all scenarios, or those named, each with a tracer
+    of its own; the same words are played once. `files` of the host, by name, lie beside the scenarios' directories."""
     done = {}
     kept = ExitStack()
 
     def run(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S,
-            userland=None, **env):
+            userland=None, files=None, **env):
         names = tuple(scenarios or [one.name for one in lab.scenarios()])
         key = kernel, names, command, cpus, userland, *sorted(env.items())
         if key not in done:
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="bondtrace-all-")))
+            for name, file in (files or {}).items():
+                shutil.copy(file, out / name)
             with once(done, key):
                 played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command],
                                            out_dir=out, cpus=cpus, memory_mb=memory_mb,

@@ -5,6 +5,7 @@ root."""
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +23,7 @@ HERE = Path(__file__).parent / "faults"
 
 
 # In one machine of one CPU, and in one of two.
-ON_ONE_CPU, ON_TWO_CPUS = ("ends", "together", "rights", "overload"), ("turmoil", "interrupted")
+ON_ONE_CPU, ON_TWO_CPUS = ("ends", "together", "rights", "refused", "overload"), ("turmoil", "interrupted")
 # LAB_TAPS=10000: so many taps in overload, which then takes some ten minutes.
 MORE = {name: value for name, value in os.environ.items() if name == "LAB_TAPS"}
 
@@ -337,3 +338,66 @@ def test_root_keeps_what_a_trace_uses(run):
     tracing = sum(1 << one for one in (2, 12, 19, 21, 34, 38, 39))
     # the thread that answers has none
     assert sorted(int(line.split()[1], 16) for line in read(run, "kept.metrics").splitlines()) == [0, tracing]
+
+
+# --- a stage that the kernel refuses -------------------------------------------------------------------
+
+WARNING = "bondtrace: WARNING: this trace does not see taps with a mapped ring (tcpdump, libpcap) (ring taps: "
+TRACERS = ("text", "json", "record", "counted", "top", "exporter")
+
+
+@of("refused")
+def test_the_doctor_names_what_it_would_not_see_and_the_verifiers_sentence(run):
+    told = read(run, "doctor.out").splitlines()
+    assert status(run, "doctor") == 1
+    assert told[-1] == "bondtrace can trace here, but does not see taps with a mapped ring (tcpdump, libpcap)"
+    refused = [line for line in told if line.startswith("refused: ")]
+    assert [line.split()[1:3] for line in refused] == [["fentry", "tpacket_rcv:"], ["kprobe", "tpacket_rcv:"]]
+    for line in refused:
+        assert re.search(r": R\d+ invalid mem access '(scalar|inv)' \(program tap_ring_enter, instruction "
+                         r"\d+: \(71\) r\d+ = \*\(u8 \*\)\(r\d+ [+]0\)\)$", line), line
+    # and with --verbose all of it, of the fentry attempt, too
+    assert sum(line.strip().startswith("processed ") for line in told) == 2
+
+
+@of("refused")
+@pytest.mark.parametrize("name", TRACERS)
+def test_every_tracer_warns_at_its_start_and_at_its_end(run, name):
+    red, end = ("\033[1;31m", "\033[0m") if name == "text" else ("", "")
+    lines = read(run, f"{name}.err").splitlines()
+    warned = [place for place, line in enumerate(lines) if line.startswith(red + WARNING) and line.endswith(end)]
+    assert len(warned) == 2 and warned[-1] == len(lines) - 1, lines
+    assert "bondtrace: attached" in lines[warned[0] - 1]
+    assert status(run, name) == 0
+
+
+@of("refused")
+def test_what_the_files_have_is_nowhere_told_as_absent(run):
+    # given that the taps have the pings in their files
+    assert all((run.out / f"{name}.pcap").stat().st_size > 24 + 4 * 16 for name in ("eth0", "bond0"))
+
+    text = re.sub(r"\033\[[0-9;]*m", "", read(run, "text.out"))
+    assert "not seen by tcpdump" not in text and "not known of tcpdump -i bond0" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith("tcpdump -i ")]
+    assert len(rows) == 3 and all(set(row[5:-1]) == {"?"} and row[-1] == "not-watched" for row in rows), rows
+
+    journeys = run.lines("json.out")
+    assert journeys and {missed["reason"] for one in journeys for missed in one["unseen"]
+                         if one["taps"][str(missed["tap"])]["comm"] == "tcpdump"} == {"not-watched"}
+    summaries = [json.loads(line) for line in read(run, "json.err").splitlines() if line.startswith("{")]
+    for told in (*summaries, json.loads(read(run, "counted.out"))):
+        taps = [tap for tap in told["taps"].values() if tap["comm"] == "tcpdump"]
+        assert len(taps) == 3
+        assert {(tap["watched"], tap["outcomes"]) for tap in taps} == {(False, None)}
+        assert {(place["offered"], place["captured"]) for tap in taps for place in tap["devices"]} == {(None, None)}
+        assert told["trust"]["does_not_see"] != []
+    assert len(summaries) == 1
+
+
+@of("refused")
+def test_prometheus_is_told_of_no_offer_and_of_the_stage(run):
+    metrics = read(run, "metrics").splitlines()
+    taps = [line for line in metrics if re.match(r'bondtrace_tap_\w+_total\{.*comm="tcpdump"|'
+                                                 r'bondtrace_tap_\w+_total\{.*"tcpdump"', line)]
+    assert taps and all("not-watched" in line for line in taps), taps
+    assert 'bondtrace_stage_attached{stage="ring taps"} 0.0' in metrics

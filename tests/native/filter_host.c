@@ -38,6 +38,7 @@ struct sk_buff_here {
 /* bpf/verifier.h, for a processor that nobody verifies */
 #define OR_NULL(pointer) (pointer)
 #define BOUNDED(value, mask) ((u64)(value) & (mask))
+#define NUMBER_OF(place, pointer) ((u64)(pointer))
 #define LOAD(type, base, offset) (*(type *)((u64)(base) + (offset)))
 static u32 asked; /* the number of the filter */
 

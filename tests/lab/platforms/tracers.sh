@@ -1,9 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Runs in the guest as the tracer of a scenario: what doctor says, which filters load, and then two tracers at once, one
-# by fentry and one by kprobes alone. Says that it is attached once both are.
-#
-#   tracers.sh EVERY     every so many of the filters is tried
+# Runs in the guest as the tracer of a scenario: what doctor says, whether the kernel takes what was compiled of filters,
+# and then two tracers at once, one by fentry and one by kprobes alone. Says that it is attached once both are.
 
 here=$(dirname "$(readlink -f "$0")")
 cd "$LAB_OUT" || exit 1
@@ -14,9 +12,9 @@ for how in fentry kprobes; do
     (
         bondtrace doctor "${options[@]}" --json >doctor-$how.json 2>doctor-$how.err
         echo $? >doctor-$how.status
-        python3 "$here/load_filters.py" $how "$here/filters.txt" "$1" >filters-$how.jsonl 2>filters-$how.err
     ) &
 done
+python3 "$here/load_programs.py" "$LAB_OUT/../compiled.jsonl" >loaded.jsonl 2>loaded.err
 wait
 
 pids=()
