@@ -49,7 +49,7 @@ PWRU_FUNCTIONS = ("__netif_receive_skb_one_core", "tpacket_rcv", "skb_copy_bits"
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kernel", action="append", help="of the lab's (default: 6.1 and 7.3)")
+    parser.add_argument("--kernel", action="append", help="of the lab's (default: 6.1, 6.12 and 7.3)")
     parser.add_argument("--only", action="append", default=[], help="rows whose name has this word")
     parser.add_argument("--packets", type=int, default=4_000, help="in each of two runs")
     parser.add_argument("--flood", type=int, default=150_000, help="where losses are counted")
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
     sections: dict[str, list[str]] = {"cost": [], "loss": [], "attach": []}
-    for spec in options.kernel or ["6.1", "7.3"]:
+    for spec in options.kernel or ["6.1", "6.12", "7.3"]:
         kernel = kernels.resolve(spec, lambda text: print(text, file=sys.stderr))
         with tempfile.TemporaryDirectory(prefix="bondtrace-bench-") as name:
             out = (options.out / kernel.release if options.out else Path(name)).absolute()

@@ -11,10 +11,13 @@ import pytest
 from bondtrace import watched
 from bondtrace.eras import answers, find_era
 from bondtrace.model import Tap
+from bondtrace.recording import Batch
 from bondtrace.reporters.as_if import answer_objects
 from bondtrace.reporters.story import paragraphs
 from bondtrace.reporters.text import TextReporter
+from bondtrace.wire import EMPTY
 from build import (
+    BEGIN_NS,
     HANDLERS,
     ON_ANY,
     ON_BOND0,
@@ -219,3 +222,60 @@ def test_only_what_everybody_asks_for_is_warned_of():
     [phrase] = watched.does_not_see(around("ring taps"))
     assert watched.warning([phrase]).startswith(
         f"WARNING: this trace does not see taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON}). ")
+
+
+class Source:
+    """A trace of a single reply without ring taps, in place of the running kernel."""
+
+    def __init__(self, *_, **__):
+        self.seen = [f"taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON})"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def describe(self):
+        return "nothing"
+
+    def does_not_see(self):
+        return self.seen
+
+    def stop(self):
+        pass
+
+    def batches(self):
+        yield Batch(rx("eth0", *WAY), [start_without("ring taps"), *events()[1:]], BEGIN_NS + 1_000_000)
+        yield Batch(EMPTY, [{"kind": "end", "time_ns": BEGIN_NS + 10**9}], BEGIN_NS + 10**9)
+
+
+@pytest.mark.parametrize("words", [
+    ("--iface", "bond0"), ("--iface", "bond0", "--json"), ("--iface", "bond0", "--summary-only"),
+    ("record", "--iface", "bond0", "-o", "trace.arrows"), ("top", "--iface", "bond0"),
+    ("exporter", "--iface", "bond0", "--listen", "127.0.0.1:{port}")], ids=lambda words: words[0] + words[-1])
+@pytest.mark.parametrize("colour", [False, True])
+def test_every_tracer_warns_at_its_start_and_at_its_end(words, colour, run, monkeypatch, tmp_path):
+    import socket
+    from importlib import import_module
+
+    from bondtrace.sources import live
+
+    monkeypatch.setattr(live, "LiveSource", Source)
+    for name in ("live", "record", "exporter"):
+        monkeypatch.setattr(import_module(f"bondtrace.commands.{name}"), "require_rights", lambda: None)
+    monkeypatch.setenv("FORCE_COLOR" if colour else "NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    status, _, err = run(*(word.format(port=port) for word in words))
+
+    red, end = ("\033[1;31m", "\033[0m") if colour else ("", "")
+    lines = err.splitlines()
+    warning = f"{red}bondtrace: WARNING: this trace does not see taps with a mapped ring"
+    warned = [place for place, line in enumerate(lines) if line.startswith(warning)]
+    assert status == 0 and len(warned) == 2 and warned[1] == len(lines) - 1, err
+    assert "bondtrace: attached" in lines[warned[0] - 1]
+    assert all(lines[place].endswith(f"says more{end}") for place in warned)

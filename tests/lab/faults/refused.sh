@@ -18,18 +18,15 @@ setup() {
     start_taps eth0 eth1 bond0
     begin doctor python3 "$spoilt" doctor --verbose
     begin text env FORCE_COLOR=1 python3 "$spoilt" --iface bond0
-    begin json python3 "$spoilt" --iface bond0 --json
-    begin record python3 "$spoilt" record --iface bond0 -o refused.arrows
     begin counted python3 "$spoilt" --iface bond0 --summary-only --json
-    begin top python3 "$spoilt" top --iface bond0
     begin exporter python3 "$spoilt" exporter --iface bond0 --listen 127.0.0.1:9436
-    attached text json record counted top exporter
+    attached text counted exporter
     LAB_WAIT_S=2000 ended doctor
     ping -q -c 2 -i 0.2 10.9.0.1
     in_namespace gw ping -q -c 2 -i 0.2 10.9.0.2
     wait_until metrics_are_there
-    for one in text json record counted top exporter; do send_signal INT $one; done
-    LAB_WAIT_S=2000 ended text json record counted top exporter
+    for one in text counted exporter; do send_signal INT $one; done
+    LAB_WAIT_S=2000 ended text counted exporter
 }
 
 play() { :; }
