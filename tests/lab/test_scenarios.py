@@ -26,7 +26,9 @@ SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",")
 FEWER = ["lldp", "vlan"]
 ON_TWO_CPUS = {"rps", "flood"}
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
-KERNELS = dict.fromkeys(EVERY.split(","), SCENARIOS) if EVERY else {None: SCENARIOS, "5.10": FEWER, "7.3": FEWER}
+KERNELS = dict.fromkeys(EVERY.split(","), SCENARIOS) if EVERY else {None: SCENARIOS, "5.10": FEWER, "6.12": FEWER,
+                                                                    "7.3": FEWER}
+USERLAND = {} if EVERY else {"6.12": "trixie"}  # Debian 13's kernel with its own bcc, compiler, Python and iproute2
 COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
 
 
@@ -93,7 +95,8 @@ def kind_of(journey):
 def played(request, play_all):
     kernel, name = request.param
     beside = tuple(one for one in KERNELS[kernel] if (one in ON_TWO_CPUS) == (name in ON_TWO_CPUS))
-    return name, Played(play_all(kernel, beside, COMMAND, cpus=1 + (name in ON_TWO_CPUS))[name])
+    return name, Played(play_all(kernel, beside, COMMAND, cpus=1 + (name in ON_TWO_CPUS),
+                                 userland=USERLAND.get(kernel))[name])
 
 
 def test_the_packets_go_the_ways_that_the_kernel_demands(played, matrix):

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""User lands: which one is meant, how it is made, and what the guest is told of it; without a machine."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.lab import apt, machine, userlands
+
+SOURCES = """\
+Types: deb
+URIs: http://archive.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/a.gpg
+
+Types: deb
+URIs: http://security.example/debian-security
+Suites: bookworm-security
+Components: main
+"""
+
+
+@pytest.fixture
+def mmdebstrap(tmp_path, monkeypatch):
+    """A machine with an archive and a mmdebstrap of this body; it is given the words that it was called with, a line
+    each, and the root directory as $root."""
+    def put(body):
+        program = tmp_path / "bin" / "mmdebstrap"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{tmp_path}/words\n'
+                           f'cat "${{@: -1}}" >{tmp_path}/sources\nroot="${{@: -2:1}}"\n{body}\n')
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    monkeypatch.setenv("BONDTRACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(apt, "require_apt", lambda: None)
+    monkeypatch.setattr(apt, "machine_codename", lambda: "bookworm")
+    monkeypatch.setattr(apt, "machine_sources", lambda: apt.parse_deb822(SOURCES))
+    put('mkdir -p "$root/usr/bin"; touch "$root/usr/bin/python3"')
+    return put
+
+
+def test_a_release_is_made_once_from_the_machines_own_archive(mmdebstrap, tmp_path):
+    told = []
+    found = userlands.resolve("13", told.append)
+    again = userlands.resolve("trixie", told.append)
+    # then both are the same, made with all that bondtrace and the scenarios need
+    assert found == again == userlands.Userland("trixie", tmp_path / "cache/userlands/trixie")
+    assert told == ["making the user land trixie"]
+    words = (tmp_path / "words").read_text().splitlines()
+    assert f"--include={','.join(userlands.PACKAGES)}" in words and "trixie" in words
+    assert (tmp_path / "sources").read_text().splitlines() == [
+        "Types: deb", "URIs: http://archive.example/debian", "Suites: trixie", "Components: main",
+        "Signed-By: /usr/share/keyrings/a.gpg", "", "Types: deb", "URIs: http://security.example/debian-security",
+        "Suites: trixie-security", "Components: main"]
+
+
+def test_sid_has_no_security_archive(mmdebstrap, tmp_path):
+    userlands.resolve("sid")
+    assert "security" not in (tmp_path / "sources").read_text()
+
+
+def test_one_with_other_packages_is_made_anew(mmdebstrap, tmp_path, monkeypatch):
+    root = userlands.resolve("trixie").root
+    (root / "old").touch()
+    monkeypatch.setattr(userlands, "PACKAGES", ("python3",))
+    assert userlands.resolve("trixie").root == root
+    assert not (root / "old").exists()
+
+
+def test_one_that_cannot_be_made_leaves_nothing_and_says_why(mmdebstrap, tmp_path):
+    mmdebstrap('mkdir -p "$root/usr"; echo "I: running" >&2; echo "E: no such suite" >&2; echo "W: end" >&2; exit 25')
+    with pytest.raises(BondtraceError, match=r"^mmdebstrap cannot make the user land trixie: E: no such suite$"):
+        userlands.resolve("trixie")
+    assert list((tmp_path / "cache/userlands").iterdir()) == []
+
+
+def test_without_mmdebstrap_the_remedy_is_said(mmdebstrap, monkeypatch):
+    monkeypatch.setattr(userlands.shutil, "which", lambda name: None)
+    with pytest.raises(BondtraceError, match="apt install mmdebstrap"):
+        userlands.resolve("trixie")
+
+
+def test_a_root_directory_of_ones_own_is_taken_as_it_is(tmp_path):
+    (tmp_path / "mine/usr/bin").mkdir(parents=True)
+    (tmp_path / "mine/usr/bin/python3").symlink_to("python3.99")  # leads nowhere outside of it
+    assert userlands.resolve(str(tmp_path / "mine")) == userlands.Userland("mine", tmp_path / "mine")
+
+
+@pytest.mark.parametrize("spec", ["buster", "/nowhere"])
+def test_what_is_no_user_land_is_refused(spec):
+    with pytest.raises(UsageError) as raised:
+        userlands.resolve(spec)
+    assert str(raised.value) == (f"no user land {spec}: give one of bookworm, trixie, sid, or a root directory that "
+                                 "has usr/bin/python3")
+
+
+def test_the_guest_runs_the_command_in_the_root_directory():
+    script = machine.guest_script(["bondtrace", "doctor"], Path("/tmp/out"), {}, True, [Path("/mine/scenarios")])
+    lines = script.splitlines()
+    assert ("chroot /run/userland/root bash -c 'cd \"$1\" && shift && exec \"$@\"' - /tmp/out bondtrace doctor "
+            "</dev/null >>/tmp/out/lab/output 2>&1") in lines
+    # and finds there the output directory, this bondtrace and the scenarios, each at its own path
+    assert {f"show {machine.PACKAGE}", "show /mine/scenarios", 'mount --bind /tmp/out "$new"/tmp/out'} <= set(lines)
+
+
+def test_the_guest_has_the_user_lands_own_python(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/of/this/machine")
+    environment = machine.guest_environment(Path("/tmp/out"), {}, userland=True)
+    assert environment["PATH"].split(":")[0] == "/usr/local/sbin"
+    assert environment["PYTHONPATH"] == str(machine.PACKAGE.parent)
