@@ -18,7 +18,6 @@ from typing import Any, BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
-from .errors import BondtraceError
 from .extras import missing
 
 BATCH_BYTES_MAX = 128 << 20  # of a batch's buffers, unpacked

@@ -20,6 +20,7 @@ from bondtrace.cli import COMMANDS, cli
 from bondtrace.errors import BondtraceError
 from bondtrace.kernel import btf, loader
 from bondtrace.recording import Recorder
+from bondtrace.rights import drop_all_rights
 from bondtrace.signals import Ended
 from bondtrace.wire import EMPTY
 from build import (

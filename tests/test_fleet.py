@@ -203,7 +203,7 @@ def test_without_ibis_the_extra_is_named(run, fleet, monkeypatch):
     for engine, extra in (("duckdb", "fleet"), ("pyspark", "fleet-spark")):
         assert run("fleet", "summary", fleet, "--engine", engine) == (
             1, "", f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: "
-                   f"`{extras.command(extra)}`\n")
+                   f"`{extras.command(extra, 'ibis-framework')}`\n")
 
 
 @pytest.mark.fleet
