@@ -23,8 +23,8 @@ USERS = {"bookworm": "root", "trixie": "somebody"}
 ADDED = "git,make,sudo,ca-certificates"
 #: Ends with all that it started, and its mounts with it: they are in namespaces of its own.
 ENTER = """
-mount -t proc proc "$1/proc" && mount -t sysfs sysfs "$1/sys" && mount --rbind /dev "$1/dev" &&
-exec chroot "$1" su - "$2" -c "$3"
+mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount -t sysfs sysfs "$1/sys" &&
+mount --rbind /dev "$1/dev" && exec chroot "$1" su - "$2" -c "$3"
 """
 #: pip's settings that say how PyPI is reached from this machine.
 REACHING_PYPI = ("cert", "index-url", "proxy", "timeout", "trusted-host")
@@ -63,6 +63,7 @@ def fresh(request, figure):
         subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={ADDED}",
                         '--aptopt=Acquire::Check-Valid-Until "false"', codename, root, sources],
                        check=True, env={**os.environ, "TMPDIR": name})
+        (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as an installer writes it
         reach_pypi(root)
         if user != "root":
             subprocess.run(["chroot", root, "useradd", "--create-home", "--shell", "/bin/bash", user], check=True)
