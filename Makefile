@@ -7,10 +7,10 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libteam-utils tshark \
-         mmdebstrap man-db mandoc bpftool bpftrace
+TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libc6-dev libteam-utils tshark \
+         mmdebstrap man-db mandoc bpftool bpftrace file procps util-linux git
 
-.PHONY: demo test soak test-kernels test-platforms test-fleet unit lint setup clean example man bench bench-lab fuzz audit
+.PHONY: demo test soak test-kernels test-platforms test-fleet test-fresh unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -39,6 +39,12 @@ test-fleet: setup
 	./scripts/install-tools openjdk-17-jre-headless
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fleet-spark]'
 	$(BIN)/python -m pytest -m fleet
+
+# `make demo`, `make lint unit` and README's steps without PyPI on minimal Debians 12 and 13, in root directories made for
+# it: as root, an hour at most.
+test-fresh: setup
+	./scripts/install-tools mmdebstrap
+	$(BIN)/python -m pytest -m fresh
 
 # The page of `report` is tested in a browser. Where there is no such package (Ubuntu's is a snap) those tests are skipped
 # and say so.

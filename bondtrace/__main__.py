@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m bondtrace`."""
+"""`python -m bondtrace`, which may be a checkout with nothing installed: a package that is not here is named."""
 
-from .cli import main
+from .extras import missing
 
-main()
+try:
+    from .cli import main
+
+    main()
+except ModuleNotFoundError as error:
+    if error.name not in ("click", "numpy", "tabulate"):
+        raise
+    raise SystemExit(f"bondtrace: {missing('bondtrace', error.name, debian=f'python3-{error.name}')}") from None

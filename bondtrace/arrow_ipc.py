@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
-from .errors import BondtraceError
+from .extras import missing
 
 BATCH_BYTES_MAX = 128 << 20  # of a batch's buffers, unpacked
 ROWS_MAX = 1 << 20  # of a batch; a recorder writes some 100,000 at most
@@ -63,8 +63,7 @@ def _libraries() -> tuple[Any, Any]:
         import flatbuffers
         import zstandard
     except ImportError as error:
-        raise BondtraceError(f"recordings need the Python package {error.name}: `pip install {error.name}`, or "
-                             f"`apt install python3-{error.name}` (Debian, Ubuntu)") from None
+        raise missing("a recording", str(error.name), debian=f"python3-{error.name}") from None
     return flatbuffers, zstandard
 
 

@@ -16,7 +16,7 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, Optional
+from typing import Any, Optional, TextIO
 
 import click
 
@@ -81,7 +81,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale that lacks a character is no failure
     status = _outcome(_run)
-    sys.exit(_outcome(lambda: _flush(status)) or status)
+    status = _outcome(lambda: _flush(status)) or status
+    _end_stderr()
+    sys.exit(status)
 
 
 def _run() -> int:
@@ -121,7 +123,7 @@ def _outcome(what: Callable[[], int]) -> int:
         return _told("there is not enough memory for this", 1)
     except OSError as error:
         reader_is_gone = error.errno == errno.EPIPE or (error.errno == errno.EIO and _terminal_is_gone())
-        _close_stdout()
+        _close(sys.stdout)
         if reader_is_gone:
             return 0
         what_failed = str(error.filename) if error.filename else "cannot write the output"
@@ -144,10 +146,18 @@ def _terminal_is_gone() -> bool:
     return False
 
 
-def _close_stdout() -> None:
+def _end_stderr() -> None:
+    """What a terminal that was closed did not take is let go: Python would make a failure of it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _close(sys.stderr)
+
+
+def _close(stream: TextIO) -> None:
     """Nothing more can be written there, not even at the end of the process."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

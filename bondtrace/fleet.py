@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from .errors import BondtraceError, UsageError
+from .extras import missing
 from .foreign import printable
 from .reasons import REASONS
 from .wire import OUTCOMES
@@ -125,8 +126,7 @@ def _read(engine: str, dataset: str, files: str) -> Any:
         backend: Any = getattr(ibis, engine)
         import_module(engine)
     except (ImportError, AttributeError):
-        raise BondtraceError(f"fleet with {engine} needs the Python package ibis-framework[{engine}]: "
-                             f"pip install 'bondtrace[{_EXTRAS[engine]}]'") from None
+        raise missing(f"fleet with {engine}", f"ibis-framework[{engine}]", _EXTRAS[engine]) from None
     if engine == "duckdb":
         return _ask(engine, dataset, lambda: backend.connect().read_parquet(
             files, hive_partitioning=True, hive_types_autocast=False, union_by_name=True))

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from .errors import BondtraceError, UsageError
+from .errors import UsageError
+from .extras import missing
 from .model import Device, Journey, Tap
 from .pipeline import Pipeline
 from .recording import Recording
@@ -117,7 +118,7 @@ class Trace:
         try:
             import pyarrow as pa
         except ImportError:
-            raise BondtraceError("Arrow columns need the Python package pyarrow: `pip install pyarrow`") from None
+            raise missing("arrow()", "pyarrow", "parquet") from None
         first = self.paths[0]
         next(Recording(first).batches(), None)  # is it one?
         with pa.memory_map(str(first)) as file:

@@ -176,7 +176,7 @@ class Stitcher:
         """Keep only these for later."""
         self._held = self._held.take(places)
         self._facts = {name: column.take(places) for name, column in self._facts.items()}
-        done = sum(end <= self._held.min(initial=end) for end in self._rows.ends)
+        done = sum(bool(end <= self._held.min(initial=end)) for end in self._rows.ends)
         self._held -= [0, *self._rows.ends][done]
         self._rows = Rows(self._rows.parts[done:])
 

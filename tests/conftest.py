@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share: those of the marks ``fleet`` and ``soak`` run only where they are asked for; in several
-processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is printed
-after all tests."""
+"""What all tests share: those of the marks ``fleet``, ``fresh`` and ``soak`` run only where they are asked for; in
+several processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is
+printed after all tests."""
 
 import re
 import signal
@@ -10,7 +10,7 @@ import sys
 import pytest
 from tabulate import tabulate
 
-APART = ("fleet", "soak")
+APART = ("fleet", "fresh", "soak")
 
 
 def pytest_collection_modifyitems(config, items):

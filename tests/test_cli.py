@@ -20,6 +20,7 @@ from bondtrace.cli import COMMANDS, cli
 from bondtrace.errors import BondtraceError
 from bondtrace.kernel import btf, loader
 from bondtrace.recording import Recorder
+from bondtrace.rights import drop_all_rights
 from bondtrace.signals import Ended
 from bondtrace.wire import EMPTY
 from build import (
@@ -41,7 +42,6 @@ from build import (
 ROOT = Path(__file__).parents[1]
 doctor = import_module("bondtrace.commands.doctor")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-NOBODY = 65534
 
 
 def bondtrace(*words, path=(), **more):
@@ -378,9 +378,9 @@ def test_a_journey_that_a_recording_does_not_have(recording):
 @as_root
 @pytest.mark.parametrize("words", [("--iface", "lo"), ("record", "-o", "TMP/x"), ("summary", "--iface", "lo")])
 def test_tracing_without_root_says_so(tmp_path, words):
-    # given somebody who is not root
+    # given somebody who has no rights; another user could not read this checkout in a home directory of mode 700
     words = [word.replace("TMP", str(tmp_path)) for word in words]
-    done = bondtrace(*words, preexec_fn=lambda: (os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY)))
+    done = bondtrace(*words, preexec_fn=drop_all_rights)
 
     assert failure(done, 1) == (
         "bondtrace: tracing needs root, or at least CAP_BPF and CAP_PERFMON (missing: CAP_BPF, CAP_PERFMON): BPF "

@@ -232,6 +232,7 @@ def test_a_trace_whose_terminal_goes_away_is_whole(command, hangup, tmp_path):
     if pid == 0:
         os.chdir(tmp_path)
         os.environ.update(HERE_AND_BUILD)
+        os.environ.pop("PYTHONUNBUFFERED", None)  # with which nothing is left to be written at the end
         os.execvp("env", ["env", hangup, sys.executable, "-c", TRACE, *command])
     shown = b""
     while b"passes," not in shown and b"ip_rcv" not in shown:

@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from bondtrace import extras
 from bondtrace.exporters import parquet as module
 from bondtrace.exporters.rows import COLUMNS, NAMES
 from bondtrace.reporters.json_lines import timestamp
@@ -124,7 +125,7 @@ def test_standard_output_is_refused_and_a_directory_for_other_formats(run, recor
 def test_without_pyarrow_the_extra_is_named(run, recordings, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert run("export", recordings[0], "--format", "parquet", "-o", tmp_path / "out.parquet") == (
-        1, "", "bondtrace: Parquet needs the Python package pyarrow: pip install 'bondtrace[parquet]'\n")
+        1, "", f"bondtrace: Parquet needs the Python package pyarrow: `{extras.command('parquet', 'pyarrow')}`\n")
     assert not (tmp_path / "out.parquet").exists()
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bondtrace import extras
 from bondtrace.model import Process
 from build import (
     DEVICES,
@@ -201,8 +202,8 @@ def test_without_ibis_the_extra_is_named(run, fleet, monkeypatch):
     monkeypatch.setitem(sys.modules, "ibis", None)
     for engine, extra in (("duckdb", "fleet"), ("pyspark", "fleet-spark")):
         assert run("fleet", "summary", fleet, "--engine", engine) == (
-            1, "", f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: pip install "
-                   f"'bondtrace[{extra}]'\n")
+            1, "", f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: "
+                   f"`{extras.command(extra, 'ibis-framework')}`\n")
 
 
 @pytest.mark.fleet

@@ -75,6 +75,18 @@ def test_what_a_scenario_lacks_is_said_before_anything_boots(tmp_path, monkeypat
                                      "no-such-program (install it)")
 
 
+def test_what_the_lab_checks_for_is_what_make_installs():
+    # given the packages that `make` installs, and those that the lab, and each scenario, names where one is missing
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    installed = set(re.search(r"^TOOLS := (.*)$", makefile, re.MULTILINE).group(1).split())
+    commands = [need.install["Debian, Ubuntu"].split() for need in machine._NEEDED]
+    wanted = {package for first, _, *packages in commands if first == "apt" for package in packages}
+    own = [read_scenario(path) for path in (ROOT / "tests/lab/faults").glob("*.sh")]
+    wanted |= {need.package for one in [*lab.scenarios(), *own] for need in one.needs}
+    # then they are among these
+    assert wanted - installed == set()
+
+
 def test_two_scenarios_of_one_name_are_refused(tmp_path):
     path = scenario(tmp_path, "# title: Another ping\n", "ping.sh")
     with pytest.raises(UsageError, match=r"^two scenarios are called ping: rename one$"):

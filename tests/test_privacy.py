@@ -228,6 +228,9 @@ class FakeSource:
     def describe(self):
         return "a fake"
 
+    def does_not_see(self):
+        return []
+
     def batches(self):
         yield Batch(everything(), secret_events(), 0)
         yield Batch(received(900, packet=ether(ip4(udp(data=b"hunter2" * 9), protocol=17))), [losses(5, lost=[0])], 0)

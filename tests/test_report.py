@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bondtrace import cli as command_line
+from bondtrace import extras
 from bondtrace.model import Process
 from bondtrace.recording import Recorder
 from bondtrace.reporters.html import json_in_html
@@ -370,7 +371,7 @@ def test_without_plotly_it_says_how_to_get_it(tmp_path, inside, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
 
     assert inside("report", PING, "-o", tmp_path / "report.html") == (
-        1, "", "bondtrace: report needs the Python package plotly: pip install 'bondtrace[report]'\n")
+        1, "", f"bondtrace: report needs the Python package plotly: `{extras.command('report', 'plotly')}`\n")
     assert list(tmp_path.iterdir()) == []
 
 

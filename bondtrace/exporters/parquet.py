@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Optional
 from urllib.parse import quote
 
 from ..errors import BondtraceError
+from ..extras import missing
 from ..files import make_directory
 from ..model import Journey
 from ..reporters.json_lines import trust_object
@@ -175,7 +176,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise BondtraceError("Parquet needs the Python package pyarrow: pip install 'bondtrace[parquet]'") from None
+        raise missing("Parquet", "pyarrow", "parquet") from None
     return pyarrow, pyarrow.parquet
 
 

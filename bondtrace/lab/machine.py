@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from bondtrace import extras
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab.kernels import Kernel
 
@@ -116,7 +117,7 @@ _NEEDED = (
     Missing(
         "vng",
         "boots a kernel on this file system",
-        _install("pip install virtme-ng", "pip install virtme-ng"),
+        _install(extras.command("lab", "virtme-ng"), extras.command("lab", "virtme-ng")),
     ),
     Missing(
         "busybox",
@@ -209,7 +210,7 @@ def vng_command(
     """The command line that boots the kernel and runs the script in it."""
     vng = find_tool("vng")
     if vng is None:
-        raise BondtraceError("no vng on this machine: install it with pip install virtme-ng")
+        raise BondtraceError(f"no vng on this machine: install it with {extras.command('lab', 'virtme-ng')}")
     # Without a terminal the console is all there is to see; --force-9p saves five seconds of waiting for virtiofsd.
     argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
     argv += ["--append", _KERNEL_OPTIONS, "--rwdir", str(out_dir)]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import __version__
-from ..errors import BondtraceError
+from ..extras import missing
 from ..foreign import printable
 from ..scene import Scene
 from ..tally import Tally
@@ -30,9 +30,7 @@ def client() -> Any:
         import prometheus_client
         import prometheus_client.core
     except ImportError:
-        raise BondtraceError("the exporter needs the Python package prometheus_client: `pip install "
-                             "'bondtrace[exporter]'`, or `apt install python3-prometheus-client` (Debian, "
-                             "Ubuntu)") from None
+        raise missing("the exporter", "prometheus_client", "exporter", "python3-prometheus-client") from None
     return prometheus_client
 
 

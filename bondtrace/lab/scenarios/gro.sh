@@ -2,6 +2,8 @@
 # title: mixed traffic, received in lists
 # description: As mixed, with generic receive offload on the slaves: packets come in lists and are delivered late
 # iface: bond0
+# needs: ethtool (ethtool)
+# needs: pkill (procps)
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/mixed.sh"
 

@@ -2,6 +2,7 @@
 # title: mixed traffic over an active-backup bond
 # description: ICMP, ICMPv6, UDP and TCP over IPv4 and IPv6, ARP broadcasts, both directions, some hundred packets
 # iface: bond0
+# needs: pkill (procps)
 
 setup() {
     keep_quiet

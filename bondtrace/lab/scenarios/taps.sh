@@ -2,6 +2,7 @@
 # title: every kind of tap, and a flood from every CPU
 # description: Taps of every kind on bond, slaves, any; full, filtered, fanout, own packets, another namespace, opened and closed half-way
 # iface: bond0
+# needs: taskset (util-linux)
 
 here_scenarios=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 

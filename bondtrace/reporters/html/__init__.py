@@ -18,7 +18,7 @@ from string import Template
 from typing import Any, TextIO
 
 from ...digest import Digest
-from ...errors import BondtraceError
+from ...extras import missing
 from ...foreign import printable
 from ..table import summary_object
 from .figures import report_object
@@ -29,7 +29,7 @@ def plotly_script() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise BondtraceError("report needs the Python package plotly: pip install 'bondtrace[report]'") from None
+        raise missing("report", "plotly", "report") from None
     return str(get_plotlyjs())
 
 
