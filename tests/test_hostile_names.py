@@ -167,7 +167,7 @@ def test_the_doctor(capfd):
         verbose=True)
 
     out = capfd.readouterr().out
-    assert out.count("owned") == 6
+    assert out.count("owned") == 7
     assert_harmless(out)
 
 

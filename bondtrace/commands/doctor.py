@@ -127,9 +127,14 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
 
 def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:
     """What the kernel refused, also where something else took its place; ``verbose``: all that it said."""
+    alike: dict[str, list[dict[str, Any]]] = {}
     for one in findings["refusals"]:
-        print(printable(f"refused: {one['probe']}: {one['said']}"))
-        if verbose:
+        alike.setdefault(one["said"], []).append(one)
+    for said, refused in alike.items():
+        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        print(printable(f"refused: {refused[0]['probe']}{more}: {said}"))
+        for one in refused if verbose else ():
+            print(printable(f"  {one['probe']}, program {one['program']}:"))
             print("\n".join(f"    {printable(line)}" for line in one["log"].splitlines()))
     if findings["refusals"]:
         print("to report this, send what `bondtrace doctor --verbose` prints, and this distribution's name and release")
