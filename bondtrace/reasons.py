@@ -76,20 +76,17 @@ class _Facts:
 
     def _not_watched(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
         """A tap that may have been given the packet where nothing of this trace would have told."""
-        blind = watched.blind_to(tap, self._scene) or watched.blind_way(tap, self._scene) or self._blind_above(tap)
+        blind = watched.blind_to(tap, self._scene) or watched.blind_way(tap, self._scene)
         return (watched.REASON, blind) if blind else None
 
-    def _blind_above(self, tap: Tap) -> Optional[str]:
-        """Is the tap's device above one whose rx_handler is not watched? Why it was not given the packet, the handler
-        has decided."""
-        for netns, ifindex in self._visited:
-            device = self._scene.device(netns, ifindex, self._time_ns)
-            master = device and device.master and self._scene.device(netns, device.master, self._time_ns)
-            function = HANDLER_OF_KIND.get(master.kind) if master else None
-            if function and self._is_above(netns, ifindex, tap) and (tap.netns, tap.ifindex) not in self._visited:
-                blind = watched.blind_to_verdict(function, self._scene)
-                if blind:
-                    return blind
+    def _why_is_not_watched(self, tap: Tap) -> Optional[tuple[str, str]]:
+        """A tap on a device above the packet's way, between which what decides is not attached: it was not given the
+        packet, and nobody knows why."""
+        for key in sorted(self._visited):
+            blind = self._is_above(*key, tap) and watched.blind_between(
+                key, (tap.netns, tap.ifindex), self._scene, self._time_ns)
+            if blind:
+                return "unknown", f"it was not offered it; why is not known: {blind}"
         return None
 
     def _not_there(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
@@ -113,6 +110,9 @@ class _Facts:
             return "netns", "it lives in another network namespace"
         if tap.ifindex == 0 or (tap.netns, tap.ifindex) in self._visited:
             return None
+        unsure = self._why_is_not_watched(tap)
+        if unsure:
+            return unsure
         name = self._scene.device_name(tap.netns, tap.ifindex, self._time_ns)
         for step, netns in self._handled():
             if not self._is_above(netns, step.ifindex, tap):
@@ -207,11 +207,11 @@ class _Facts:
             if step.verdict == "EXACT" and tap.ifindex == 0:
                 return "inactive-slave", (f"{step.function} on {step.dev} let only taps bound to that device have "
                                           f"it: {step.reason} (EXACT)")
-        blind = watched.blind_to_delivery(self._scene)
-        if blind:
-            return watched.REASON, blind
         if self._dropped_somewhere():
             drops = [drop_phrase(step) for one in self._rx for step in one.steps if step.kind == "drop"]
+            blind = None if drops else self._blind_to_delivery()
+            if blind:
+                return "unknown", f"it was not offered it; why is not known: {blind}"
             how = drops[0] if drops else "the packet was taken or dropped"
             return "dropped-before", f"{how}, before delivery by protocol"
         served = {device for one in self._rx if one.steps
@@ -220,6 +220,11 @@ class _Facts:
             return "bound-elsewhere", ("taps for one protocol are served only on the first and the last device of "
                                        f"the packet's way ({self._path()})")
         return None
+
+    def _blind_to_delivery(self) -> Optional[str]:
+        """Is not attached what would have told how far the packet got?"""
+        above = (watched.blind_above(key, self._scene, self._time_ns) for key in sorted(self._visited))
+        return watched.blind_to_delivery(self._protocols, self._scene) or next((one for one in above if one), None)
 
     def _dropped_somewhere(self) -> bool:
         """Did every received pass end without a handler's or a protocol handler's step on its last device?"""

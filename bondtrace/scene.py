@@ -182,6 +182,7 @@ class Scene:
             foreign.text(event.get(name) or "")
         foreign.offset_ns(event)
         foreign.number(event.get("netns", 0))
+        event["directions"] = [foreign.text(one) for one in foreign.items(event.get("directions") or ())]
         event["handlers"] = [foreign.text(one) for one in foreign.items(event.get("handlers", ()))]
         names = foreign.mapping(event.get("drop_reasons") or {})
         event["drop_reasons"] = {number: foreign.text(name) for number, name in names.items()}

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which devices the kernel side is told to trace; its maps are dicts here."""
+"""Which devices the kernel side is told to trace, its maps being dicts here; and what becomes of what the kernel
+refuses."""
 
+import ctypes
+import errno
+import os
+import struct
 from types import SimpleNamespace
 
 import pytest
 
+from bondtrace.errors import BondtraceError
 from bondtrace.host.devices import Family
-from bondtrace.kernel import loader
+from bondtrace.kernel import loader, tracing
+from bondtrace.kernel.filter import make_filter
+from bondtrace.kernel.plan import Plan, Stage
+from bondtrace.kernel.verifier import Refusal
 
 BELOW, ABOVE = 1, 2  # FOLLOW_LOWER and FOLLOW_UPPER of bpf/pass.c
 SEVERAL = (1 << 64) - 1
@@ -91,3 +100,98 @@ def test_at_the_end_nothing_is_traced_not_even_what_has_just_joined(tracer):
     set_devices(tracer, {(7, 5)})
     joins(tracer, 7, 2)
     assert set_devices(tracer, ()) == ({}, {})
+
+
+# --- what the kernel refuses ---------------------------------------------------------------------------
+
+def stage(name, missing=""):
+    return Stage(name, f"tells {name}", f"without {name}", (), missing)
+
+
+class Attempt:
+    """A tracer that refuses its plan's stages as it is told, in place of one in the kernel."""
+
+    def __init__(self, refused, refusals, closed):
+        self.refused, self.refusals, self._closed = frozenset(refused), list(refusals), closed
+
+    def attach(self):
+        if self.refused == {"crash"}:
+            raise KeyError("no such type")
+
+    def close(self):
+        self._closed.append(self)
+
+
+def test_what_was_refused_is_kept_while_the_kernel_is_asked_for_less():
+    closed, asked = [], []
+    typed, raw, drop = (Refusal(probe, program, "no") for probe, program in (
+        ("typed_tracepoint netif_receive_skb", "rx_packet"), ("raw_tracepoint kfree_skb", "drop"),
+        ("raw_tracepoint kfree_skb", "drop")))
+    attempts = [Attempt({"netif_receive_skb"}, [typed, raw], closed), Attempt((), [drop], closed)]
+    tracer = loader.attached(lambda plan: attempts[len(asked) - 1], lambda refused: asked.append(refused))
+    # then it is asked without the typed program, and each refusal is told once
+    assert asked == [frozenset(), frozenset({"netif_receive_skb"})]
+    assert tracer.refusals == [typed, drop]
+    assert closed == attempts[:1]
+
+
+def test_a_tracer_that_fails_is_closed():
+    closed = []
+    with pytest.raises(KeyError):
+        loader.attached(lambda plan: Attempt({"crash"}, (), closed), lambda refused: None)
+    assert len(closed) == 1
+
+
+REFUSED = Refusal("fentry dev_queue_xmit_nit", "tx_enter", "R1 invalid")
+
+
+@pytest.mark.parametrize(("stages", "filtered", "directions", "message"), [
+    ([stage("receive"), stage("transmit")], True, ("rx", "tx"), None),
+    ([stage("receive"), stage("transmit", str(REFUSED))], True, ("rx", "tx"),
+     "the kernel does not take the filter 'icmp'"),
+    ([stage("receive"), stage("transmit", str(REFUSED))], True, ("rx",), None),
+    ([stage("receive"), stage("transmit", "no function")], True, ("rx", "tx"), None),
+    ([stage("receive"), stage("transmit", str(REFUSED))], False, ("rx", "tx"), None),
+    ([stage("receive", "no function"), stage("transmit", "none")], False, ("rx", "tx"), "no probe can be attached"),
+    ([stage("receive", "no function"), stage("transmit")], False, ("rx",), "no probe can be attached")])
+def test_packets_are_required_and_a_filter_is_blamed_only_for_what_it_did(stages, filtered, directions, message):
+    tracer = loader.Tracer.__new__(loader.Tracer)
+    tracer.plan, tracer.refusals = Plan(tuple(stages)), [REFUSED]
+    tracer._filter = make_filter("icmp") if filtered else None
+    if message is None:
+        tracer.require_packets(directions)
+        return
+    with pytest.raises(BondtraceError, match=message):
+        tracer.require_packets(directions)
+
+
+class Kernel:
+    """bpf(2) that answers a load in turn: an error, or None for a program that is taken; what it writes into a log."""
+
+    def __init__(self, *answers):
+        self.answers, self.levels = list(answers), []
+
+    def __call__(self, command, attr):
+        level, _, address = struct.unpack_from("<IIQ", attr, 24)
+        self.levels.append(level)
+        number, said = self.answers.pop(0)
+        if level:
+            ctypes.memmove(address, said, len(said))
+        if number:
+            raise OSError(number, os.strerror(number))
+        return os.open(os.devnull, os.O_RDONLY)
+
+
+@pytest.mark.parametrize(("answers", "levels", "log"), [
+    ([(errno.EACCES, b""), (errno.EACCES, b"0: (95) exit\nR0 !read_ok\n")], [0, 1], "0: (95) exit\nR0 !read_ok\n"),
+    # a log that does not fit loses the sentence: it is asked for alone
+    ([(errno.E2BIG, b""), (errno.ENOSPC, b"0: (b7) r0 = 0\n"), (errno.E2BIG, b"BPF program is too large.\n")],
+     [0, 1, 4], "BPF program is too large.\n"),
+    # taken at the second try: its log is of no refusal
+    ([(errno.EAGAIN, b""), (0, b"0: (95) exit\n")], [0, 1], "")])
+def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
+    kernel = Kernel(*answers)
+    monkeypatch.setattr(tracing, "_bpf", kernel)
+    with pytest.raises(tracing.LoadError) as raised:
+        tracing.load("tap_ring_enter", bytes(8), 24, 7)
+    assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])

@@ -5,12 +5,13 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 
 import pytest
 
 from bondtrace import watched
 from bondtrace.eras import answers, find_era
-from bondtrace.model import Tap
+from bondtrace.model import Device, Tap
 from bondtrace.recording import Batch
 from bondtrace.reporters.as_if import answer_objects
 from bondtrace.reporters.story import paragraphs
@@ -18,18 +19,23 @@ from bondtrace.reporters.text import TextReporter
 from bondtrace.wire import EMPTY
 from build import (
     BEGIN_NS,
+    DEVICES,
     HANDLERS,
+    HERE,
     ON_ANY,
     ON_BOND0,
     ON_ETH0,
     ON_ETH1,
     TAPS,
+    both,
+    drop,
     events,
     handler,
     journeys,
     protocol,
     received,
     record,
+    refused,
     rx,
     scene,
     start,
@@ -45,6 +51,7 @@ STAGES = {
     "queue taps": ("taps without a ring (plain packet sockets)", "plain packet sockets are not seen"),
     "VLAN": ("the turn of a tag's VLAN device", "the step to a VLAN device is only seen by what comes after it"),
     "bond_handle_frame": ("its verdicts", "its verdicts are not seen"),
+    "macvlan_handle_frame": ("its verdicts", "its verdicts are not seen"),
     "ip_rcv": ("the protocol handler's turn", "delivery to it is not told")}
 
 
@@ -103,17 +110,41 @@ def test_a_direction_that_was_not_asked_for_is_not_missing():
     assert unseen(surroundings, rx("eth0", *WAY))[ON_ETH1][0] == "bound-elsewhere"
 
 
+UNKNOWN = "it was not offered it; why is not known: "
+
+
 def test_without_the_bonds_verdicts_nobody_knows_why_the_packet_did_not_come_up():
     told = unseen(around("bond_handle_frame"), rx("eth1", tap(ON_ETH1)))
-    assert told[ON_BOND0] == ("not-watched", "its verdicts are not seen in this trace: bondtrace cannot tell")
+    assert told[ON_BOND0] == ("unknown", f"{UNKNOWN}its verdicts are not seen in this trace: bondtrace cannot tell")
     # and a tap on another slave is told as ever
     assert told[ON_ETH0][0] == "bound-elsewhere"
 
 
+def test_the_handler_of_a_macvlan_is_on_the_device_below():
+    devices = {**DEVICES, "mv0": Device(HERE, 12, "mv0", "macvlan", link=8, up=True)}
+    on_macvlan = Tap(50004, HERE, 12, 3, "raw", "mv0", buffer="ring", running=True)
+    surroundings = scene(start_without("macvlan_handle_frame"), taps={50004: on_macvlan}, devices=devices)
+    assert unseen(surroundings, rx("veth0"))[50004][0] == "unknown"
+
+
 def test_without_the_protocol_handlers_a_packet_is_not_told_as_dropped():
-    lldp = Tap(50003, TAPS[ON_ETH1].netns, 2, 0x0800, "raw", "eth0", buffer="queue", running=True)
-    assert unseen(around(taps={50003: lldp}), rx("eth0"))[50003][0] == "dropped-before"
-    assert unseen(around("ip_rcv", taps={50003: lldp}), rx("eth0"))[50003][0] == "not-watched"
+    by_protocol = {50003: Tap(50003, HERE, 2, 0x0800, "raw", "eth0", buffer="queue", running=True)}
+    assert unseen(around(taps=by_protocol), rx("eth0"))[50003][0] == "dropped-before"
+    assert unseen(around("ip_rcv", taps=by_protocol), rx("eth0"))[50003] == (
+        "unknown", f"{UNKNOWN}delivery to it is not told in this trace: bondtrace cannot tell")
+
+
+def test_the_kernels_own_word_for_a_drop_needs_no_protocol_handler():
+    by_protocol = {50003: Tap(50003, HERE, 2, 0x0800, "raw", "eth0", buffer="queue", running=True)}
+    told = unseen(around("ip_rcv", "bond_handle_frame", taps=by_protocol), rx("eth0", drop("TC_INGRESS")))
+    assert told[50003][0] == "dropped-before"
+
+
+def test_the_handler_of_another_protocol_decides_nothing():
+    by_protocol = {50003: Tap(50003, HERE, 2, 0x0800, "raw", "eth0", buffer="queue", running=True)}
+    surroundings = scene(start(stages=[{"name": "ipv6_rcv", "tells": "t", "without": "w", "missing": "no function",
+                                        "probes": []}]), taps=by_protocol)
+    assert unseen(surroundings, rx("eth0"))[50003][0] == "dropped-before"
 
 
 # --- outputs -------------------------------------------------------------------------------------------
@@ -215,11 +246,99 @@ def test_a_recording_with_all_stages_is_told_as_before(run, tmp_path):
     assert "?" not in out and "losses: none" in out
 
 
+# --- counts that are known in part ---------------------------------------------------------------------
+
+def table_of(recording, run):
+    """{tap: cells} of the summary, and its other lines."""
+    lines = run("summary", recording)[1].splitlines()
+    return {line.split(" [")[0]: re.split(r"\s{2,}", line)[1:] for line in lines if " [4100" in line}, lines
+
+
+def test_one_reason_that_is_not_known_costs_no_counts(run, tmp_path):
+    # given a tap that captured, and once was not offered a packet for a reason that nobody knows
+    ring_taps = {inode: TAPS[inode] for inode in (ON_ETH1, ON_BOND0)}
+    record(tmp_path / "trace.arrows", (both(received(), refused(30)), [start_without("bond_handle_frame"),
+                                                                       *events(ring_taps)[1:]]))
+    rows, lines = table_of(tmp_path / "trace.arrows", run)
+    assert "1/1" in rows["tcpdump -i bond0"] and rows["tcpdump -i bond0"][-2:] == ["1", "unknown"]
+    assert "?: not watched in this trace." not in lines
+
+
+@pytest.mark.parametrize("passes", [[], [tx("bond0", tap(ON_BOND0)), tx("eth0", tap(ON_ETH0))]], ids=["none", "sent"])
+def test_without_a_direction_no_total_is_known_and_every_cell_is(passes, run, tmp_path):
+    ring_taps = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0)}
+    record(tmp_path / "trace.arrows", (both(*passes) if passes else EMPTY,
+                                       [start_without("receive"), *events(ring_taps)[1:]]))
+    rows, lines = table_of(tmp_path / "trace.arrows", run)
+    assert {tuple(row[-2:]) for row in rows.values()} == {("?", "not-watched")}
+    assert any(f"{len(passes) // 2} packets of those that are watched" in line for line in lines)
+    if passes:
+        assert rows["tcpdump -i bond0"][1:3] == ["-", "1/1"]
+    told = json.loads(run("summary", "--json", tmp_path / "trace.arrows")[1])["taps"][str(ON_BOND0)]
+    assert (told["watched"], told["outcomes"], told["twice"]) == (False, None, None)
+    assert [place["offered"] for place in told["devices"]] == ([0, 1] if passes else [])
+
+
+def test_counts_of_the_kernel_are_told_so_too():
+    from bondtrace.counted import Counted
+    from bondtrace.reporters.table import summary_object
+
+    surroundings = around("receive", taps={ON_ETH0: TAPS[ON_ETH0]})
+    place = (HERE, 2, "tx")
+    counted = Counted(Counter({place: 3}), Counter({(ON_ETH0, place, "captured"): 3}), passes=3)
+    told = summary_object(counted.summary(), surroundings)["taps"][str(ON_ETH0)]
+    assert (told["watched"], told["outcomes"], told["devices"][0]["captured"]) == (False, None, 3)
+
+
+def test_a_fleet_counts_no_absence_of_what_was_not_watched():
+    from bondtrace.fleet import FleetRow
+    from bondtrace.reporters import fleet
+
+    def row(unseen, doubtful):
+        return FleetRow("a", 1, "tcpdump", 7, "tcpdump", "eth0", HERE, "", None, None, 0, {}, unseen, doubtful)
+
+    stream = io.StringIO()
+    fleet.write([row({"not-watched": 2}, 2), row({"netns": 1}, 0)], stream)
+    assert "(not known)" in stream.getvalue() and "(not offered)" in stream.getvalue()
+    assert stream.getvalue().endswith("0 offers, 1 absences, none of them in doubt; 2 times it was not watched.\n")
+
+
+def test_kernels_do_not_differ_by_what_one_did_not_watch(tmp_path):
+    from bondtrace.observation import observe
+    from bondtrace.reporters import comparison
+
+    ring_taps = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0)}
+    seen = rx("eth0", tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_BOND0), protocol("ip_rcv"))
+    record(tmp_path / "all.arrows", (seen, [start_without(), *events(ring_taps)[1:]]))
+    record(tmp_path / "less.arrows", (rx("eth0", *WAY), [start_without("ring taps"), *events(ring_taps)[1:]]))
+    stream = io.StringIO()
+    comparison.write([observe(name, "6.1", tmp_path / f"{name}.arrows") for name in ("all", "less")], stream)
+    told = stream.getvalue()
+    assert "≠" not in told and "the kernels answer alike" in told
+    assert re.search(r"tcpdump -i eth0 +eth0 +eth0 rx +1/1 +\? *\n", told) and "?: not watched on that kernel" in told
+
+
+def test_what_an_older_kernel_would_have_done_is_unknown_without_the_bonds_verdicts():
+    surroundings = around("bond_handle_frame", taps={ON_BOND0: TAPS[ON_BOND0]})
+    [journey] = journeys(rx("eth0", tap(ON_ETH0)), around=surroundings)
+    assert [(one.modelled, one.differs) for one in answers(journey, surroundings, find_era("4.0"))] == [(None, False)]
+
+
+@pytest.mark.parametrize("odd", [5, True, "rx", [7], {"rx": 1}])
+def test_odd_directions_are_no_crash(odd, run, tmp_path):
+    record(tmp_path / "odd.arrows", (received(), [{**start_without("transmit"), "directions": odd}, *events()[1:]]))
+    status, _, err = run("summary", tmp_path / "odd.arrows")
+    assert status in (0, 1) and "Traceback" not in err
+
+
 # --- warnings ------------------------------------------------------------------------------------------
 
 def test_only_what_everybody_asks_for_is_warned_of():
     assert watched.does_not_see(around("VLAN", "bond_handle_frame")) == []
     [phrase] = watched.does_not_see(around("ring taps"))
+    only_rx = around("transmit")
+    only_rx.start["directions"] = ["rx"]
+    assert watched.does_not_see(around("transmit")) != [] == watched.does_not_see(only_rx)
     assert watched.warning([phrase]).startswith(
         f"WARNING: this trace does not see taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON}). ")
 

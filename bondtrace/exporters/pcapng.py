@@ -95,7 +95,7 @@ class PcapngExporter(Exporter):
         doubt = " (or it was lost)" if self.scene.losses() or self.scene.missing_stages() else ""
         lines = [*journey.notes]
         lines += [f"{unseen_words(missed)} {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
-                  f"({missed.reason}){'' if missed.reason in watched.OPEN else doubt}" for missed in journey.unseen]
+                  f"({missed.reason}){'' if missed.reason == watched.REASON else doubt}" for missed in journey.unseen]
         return lines if journey.complete else [*lines, "the record of this journey is incomplete"]
 
     def _packet(self, journey: Journey, one: Pass, record: Array, round_: Round, comments: list[str]) -> None:

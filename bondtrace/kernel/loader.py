@@ -11,7 +11,7 @@ import ctypes
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -170,7 +170,8 @@ def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[s
         except BaseException:
             tracer.close()
             raise
-        tracer.refusals[:0] = before
+        told = {(one.probe, one.program) for one in tracer.refusals}  # the newest counts
+        tracer.refusals[:0] = [one for one in before if (one.probe, one.program) not in told]
         if not tracer.refused:
             return tracer
         refused, before = refused | tracer.refused, tracer.refusals
@@ -222,14 +223,17 @@ class Tracer:
         if any(stage.available for stage in self.plan.stages if stage.name == "tap hooks"):
             self._bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
 
-    def require_packets(self) -> None:
-        """``BondtraceError`` where no packet would be seen, or with a filter only those of one direction."""
-        missing = [stage.missing for stage in self.plan.stages if stage.name in OF_PACKETS and not stage.available]
-        if self._filter and any(refusal.program in FILTERING for refusal in self.refusals) and missing:
+    def require_packets(self, directions: Iterable[str] = ("rx", "tx")) -> None:
+        """``BondtraceError`` where no packet would be seen, or where the filter is why none of a direction would be."""
+        asked = [stage for stage, direction in zip(OF_PACKETS, ("rx", "tx")) if direction in directions]
+        missing = [stage.missing for stage in self.plan.stages if stage.name in asked and not stage.available]
+        filtering = {str(refusal) for refusal in self.refusals if refusal.program in FILTERING}
+        refused = [one for one in missing if self._filter and one in filtering]
+        if refused and self._filter:
             raise BondtraceError(f"the kernel does not take the filter {self._filter.expression!r} "
-                                 f"({len(self._filter.ethernet)} instructions): {missing[0]}; simplify it (a net "
+                                 f"({len(self._filter.ethernet)} instructions): {refused[0]}; simplify it (a net "
                                  "instead of many hosts, a portrange instead of many ports), or trace without it")
-        if missing and not any(stage.available for stage in self.plan.stages if stage.name in OF_PACKETS):
+        if missing and not any(stage.available for stage in self.plan.stages if stage.name in asked):
             raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}")
 
     def attach_handler(self, function: str) -> Stage:
@@ -290,7 +294,7 @@ class Tracer:
                 done.append(tracing.load(name, instructions, tracing.ATTACH_TYPES[probe.mechanism],
                                          self._kernel.type_id(probe), self._modules.get(probe.module, 0)))
                 done.append(tracing.attach(done[-1]))
-        except OSError:
+        except BaseException:
             self._detach_typed(probe)
             raise
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import struct
+from collections.abc import Callable
 from typing import Optional
 
 from .plan import FENTRY, FEXIT, TYPED_TRACEPOINT
@@ -25,6 +27,7 @@ _PROG_LOAD, _RAW_TRACEPOINT_OPEN, _BTF_GET_FD_BY_ID, _OBJ_GET_INFO, _BTF_GET_NEX
 _TRACING = 26
 ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
 _LOG_BYTES = 1 << 24
+_LOG_INSTRUCTIONS, _LOG_STATISTICS = 1, 4
 _INSTRUCTION_BYTES = 8
 _NAME_BYTES = 16
 
@@ -57,19 +60,30 @@ def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_
     licence = ctypes.create_string_buffer(b"GPL")
     short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
 
-    def attributes(log: Optional[ctypes.Array[ctypes.c_char]]) -> bytes:
+    def attributes(log: Optional[ctypes.Array[ctypes.c_char]] = None, level: int = 0) -> bytes:
         return struct.pack("<IIQQIIQII16sIIIIQIIQIII", kind, len(instructions) // _INSTRUCTION_BYTES,
-                           ctypes.addressof(code), ctypes.addressof(licence), 1 if log else 0,
+                           ctypes.addressof(code), ctypes.addressof(licence), level,
                            len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, short, 0,
                            attach_type, 0, 0, 0, 0, 0, 0, 0, type_id, module_btf)
 
     try:
-        return _bpf(_PROG_LOAD, attributes(None))
+        return _bpf(_PROG_LOAD, attributes())
     except OSError as error:
+        raise LoadError(error, _log_of(attributes)) from None
+
+
+def _log_of(attributes: Callable[[ctypes.Array[ctypes.c_char], int], bytes]) -> str:
+    """What the verifier says of a program that was refused; "" where it takes it now. Kernels before 6.4
+    keep the log's begin, so that of a long one the sentence is lost: then without the instructions."""
+    for level in (_LOG_INSTRUCTIONS, _LOG_STATISTICS):
         log = ctypes.create_string_buffer(_LOG_BYTES)
-        with contextlib.suppress(OSError):
-            os.close(_bpf(_PROG_LOAD, attributes(log)))
-        raise LoadError(error, log.value.decode("utf-8", "replace")) from None
+        try:
+            os.close(_bpf(_PROG_LOAD, attributes(log, level)))
+            return ""
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                break
+    return log.value.decode("utf-8", "replace")
 
 
 def attach(program: int) -> int:

@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_REPORT = re.compile(r"^(Verification failed:|processed \d+ insns|HINT:)", re.MULTILINE)
+_REPORT = re.compile(r"^(Verification failed:|processed \d+ insns|verification time \d+|stack depth \d+|HINT:)",
+                     re.MULTILINE)
 _OF_BCC = re.compile(r"^(bpf: Failed to load program|bpf: Argument list too long)")
 _INSTRUCTION = re.compile(r"^\d+: \([0-9a-f]{2}\) ")
+# Source lines, states of registers, ways: what a log that was cut off may end with.
+_BETWEEN = re.compile(r"^(;|\d+: |from \d+ to \d+|R\d+(_\w+)?=|last_idx |regs=|parent |propagating )")
 _LONGEST = 300
 
 
@@ -40,7 +43,7 @@ def _sentence(log: str) -> tuple[str, str]:
     end = _REPORT.search(log)
     lines = [line.strip() for line in (log[: end.start()] if end else log).splitlines() if line.strip()]
     lines = [line for line in lines if not _OF_BCC.match(line)] or lines
-    if not lines:
+    if not lines or _BETWEEN.match(lines[-1]):
         return "the kernel gives no reason", ""
     before = [line for line in lines[:-1] if _INSTRUCTION.match(line)]
     return lines[-1][:_LONGEST], re.split(r"\s*;", before[-1])[0].strip() if before else ""

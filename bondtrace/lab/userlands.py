@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -70,6 +71,8 @@ def resolve(spec: str, notify: Notify = lambda text: None) -> Userland:
     if not (path / "usr/bin/python3").is_symlink() and not (path / "usr/bin/python3").exists():
         raise UsageError(f"no user land {spec}: give one of {', '.join(CODENAMES)}, or a root directory that has "
                          "usr/bin/python3")
+    if re.search(r"[\s,=`'\"\\]", str(path)):
+        raise UsageError(f"cannot show the guest {str(path)!r}: choose a path without spaces, commas, quotes")
     return Userland(path.name, path)
 
 
@@ -99,14 +102,22 @@ def _make(codename: str, root: Path, notify: Notify) -> Userland:
     with locked(cache_directory()):
         if not _is_current(root):  # another run may have made it while this one waited for the lock
             notify(f"making the user land {codename}")
-            root.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".make-", dir=root.parent) as name:
-                _bootstrap(tool, codename, sources, Path(name))
-                if root.exists():
-                    shutil.rmtree(root)
-                (Path(name) / "root").rename(root)
-            _list_of(root).write_text(_packages_text(), encoding="utf-8")
+            try:
+                _replace(root, tool, codename, sources)
+            except OSError as error:
+                raise BondtraceError(f"cannot put the user land {codename} at {root}: {error.strerror or error}; make "
+                                     "room there, or set BONDTRACE_CACHE") from None
     return Userland(codename, root)
+
+
+def _replace(root: Path, tool: str, codename: str, sources: str) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".make-", dir=root.parent) as name:
+        _bootstrap(tool, codename, sources, Path(name))
+        if root.exists():
+            shutil.rmtree(root)
+        (Path(name) / "root").rename(root)
+    _list_of(root).write_text(_packages_text(), encoding="utf-8")
 
 
 def _bootstrap(tool: str, codename: str, sources: str, directory: Path) -> None:

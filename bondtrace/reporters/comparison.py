@@ -16,6 +16,7 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
+from .. import watched
 from ..foreign import printable
 from ..host.labels import label
 from ..model import Tap
@@ -27,6 +28,7 @@ from .text import trust_line
 
 _NOW = 1 << 62
 _MARKS = {"answer": "≠", "count": "~", "": ""}
+_NOT_WATCHED = "?"
 _TOTAL, _OFFERED, _OUTCOME, _UNSEEN = "packets", "offered", "outcome", "unseen"
 
 Counts = dict[str, int]
@@ -73,6 +75,10 @@ class _Kernel:
         self._classes = observation.classes
         self.taps = _named_taps(observation)
         self._inodes = {name: inode for inode, name in self.taps.items()}
+
+    def watches(self, tap: TapName) -> bool:
+        """Is it known what this tap was given?"""
+        return watched.totals_known(self._scene.tap(self._inodes.get(tap, -1), _NOW), self._scene)
 
     def packets(self, packets: str) -> Counts:
         summary = self._classes.get(packets)
@@ -153,6 +159,8 @@ def rows(observations: Sequence[Observation]) -> list[Row]:
 
 
 def _rows_of(kernels: Sequence[Optional[_Kernel]], packets: str, tap: TapName, had: list[bool]) -> list[Row]:
+    # Where a tap was not watched there is no answer to compare: None, as of a kernel that failed.
+    kernels = [kernel if kernel and kernel.watches(tap) else None for kernel in kernels]
     by_place = [kernel.places(packets, tap) if kernel else None for kernel in kernels]
     places = sorted({place for one in by_place for place in one or ()})
     found = [_row(tap, packets, _OFFERED, place, [None if one is None else one.get(place, {}) for one in by_place], had)
@@ -183,15 +191,17 @@ def write(observations: Sequence[Observation], stream: TextIO) -> None:
     """The table, what its marks mean, and for each kernel what was lost and where its files are."""
     found = rows(observations)
     headers = ["packets", "tap", "bound to", "where", *(printable(one.kernel) for one in observations), ""]
-    table = [*_text_rows(found), _last_row(observations)]
+    table = [*_text_rows(found, [one.error for one in observations]), _last_row(observations)]
     print(tabulate(table, headers=headers, tablefmt="simple", disable_numparse=True), file=stream)
     print(f"\na cell is offers/captures, or how many and why; {_verdict(found)}", file=stream)
+    if any(_NOT_WATCHED in line for line in table):
+        print(f"{_NOT_WATCHED}: not watched on that kernel", file=stream)
     for one in observations:
         print(_kernel_line(one), file=stream)
     stream.flush()
 
 
-def _text_rows(found: Sequence[Row]) -> list[list[str]]:
+def _text_rows(found: Sequence[Row], failures: Sequence[str]) -> list[list[str]]:
     """What the row above already says is not said again, but under a total: each class begins with its total."""
     names = _tap_texts(found)
     result, packets, tap = [], "", None
@@ -203,7 +213,9 @@ def _text_rows(found: Sequence[Row]) -> list[list[str]]:
             heads[1] = "(packets)"
         packets, tap = row.packets, row.tap
         where = {_OFFERED: row.where, _OUTCOME: "not captured", _UNSEEN: "not offered"}.get(row.aspect, "")
-        result.append([*heads, where, *(_text(row, cell) for cell in row.cells), _MARKS[row.differs]])
+        cells = [_text(row, cell) if cell is not None or failed else _NOT_WATCHED
+                 for cell, failed in zip(row.cells, failures)]
+        result.append([*heads, where, *cells, _MARKS[row.differs]])
     return result
 
 

@@ -10,11 +10,12 @@ from typing import Any, TextIO
 
 from tabulate import tabulate
 
+from .. import watched
 from ..fleet import FleetRow
 from ..foreign import printable
 
 _OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
-_NOT_OFFERED = "(not offered)"
+_NOT_OFFERED, _NOT_KNOWN = "(not offered)", "(not known)"
 
 
 def fleet_object(rows: Sequence[FleetRow]) -> dict[str, Any]:
@@ -37,11 +38,14 @@ def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
                if len({row.netns for row in rows if row.host == host and row.netns is not None}) > 1}
     print(tabulate([_cells(row, kinds, row.host in several) for row in rows], headers=headers, disable_numparse=True),
           file=stream)
-    absences, doubtful = sum(sum(row.unseen.values()) for row in rows), sum(row.doubtful for row in rows)
-    doubt = f"; {doubtful} of them may be losses" if doubtful else ", none of them in doubt"
+    open_ = sum(row.unseen.get(watched.REASON, 0) for row in rows)
+    absences = sum(sum(row.unseen.values()) for row in rows) - open_
+    doubtful = sum(row.doubtful for row in rows) - open_
+    doubt = f"; {doubtful} of them may be losses" if doubtful > 0 else ", none of them in doubt"
     hosts = len({row.host for row in rows})
     print(f"\n{hosts} host{'s' * (hosts != 1)}, {sum(row.offered for row in rows)} offers, {absences} absences"
-          f"{doubt if absences else ''}.", file=stream, flush=True)
+          f"{doubt if absences else ''}{f'; {open_} times it was not watched' if open_ else ''}.",
+          file=stream, flush=True)
 
 
 def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
@@ -49,7 +53,8 @@ def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
     start = [printable(row.host), tap, "?" if row.pid is None else str(row.pid), printable(row.bound or "unknown")]
     if row.dev is None:
         unseen = ", ".join(f"{count} {reason}" for reason, count in row.unseen.items())
-        return [*start, _NOT_OFFERED, "", "", *("" for _ in kinds), unseen]
+        where = _NOT_KNOWN if set(row.unseen) == {watched.REASON} else _NOT_OFFERED
+        return [*start, where, "", "", *("" for _ in kinds), unseen]
     where = printable(row.dev) + (f" ({printable(row.namespace or str(row.netns))})" if several else "")
     return [*start, where, row.direction or "", str(row.offered), *(str(row.outcomes.get(name, 0)) for name in kinds),
             ""]

@@ -57,8 +57,8 @@ class Metrics:
         for outcome in OUTCOMES:
             yield self._counter(f"bondtrace_tap_{outcome}", _MEANS[outcome], (*_TAP, *_PLACE), {
                 names[:-1]: count for names, count in tally.outcomes.items() if names[-1] == outcome})
-        yield self._counter("bondtrace_tap_unseen", "Packets that a tap was not offered, by the reason.",
-                            (*_TAP, "reason"), tally.unseen)
+        yield self._counter("bondtrace_tap_unseen", "Packets that a tap was not offered, by the reason (not-watched: "
+                            "it may have been).", (*_TAP, "reason"), tally.unseen)
 
     def _of_devices(self, tally: Tally) -> Iterable[Any]:
         yield self._counter("bondtrace_device_packets", "Packets that passed a device's taps.", _PLACE, tally.passed)

@@ -57,7 +57,7 @@ def _pass(one: Pass, scene: Scene, journey: Journey) -> list[str]:
                  "taps there that listen for all protocols.")
     told = [begin, *(_step(step, one.direction, scene, journey) for step in one.steps if step.kind != "enter")]
     if len(told) == 1:
-        told.append(f"There {watched.nothing_took_it(scene)}.")
+        told.append(f"There {watched.nothing_took_it(scene, one.direction)}.")
     if one.steps_lost:
         told.append(f"{one.steps_lost} more steps did not fit the record.")
     return told

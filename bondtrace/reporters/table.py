@@ -11,6 +11,7 @@ from tabulate import tabulate
 from .. import watched
 from ..foreign import printable
 from ..host.labels import label
+from ..kernel.plan import OF_PACKETS
 from ..model import Tap
 from ..scene import Scene
 from ..summary import Place, Summary
@@ -32,9 +33,9 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     if form == "github":
         rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
-    print(f"\n{_what(summary)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.",
-          file=stream)
-    if any(not is_watched(inode, summary, scene) for inode in summary.inodes(scene)):
+    print(f"\n{_what(summary, scene)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a "
+          "device.", file=stream)
+    if any(not watched.totals_known(scene.tap(inode, _NOW), scene) for inode in summary.inodes(scene)):
         print(f"{_UNKNOWN}: not watched in this trace.", file=stream)
     for line in drop_lines(summary, scene):
         print(line, file=stream)
@@ -45,16 +46,19 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     print(trust_line(scene), file=stream, flush=True)
 
 
-def is_watched(inode: int, summary: Summary, scene: Scene) -> bool:
-    """Are this tap's counts known? Not even 0 is where its stage is not attached."""
-    tap = scene.tap(inode, _NOW)
-    return (inode, watched.REASON) not in summary.unseen and (tap is None or watched.blind_to(tap, scene) is None)
+def of_those(scene: Scene) -> str:
+    """Behind a number of packets where those of a direction may be missing."""
+    missing = {stage["name"] for stage in scene.stages.values() if stage.get("missing")}
+    return " of those that are watched" if missing & set(OF_PACKETS) and watched.does_not_see(scene) else ""
 
 
-def _what(summary: Summary) -> str:
+def _what(summary: Summary, scene: Scene) -> str:
+    those = of_those(scene)
     if summary.counted:
-        return f"{summary.journeys} passes, counted in the kernel: why a tap was not offered a packet is not known"
-    return f"{summary.journeys} packets" + (f" ({summary.incomplete} of them incomplete)" if summary.incomplete else "")
+        return (f"{summary.journeys} passes{those}, counted in the kernel: why a tap was not offered a packet is not "
+                "known")
+    incomplete = f" ({summary.incomplete} of them incomplete)" if summary.incomplete else ""
+    return f"{summary.journeys} packets{those}{incomplete}"
 
 
 def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
@@ -68,8 +72,9 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         tap = scene.tap(inode, _NOW)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
                bound_name(tap, scene)]
-        known = is_watched(inode, summary, scene)
-        row += [_cell(summary, inode, place) if known else _UNKNOWN for place in places]
+        known, cells = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
+        row += [_cell(summary, inode, place) if cells or summary.offered[inode, place] else _UNKNOWN
+                for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
@@ -101,7 +106,7 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
         reasons = summary.reasons(inode)
         tap = scene.tap(inode, _NOW)
         if reasons and tap:
-            verb = "did not see" if is_watched(inode, summary, scene) else "may have seen or not"
+            verb = "did not see" if watched.totals_known(tap, scene) else "may have seen or not"
             lines.append(f"{printable(label(tap))} [{inode}] {verb}")
         for reason, count in reasons:
             number, detail = summary.examples[inode, reason]
@@ -131,13 +136,15 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
 
     taps = {}
     for inode in summary.inodes(scene):
-        tap, known = scene.tap(inode, _NOW), is_watched(inode, summary, scene)
+        tap = scene.tap(inode, _NOW)
+        known, cells = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
         taps[str(inode)] = {
             **(tap_object(tap, scene, _NOW) if tap else {}),
             "watched": known,
             "devices": [{**place(where), "passed": summary.passed[where],
-                         "offered": summary.offered[inode, where] if known else None,
-                         "captured": summary.captured[inode, where] if known else None}
+                         "offered": summary.offered[inode, where] if cells or summary.offered[inode, where] else None,
+                         "captured": summary.captured[inode, where]
+                         if cells or summary.offered[inode, where] else None}
                         for where in summary.places()],
             "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES
                          if summary.outcomes[inode, name]} if known else None,

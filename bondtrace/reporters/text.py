@@ -65,7 +65,7 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
                    if step.kind != "enter"]
         if all(step.kind == "enter" for step in one.steps):
             result.append(_row(0 if not one.steps else one.steps[0].t_ns, one.steps[0] if one.steps else None,
-                               watched.nothing_took_it(scene)))
+                               watched.nothing_took_it(scene, one.direction)))
         if one.steps_lost:
             result.append(f"    {one.steps_lost} more steps did not fit the record")
     result += [f"    {printable(note)}" for note in journey.notes]
@@ -128,12 +128,12 @@ def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
     doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
     name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
     return [f"    {unseen_words(one)} {name[one.tap]}: {printable(one.detail)} ({one.reason})"
-            f"{'' if one.reason in watched.OPEN else doubt}" for one in journey.unseen]
+            f"{'' if one.reason == watched.REASON else doubt}" for one in journey.unseen]
 
 
 def unseen_words(one: Unseen) -> str:
     """How a line about a tap that was not seen to be given the packet begins: claiming its absence, or not."""
-    return "not known of" if one.reason in watched.OPEN else "not seen by"
+    return "not known of" if one.reason == watched.REASON else "not seen by"
 
 
 def trust_line(scene: Scene) -> str:

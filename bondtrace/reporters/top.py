@@ -12,7 +12,7 @@ from ..foreign import printable
 from ..host.labels import label
 from ..scene import Scene
 from ..summary import Place
-from .table import OUTCOMES, bound_name, place_name
+from .table import OUTCOMES, bound_name, of_those, place_name
 from .text import trust_line
 
 _NOW = 1 << 62
@@ -34,7 +34,7 @@ def lines(total: Counted, new: Counted, seconds: float, scene: Scene) -> list[st
             right = [name.endswith("/s") or name in ("packets", "offers", *kinds) for name in headers]
             told += [*tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True,
                                colalign=["right" if one else "left" for one in right]).splitlines(), ""]
-    return [*(told or ["no packet so far", ""]), trust_line(scene)]
+    return [*(told or [f"no packet so far{of_those(scene)}", ""]), trust_line(scene)]
 
 
 def _devices(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:

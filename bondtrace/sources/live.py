@@ -23,7 +23,7 @@ from typing import Optional
 
 import numpy as np
 
-from .. import __version__, rights
+from .. import __version__, rights, watched
 from ..contents import bytes_events
 from ..host.devices import Change, Family, LinkMonitor, family, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
@@ -137,7 +137,7 @@ class LiveSource:
         self._drop_reasons = {str(number): name for number, name in kernel.btf.drop_reasons().items()}
         handlers = tuple(sorted(self._handlers_in_use(traced.all)))
         self._tracer = self._stack.enter_context(self._attached(kernel, handlers))
-        self._tracer.require_packets()
+        self._tracer.require_packets(self._directions)
         self._tracer.set_devices(traced)
         self._watcher = TapWatcher(namespaces, self._devices.values())
         self._tell_start(namespaces, problems)
@@ -197,8 +197,9 @@ class LiveSource:
 
     def does_not_see(self) -> list[str]:
         """As ``watched.does_not_see``, before any event is taken."""
-        return [f"{stage.tells} ({stage.name}: {stage.missing})" for stage in self._tracer.plan.stages
-                if stage.name in ESSENTIAL and not stage.available]
+        asked = {"receive": "rx" in self._directions, "transmit": "tx" in self._directions}
+        return [watched.phrase(stage.tells, stage.name, stage.missing) for stage in self._tracer.plan.stages
+                if stage.name in ESSENTIAL and asked.get(stage.name, True) and not stage.available]
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""
