@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs in the guest: does this kernel's verifier take the programs that compile_filters.py has made?
+"""Runs in the guest: does this kernel's verifier take the programs that compile_programs.py has made?
 
 load_programs.py COMPILED
 
-Prints a JSON object a line of COMPILED: the filter, how it is attached, and what was refused, with the verifier's
+Prints a JSON object a line of COMPILED: the filter or way, how it is attached, and what was refused, with the verifier's
 sentence.
 """
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs on the host, in a user land's root directory: the programs that its compiler makes of filters for a kernel, for
-load_programs.py. An emulated machine takes fifteen times as long to compile.
+"""Runs on the host, in a user land's root directory: the programs that its compiler makes for a kernel, of filters and of
+all stages in the ways that `live` and `record` have them, for load_programs.py. An emulated machine takes fifteen times
+as long to compile.
 
-compile_filters.py FACTS FILTERS OUT
+compile_programs.py FACTS FILTERS OUT
 
 FACTS is a directory with that kernel's type information (vmlinux) and symbols (kallsyms). OUT gets a JSON object a
-line: the filter, how it is attached, the programs' instructions, the maps that they use.
+line: the filter or way, how it is attached, the programs' instructions, the maps that they use.
 """
 
 import json
@@ -21,24 +22,41 @@ from bondtrace.kernel.plan import OF_PACKETS, TYPED, wanted_functions
 LD_IMM64, PSEUDO_MAP_FD, INSTRUCTION = 0x18, 1, struct.Struct("<BBhi")
 
 
+# What `doctor` does not try: what Tracer is given, and the symbols that the plan is not to find.
+WAYS = {"--summary-only": ({"count_only": True}, ()), "--snaplen 64": ({"snaplen": 64}, ()),
+        "--snaplen 1500": ({"snaplen": 1500}, ()),
+        "--snaplen 1500 FILTER": ({"snaplen": 1500, "filter": "port 53"}, ()),
+        "--summary-only FILTER": ({"count_only": True, "filter": "port 53"}, ()),
+        "--without brackets": ({}, ("__netif_receive_skb_one_core",))}
+
+
 def main(facts, filters, out):
     btf = Btf((Path(facts) / "vmlinux").read_bytes())
     found = symbols.find(symbols.read_kallsyms(Path(facts) / "kallsyms"), wanted_functions())
     kernel = loader.Kernel(btf, found, {"": btf.function_ids(wanted_functions())})
     with open(out, "w") as file:
+        for name, (options, hidden) in WAYS.items():
+            symbols_left = {symbol: one for symbol, one in found.items() if symbol not in hidden}
+            for how in ("fentry", "kprobes"):
+                there = loader.Kernel(btf, symbols_left, kernel.functions)
+                plan = loader.make_plan(there, fentry=how == "fentry", handlers=("bond_handle_frame",))
+                file.write(json.dumps(compiled(there, plan, how, name, **options)) + "\n")
         for expression in (line for line in Path(filters).read_text().splitlines() if not line.startswith("#")):
             for how in ("fentry", "kprobes"):
-                file.write(json.dumps(compiled(kernel, how, expression)) + "\n")
+                plan = loader.make_plan(kernel, fentry=how == "fentry", handlers=())
+                plan = plan.only(lambda one: one.name in OF_PACKETS)
+                file.write(json.dumps(compiled(kernel, plan, how, expression, filter=expression)) + "\n")
 
 
-def compiled(kernel, how, expression):
-    plan = loader.make_plan(kernel, fentry=how == "fentry", handlers=()).only(lambda one: one.name in OF_PACKETS)
-    with loader.Tracer(kernel, plan, 1 << 20, make_filter(expression)) as tracer:
+def compiled(kernel, plan, how, name, filter=None, count_only=False, snaplen=0):
+    packet_filter = make_filter(filter) if filter else None
+    with loader.Tracer(kernel, plan, 1 << 20, packet_filter, count_only, snaplen) as tracer:
         maps = {}
         programs = [{"program": probe.program, "probe": f"{probe.mechanism} {probe.symbol}",
                      "mechanism": probe.mechanism, "type_id": kernel.type_id(probe) if probe.mechanism in TYPED else 0,
-                     "instructions": code_of(tracer._bpf, probe, maps).hex()} for probe in plan.probes]
-    return {"filter": expression, "how": how, "programs": programs, "maps": maps}
+                     "instructions": code_of(tracer._bpf, probe, maps).hex()}
+                    for probe in plan.probes if not probe.module or probe.mechanism not in TYPED]
+    return {"filter": name, "how": how, "programs": programs, "maps": maps}
 
 
 def code_of(bpf, probe, maps):
