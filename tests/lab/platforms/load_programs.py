@@ -3,8 +3,8 @@
 
 load_programs.py COMPILED
 
-Prints a JSON object a line of COMPILED: the filter or way, how it is attached, and what was refused, with the verifier's
-sentence.
+Prints a JSON object a line of COMPILED: the filter or way, how it is attached, and what was refused, with the
+verifier's sentence.
 """
 
 import ctypes
