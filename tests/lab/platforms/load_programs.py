@@ -10,6 +10,7 @@ verifier's sentence.
 import ctypes
 import json
 import os
+import resource
 import struct
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ MAP_CREATE, KPROBE, RAW_TRACEPOINT, TRACING = 0, 2, 17, 26
 
 
 def main(file):
+    # Until 5.11 maps and programs count as locked memory; bcc raises the limit, too.
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     for one in map(json.loads, Path(file).read_text().splitlines()):
         descriptors = {number: tracing._bpf(MAP_CREATE, struct.pack("<IIIII", *made_of))
                        for number, *made_of in one["maps"].values()}
