@@ -68,7 +68,7 @@ static __always_inline int rx_core_begin(u64 pskb)
 	return 0;
 }
 
-PROBE(rx_core_enter) { return rx_core_begin(ARG(rx_core_enter, 0)); }
+PROBE(rx_core_enter) { return rx_core_begin(POINTER_ARG(rx_core_enter, 0)); }
 /* The last tap of a packet comes after this: its late record must find the pass. */
 static __always_inline int rx_core_end(void)
 {
