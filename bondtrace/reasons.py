@@ -59,6 +59,7 @@ class _Facts:
                  offered: set[int]) -> None:
         self._passes, self._scene, self._protocols, self._offered = passes, scene, protocols, offered
         self._time_ns = passes[0].time_ns
+        self._has_gaps = watched.has_gaps(scene)
         self._visited = {(step.netns, step.ifindex) for one in passes for step in one.steps}
         self._namespaces = {step.netns for one in passes for step in one.steps}
         self._rx = [one for one in passes if one.direction == "rx"]
@@ -76,13 +77,15 @@ class _Facts:
 
     def _not_watched(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
         """A tap that may have been given the packet where nothing of this trace would have told."""
+        if not self._has_gaps:
+            return None
         blind = watched.blind_to(tap, self._scene) or watched.blind_way(tap, self._scene)
         return (watched.REASON, blind) if blind else None
 
     def _why_is_not_watched(self, tap: Tap) -> Optional[tuple[str, str]]:
         """A tap on a device above the packet's way, between which what decides is not attached: it was not given the
         packet, and nobody knows why."""
-        for key in sorted(self._visited):
+        for key in sorted(self._visited) if self._has_gaps else ():
             blind = self._is_above(*key, tap) and watched.blind_between(
                 key, (tap.netns, tap.ifindex), self._scene, self._time_ns)
             if blind:

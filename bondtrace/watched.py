@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional
 
-from .kernel.plan import ESSENTIAL, HANDLER_OF_KIND
+from .kernel.plan import HANDLER_OF_KIND, OF_DIRECTION, essential, of_directions
 from .model import Tap
 from .scene import Event, Scene
 
@@ -25,9 +25,8 @@ from .scene import Event, Scene
 REASON = "not-watched"
 
 _RING, _QUEUE, _SPKT, _FANOUT = "ring taps", "queue taps", "SOCK_PACKET taps", "fanout groups"
-_OF_DIRECTION = {"rx": "receive", "tx": "transmit"}
 _DELIVERY = {0x0800: ("ip_rcv", "ip_list_rcv"), 0x86DD: ("ipv6_rcv", "ipv6_list_rcv"), 0x0806: ("arp_rcv",)}
-_TAKES_NOTHING = ("receive", "transmit", "drops", "tap hooks", "joins")
+_TAKES_NOTHING = (*OF_DIRECTION.values(), "drops", "tap hooks", "joins")
 _ETH_P_ALL = 3
 
 Key = tuple[int, int]
@@ -45,11 +44,18 @@ def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
 
 def blind_way(tap: Tap, scene: Scene) -> Optional[str]:
     """The same of the direction in which a tap may have been given a packet at another place than it was seen."""
-    asked = _asked(scene)
-    names = [_OF_DIRECTION["rx"]] if "rx" in asked else []
-    if "tx" in asked and tap.protocol == _ETH_P_ALL and not tap.ignore_outgoing:
-        names.append(_OF_DIRECTION["tx"])
-    return _sentence(scene, names)
+    is_offered_sent = tap.protocol == _ETH_P_ALL and not tap.ignore_outgoing
+    return _sentence(scene, of_directions([one for one in _asked(scene) if one == "rx" or is_offered_sent]))
+
+
+def misses_packets(scene: Scene) -> bool:
+    """Are packets of a direction that was asked for not seen at all?"""
+    return bool(_missing(scene, of_directions(_asked(scene))))
+
+
+def has_gaps(scene: Scene) -> bool:
+    """Is any stage not attached? Otherwise nothing here has anything to say."""
+    return any(stage.get("missing") for stage in scene.stages.values())
 
 
 def cells_known(tap: Optional[Tap], scene: Scene) -> bool:
@@ -97,9 +103,8 @@ def nothing_took_it(scene: Scene, direction: str) -> str:
 
 def does_not_see(scene: Scene) -> list[str]:
     """What the trace does not see of that which everybody asks for; a phrase each, with the cause."""
-    not_asked = {stage for direction, stage in _OF_DIRECTION.items() if direction not in _asked(scene)}
     return [phrase(stage.get("tells") or stage["name"], stage["name"], stage["missing"])
-            for stage in _missing(scene, ESSENTIAL) if stage["name"] not in not_asked]
+            for stage in _missing(scene, essential(_asked(scene)))]
 
 
 def phrase(tells: str, name: str, missing: str) -> str:
@@ -115,7 +120,7 @@ def warning(phrases: list[str]) -> str:
 
 def _asked(scene: Scene) -> list[str]:
     """The directions that the trace was asked for."""
-    return scene.start.get("directions") or list(_OF_DIRECTION)
+    return scene.start.get("directions") or list(OF_DIRECTION)
 
 
 def _sentence(scene: Scene, names: Iterable[str]) -> Optional[str]:

@@ -372,6 +372,7 @@ class Source:
 @pytest.mark.parametrize("words", [
     ("--iface", "bond0"), ("--iface", "bond0", "--json"), ("--iface", "bond0", "--summary-only"),
     ("record", "--iface", "bond0", "-o", "trace.arrows"), ("top", "--iface", "bond0"),
+    ("summary", "--iface", "bond0"), ("explain", "--iface", "bond0"),
     ("exporter", "--iface", "bond0", "--listen", "127.0.0.1:{port}")], ids=lambda words: words[0] + words[-1])
 @pytest.mark.parametrize("colour", [False, True])
 def test_every_tracer_warns_at_its_start_and_at_its_end(words, colour, run, monkeypatch, tmp_path):

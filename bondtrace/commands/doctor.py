@@ -18,7 +18,7 @@ from ..foreign import printable
 from ..kernel import loader
 from ..kernel.btf import Btf
 from ..kernel.filter import Filter, make_filter
-from ..kernel.plan import ESSENTIAL
+from ..kernel.plan import essential
 from .options import json_option
 
 
@@ -100,7 +100,7 @@ def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, pac
     if problem:
         findings["checks"].append({"check": "filter" if packet_filter else "attaching", "ok": False, "detail": problem})
     findings["can_trace"] = not problem
-    findings["does_not_see"] = [stage.tells for stage in stages if stage.name in ESSENTIAL and not stage.available]
+    findings["does_not_see"] = [stage.tells for stage in stages if stage.name in essential() and not stage.available]
 
 
 def _problem(tracer: loader.Tracer) -> str:
@@ -122,7 +122,7 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
                 for stage in findings["stages"]]
         print(tabulate(rows, headers=["stage", "tells", "attached", "probes"]))
     _print_refusals(findings, verbose)
-    print(verdict(findings))
+    print(_verdict(findings))
 
 
 def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:
@@ -140,10 +140,9 @@ def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:
         print("to report this, send what `bondtrace doctor --verbose` prints, and this distribution's name and release")
 
 
-def verdict(findings: dict[str, Any]) -> str:
+def _verdict(findings: dict[str, Any]) -> str:
     """The last line: can bondtrace trace here, and what would it not see?"""
-    if not findings["can_trace"]:
-        return "bondtrace cannot trace here" + (" with this filter" if findings["filter"] else "")
-    if findings["does_not_see"]:
+    if findings["can_trace"] and findings["does_not_see"]:
         return f"bondtrace can trace here, but does not see {'; '.join(findings['does_not_see'])}"
-    return "bondtrace can trace here" + (" with this filter" if findings["filter"] else "")
+    can = "can" if findings["can_trace"] else "cannot"
+    return f"bondtrace {can} trace here{' with this filter' if findings['filter'] else ''}"

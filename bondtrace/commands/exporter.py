@@ -13,7 +13,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 
-from .. import watched
 from ..errors import BondtraceError, UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch
@@ -22,7 +21,7 @@ from ..reporters.prometheus import Metrics, client
 from ..rights import drop_all_rights, require_rights
 from ..tally import Tally
 from .live import trace
-from .options import TraceOptions, say, trace_options, warn
+from .options import TraceOptions, say, trace_options
 
 _UPDATE_S = 1.0
 _ENDS_WITHIN_S = 0.1
@@ -52,7 +51,6 @@ def exporter(options: TraceOptions, listen: str) -> None:
         thread.join()
         server.server_close()
     table.write(pipeline.summary, pipeline.scene, sys.stdout)
-    warn(watched.does_not_see(pipeline.scene))
 
 
 class Updating:

@@ -51,7 +51,6 @@ def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: boo
     else:
         print()
         table.write(pipeline.summary, pipeline.scene, sys.stdout)
-    warn(watched.does_not_see(pipeline.scene))
 
 
 def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
@@ -62,7 +61,6 @@ def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
     pipeline = Pipeline(directions=options.directions)
     trace(pipeline, options, count_every_s=_COUNT_EVERY_S)
     (table.write_json if as_json else table.write)(pipeline.summary, pipeline.scene, sys.stdout)
-    warn(watched.does_not_see(pipeline.scene))
 
 
 @contextmanager
@@ -90,6 +88,8 @@ def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] 
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
         warn(source.does_not_see())
+        # Again at the end, behind all that the command prints.
+        click.get_current_context().call_on_close(lambda: warn(watched.does_not_see(pipeline.scene)))
         pipeline.run(private(_until(enough, source), options.privacy), source.stop)
 
 

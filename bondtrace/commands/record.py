@@ -12,7 +12,6 @@ from typing import Optional, Union
 
 import click
 
-from .. import watched
 from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..recording import Batch, Recorder
@@ -20,7 +19,7 @@ from ..reporters.text import trust_line
 from ..rights import require_rights
 from ..rotation import RotatingRecorder
 from .live import trace
-from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options, warn
+from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options
 
 _PROGRESS_S = 0.5
 
@@ -55,7 +54,6 @@ def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[
         trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough, writes=True)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
-    warn(watched.does_not_see(pipeline.scene))
 
 
 class _Progress:

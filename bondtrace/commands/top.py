@@ -12,7 +12,6 @@ from typing import TextIO
 
 import click
 
-from .. import watched
 from ..counted import Counted
 from ..errors import UsageError
 from ..foreign import printable
@@ -21,7 +20,7 @@ from ..recording import Batch
 from ..reporters import table
 from ..reporters import top as view
 from .live import trace
-from .options import TraceOptions, trace_options, warn
+from .options import TraceOptions, trace_options
 
 _OTHER_SCREEN, _THIS_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _FROM_THE_TOP, _TO_THE_END, _TO_THE_RIGHT = "\x1b[H", "\x1b[J", "\x1b[K"
@@ -44,7 +43,6 @@ def top(options: TraceOptions, interval: float) -> None:
         pipeline.keep = _Display(pipeline, printable(", ".join(options.interfaces)) or "all devices", screen).keep
         trace(pipeline, options, count_every_s=interval)
     table.write(pipeline.summary, pipeline.scene, sys.stdout)
-    warn(watched.does_not_see(pipeline.scene))
 
 
 class _Display:

@@ -11,7 +11,7 @@ import ctypes
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -29,7 +29,7 @@ from .plan import (
     HANDLERS,
     KPROBE,
     KRETPROBE,
-    OF_PACKETS,
+    OF_DIRECTION,
     TRACEPOINT_OF_PACKETS,
     TYPED,
     TYPED_TRACEPOINT,
@@ -39,6 +39,7 @@ from .plan import (
     Stage,
     handler_stage,
     make,
+    of_directions,
     wanted_functions,
 )
 from .ring import Ring
@@ -223,9 +224,9 @@ class Tracer:
         if any(stage.available for stage in self.plan.stages if stage.name == "tap hooks"):
             self._bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
 
-    def require_packets(self, directions: Iterable[str] = ("rx", "tx")) -> None:
+    def require_packets(self, directions: Collection[str] = tuple(OF_DIRECTION)) -> None:
         """``BondtraceError`` where no packet would be seen, or where the filter is why none of a direction would be."""
-        asked = [stage for stage, direction in zip(OF_PACKETS, ("rx", "tx")) if direction in directions]
+        asked = of_directions(directions)
         missing = [stage.missing for stage in self.plan.stages if stage.name in asked and not stage.available]
         filtering = {str(refusal) for refusal in self.refusals if refusal.program in FILTERING}
         refused = [one for one in missing if self._filter and one in filtering]

@@ -10,6 +10,7 @@ reason and with what will be missing: it is shown by ``doctor``, in the output a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
@@ -19,12 +20,9 @@ FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kre
 TYPED_TRACEPOINT = "typed_tracepoint"
 TYPED = (FENTRY, FEXIT, TYPED_TRACEPOINT)  # the kernel knows their arguments' types
 
-# The stages that packets come by, and their programs that a filter is compiled into.
-OF_PACKETS = ("receive", "transmit")
+# The stages that packets come by, by direction, and their programs that a filter is compiled into.
+OF_DIRECTION = {"rx": "receive", "tx": "transmit"}
 FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
-
-# Without one of these the main question, which taps saw a packet, has wrong answers.
-ESSENTIAL = (*OF_PACKETS, "ring taps", "queue taps")
 
 # The tracepoint whose program reads most of what is read of a packet.
 TRACEPOINT_OF_PACKETS = "netif_receive_skb"
@@ -38,6 +36,17 @@ HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
 
 # Programs of an rx_handler whose module is loaded while the trace runs.
 ATTACHED_LATER = ("handler_enter", "handler_exit")
+
+
+
+def of_directions(directions: Collection[str]) -> tuple[str, ...]:
+    """The stages that packets of these directions come by."""
+    return tuple(OF_DIRECTION[one] for one in OF_DIRECTION if one in directions)
+
+
+def essential(directions: Collection[str] = tuple(OF_DIRECTION)) -> tuple[str, ...]:
+    """The stages without one of which the main question, which taps saw a packet, has wrong answers."""
+    return (*of_directions(directions), "ring taps", "queue taps")
 
 
 @dataclass(frozen=True)

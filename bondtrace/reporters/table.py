@@ -11,7 +11,6 @@ from tabulate import tabulate
 from .. import watched
 from ..foreign import printable
 from ..host.labels import label
-from ..kernel.plan import OF_PACKETS
 from ..model import Tap
 from ..scene import Scene
 from ..summary import Place, Summary
@@ -48,8 +47,7 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
 
 def of_those(scene: Scene) -> str:
     """Behind a number of packets where those of a direction may be missing."""
-    missing = {stage["name"] for stage in scene.stages.values() if stage.get("missing")}
-    return " of those that are watched" if missing & set(OF_PACKETS) and watched.does_not_see(scene) else ""
+    return " of those that are watched" if watched.misses_packets(scene) else ""
 
 
 def _what(summary: Summary, scene: Scene) -> str:
@@ -72,9 +70,8 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         tap = scene.tap(inode, _NOW)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
                bound_name(tap, scene)]
-        known, cells = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
-        row += [_cell(summary, inode, place) if cells or summary.offered[inode, place] else _UNKNOWN
-                for place in places]
+        known = watched.totals_known(tap, scene)
+        row += [_cell(*_offers(summary, scene, inode, place)) for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
@@ -87,9 +84,15 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
 
 
-def _cell(summary: Summary, inode: int, place: Place) -> str:
+def _offers(summary: Summary, scene: Scene, inode: int, place: Place) -> tuple[Optional[int], Optional[int]]:
+    """(offered, captured) of a tap at a place; ``None`` where that is not known."""
     offered = summary.offered[inode, place]
-    return f"{offered}/{summary.captured[inode, place]}" if offered else "-"
+    known = offered or watched.cells_known(scene.tap(inode, _NOW), scene)
+    return (offered, summary.captured[inode, place]) if known else (None, None)
+
+
+def _cell(offered: Optional[int], captured: Optional[int]) -> str:
+    return _UNKNOWN if offered is None else f"{offered}/{captured}" if offered else "-"
 
 
 def drop_lines(summary: Summary, scene: Scene) -> list[str]:
@@ -137,14 +140,12 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
     taps = {}
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, _NOW)
-        known, cells = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
+        known = watched.totals_known(tap, scene)
         taps[str(inode)] = {
             **(tap_object(tap, scene, _NOW) if tap else {}),
             "watched": known,
             "devices": [{**place(where), "passed": summary.passed[where],
-                         "offered": summary.offered[inode, where] if cells or summary.offered[inode, where] else None,
-                         "captured": summary.captured[inode, where]
-                         if cells or summary.offered[inode, where] else None}
+                         **dict(zip(("offered", "captured"), _offers(summary, scene, inode, where)))}
                         for where in summary.places()],
             "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES
                          if summary.outcomes[inode, name]} if known else None,

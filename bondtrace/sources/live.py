@@ -31,7 +31,7 @@ from ..host.options import with_all_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
-from ..kernel.plan import ESSENTIAL, HANDLER_OF_KIND, PROTOCOLS, Plan, Stage
+from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Plan, Stage, essential
 from ..kernel.symbols import Addresses, read_kallsyms
 from ..model import Device, Tap
 from ..recording import FORMAT, Batch
@@ -197,9 +197,8 @@ class LiveSource:
 
     def does_not_see(self) -> list[str]:
         """As ``watched.does_not_see``, before any event is taken."""
-        asked = {"receive": "rx" in self._directions, "transmit": "tx" in self._directions}
         return [watched.phrase(stage.tells, stage.name, stage.missing) for stage in self._tracer.plan.stages
-                if stage.name in ESSENTIAL and asked.get(stage.name, True) and not stage.available]
+                if stage.name in essential(self._directions) and not stage.available]
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""

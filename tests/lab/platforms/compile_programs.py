@@ -17,7 +17,7 @@ from pathlib import Path
 from bondtrace.kernel import loader, source, symbols
 from bondtrace.kernel.btf import Btf
 from bondtrace.kernel.filter import make_filter
-from bondtrace.kernel.plan import OF_PACKETS, TYPED, wanted_functions
+from bondtrace.kernel.plan import OF_DIRECTION, TYPED, wanted_functions
 
 LD_IMM64, PSEUDO_MAP_FD, INSTRUCTION = 0x18, 1, struct.Struct("<BBhi")
 
@@ -44,7 +44,7 @@ def main(facts, filters, out):
         for expression in (line for line in Path(filters).read_text().splitlines() if not line.startswith("#")):
             for how in ("fentry", "kprobes"):
                 plan = loader.make_plan(kernel, fentry=how == "fentry", handlers=())
-                plan = plan.only(lambda one: one.name in OF_PACKETS)
+                plan = plan.only(lambda one: one.name in OF_DIRECTION.values())
                 file.write(json.dumps(compiled(kernel, plan, how, expression, filter=expression)) + "\n")
 
 
