@@ -43,7 +43,6 @@ test-fleet: setup
 # `make demo`, `make lint unit` and README's steps without PyPI on minimal Debians 12 and 13, in root directories made for
 # it: as root, an hour at most.
 test-fresh: setup
-	./scripts/install-tools mmdebstrap
 	$(BIN)/python -m pytest -m fresh
 
 # The page of `report` is tested in a browser. Where there is no such package (Ubuntu's is a snap) those tests are skipped

@@ -127,28 +127,28 @@ def private_sources(entries: Sequence[SourceEntry], own_codename: str, codenames
     Empty when the sources do not name a Debian archive. Backports are offered for other releases than the machine's
     own only when more than the own release is asked for: the machine's default kernel is never a backport.
     """
-    archive = archive_entry(entries, own_codename)
-    if archive is None:
-        return ""
     suites = list(codenames)
     if list(codenames) != [own_codename]:
         suites += [f"{name}-backports" for name in BACKPORTS_CODENAMES if name in codenames]
-    text = _deb822(archive, suites)
-    security = security_entry(entries, own_codename)
-    if security is not None:
-        text += "\n" + _deb822(security, [f"{name}-security" for name in codenames])
-    return text
+    return _sources(entries, own_codename, suites, codenames)
 
 
 def userland_sources(entries: Sequence[SourceEntry], own_codename: str, codename: str) -> str:
     """A deb822 source list for a whole system of this release; empty when the sources name no Debian archive."""
+    return _sources(entries, own_codename, [codename], [] if codename == "sid" else [codename])
+
+
+def _sources(
+    entries: Sequence[SourceEntry], own_codename: str, suites: Sequence[str], secured: Sequence[str]
+) -> str:
+    """These suites of the archive, and the security suites of these releases (sid has none)."""
     archive = archive_entry(entries, own_codename)
     if archive is None:
         return ""
-    text = _deb822(archive, [codename])
+    text = _deb822(archive, suites)
     security = security_entry(entries, own_codename)
-    if security is not None and codename != "sid":  # which has no security archive
-        text += "\n" + _deb822(security, [f"{codename}-security"])
+    if security is not None and secured:
+        text += "\n" + _deb822(security, [f"{name}-security" for name in secured])
     return text
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs on the host, in a user land's root directory: the programs that its compiler makes for a kernel, of filters and
-of all stages in the ways that `live` and `record` have them, for load_programs.py. An emulated machine takes fifteen
+of all stages in the ways that `live` and `record` have them, for load_programs.py. An emulated machine takes many
 times as long to compile.
 
 compile_programs.py FACTS FILTERS OUT
