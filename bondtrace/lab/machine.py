@@ -46,17 +46,15 @@ _CPU = "-cpu max,avx2=off,erms=off,fsrm=off"
 
 # vng's root asks QEMU anew for every name and every page of a file, which takes the emulated machine milliseconds each:
 # `import bcc` took half a minute. This one remembers; what lies there does not change while the machine runs.
-_REMEMBERED = (
-    "-fsdev local,id=remembered,path=/,security_model=none,readonly=on,multidevs=remap "
-    "-device virtio-9p-pci,fsdev=remembered,mount_tag=remembered"
+_REMEMBERED, _USERLAND = (
+    f"-fsdev local,id={tag},path={{path}},security_model=none,readonly=on,multidevs=remap "
+    f"-device virtio-9p-pci,fsdev={tag},mount_tag={tag}"
+    for tag in ("remembered", "userland")
 )
-_REMEMBERED_USERLAND = (
-    "-fsdev local,id=userland,path={root},security_model=none,readonly=on,multidevs=remap "
-    "-device virtio-9p-pci,fsdev=userland,mount_tag=userland"
-)
-_MOUNT_REMEMBERED = """\
+_MOUNT_9P = "mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
+_MOUNT_REMEMBERED = f"""\
 mkdir -p /run/remembered/host /run/remembered/upper /run/remembered/work /run/remembered/modules
-mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose remembered /run/remembered/host
+{_MOUNT_9P} remembered /run/remembered/host
 mount --rbind /usr/lib/modules /run/remembered/modules
 mount -t overlay -o xino=off,lowerdir=/run/remembered/host/usr,upperdir=/run/remembered/upper,\
 workdir=/run/remembered/work remembered /usr
@@ -66,11 +64,11 @@ mount --rbind /run/remembered/modules /usr/lib/modules"""
 # Another user land: its root directory with a layer in memory above it, and in it the kernel's own file systems, the
 # modules, the output directory and this bondtrace. bondtrace's files have such a layer, too: its Python writes there
 # what it compiled.
-_MOUNT_USERLAND = """\
+_MOUNT_USERLAND = f"""\
 mkdir -p /run/remembered/host /run/userland/lower /run/userland/upper /run/userland/work /run/userland/root
 new=/run/userland/root
-mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose remembered /run/remembered/host
-mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose userland /run/userland/lower
+{_MOUNT_9P} remembered /run/remembered/host
+{_MOUNT_9P} userland /run/userland/lower
 mount -t overlay -o xino=off,lowerdir=/run/userland/lower,upperdir=/run/userland/upper,workdir=/run/userland/work \
 userland $new
 mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp $new/usr/lib/modules/$(uname -r)
@@ -79,12 +77,12 @@ for there in run tmp; do mount -t tmpfs -o mode=1777 tmpfs $new/$there; done
 mount --bind /lib/modules/$(uname -r) $new/usr/lib/modules/$(uname -r)
 printf '#!/bin/sh\\nexec /usr/bin/python3 -m bondtrace "$@"\\n' >$new/usr/local/bin/bondtrace
 chmod 755 $new/usr/local/bin/bondtrace
-show() {
+show() {{
     layer=/run/userland/shown$(echo "$1" | tr / _)
     mkdir -p "$layer/upper" "$layer/work" "$new$1"
     mount -t overlay -o "xino=off,lowerdir=/run/remembered/host$1,upperdir=$layer/upper,workdir=$layer/work" \
         shown "$new$1"
-}"""
+}}"""
 
 _POLL_S = 0.05
 _POWEROFF_S = 5
@@ -190,7 +188,7 @@ def run(
     """
     exchange = _prepare(out_dir, command, env or {}, userland, shown)
     if userland:
-        qemu_opts = (_REMEMBERED_USERLAND.format(root=userland), *qemu_opts)
+        qemu_opts = (_USERLAND.format(path=userland), *qemu_opts)
     argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, qemu_opts)
     output = exchange / "output"
     deadline = time.monotonic() + timeout_s
@@ -215,7 +213,7 @@ def vng_command(
     argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
     argv += ["--append", _KERNEL_OPTIONS, "--rwdir", str(out_dir)]
     argv += ["--cpus", str(cpus), "--memory", f"{memory_mb}M"]
-    argv += [f"--qemu-opts={option}" for option in (_CPU, _REMEMBERED, *qemu_opts)]
+    argv += [f"--qemu-opts={option}" for option in (_CPU, _REMEMBERED.format(path="/"), *qemu_opts)]
     return [*argv, "--", "bash", str(script)]
 
 
@@ -286,14 +284,19 @@ def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = Fa
     return {**base, **env}
 
 
+def require_shareable(path: Path) -> None:
+    """``UsageError`` for a path that QEMU's and the guest's command lines cannot carry."""
+    if re.search(r"[\s,=`'\"\\]", str(path)):
+        raise UsageError(
+            f"cannot share {str(path)!r} with the guest: choose a path without spaces, commas, quotes"
+        )
+
+
 def _prepare(
     out_dir: Path, command: Sequence[str], env: Mapping[str, str], userland: Path | None, shown: Sequence[Path]
 ) -> Path:
     out_dir = out_dir.absolute()
-    if re.search(r"[\s,=`'\"\\]", str(out_dir)):
-        raise UsageError(
-            f"cannot share {str(out_dir)!r} with the guest: choose a path without spaces, commas, quotes"
-        )
+    require_shareable(out_dir)
     exchange = out_dir / EXCHANGE
     try:
         exchange.mkdir(parents=True, exist_ok=True)

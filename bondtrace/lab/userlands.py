@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import apt
+from bondtrace.lab import apt, machine
 from bondtrace.lab.kernels import Notify, cache_directory, locked
 
 #: Releases that can be asked for by name, or by their number.
@@ -68,11 +67,10 @@ def resolve(spec: str, notify: Notify = lambda text: None) -> Userland:
         root = cache_directory() / "userlands" / codename
         return Userland(codename, root) if _is_current(root) else _make(codename, root, notify)
     path = Path(spec).absolute()
-    if not (path / "usr/bin/python3").is_symlink() and not (path / "usr/bin/python3").exists():
+    if not os.path.lexists(path / "usr/bin/python3"):
         raise UsageError(f"no user land {spec}: give one of {', '.join(CODENAMES)}, or a root directory that has "
                          "usr/bin/python3")
-    if re.search(r"[\s,=`'\"\\]", str(path)):
-        raise UsageError(f"cannot show the guest {str(path)!r}: choose a path without spaces, commas, quotes")
+    machine.require_shareable(path)
     return Userland(path.name, path)
 
 
