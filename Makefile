@@ -16,19 +16,19 @@ demo: setup
 
 # What is told of taps is compared packet by packet on a machine that has both CPUs to itself: its guest has four.
 test: lint unit
-	$(BIN)/python -m pytest -m lab tests/lab/test_truth.py
-	$(BIN)/python -m pytest -m lab -n 2 --durations=20 --ignore=tests/lab/test_truth.py
+	$(BIN)/python -m pytest -m lab tests/system/test_truth.py
+	$(BIN)/python -m pytest -m lab -n 2 --durations=20 --ignore=tests/system/test_truth.py
 
 # The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two. One alone:
-# BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/lab/test_scenarios.py
+# BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/system/test_scenarios.py
 test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest -n 2 -m lab \
-		tests/lab/test_scenarios.py tests/lab/test_first_slice.py tests/lab/test_filter.py \
-		tests/lab/test_snaplen.py tests/lab/test_truth.py
+		tests/system/test_scenarios.py tests/system/test_first_slice.py tests/system/test_filter.py \
+		tests/system/test_snaplen.py tests/system/test_truth.py
 
 # Every Debian's compiler with every kernel: loads, filters, and the taps' files; an hour or more. Prints the matrix.
 test-platforms: setup
-	BONDTRACE_PLATFORMS=all $(BIN)/python -m pytest -m lab tests/lab/test_platforms.py
+	BONDTRACE_PLATFORMS=all $(BIN)/python -m pytest -m lab tests/system/test_platforms.py
 
 # Ten minutes at a steady rate in the virtual machine; its figures are in docs/reliability.md.
 soak: setup

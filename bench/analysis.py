@@ -20,7 +20,7 @@ from pathlib import Path
 
 import traffic
 
-from bondtrace.recording import Recorder
+from bondtrace.format.recording import Recorder
 
 ROOT = Path(__file__).resolve().parent.parent
 

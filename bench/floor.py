@@ -14,9 +14,9 @@ import argparse
 import signal
 import sys
 
-from bondtrace.kernel import loader, source
-from bondtrace.kernel.plan import Plan
-from bondtrace.sources.live import NOT_COUNTED
+from bondtrace.capture.kernel import loader, source
+from bondtrace.capture.kernel.plan import Plan
+from bondtrace.capture.live.source import NOT_COUNTED
 
 HANDLERS = ("bond_handle_frame",)
 

@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 import traffic
 
-from bondtrace.kernel import source
-from bondtrace.kernel.loader import import_bcc
-from bondtrace.kernel.ring import Ring
-from bondtrace.recording import Recorder
-from bondtrace.scene import Scene
-from bondtrace.stitch import Stitcher
-from bondtrace.wire import FIRST_STEPS, RECORD, SLOT_BYTES, STEP, Array, Passes, decode
+from bondtrace.analysis.scene import Scene
+from bondtrace.analysis.stitch import Stitcher
+from bondtrace.capture.kernel import source
+from bondtrace.capture.kernel.loader import import_bcc
+from bondtrace.capture.kernel.ring import Ring
+from bondtrace.format.recording import Recorder
+from bondtrace.format.wire import FIRST_STEPS, RECORD, SLOT_BYTES, STEP, Array, Passes, decode
 
 PROGRAM = """
 #include <linux/types.h>

@@ -24,11 +24,11 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-IMPORTS = "import bondtrace.cli, bondtrace.commands.live, bondtrace.sources.live"
+IMPORTS = "import bondtrace.cli, bondtrace.commands.live, bondtrace.capture.live.source"
 STEPS = f"""
 import json, sys, time
 {IMPORTS}
-from bondtrace.kernel import loader
+from bondtrace.capture.kernel import loader
 how = sys.argv[1]
 told, last = dict(), time.perf_counter()
 def step(name):

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bondtrace.recording import Recording
-from bondtrace.scene import Event
-from bondtrace.wire import PACKET_BYTES, RECORD_RX, STEP_DROP, STEP_HANDLER, Array, Passes, concatenate
+from bondtrace.analysis.scene import Event
+from bondtrace.format.recording import Recording
+from bondtrace.format.wire import PACKET_BYTES, RECORD_RX, STEP_DROP, STEP_HANDLER, Array, Passes, concatenate
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "ping.arrows"
 CPUS = 2

@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
-    from .library import Trace
+    from .api import Trace
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ def open(*paths: Union[str, os.PathLike[str]]) -> Trace:
     :raises bondtrace.errors.UsageError: where they are several traces, or a directory holds none.
     :raises bondtrace.errors.BondtraceError: for a file that is no recording.
     """
-    from .library import open_trace
+    from .api import open_trace
 
     return open_trace(*paths)
 

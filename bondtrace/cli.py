@@ -24,8 +24,8 @@ from . import __version__
 from .commands import COMMANDS, refuse_mistyped
 from .commands.examples import epilog
 from .errors import BondtraceError
-from .foreign import printable
-from .signals import Ended, on_signals_end
+from .util.signals import Ended, on_signals_end
+from .util.untrusted import printable
 
 
 class _Commands(click.Group):

@@ -12,16 +12,18 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from . import assemble, counted, foreign
-from .contents import Contents
-from .counted import Counted
+from .analysis import assemble
+from .analysis.scene import Event, Scene
+from .analysis.stitch import REST_NS, Journeys, Stitcher
 from .errors import BondtraceError
+from .format.payload import Contents
+from .format.recording import Batch
+from .format.wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 from .model import Journey
-from .recording import Batch
-from .scene import Event, Scene
-from .stitch import REST_NS, Journeys, Stitcher
-from .summary import Summary
-from .wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
+from .stats import kernel_counts
+from .stats.kernel_counts import Counted
+from .stats.summary import Summary
+from .util import untrusted
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Pipeline:
     def _keep(self, batch: Batch, events: list[Event]) -> None:
         self._apply(events)
         if batch.counts is not None:
-            self.counted = counted.of(batch.counts, self.scene, self.directions)
+            self.counted = kernel_counts.of(batch.counts, self.scene, self.directions)
             self.summary = self.counted.summary()
             self.scene.meet_taps(self.counted.inodes)
         if self.keep:
@@ -111,7 +113,7 @@ class Pipeline:
     def _times_ns(self, events: list[Event]) -> list[int]:
         """Of the events that tell of their time and not of all times."""
         try:
-            times_ns = [(event.get("kind"), foreign.time_ns(event)) for event in events]
+            times_ns = [(event.get("kind"), untrusted.time_ns(event)) for event in events]
         except ValueError as error:
             raise BondtraceError(f"the recording is damaged: an event's time is {error}") from None
         return [time_ns for kind, time_ns in times_ns if kind not in ("symbol", "bytes")]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The packet filter: FILTER, compiled by libpcap to classic BPF and written out as C functions
- * (bondtrace/kernel/filter.py), filter_ethernet() and filter_raw(), which stand behind this file.
+ * (bondtrace/capture/kernel/filter.py), filter_ethernet() and filter_raw(), which stand behind this file.
  *
  * They see the frame as a capture file of the device has it: from the link-layer header on, an
  * accelerated VLAN tag put back in its place. Bytes that lie outside the skb's linear part cannot

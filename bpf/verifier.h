@@ -6,7 +6,7 @@
  * kernel's verifier remembers something else about it. A program passes everywhere only if what it
  * relies on stands in one register at the moment of use, not in what a compiler may conclude or a
  * verifier may remember. Three rules keep that so, and everything in bpf/ goes through them
- * (tests/test_source.py):
+ * (tests/capture/kernel/test_source.py):
  *
  * 1. A pointer that may be 0 leaves the function that made it through OR_NULL. Otherwise the compiler
  *    may test again what the pointer was made from (an index against its bound) in place of the

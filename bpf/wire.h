@@ -4,7 +4,7 @@
  *
  * The first 8 bytes of a slot are the ring buffer's own record header (first slot) or the word
  * SLOT_CONTINUES (every further slot of the same record), so the ring's data area can be read as
- * one array of slots. bondtrace/wire.py mirrors this file; tests/test_wire.py holds the two
+ * one array of slots. bondtrace/format/wire.py mirrors this file; tests/format/test_wire.py holds the two
  * together by the compiler's own offsets.
  */
 #ifndef BONDTRACE_WIRE_H

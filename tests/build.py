@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bondtrace import assemble
-from bondtrace.model import Device, Process, Tap
-from bondtrace.recording import Recorder
-from bondtrace.scene import Scene, device_event, tap_event
-from bondtrace.stitch import Stitcher
-from bondtrace.wire import (
+from bondtrace.analysis import assemble
+from bondtrace.analysis.scene import Scene, device_event, tap_event
+from bondtrace.analysis.stitch import Stitcher
+from bondtrace.format.recording import Recorder
+from bondtrace.format.wire import (
     FUNC_HANDLER,
     FUNCTIONS,
     OUTCOMES,
@@ -45,6 +44,7 @@ from bondtrace.wire import (
     Passes,
     concatenate,
 )
+from bondtrace.model import Device, Process, Tap
 
 HERE, THERE = 4026531840, 4026532999
 BEGIN_NS = 1_000_000_000_000

@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
 
 
-LAB = "tests/lab/"
+LAB = "tests/system/"
 KERNEL = re.compile(r"\[.*?\b(\d+\.\d+(-rt)?)\b")  # another than the default
 
 

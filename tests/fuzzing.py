@@ -3,7 +3,7 @@
 
 ``recording_of`` reads bytes as a little program that alters a sound recording: types, sizes, order and references of
 its events, fields of its passes and steps, or the bytes of the file. So a coverage-guided fuzzer (scripts/fuzz), or
-random bytes of a seed (tests/test_fuzz.py), reach what lies behind the reader, past compression and schema.
+random bytes of a seed (tests/format/test_fuzz.py), reach what lies behind the reader, past compression and schema.
 """
 
 import io
@@ -12,29 +12,29 @@ from pathlib import Path
 
 import numpy as np
 
-from bondtrace import foreign
-from bondtrace.arrow_ipc import END_OF_STREAM, schema_message
-from bondtrace.digest import Digest, Sample
-from bondtrace.eras import ERAS
+from bondtrace.analysis.eras import ERAS
+from bondtrace.analysis.scene import tap_event
+from bondtrace.api import open_trace
 from bondtrace.errors import BondtraceError
 from bondtrace.exporters.csv_rows import CsvExporter
 from bondtrace.exporters.jsonl import JsonLinesExporter
 from bondtrace.exporters.parquet import ParquetExporter
 from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.exporters.perfetto import PerfettoExporter, begin_ns
-from bondtrace.library import open_trace
-from bondtrace.observation import observe
+from bondtrace.format.arrow_ipc import END_OF_STREAM, schema_message
+from bondtrace.format.recording import SCHEMA, Recording, encode
+from bondtrace.format.trace_set import gather
+from bondtrace.format.wire import Passes
 from bondtrace.pipeline import Pipeline
-from bondtrace.recording import SCHEMA, Recording, encode
-from bondtrace.recordings import gather
 from bondtrace.reporters import as_if, story, table
 from bondtrace.reporters.html import json_in_html
 from bondtrace.reporters.html.figures import report_object
 from bondtrace.reporters.json_lines import JsonReporter
 from bondtrace.reporters.text import TextReporter
-from bondtrace.scene import tap_event
-from bondtrace.tally import Tally
-from bondtrace.wire import Passes
+from bondtrace.stats.kernel_comparison import observe
+from bondtrace.stats.metrics import Tally
+from bondtrace.stats.report_data import Digest, Sample
+from bondtrace.util import untrusted
 from build import (
     ON_BOND0,
     TAPS,
@@ -236,7 +236,7 @@ def read_all(path):
         try:
             reads(path)
         except BondtraceError as error:
-            assert foreign.printable(str(error)) and len(str(error)) < 2000
+            assert untrusted.printable(str(error)) and len(str(error)) < 2000
 
 
 def _told(path):

@@ -16,28 +16,14 @@ import pytest
 from click.testing import CliRunner
 
 from bondtrace import cli as command_line
+from bondtrace.capture.kernel import btf, loader
 from bondtrace.cli import COMMANDS, cli
 from bondtrace.errors import BondtraceError
-from bondtrace.kernel import btf, loader
-from bondtrace.recording import Recorder
-from bondtrace.rights import drop_all_rights
-from bondtrace.signals import Ended
-from bondtrace.wire import EMPTY
-from build import (
-    LLDP,
-    ON_BOND0,
-    SKB,
-    TAPS,
-    events,
-    losses,
-    received,
-    record,
-    refused,
-    reply,
-    sent,
-    start,
-    tap_event,
-)
+from bondtrace.format.recording import Recorder
+from bondtrace.format.wire import EMPTY
+from bondtrace.util.capabilities import drop_all_rights
+from bondtrace.util.signals import Ended
+from build import LLDP, ON_BOND0, SKB, TAPS, events, losses, received, record, refused, reply, sent, start, tap_event
 
 ROOT = Path(__file__).parents[1]
 doctor = import_module("bondtrace.commands.doctor")

@@ -19,25 +19,26 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from bondtrace import errors, verdicts
+from bondtrace import errors
+from bondtrace.analysis import verdicts
+from bondtrace.analysis.eras import ERAS, find_era
+from bondtrace.analysis.why_unseen import REASONS
+from bondtrace.capture.host.devices import BOND_MODES
+from bondtrace.capture.host.namespaces import Namespace
+from bondtrace.capture.kernel import loader, plan
+from bondtrace.capture.kernel.symbols import Symbol
+from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.cli import COMMANDS, cli
-from bondtrace.eras import ERAS, find_era
-from bondtrace.fleet import FleetRow
-from bondtrace.host.devices import BOND_MODES
-from bondtrace.host.namespaces import Namespace
-from bondtrace.kernel import loader, plan
-from bondtrace.kernel.symbols import Symbol
-from bondtrace.kernel.verifier import Refusal
+from bondtrace.format.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
 from bondtrace.model import Device, Process, Tap
-from bondtrace.observation import Observation, observe
-from bondtrace.reasons import REASONS
 from bondtrace.reporters.as_if import Counts, answer_objects, counts_object
 from bondtrace.reporters.comparison import comparison_object
 from bondtrace.reporters.fleet import fleet_object
 from bondtrace.reporters.json_lines import journey_object
 from bondtrace.reporters.table import FORMATS, summary_object
-from bondtrace.summary import Summary
-from bondtrace.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
+from bondtrace.stats.fleet import FleetRow
+from bondtrace.stats.kernel_comparison import Observation, observe
+from bondtrace.stats.summary import Summary
 from build import (
     DEVICES,
     HERE,
@@ -209,7 +210,8 @@ def test_every_flag_of_the_wire_is_numbered():
 def written_events():
     """{kind: keys, those of objects in it included}, from every dict in the sources that is an event."""
     found = {}
-    for path in (PACKAGE / "scene.py", PACKAGE / "contents.py", PACKAGE / "sources" / "live.py"):
+    for path in [*(PACKAGE / "format").glob("*.py"), *(PACKAGE / "capture" / "live").glob("*.py"),
+                 PACKAGE / "analysis" / "scene.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Dict):
                 continue
@@ -224,7 +226,7 @@ def written_events():
 
 def read_keys():
     """The kinds and keys that a scene looks for in events."""
-    source = (PACKAGE / "scene.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "analysis" / "scene.py").read_text(encoding="utf-8")
     keys = set(re.findall(r'event(?:\.get\(|\[)"(\w+)"', source)) | set(re.findall(r'"(\w+)" in event', source))
     return set(re.findall(r'if kind == "([\w-]+)"', source)), keys
 
@@ -441,7 +443,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
 
     module = importlib.import_module("bondtrace.commands.doctor")
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("bondtrace.rights.has", lambda _: True)
+    monkeypatch.setattr("bondtrace.util.capabilities.has", lambda _: True)
     monkeypatch.setattr(loader, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
     monkeypatch.setattr(loader, "read_kernel", lambda: SimpleNamespace(
         btf=SimpleNamespace(type_count=1, drop_reasons=dict)))

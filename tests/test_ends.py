@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace import files
+from bondtrace.capture.kernel.filter import c_text, make_filter
 from bondtrace.errors import UsageError
 from bondtrace.exporters.output import Output
-from bondtrace.kernel.filter import c_text, make_filter
-from bondtrace.recording import Recorder, Recording
-from bondtrace.wire import EMPTY
+from bondtrace.format.recording import Recorder, Recording
+from bondtrace.format.wire import EMPTY
+from bondtrace.util import files
 from build import events, received, record
 
 pytestmark = pytest.mark.usefixtures("signals_are_heard")
@@ -155,14 +155,14 @@ def test_a_terminal_that_is_gone(tmp_path):
 
 # --- traces --------------------------------------------------------------------------------------------
 
-# Of a kernel that says of a reply every hundredth of a second; tests/lab/test_faults.py has a real one.
+# Of a kernel that says of a reply every hundredth of a second; tests/system/test_faults.py has a real one.
 TRACE = """
 import sys, time
 from bondtrace import cli
 from bondtrace.commands import live, record
-from bondtrace.recording import Batch
-from bondtrace.sources import live as source
-from bondtrace.wire import EMPTY
+from bondtrace.format.recording import Batch
+from bondtrace.capture.live import source
+from bondtrace.format.wire import EMPTY
 from build import BEGIN_NS, SKB, events, losses, received
 class Source:
     def __init__(self, *_, **__): self.ended = False
@@ -314,9 +314,9 @@ RECORDS = """
 import sys
 from pathlib import Path
 from bondtrace.errors import BondtraceError
-from bondtrace.recording import Recorder, Recording
-from bondtrace.rotation import RotatingRecorder
-from bondtrace.wire import EMPTY
+from bondtrace.format.recording import Recorder, Recording
+from bondtrace.format.rotation import RotatingRecorder
+from bondtrace.format.wire import EMPTY
 from build import *
 path = Path(sys.argv[1])
 recorder = eval(sys.argv[2])
@@ -359,7 +359,7 @@ def test_recorders_on_a_full_disk_keep_every_batch(tmp_path, recorder, said):
 
 
 def test_recorders_on_a_read_only_disk(tmp_path):
-    script = "from pathlib import Path; from bondtrace.recording import Recorder; Recorder(Path('DISK/x'))"
+    script = "from pathlib import Path; from bondtrace.format.recording import Recorder; Recorder(Path('DISK/x'))"
     done = on_a_disk(tmp_path, f"""$PYTHON -c "{script.replace('DISK', str(tmp_path / 'disk'))}" 2>&1 | tail -1""",
                      options=f"mount -o remount,ro {tmp_path}/disk;")
     assert done.stdout == (f"bondtrace.errors.BondtraceError: cannot create {tmp_path}/disk/x: Read-only file system; "
@@ -571,8 +571,9 @@ def test_nothing_of_a_filter_but_numbers_reaches_the_source(expression, tmp_path
 
 
 def test_a_recorder_that_is_killed_leaves_what_is_whole_under_its_name(tmp_path):
-    script = ("import os, signal, sys; from pathlib import Path; from build import *; from bondtrace.rotation import "
-              "RotatingRecorder; r = RotatingRecorder(Path(sys.argv[1]), part_bytes=1)\n"
+    script = ("import os, signal, sys; from pathlib import Path; from build import *; "
+              "from bondtrace.format.rotation import RotatingRecorder; "
+              "r = RotatingRecorder(Path(sys.argv[1]), part_bytes=1)\n"
               "for n in range(5): r.write(received(n * 100), events())\n"
               "os.kill(os.getpid(), signal.SIGKILL)")
     done = subprocess.run([sys.executable, "-c", script, tmp_path / "x.arrows"], check=False, cwd=ROOT,

@@ -14,7 +14,7 @@ import re
 import click
 from click.shell_completion import CompletionItem
 
-from ..eras import ERAS
+from ..analysis.eras import ERAS
 
 Items = list["CompletionItem"]  # in quotes: click has made it generic only later
 
@@ -34,7 +34,7 @@ def devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> Item
 
 def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """The namespaces that have a name, as `ip netns` lists them; for what looks like a path, files."""
-    from ..host.namespaces import NAMED_DIRECTORIES
+    from ..capture.host.namespaces import NAMED_DIRECTORIES
 
     if incomplete.startswith(_PATHS):
         return [CompletionItem(incomplete, type="file")]

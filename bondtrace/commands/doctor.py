@@ -12,13 +12,13 @@ from typing import Any, Optional
 import click
 from tabulate import tabulate
 
-from .. import rights
+from ..capture.kernel import loader
+from ..capture.kernel.btf import Btf
+from ..capture.kernel.filter import Filter, make_filter
+from ..capture.kernel.plan import essential
 from ..errors import BondtraceError
-from ..foreign import printable
-from ..kernel import loader
-from ..kernel.btf import Btf
-from ..kernel.filter import Filter, make_filter
-from ..kernel.plan import essential
+from ..util import capabilities
+from ..util.untrusted import printable
 from .options import json_option
 
 
@@ -59,17 +59,17 @@ def _examine(fentry: bool, packet_filter: Optional[Filter]) -> dict[str, Any]:
                        "detail": f"{kernel.btf.type_count} types"})
     except BondtraceError as error:
         checks.append({"check": "kernel type information (BTF)", "ok": False, "detail": str(error)})
-    checks += [_capability(one) for one in rights.NEEDED]
+    checks += [_capability(one) for one in capabilities.NEEDED]
     if all(check["ok"] for check in checks):
-        checks += [_capability(one) for one in rights.HELPFUL]
+        checks += [_capability(one) for one in capabilities.HELPFUL]
         checks.append(drop_reasons(kernel.btf))
         _try_plan(findings, kernel, fentry, packet_filter)
     return findings
 
 
-def _capability(one: rights.Capability) -> dict[str, Any]:
+def _capability(one: capabilities.Capability) -> dict[str, Any]:
     """A right that root has: is it here?"""
-    there = rights.has(one)
+    there = capabilities.has(one)
     remedy = f"without it {one.without}" if one.without else "run it with sudo"
     return {"check": one.name, "ok": there, "detail": one.serves if there else f"{one.serves}; {remedy}"}
 

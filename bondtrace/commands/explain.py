@@ -9,7 +9,7 @@ from typing import Optional
 
 import click
 
-from ..eras import Era, find_era
+from ..analysis.eras import Era, find_era
 from ..errors import UsageError
 from ..model import Journey
 from ..pipeline import Pipeline

@@ -19,8 +19,8 @@ from ..exporters.output import STDOUT, Output, cannot_write
 from ..exporters.parquet import DatasetExporter, ParquetExporter
 from ..exporters.pcapng import PcapngExporter
 from ..exporters.perfetto import PerfettoExporter, begin_ns
+from ..format.recording import Recording
 from ..pipeline import Pipeline
-from ..recording import Recording
 from ..reporters.text import trust_line
 from .options import directions, privacy_option, private, say, view_options
 

@@ -14,12 +14,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import click
 
 from ..errors import BondtraceError, UsageError
+from ..format.recording import Batch
 from ..pipeline import Pipeline
-from ..recording import Batch
 from ..reporters import table
 from ..reporters.prometheus import Metrics, client
-from ..rights import drop_all_rights, require_rights
-from ..tally import Tally
+from ..stats.metrics import Tally
+from ..util.capabilities import drop_all_rights, require_rights
 from .live import trace
 from .options import TraceOptions, say, trace_options
 

@@ -7,8 +7,8 @@ import sys
 
 import click
 
-from ..fleet import ENGINES, summarise
 from ..reporters import fleet as view
+from ..stats.fleet import ENGINES, summarise
 
 
 @click.group()

@@ -14,8 +14,8 @@ from tabulate import tabulate
 from .. import lab as laboratory
 from ..errors import UsageError
 from ..lab import compare
-from ..observation import Observation, observe
 from ..reporters import comparison
+from ..stats.kernel_comparison import Observation, observe
 from . import candidates
 from .options import say, wants_colour
 

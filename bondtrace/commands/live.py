@@ -12,13 +12,13 @@ from typing import Any, Optional
 
 import click
 
-from .. import watched
+from ..analysis import watched
 from ..errors import UsageError
+from ..format.recording import Batch, Recorder
 from ..model import Journey
 from ..pipeline import Pipeline
-from ..recording import Batch, Recorder
 from ..reporters import table
-from ..rights import drop_rights, require_rights
+from ..util.capabilities import drop_rights, require_rights
 from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options, warn
 
 _COUNT_EVERY_S = 1.0
@@ -79,7 +79,7 @@ def trace(pipeline: Pipeline, options: TraceOptions, enough: Callable[[], bool] 
     """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``; with ``count_every_s``
     packets are counted in the kernel and not told. ``writes``: the rights to write files are still needed."""
     begin = time.monotonic()
-    from ..sources.live import LiveSource
+    from ..capture.live.source import LiveSource
 
     source: Any = LiveSource(options.interfaces, options.netns, options.directions, fentry=not options.kprobes,
                              packet_filter=options.packet_filter, count_every_s=count_every_s,

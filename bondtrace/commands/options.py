@@ -14,20 +14,20 @@ from typing import Any, Callable, Optional, TextIO
 
 import click
 
-from .. import watched
-from ..eras import ERAS, Era
+from ..analysis import watched
+from ..analysis.eras import ERAS, Era
+from ..analysis.scene import Scene
+from ..capture.kernel.filter import Filter, make_filter
 from ..errors import UsageError
-from ..foreign import printable
-from ..kernel.filter import Filter, make_filter
+from ..format.recording import Batch
+from ..format.redact import MODES, Privacy
+from ..format.wire import SNAPLEN_MAX
 from ..model import Journey
-from ..privacy import MODES, Privacy
-from ..recording import Batch
 from ..reporters import as_if as as_if_view
 from ..reporters.json_lines import JsonReporter
 from ..reporters.text import TextReporter
-from ..scene import Scene
-from ..signals import on_signals
-from ..wire import SNAPLEN_MAX
+from ..util.signals import on_signals
+from ..util.untrusted import printable
 from . import candidates
 
 Function = Callable[..., Any]

@@ -13,11 +13,11 @@ from typing import Optional, Union
 import click
 
 from ..errors import UsageError
+from ..format.recording import Batch, Recorder
+from ..format.rotation import RotatingRecorder
 from ..pipeline import Pipeline
-from ..recording import Batch, Recorder
 from ..reporters.text import trust_line
-from ..rights import require_rights
-from ..rotation import RotatingRecorder
+from ..util.capabilities import require_rights
 from .live import trace
 from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options
 

@@ -11,11 +11,11 @@ from typing import Any, Optional, TypeVar
 
 import click
 
-from ..facts import with_facts
+from ..analysis.shapes import with_facts
+from ..format.recording import Batch
+from ..format.trace_set import Trace, gather
 from ..pipeline import Pipeline
-from ..recording import Batch
-from ..recordings import Trace, gather
-from ..signals import on_signals
+from ..util.signals import on_signals
 from .options import private, say
 
 T = TypeVar("T")

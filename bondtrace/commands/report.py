@@ -8,13 +8,13 @@ from typing import Optional
 
 import click
 
-from ..digest import Digest, Sample
 from ..errors import UsageError
 from ..exporters.output import STDOUT, Output, cannot_write
+from ..format.trace_set import Trace
 from ..pipeline import Pipeline
-from ..recordings import Trace
 from ..reporters import html
 from ..reporters.text import trust_line
+from ..stats.report_data import Digest, Sample
 from .options import directions, privacy_option, say, view_options
 from .replaying import replay, traces_of
 

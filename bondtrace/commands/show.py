@@ -8,11 +8,11 @@ from typing import Callable, Optional
 
 import click
 
-from ..eras import find_era
+from ..analysis.eras import find_era
 from ..errors import UsageError
+from ..format.trace_set import Trace
 from ..model import Journey
 from ..pipeline import Pipeline
-from ..recordings import Trace
 from .options import as_if_option, directions, json_option, reporter, view_options
 from .replaying import heading, replay, traces_of
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import click
 
-from ..eras import find_era
+from ..analysis.eras import find_era
 from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..reporters import table

@@ -10,15 +10,15 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from ..foreign import printable
-from ..host.devices import read_devices
-from ..host.labels import label
-from ..host.namespaces import Namespace, current_netns, list_namespaces
-from ..host.options import with_all_options
-from ..host.taps import read_taps
+from ..analysis.tap_names import label
+from ..capture.host.devices import read_devices
+from ..capture.host.namespaces import Namespace, current_netns, list_namespaces
+from ..capture.host.options import with_all_options
+from ..capture.host.taps import read_taps
 from ..model import Tap
 from ..reporters.json_lines import protocol_name
 from ..reporters.table import FORMATS
+from ..util.untrusted import printable
 from .options import json_option, say
 
 

@@ -12,13 +12,13 @@ from typing import TextIO
 
 import click
 
-from ..counted import Counted
 from ..errors import UsageError
-from ..foreign import printable
+from ..format.recording import Batch
 from ..pipeline import Pipeline
-from ..recording import Batch
 from ..reporters import table
 from ..reporters import top as view
+from ..stats.kernel_counts import Counted
+from ..util.untrusted import printable
 from .live import trace
 from .options import TraceOptions, trace_options
 

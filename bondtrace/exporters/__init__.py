@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from .. import assemble
-from ..contents import Contents
+from ..analysis import assemble
+from ..analysis.scene import Scene
+from ..analysis.stitch import Journeys
 from ..errors import BondtraceError
+from ..format.payload import Contents
+from ..format.wire import Array
 from ..model import Journey
-from ..scene import Scene
-from ..stitch import Journeys
-from ..wire import Array
 
 FORMATS = ("pcapng", "parquet", "jsonl", "csv", "perfetto")
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 from typing import Any, TextIO
 
+from ..format.wire import Array
 from ..model import Journey
 from ..reporters.json_lines import timestamp
-from ..wire import Array
 from . import Exporter
 from .rows import COLUMNS, NAMES, origin, rows
 

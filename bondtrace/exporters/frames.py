@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..wire import RECORD_LATE, RECORD_VLAN, Array
+from ..format.wire import RECORD_LATE, RECORD_VLAN, Array
 
 Bytes = Mapping[tuple[int, int], bytes]
 """More of the packets' bytes than the records hold, by (cpu, seq) of the record."""

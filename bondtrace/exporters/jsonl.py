@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
+from ..format.wire import Array
 from ..model import Journey
 from ..reporters.json_lines import journey_object
-from ..wire import Array
 from . import Exporter
 
 

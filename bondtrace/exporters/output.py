@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Optional, TextIO, cast
 
-from .. import files
 from ..errors import BondtraceError
+from ..util import files
 
 STDOUT = Path("-")
 

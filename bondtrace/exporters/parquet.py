@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Optional
 from urllib.parse import quote
 
+from ..analysis.scene import Scene
 from ..errors import BondtraceError
-from ..extras import missing
-from ..files import make_directory
+from ..format.wire import Array
 from ..model import Journey
 from ..reporters.json_lines import trust_object
-from ..scene import Scene
-from ..wire import Array
+from ..util.extras import missing
+from ..util.files import make_directory
 from . import Exporter
 from .output import Output, cannot_write
 from .rows import COLUMNS, Origin, Row, origin, rows

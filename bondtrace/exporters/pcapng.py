@@ -13,13 +13,14 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from .. import __version__, watched
-from ..contents import Contents
-from ..foreign import printable
+from .. import __version__
+from ..analysis import watched
+from ..analysis.scene import Scene
+from ..format.payload import Contents
+from ..format.wire import RECORD_LATE, RECORD_RX, Array
 from ..model import Device, Journey, Pass, Step
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
-from ..scene import Scene
-from ..wire import RECORD_LATE, RECORD_RX, Array
+from ..util.untrusted import printable
 from . import Exporter
 from .frames import LINK_USER, NONE, frame, link_type
 from .rounds import Round, rounds

@@ -12,15 +12,16 @@ import json
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
-from .. import __version__, foreign
-from ..foreign import printable
+from .. import __version__
+from ..analysis.scene import Scene
+from ..format.recording import Batch
+from ..format.wire import Array
 from ..model import Journey, Pass, Step
-from ..packet import one_line
-from ..recording import Batch
+from ..net.packet import one_line
 from ..reporters.json_lines import timestamp
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
-from ..scene import Scene
-from ..wire import Array
+from ..util import untrusted
+from ..util.untrusted import printable
 from . import Exporter
 from .rounds import Round, rounds
 
@@ -32,8 +33,8 @@ def begin_ns(batch: Batch) -> Optional[int]:
     """The earliest time that a recording's first batch tells of, in nanoseconds since the Unix epoch."""
     events = [event for event in batch.events if event.get("kind") != "symbol"]
     try:
-        times_ns = [foreign.time_ns(event) for event in events]
-        offset_ns = next((foreign.offset_ns(event) for event in events if event.get("kind") == "start"), 0)
+        times_ns = [untrusted.time_ns(event) for event in events]
+        offset_ns = next((untrusted.offset_ns(event) for event in events if event.get("kind") == "start"), 0)
     except ValueError:
         return None  # reading it tells what is wrong
     times_ns += batch.passes.records["time_ns"].tolist()

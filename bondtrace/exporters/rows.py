@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..foreign import printable
+from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
 from ..reporters.json_lines import tap_object
 from ..reporters.text import namespace_name
-from ..scene import Scene
+from ..util.untrusted import printable
 
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("host", "string"), ("kernel", "string"), ("recording", "string"), ("journey", "int64"), ("time", "timestamp"),

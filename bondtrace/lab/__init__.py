@@ -6,7 +6,7 @@ host's network and files are never touched; the tracer in the guest is the comma
 prints is passed on unchanged; traffic is played only once the tracer has said that it is attached.
 """
 
-from bondtrace.lab.play import LabResult, run_scenario, run_scenarios
-from bondtrace.lab.scenario import Need, Scenario, find_scenario, scenarios
+from .play import LabResult, run_scenario, run_scenarios
+from .scenario import Need, Scenario, find_scenario, scenarios
 
 __all__ = ["LabResult", "Need", "Scenario", "find_scenario", "run_scenario", "run_scenarios", "scenarios"]

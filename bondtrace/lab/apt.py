@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bondtrace.errors import BondtraceError
+from ..errors import BondtraceError
 
 #: Debian releases whose kernels the lab offers, oldest first. A suite that no longer answers is left out by apt.
 DEBIAN_CODENAMES = ("bullseye", "bookworm", "trixie")

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import kernels, userlands
-from bondtrace.lab.play import LabResult, run_scenario
-from bondtrace.lab.scenario import find_scenario, require_tools
+from ..errors import BondtraceError, UsageError
+from . import kernels, userlands
+from .play import LabResult, run_scenario
+from .scenario import find_scenario, require_tools
 
 RECORDING = "trace.arrows"
 

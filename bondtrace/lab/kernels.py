@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import apt
+from ..errors import BondtraceError, UsageError
+from . import apt
 
 #: Told what is being waited for, in a few words.
 Notify = Callable[[str], None]

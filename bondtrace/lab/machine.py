@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from bondtrace import extras
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab.kernels import Kernel
+from ..errors import BondtraceError, UsageError
+from ..util import extras
+from .kernels import Kernel
 
 #: Enough for a compiler at work in the guest; less makes it swap its programs through the shared file system.
 MEMORY_MB = 1024

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import kernels, machine, userlands
-from bondtrace.lab.scenario import Scenario, find_scenario, require_tools
+from ..errors import BondtraceError, UsageError
+from . import kernels, machine, userlands
+from .scenario import Scenario, find_scenario, require_tools
 
 _HERE = Path(__file__).resolve().parent
 _RUNNER = _HERE / "runner.sh"

@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import machine
+from ..errors import BondtraceError, UsageError
+from . import machine
 
 _SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 _LIBRARY = "lib.sh"

@@ -16,9 +16,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import apt, machine
-from bondtrace.lab.kernels import Notify, cache_directory, locked
+from ..errors import BondtraceError, UsageError
+from . import apt, machine
+from .kernels import Notify, cache_directory, locked
 
 #: Releases that can be asked for by name, or by their number.
 CODENAMES = {"bookworm": "12", "trixie": "13", "sid": "sid"}

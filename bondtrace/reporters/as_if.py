@@ -9,11 +9,11 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
-from ..eras import Answer, Era, Offer, answers
-from ..foreign import printable
-from ..host.labels import label
+from ..analysis.eras import Answer, Era, Offer, answers
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
 from ..model import Journey
-from ..scene import Scene
+from ..util.untrusted import printable
 from .json_lines import bound_device
 from .text import tap_name
 

@@ -16,13 +16,13 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
-from .. import watched
-from ..foreign import printable
-from ..host.labels import label
+from ..analysis import watched
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
 from ..model import Tap
-from ..observation import Observation
-from ..scene import Scene
-from ..summary import Place, Summary
+from ..stats.kernel_comparison import Observation
+from ..stats.summary import Place, Summary
+from ..util.untrusted import printable
 from .json_lines import bound_device, protocol_name, trust_object
 from .text import trust_line
 

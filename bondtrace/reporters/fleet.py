@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 from tabulate import tabulate
 
-from .. import watched
-from ..fleet import FleetRow
-from ..foreign import printable
+from ..analysis import watched
+from ..stats.fleet import FleetRow
+from ..util.untrusted import printable
 
 _OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _NOT_OFFERED, _NOT_KNOWN = "(not offered)", "(not known)"

@@ -10,11 +10,11 @@ import json
 import time
 from typing import Any, Callable, Optional, TextIO
 
-from .. import watched
-from ..foreign import printable
-from ..host.labels import label
+from ..analysis import watched
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
 from ..model import Journey, Step, Tap
-from ..scene import Scene
+from ..util.untrusted import printable
 
 
 def timestamp(wall_ns: int) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import __version__
-from ..extras import missing
-from ..foreign import printable
-from ..scene import Scene
-from ..tally import Tally
+from ..analysis.scene import Scene
+from ..stats.metrics import Tally
+from ..util.extras import missing
+from ..util.untrusted import printable
 
 OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _TAP = ("tap", "bound_to", "kind")

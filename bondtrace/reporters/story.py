@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
-from .. import watched
-from ..foreign import printable
+from ..analysis import watched
+from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
-from ..packet import one_line
-from ..scene import Scene
+from ..net.packet import one_line
+from ..util.untrusted import printable
 from .text import clock, duration, tap_name, trust_line, unseen_words
 
 _OUTCOMES = {

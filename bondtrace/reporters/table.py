@@ -8,12 +8,12 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
-from .. import watched
-from ..foreign import printable
-from ..host.labels import label
+from ..analysis import watched
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
 from ..model import Tap
-from ..scene import Scene
-from ..summary import Place, Summary
+from ..stats.summary import Place, Summary
+from ..util.untrusted import printable
 from .json_lines import bound_device, tap_object, trust_object
 from .text import namespace_name, trust_line
 

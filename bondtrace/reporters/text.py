@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from typing import Callable, Optional, TextIO
 
-from .. import watched
-from ..foreign import printable
-from ..host.labels import label
+from ..analysis import watched
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
 from ..model import Journey, Pass, Step, Unseen
-from ..packet import one_line
-from ..scene import Scene
+from ..net.packet import one_line
+from ..util.untrusted import printable
 
 _COLOURS = {"captured": "32", "filtered": "33", "full": "31", "ignored": "33", "ANOTHER": "36", "EXACT": "33",
             "PASS": "36", "CONSUMED": "31", "dropped": "31", "heading": "1", "unseen": "2"}

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from ..counted import Counted
-from ..foreign import printable
-from ..host.labels import label
-from ..scene import Scene
-from ..summary import Place
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
+from ..stats.kernel_counts import Counted
+from ..stats.summary import Place
+from ..util.untrusted import printable
 from .table import OUTCOMES, bound_name, of_those, place_name
 from .text import trust_line
 

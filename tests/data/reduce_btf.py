@@ -7,12 +7,12 @@ The input is a copy of /sys/kernel/btf/vmlinux. Of a kernel that is not running 
 scripts/extract-vmlinux of the kernel's sources unpacks boot/vmlinuz-*, and
 `objcopy -O binary --only-section=.BTF vmlinux vmlinux.btf` takes the section out.
 
-What stays: the structs of bondtrace.kernel.layout with all their members at their places, the enum of drop
-reasons, and the functions of bondtrace.kernel.plan that the kernel describes. A member on the way to a field that
-is wanted, or without a name, keeps its type; of every other one only the size stays, as an array of bytes (a bit
+What stays: the structs of bondtrace.capture.kernel.layout with all their members at their places, the enum of drop
+reasons, and the functions of bondtrace.capture.kernel.plan that the kernel describes. A member on the way to a field
+that is wanted, or without a name, keeps its type; of every other one only the size stays, as an array of bytes (a bit
 field keeps its width). When layout or plan want more than before, the data is made again from the same kernels.
 
-Reader and writer are this file's own, so that a mistake in bondtrace.kernel.btf cannot hide in its test data.
+Reader and writer are this file's own, so that a mistake in bondtrace.capture.kernel.btf cannot hide in its test data.
 """
 
 from __future__ import annotations
@@ -210,8 +210,8 @@ class Reducer:
 
 
 def wanted_paths() -> dict[str, set[tuple[str, ...]]]:
-    """Struct name to the paths that bondtrace.kernel.layout looks for."""
-    from bondtrace.kernel import layout
+    """Struct name to the paths that bondtrace.capture.kernel.layout looks for."""
+    from bondtrace.capture.kernel import layout
 
     paths: dict[str, set[tuple[str, ...]]] = {"pt_regs": {("di",)},
                                               "socket_alloc": {("socket",), ("vfs_inode", "i_ino")}}
@@ -222,7 +222,7 @@ def wanted_paths() -> dict[str, set[tuple[str, ...]]]:
 
 def reduce(data: bytes) -> bytes:
     """A vmlinux BTF blob, reduced."""
-    from bondtrace.kernel.plan import wanted_functions
+    from bondtrace.capture.kernel.plan import wanted_functions
 
     reducer = Reducer(Reader(data))
     for name, paths in sorted(wanted_paths().items()):

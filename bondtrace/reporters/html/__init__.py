@@ -17,9 +17,9 @@ from importlib import resources
 from string import Template
 from typing import Any, TextIO
 
-from ...digest import Digest
-from ...extras import missing
-from ...foreign import printable
+from ...stats.report_data import Digest
+from ...util.extras import missing
+from ...util.untrusted import printable
 from ..table import summary_object
 from .figures import report_object
 

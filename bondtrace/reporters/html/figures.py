@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...digest import Digest
-from ...flow import Graph, Node
-from ...foreign import printable
-from ...latencies import EDGES_NS, Kind, Spread
+from ...analysis.scene import Scene
+from ...format.wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_TAP, STEP_VLAN
 from ...model import Journey
-from ...scene import Scene
-from ...summary import Place
-from ...timeline import DROPPED, FATES
-from ...wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_TAP, STEP_VLAN
+from ...stats.latency import EDGES_NS, Kind, Spread
+from ...stats.paths import Graph, Node
+from ...stats.report_data import Digest
+from ...stats.summary import Place
+from ...stats.timeline import DROPPED, FATES
+from ...util.untrusted import printable
 from ..json_lines import timestamp
 from ..story import paragraphs
 from ..table import place_name

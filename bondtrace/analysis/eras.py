@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a tap would have been offered under the delivery rules of an older kernel.
+
+Modelled from source, not run. The facts of a packet (which slave it came by, whether that was inactive for this very
+frame, what was stacked on what) are the recorded ones; the rules are the era's. What it keeps true: where the facts do
+not decide, or the era's way of a device is not modelled, the answer is "unknown" and says why; never a guess.
+
+Sources: net/core/dev.c and include/linux/netdevice.h of the kernels named with each era; docs/eras.md tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from ..errors import UsageError
+from ..model import Device, Journey, Pass, Tap
+from . import watched
+from .scene import Scene
+from .verdicts import BOND
+
+ETH_P_ALL, _ETH_P_ARP, _ETH_P_SLOW = 3, 0x0806, 0x8809
+
+
+@dataclass(frozen=True)
+class Era:
+    """Delivery rules that held for a range of kernels.
+
+    ``model`` names the rule of reception: "skb_bond", "null_or_orig" or "rounds". ``link_local_pass``: an inactive
+    slave keeps link-local frames for all that listen there. ``ignore_outgoing``: taps can ask not to get what is sent.
+    """
+
+    name: str
+    kernels: str
+    model: str
+    rule: str
+    source: str
+    link_local_pass: bool = False
+    ignore_outgoing: bool = False
+
+
+_SKB_BOND = ("skb_bond() comes before any tap: a frame on an inactive slave is freed, and for any other skb->dev "
+             "becomes the bond; then a tap matches if it is bound to no device or to skb->dev")
+_NULL_OR_ORIG = ("a tap matches if its device is null_or_orig, skb->dev or orig_dev; skb->dev is the bond, unless the "
+                 "frame is for an inactive slave: then null_or_orig is orig_dev, and unbound taps do not match")
+_ROUNDS = ("the bond is an rx_handler between rounds: in every round a tap matches if it is bound to no device or to "
+           "skb->dev")
+
+ERAS = (
+    Era("2.6.18", "RHEL 5", "skb_bond", _SKB_BOND,
+        "skb_bond and netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h"),
+    Era("2.6.32", "2.6.32 of kernel.org", "null_or_orig", _NULL_OR_ORIG,
+        "netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h"),
+    Era("rhel6", "RHEL 6 until 2.6.32-642, and 2.6.3x after 2.6.32", "null_or_orig",
+        f"{_NULL_OR_ORIG}; deliver_no_wcard in the skb keeps that mark when the frame is received again",
+        "__netif_receive_skb in net/core/dev.c (skb->deliver_no_wcard), skb_bond_should_drop"),
+    Era("2.6.39", "2.6.39 to 3.18", "rounds", _ROUNDS,
+        "__netif_receive_skb in net/core/dev.c, bond_handle_frame in drivers/net/bonding/bond_main.c"),
+    Era("4.0", "4.0 to 4.18", "rounds", f"{_ROUNDS}; taps that are bound to a device are in a list of its own",
+        "__netif_receive_skb_core in net/core/dev.c (dev->ptype_all)"),
+    Era("4.19", "4.19", "rounds", f"{_ROUNDS}; an inactive slave keeps link-local frames (PASS)",
+        "bond_handle_frame in drivers/net/bonding/bond_main.c", link_local_pass=True),
+    Era("4.20", "4.20 to 6.14", "rounds", f"{_ROUNDS}; a tap may refuse what is sent (PACKET_IGNORE_OUTGOING)",
+        "dev_queue_xmit_nit in net/core/dev.c", link_local_pass=True, ignore_outgoing=True),
+    Era("6.15", "6.15 and later", "rounds", f"{_ROUNDS}; the list of unbound taps is the namespace's own",
+        "__netif_receive_skb_core in net/core/dev.c (net->ptype_all)", link_local_pass=True, ignore_outgoing=True),
+)
+
+
+def find_era(name: str) -> Era:
+    """The era of this name. ``UsageError`` lists those there are."""
+    for era in ERAS:
+        if era.name == name.lower():
+            return era
+    raise UsageError(f"no era {name!r} is modelled: give one of {', '.join(era.name for era in ERAS)}")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A tap is given the packet; ``dev`` is what it is told skb->dev is, ``direction`` "rx" or "tx"."""
+
+    dev: str
+    direction: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """For one tap: what it was offered (``recorded``, ``None``: not watched), what it would have been (``modelled``,
+    ``None``: unknown), and ``why``, in a sentence, where that is not an offer in every place."""
+
+    tap: int
+    recorded: Optional[tuple[Offer, ...]]
+    modelled: Optional[tuple[Offer, ...]]
+    why: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Would it have been otherwise?"""
+        return None not in (self.modelled, self.recorded) and self.modelled != self.recorded
+
+
+class _Unknown(Exception):
+    """The facts do not decide; the text says why."""
+
+
+def answers(journey: Journey, scene: Scene, era: Era) -> tuple[Answer, ...]:
+    """One for every tap that was hooked in when the journey began, or may have been and was not read."""
+    return tuple(_answer(tap, presence, journey, scene, era) for tap, presence in scene.taps_at(journey.time_ns)
+                 if presence in ("hooked", "unread"))
+
+
+def _answer(tap: Tap, presence: str, journey: Journey, scene: Scene, era: Era) -> Answer:
+    recorded = None if watched.blind_to(tap, scene) else tuple(
+        Offer(step.dev, one.direction) for one in journey.passes for step in one.steps
+        if step.tap == tap.inode and step.outcome != "ignored")
+    if presence == "unread":
+        return Answer(tap.inode, recorded, None, "how it was bound then was not read")
+    if tap.fanout_id is not None:
+        return Answer(tap.inode, recorded, None, "which member of a fanout group is chosen is not modelled")
+    offers: list[Offer] = []
+    reasons: list[str] = []
+    try:
+        for one in journey.passes:
+            given, why = (_sent if one.direction == "tx" else _received)(tap, one, journey, scene, era)
+            offers += given
+            reasons += [why] if why else []
+    except _Unknown as unknown:
+        return Answer(tap.inode, recorded, None, str(unknown))
+    return Answer(tap.inode, recorded, tuple(offers), "; ".join(dict.fromkeys(reasons)))
+
+
+_Result = tuple[list[Offer], str]
+
+
+def _sent(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> _Result:
+    """dev_queue_xmit_nit: the same from 2.6.18 on, but for PACKET_IGNORE_OUTGOING."""
+    first = one.steps[0]
+    if tap.netns != first.netns or tap.ifindex not in (0, first.ifindex):
+        return [], ""
+    if tap.protocol != ETH_P_ALL:
+        return [], "what is sent is offered only to taps for all protocols"
+    if one.sender == tap.inode:
+        return [], "a socket is not offered what it sent itself"
+    if tap.ignore_outgoing and era.ignore_outgoing:
+        return [], "it asked not to get what is sent"
+    return [Offer(first.dev, "tx")], ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A received frame as the old rules see it. ``master`` is the bond of the slave it came by, if it came by one;
+    ``inactive``: was that slave inactive for this frame, by the bond's own answer?"""
+
+    name: str
+    ifindex: int
+    netns: int
+    ethertype: int
+    master: Optional[Device] = None
+    inactive: bool = False
+
+
+def _received(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> _Result:
+    if not one.steps or one.steps[0].kind != "enter":
+        raise _Unknown("the begin of its receive was not recorded")
+    for place in sorted({(step.netns, step.ifindex) for step in one.steps}) if watched.has_gaps(scene) else ():
+        blind = watched.blind_above(place, scene, one.time_ns)
+        if blind:
+            raise _Unknown(blind)
+    if era.model == "rounds":
+        return _by_rounds(tap, one, journey, era)
+    frame = frame_of(one, journey, scene)
+    if tap.netns != frame.netns or tap.protocol not in (ETH_P_ALL, frame.ethertype):
+        return [], ""
+    return by_skb_bond(tap.ifindex, frame) if era.model == "skb_bond" else by_null_or_orig(tap.ifindex, frame)
+
+
+def frame_of(one: Pass, journey: Journey, scene: Scene) -> Frame:
+    """What the rules before 2.6.39 ask of a frame. They know bonds and bridges: anything else is unknown."""
+    first = one.steps[0]
+    handlers = [step for step in one.steps if step.kind in ("rx_handler", "vlan")]
+    for step in handlers:
+        if step.function not in (BOND, "br_handle_frame"):
+            raise _Unknown(f"how {step.function} and its like were done then is not modelled")
+    bond = next((step for step in handlers if step.function == BOND), None)
+    device = scene.device(first.netns, first.ifindex, one.time_ns)
+    master = scene.device(first.netns, device.master, one.time_ns) if device and device.master else None
+    if bond is None:
+        if master is not None and master.kind == "bond":
+            raise _Unknown(f"the bond's answer for {first.dev} was not recorded")
+        return Frame(first.dev, first.ifindex, first.netns, journey.packet.ethertype)
+    return Frame(first.dev, first.ifindex, first.netns, journey.packet.ethertype, master,
+                 bond.verdict in ("EXACT", "PASS"))
+
+
+def should_drop(frame: Frame) -> bool:
+    """skb_bond_should_drop: only for an inactive slave, but for LACP and for ARP that the monitor wants. (What else
+    balance-alb lets pass, the bond's own answer has let pass.)"""
+    if not frame.inactive or frame.master is None:
+        return False
+    if frame.ethertype == _ETH_P_ARP and frame.master.arp_interval_ms != 0:
+        raise _Unknown("whether the ARP monitor wanted this frame is not recorded")
+    return not (frame.master.bond_mode == "802.3ad" and frame.ethertype == _ETH_P_SLOW)
+
+
+def by_skb_bond(bound_to: int, frame: Frame) -> _Result:
+    """2.6.18."""
+    if should_drop(frame):
+        return [], f"skb_bond() freed it on {frame.name}, an inactive slave, before any tap"
+    device = frame.master or frame
+    dev, ifindex = device.name, device.ifindex
+    if bound_to in (0, ifindex):
+        return [Offer(dev, "rx")], ""
+    moved = frame.master is not None and bound_to == frame.ifindex
+    return [], f"skb_bond() had made {dev} of skb->dev before any tap" if moved else ""
+
+
+def by_null_or_orig(bound_to: int, frame: Frame) -> _Result:
+    """2.6.32 and RHEL 6: ``ptype->dev`` in (null_or_orig, skb->dev, orig_dev); 0 stands for NULL."""
+    drop = should_drop(frame)
+    null_or_orig = frame.ifindex if drop else 0
+    device = frame.master if frame.master and not drop else frame
+    dev, ifindex = device.name, device.ifindex
+    if bound_to not in (null_or_orig, ifindex, frame.ifindex):
+        return [], f"only exact matches: {frame.name} is an inactive slave" if drop and not bound_to else ""
+    told = (f"it matches as orig_dev, and is told {dev}: a libpcap from 1.0 to 1.9.1 without a mapped ring drops it"
+            if bound_to == frame.ifindex != ifindex else "")
+    return [Offer(dev, "rx")], told
+
+
+def _by_rounds(tap: Tap, one: Pass, journey: Journey, era: Era) -> _Result:
+    rounds = list(_rounds(one))
+    if tap.protocol == ETH_P_ALL:
+        return [Offer(dev, "rx") for netns, ifindex, dev in rounds
+                if netns == tap.netns and tap.ifindex in (0, ifindex)], ""
+    if tap.protocol != journey.packet.ethertype or tap.netns != rounds[-1][0]:
+        return [], ""
+    verdicts = [step.verdict for step in one.steps if step.kind == "rx_handler"]
+    if "CONSUMED" in verdicts:
+        return [], "an rx_handler consumed it before delivery by protocol"
+    if "EXACT" not in verdicts and _dropped_early(one):
+        return [], "it was dropped before delivery by protocol"
+    first, last = rounds[0], rounds[-1]
+    exact = "EXACT" in verdicts or ("PASS" in _bonds(one) and not era.link_local_pass)
+    if tap.ifindex == 0:
+        return ([], f"only exact matches on {first[2]}, an inactive slave") if exact else ([Offer(last[2], "rx")], "")
+    served = {first[:2], last[:2]}
+    return ([Offer(last[2], "rx")] if (tap.netns, tap.ifindex) in served else []), ""
+
+
+def _bonds(one: Pass) -> list[Optional[str]]:
+    return [step.verdict for step in one.steps if step.function == BOND]
+
+
+def _dropped_early(one: Pass) -> bool:
+    """Was it dropped before delivery by protocol (tc, netfilter, XDP), and not for want of anybody who takes it?"""
+    for place, step in enumerate(one.steps):
+        if step.kind != "drop" or any(before.kind == "protocol" for before in one.steps[:place]):
+            continue
+        if step.reason is None and step.function == "__netif_receive_skb_core":
+            raise _Unknown("this kernel does not say why it dropped the packet")
+        return step.function == "__netif_receive_skb_core" and step.reason != "UNHANDLED_PROTO"
+    return False
+
+
+def _rounds(one: Pass) -> Iterator[tuple[int, int, str]]:
+    """(netns, ifindex, name) of skb->dev, round by round."""
+    first = one.steps[0]
+    yield first.netns, first.ifindex, first.dev
+    for step in one.steps:
+        if step.next_ifindex is not None and step.next_dev is not None:
+            yield step.next_netns, step.next_ifindex, step.next_dev
+
+
+def era_of(release: str) -> Era:
+    """The modern era that a kernel's release ("6.1.0-56-amd64") belongs to, by its number: for comparing the models
+    with what kernels do."""
+    words = release.split("-")[0].split(".")
+    number = (int(words[0]), int(words[1]))
+    found = [era for era in ERAS if era.model == "rounds" and _number(era.name) <= number]
+    return found[-1]
+
+
+def _number(name: str) -> tuple[int, int]:
+    words = name.split(".")
+    return (2, 6) if words[0] == "2" else (int(words[0]), int(words[1]))

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What stitching and counting ask of each pass, as columns.
+
+What it keeps true: a fact is told by the pass alone, whatever comes before and after it. So whoever reads can make
+them, a batch at a time, while another thread stitches; and the rows (152 bytes, and 24 a step) need not be touched
+again until somebody wants to see a packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ..format.wire import RECORD_LATE, STEP_DROP, STEP_HANDLER, STEP_VLAN, VERDICT_ANOTHER, Array, Passes
+from ..util.arrays import mix
+
+Facts = Mapping[str, Array]
+
+# ``device`` and ``left``: the first and the last device of the pass, as netns << 32 | ifindex. ``own`` and ``parent``:
+# its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq. ``print``: ``fingerprint``.
+# ``shape``: all that an answer can depend on but for the time, as a hash.
+_KINDS = {"time_ns": "u8", "end_ns": "u8", "kind": "u1", "flags": "u1", "skb": "u8", "last_skb": "u4", "head": "u4",
+          "frame": "u4", "device": "u8", "left": "u8", "own": "u8", "parent": "u8", "print": "u8", "shape": "u8"}
+_ROWS = 1 << 13  # so many passes at a time: all that is made of them stays in a CPU's cache
+
+
+def with_facts(passes: Passes) -> Passes:
+    """The same, with their facts: work that a ``Stitcher`` need not do then, and that another thread can."""
+    return passes if passes.facts is not None else replace(passes, facts=facts(passes))
+
+
+def facts(passes: Passes) -> Facts:
+    """The facts of these passes, each of shape (n,)."""
+    result = {name: np.empty(len(passes), kind) for name, kind in _KINDS.items()}
+    for begin in range(0, len(passes), _ROWS):
+        end = min(begin + _ROWS, len(passes))
+        first, last = passes.offsets[begin], passes.offsets[end]
+        _fill({name: column[begin:end] for name, column in result.items()}, passes.records[begin:end],
+              passes.steps[first:last], passes.offsets[begin: end + 1] - first)
+    return result
+
+
+def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) -> None:
+    for name in ("time_ns", "kind", "flags", "skb", "last_skb", "head", "frame"):
+        told[name][:] = records[name]
+    np.add(told["time_ns"], records["duration_ns"], out=told["end_ns"])
+    netns, ifindex = _high(records["netns"]), records["ifindex"]
+    np.bitwise_or(netns, ifindex, out=told["device"])
+    np.bitwise_or(netns, _left(ifindex, steps, offsets), out=told["left"])
+    cpu = _high(records["cpu"])
+    np.bitwise_or(cpu, records["seq"], out=told["own"])
+    nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
+    np.multiply(cpu | records["parent"], nested, out=told["parent"])
+    told["print"][:] = _prints(records)
+    told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets))
+
+
+def _high(numbers: Array) -> Array:
+    """Numbers of up to 32 bits as the upper half of 64."""
+    return numbers.astype(np.uint64) << np.uint64(32)
+
+
+def _left(ifindex: Array, steps: Array, offsets: Array) -> Array:
+    """The ifindex of the device that the packet was on last, shape (n,)."""
+    if not len(steps):
+        return ifindex
+    last = steps.take(np.maximum(offsets[1:] - 1, 0))
+    onward = ((last["kind"] == STEP_HANDLER) | (last["kind"] == STEP_VLAN)) & (last["result"] == VERDICT_ANOTHER)
+    left: Array = np.where(onward, last["arg"], last["ifindex"])
+    return np.where(offsets[1:] > offsets[:-1], left, ifindex)
+
+
+# --- shapes --------------------------------------------------------------------------------------------
+
+_SHAPE_WEIGHTS = np.random.default_rng(20161016).integers(1, 1 << 63, 8, dtype=np.uint64) | np.uint64(1)
+
+
+def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
+    """A number a pass, equal for the same shape."""
+    packet = records["packet"]
+    ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
+    inner *= (ethertype == 0x8100) | (ethertype == 0x88A8)
+    return _hashed(of_steps, device, _high(records["sender"]) | (ethertype << 16 | inner),
+                   _high(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
+                   | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
+                   (records["captured"] < 18).astype(np.uint64))
+
+
+def _of_steps(steps: Array, offsets: Array) -> Array:
+    """A number a pass, of its steps, their order, and all of them but for their times; shape (n,) of uint64."""
+    order = np.arange(len(steps)) - np.repeat(offsets[:-1], np.diff(offsets))
+    kind = steps["kind"]
+    named = (kind == STEP_DROP) | (kind == STEP_HANDLER)
+    what = (kind.astype(np.uint32) << 24 | steps["round"].astype(np.uint32) << 16
+            | steps["result"].astype(np.uint32) << 8 | steps["func"])
+    each = _hashed(_high(steps["ifindex"]) | steps["orig_ifindex"], _high(steps["arg"]) | steps["skb_low"] * named,
+                   _high(order) | what)
+    sums = np.zeros(len(steps) + 1, np.uint64)
+    np.cumsum(each, out=sums[1:])
+    of = sums.take(offsets)
+    return of[1:] - of[:-1]
+
+
+def _hashed(*words: Array) -> Array:
+    """Words hashed together, shape (n,): sums of products, which cost less than ``mix`` of each."""
+    total: Array = np.zeros(len(words[0]), np.uint64)
+    for word, weight in zip(words, _SHAPE_WEIGHTS):
+        total += (word ^ word >> np.uint64(32)) * weight  # so that no two of the highest bits outweigh each other
+    return mix(total)
+
+
+# --- fingerprints --------------------------------------------------------------------------------------
+
+def fingerprint(passes: Passes) -> Array:
+    """A number a pass that is equal for the same packet on different devices, shape (n,) of uint64.
+
+    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tags, TTL,
+    checksums. Bytes beyond the captured ones count as zero.
+    """
+    return facts(passes)["print"]
+
+
+def _prints(records: Array) -> Array:
+    body = records["packet"][:, _TYPE: _TYPE + _COVERED].copy()
+    words = body.view("<u8")
+    short = np.flatnonzero(records["captured"] < _TYPE + _COVERED)
+    words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
+    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], (1, 772)))
+    if len(tagged):
+        body[tagged] = _untagged(records["packet"][tagged], records["captured"][tagged])
+    words &= _kept(body)
+    words ^= words >> np.uint64(32)  # so that no two of the highest bits outweigh each other
+    mixed: Array = words @ _WEIGHTS
+    return mixed
+
+
+_TYPE, _COVERED = 12, 64  # from the Ethernet type on, so many bytes
+_WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, _COVERED // 8, dtype=np.uint64) | np.uint64(1)
+
+
+def _is_tag(body: Array) -> Array:
+    tag: Array = (body[:, 0] == 0x81) & (body[:, 1] == 0) | (body[:, 0] == 0x88) & (body[:, 1] == 0xA8)
+    return tag
+
+
+def _untagged(packet: Array, captured: Array) -> Array:
+    """What is covered of packets that have VLAN tags in their bytes: one, or a customer's in a provider's."""
+    packet[np.arange(packet.shape[1]) >= captured.astype(np.int64)[:, None]] = 0
+    for _ in range(2):
+        tagged = _is_tag(packet[:, _TYPE:])
+        packet[tagged, :-4] = packet[tagged, 4:]
+    return packet[:, _TYPE: _TYPE + _COVERED]
+
+
+def _mask(*zero: int) -> Array:
+    """Words that keep all bytes but these, counted from the network header."""
+    mask = np.full(_COVERED, 0xFF, np.uint8)
+    mask[[2 + place for place in zero]] = 0
+    return mask.view("<u8")
+
+
+_CAPTURED = np.where(np.arange(_TYPE, _TYPE + _COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
+# What a hop may rewrite: in IPv4 TOS, TTL, checksum, in IPv6 the hop limit; the checksums of TCP and UDP.
+_OF_OTHERS, _OF_IPV4, _OF_IPV6 = 0, 1, 4
+_REWRITTEN = np.stack([_mask(), _mask(1, 8, 10, 11), _mask(1, 8, 10, 11, 36, 37), _mask(1, 8, 10, 11, 26, 27),
+                       _mask(7), _mask(7, 56, 57), _mask(7, 46, 47)])
+
+
+def _kept(body: Array) -> Array:
+    """What of each packet no hop rewrites, as words: shape (n, 8), or (8,) where it is the same for all."""
+    kind = body[:, 0].astype(np.uint16) << 8 | body[:, 1]
+    ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
+    of = ipv4 * np.uint8(_OF_IPV4) + ipv6 * np.uint8(_OF_IPV6)
+    protocol = np.where(ipv6, body[:, 2 + 6], body[:, 2 + 9])
+    of += (ipv4 | ipv6) * ((protocol == 6) * np.uint8(1) + (protocol == 17) * np.uint8(2))
+    same = bool(len(of)) and bool((of == of[0]).all())
+    mask: Array = _REWRITTEN[of[0]] if same else _REWRITTEN.take(of, axis=0)
+    return mask

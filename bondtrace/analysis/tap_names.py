@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The short name by which people know a tap: "tcpdump -i eth0 icmp", "lldpd", "dhclient".
+
+Of a capture tool's command line only the device and the filter are kept; of any other process
+the program. A label is one printable line of at most ``LABEL_CHARS`` characters, whatever bytes a
+process put into its name or arguments. The arguments come joined by spaces, so one that has
+spaces in it is read as several.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, Optional
+
+from ..model import Process, Tap
+from ..util.untrusted import printable, raw
+
+LABEL_CHARS = 80
+NO_PROCESS = "(no process: held by the kernel or hidden)"
+
+_COMM_BYTES = 15
+_PROGRAMS = {"systemd-network": "systemd-networkd", "Suricata-Main": "suricata"}
+
+
+class _Syntax(NamedTuple):
+    """How a capture tool takes its options: the letters and long names that take a value, and the
+    letter that takes the filter ("" when the words that are left over are the filter)."""
+
+    letters: str
+    names: frozenset[str]
+    filter_letter: str
+
+
+_TCPDUMP = _Syntax(
+    "BcCEFGijmMQrsTVwWyzZ",
+    frozenset(
+        (
+            "interface",
+            "buffer-size",
+            "direction",
+            "linktype",
+            "list-remote-interfaces",
+            "relinquish-privileges",
+            "skip",
+            "snapshot-length",
+            "time-stamp-precision",
+            "time-stamp-type",
+        )
+    ),
+    "",
+)
+_WIRESHARK = _Syntax(
+    "aAbBcCdeEfFHiIjJKMNoOrRsStTuUwWXyYzZ",
+    frozenset(("interface", "autostop", "ring-buffer", "snapshot-length", "linktype", "time-stamp-type")),
+    "f",
+)
+_CAPTURE_TOOLS = {"tcpdump": _TCPDUMP, "dumpcap": _WIRESHARK, "tshark": _WIRESHARK}
+
+
+def label(tap: Tap) -> str:
+    """Return the name of what holds ``tap``.
+
+    Of several processes the first by pid is named (process 1, that only hands sockets on, last),
+    and how many others there are that have another name.
+    """
+    return _label(tap.processes)
+
+
+@lru_cache(maxsize=1 << 14)  # a host may have thousands of taps, and each packet names all that did not see it
+def _label(holders: tuple[Process, ...]) -> str:
+    if not holders:
+        return NO_PROCESS
+    processes = sorted(holders, key=lambda process: (process.pid == 1, process.pid))
+    names = list(dict.fromkeys(process_label(process) for process in processes))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return _cut(names[0], LABEL_CHARS - len(more)) + more
+
+
+def process_label(process: Process) -> str:
+    """Return the name of one process: the program, with device and filter for a capture tool."""
+    program = _program(process)
+    syntax = _CAPTURE_TOOLS.get(program)
+    if syntax is not None:
+        devices, words = _parse(process.cmdline.split()[1:], syntax)
+        options = [word for device in devices for word in ("-i", device)]
+        program = " ".join([program, *options, *words])
+    return _cut(printable(program), LABEL_CHARS)
+
+
+def _program(process: Process) -> str:
+    """Return the program's name: comm, completed from the command line where the kernel cut it."""
+    words = process.cmdline.split()
+    name = posixpath.basename(words[0]) if words else ""
+    if process.comm in _PROGRAMS:
+        return _PROGRAMS[process.comm]
+    was_cut = len(raw(process.comm)) == _COMM_BYTES
+    if was_cut and name.startswith(process.comm):
+        return name
+    return process.comm or name or f"pid {process.pid}"
+
+
+def _parse(words: Sequence[str], syntax: _Syntax) -> tuple[list[str], list[str]]:
+    """Return (devices, filter words) of a capture tool's arguments."""
+    devices: list[str] = []
+    filter_words: list[str] = []
+    pending = list(words)
+    while pending:
+        word = pending.pop(0)
+        if word == "--":
+            filter_words += [] if syntax.filter_letter else pending
+            break
+        option, value = _option(word, pending, syntax)
+        if option is None and not syntax.filter_letter:
+            filter_words.append(word)
+        elif option in ("i", "interface") and value:
+            devices.append(value)
+        elif option and option == syntax.filter_letter and value:
+            filter_words += [value, *_take_plain(pending)]
+    return devices, filter_words
+
+
+def _option(word: str, pending: list[str], syntax: _Syntax) -> tuple[Optional[str], Optional[str]]:
+    """Return the option that ``word`` is and its value, taken from ``pending`` when it is the next
+    word; (``None``, ``None``) for a plain word. Of a bundle (`-nni`) it is the one with a value."""
+    if word.startswith("--"):
+        name, equals, value = word[2:].partition("=")
+        if equals or name not in syntax.names:
+            return name, value or None
+        return name, pending.pop(0) if pending else None
+    if not word.startswith("-") or word == "-":
+        return None, None
+    for position, letter in enumerate(word[1:], 2):
+        if letter in syntax.letters:
+            return letter, word[position:] or (pending.pop(0) if pending else None)
+    return word[1:], None
+
+
+def _take_plain(pending: list[str]) -> list[str]:
+    """Take the words up to the next option off ``pending``: the rest of a filter with spaces."""
+    taken = []
+    while pending and not pending[0].startswith("-"):
+        taken.append(pending.pop(0))
+    return taken
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

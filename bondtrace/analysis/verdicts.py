@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Why an rx_handler answered as it did: one plain phrase.
+
+The answer itself is the kernel's own; the phrase says what it means, from the handler's code (docs/
+receive-path.md) and from the mode of the bond as it was then. What became of a packet that a switch (bridge,
+Open vSwitch) took is told from where the packet went on, never assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Optional
+
+from ..model import Device, Pass, Step
+from .scene import Scene
+
+BOND = "bond_handle_frame"
+SWITCHES = ("br_handle_frame", "netdev_frame_hook")
+
+_SLOW_PROTOCOLS, _ARP = 0x8809, 0x0806
+_ANY = {"CONSUMED": "taken over by the handler", "ANOTHER": "handed to the upper device",
+        "EXACT": "only exact matches from here on", "PASS": "left to the device itself"}
+_PHRASES = {
+    "br_handle_frame": {"CONSUMED": "taken by the bridge", "PASS": "link-local frame left to the port"},
+    "netdev_frame_hook": {"CONSUMED": "taken by the switch", "PASS": "looped back: left to the port"},
+    "team_handle_frame": {"ANOTHER": "enabled port", "EXACT": "disabled port",
+                          "PASS": "link-local frame on a disabled port"},
+    "macvlan_handle_frame": {"ANOTHER": "for the upper device's address",
+                             "PASS": "broadcast, multicast or for the lower device itself",
+                             "CONSUMED": "taken by a macvlan: cloned, passed through or dropped"},
+    "ipvlan_handle_frame": {"ANOTHER": "for an address of the upper device",
+                            "PASS": "broadcast, multicast or for the lower device itself",
+                            "CONSUMED": "taken by an ipvlan"},
+    "macsec_handle_frame": {"CONSUMED": "taken by MACsec", "PASS": "not protected by MACsec, or a copy was taken"},
+    "vlan_do_receive": {"ANOTHER": "the tag is this VLAN device's", "PASS": "no VLAN device took the tag",
+                        "CONSUMED": "dropped by the VLAN device"},
+}
+_ACTIVE = {"802.3ad": "enabled port of 802.3ad", "balance-tlb": "current slave of balance-tlb",
+           "balance-alb": "a slave of balance-alb that may receive this frame",
+           **{mode: f"every slave receives in {mode}" for mode in ("balance-rr", "balance-xor", "broadcast")}}
+_INACTIVE = {"802.3ad": "port of 802.3ad that is not enabled"}
+
+
+def reason(function: Optional[str], verdict: Optional[str], protocol: int, master: Optional[Device]) -> Optional[str]:
+    """The phrase, or ``None`` for an unknown verdict.
+
+    :param protocol: of the packet, as skb->protocol has it.
+    :param master: the device that the receiving one is enslaved to, as it was then, if that is known.
+    """
+    if function == BOND:
+        phrase = _bond(verdict, protocol, master)
+        return f"{phrase}; the ARP monitor looked at it" if phrase and _monitored(verdict, protocol, master) else phrase
+    return {**_ANY, **_PHRASES.get(function or "", {})}.get(verdict or "")
+
+
+def _bond(verdict: Optional[str], protocol: int, bond: Optional[Device]) -> Optional[str]:
+    mode = (bond.bond_mode if bond else None) or ""
+    if verdict == "ANOTHER":
+        return _ACTIVE.get(mode, "active slave")
+    if verdict == "EXACT":
+        return _INACTIVE.get(mode, "inactive slave")
+    if verdict == "PASS":
+        return "link-local frame on an inactive slave"
+    if verdict == "CONSUMED":
+        lacp = protocol == _SLOW_PROTOCOLS
+        return "LACP frame consumed by the bond" if lacp else "consumed by the bond; why is not recorded"
+    return None
+
+
+def _monitored(verdict: Optional[str], protocol: int, bond: Optional[Device]) -> bool:
+    return verdict != "CONSUMED" and protocol == _ARP and bool(bond and bond.arp_interval_ms)
+
+
+def with_ways_on(passes: Sequence[Pass], scene: Scene) -> tuple[Pass, ...]:
+    """The passes of a journey; where a switch took the packet, the reason says where it went on."""
+    return tuple(_with_way_on(one, passes[place + 1:], scene) for place, one in enumerate(passes))
+
+
+def _with_way_on(one: Pass, later: Sequence[Pass], scene: Scene) -> Pass:
+    if not any(_switched(step) for step in one.steps):
+        return one
+    steps = tuple(replace(step, reason=f"{step.reason}: {_way_on(one, step, later, scene)}")
+                  if _switched(step) else step for step in one.steps)
+    return replace(one, steps=steps)
+
+
+def _switched(step: Step) -> bool:
+    return step.function in SWITCHES and step.verdict == "CONSUMED"
+
+
+def _way_on(one: Pass, taken: Step, later: Sequence[Pass], scene: Scene) -> str:
+    port = scene.device(taken.netns, taken.ifindex, one.time_ns)
+    up, out = [], []
+    for other in later:
+        if not other.steps:
+            continue
+        first = other.steps[0]
+        device = scene.device(first.netns, first.ifindex, one.time_ns)
+        if device is None or port is None or first.netns != taken.netns:
+            continue
+        if other.direction == "tx" and device.master == port.master:
+            out.append(first.dev)
+        elif other.direction == "rx" and (device.ifindex == port.master or device.kind == "openvswitch"):
+            up.append(first.dev)
+    ways = [f"{verb} {' and '.join(dict.fromkeys(names))}"
+            for verb, names in (("passed up to", up), ("forwarded to", out)) if names]
+    if ways:
+        return ", ".join(ways)
+    if any(other.direction == "rx" and other.netns != taken.netns for other in later):
+        return "forwarded by a veth without taps"
+    after = one.steps[one.steps.index(taken):]
+    return "dropped by it" if any(step.kind == "drop" for step in after) else "where it went on is not traced"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a trace does not watch, because a stage of its probe plan is not attached, and which answers rest on that stage.
+
+Three questions, each with its own stages:
+
+- Was the tap given packets where packets were seen? Its own stage: ring, queue or SOCK_PACKET taps (``blind_to``).
+- Was it given them anywhere else? ``receive`` and ``transmit`` (``blind_way``).
+- Why was it not? The rx_handlers, VLANs and protocol handlers of the way (``blind_between``, ``blind_to_delivery``).
+
+What it keeps true: nothing is told as absent on the word of a probe that was not there. Where one of the first two is
+open the tap is ``not-watched`` for that packet, and what cannot be counted is not 0 but unknown. Where only the third
+is, the absence is certain, and its reason ``unknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Optional
+
+from ..capture.kernel.plan import HANDLER_OF_KIND, OF_DIRECTION, essential, of_directions
+from ..model import Tap
+from .scene import Event, Scene
+
+#: The reason that leaves open whether the tap was given the packet.
+REASON = "not-watched"
+
+_RING, _QUEUE, _SPKT, _FANOUT = "ring taps", "queue taps", "SOCK_PACKET taps", "fanout groups"
+_DELIVERY = {0x0800: ("ip_rcv", "ip_list_rcv"), 0x86DD: ("ipv6_rcv", "ipv6_list_rcv"), 0x0806: ("arp_rcv",)}
+_TAKES_NOTHING = (*OF_DIRECTION.values(), "drops", "tap hooks", "joins")
+_ETH_P_ALL = 3
+
+Key = tuple[int, int]
+"""A device: (netns, ifindex)."""
+
+
+def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
+    """Why it is not known which packets this tap was given, as a sentence; ``None`` where it is known."""
+    if tap.kind == "packet":
+        names = [_SPKT]
+    else:
+        names = {"ring": [_RING], "queue": [_QUEUE]}.get(tap.buffer or "", [_RING, _QUEUE])
+    return _sentence(scene, names)
+
+
+def blind_way(tap: Tap, scene: Scene) -> Optional[str]:
+    """The same of the direction in which a tap may have been given a packet at another place than it was seen."""
+    is_offered_sent = tap.protocol == _ETH_P_ALL and not tap.ignore_outgoing
+    return _sentence(scene, of_directions([one for one in _asked(scene) if one == "rx" or is_offered_sent]))
+
+
+def misses_packets(scene: Scene) -> bool:
+    """Are packets of a direction that was asked for not seen at all?"""
+    return bool(_missing(scene, of_directions(_asked(scene))))
+
+
+def has_gaps(scene: Scene) -> bool:
+    """Is any stage not attached? Otherwise nothing here has anything to say."""
+    return any(stage.get("missing") for stage in scene.stages.values())
+
+
+def cells_known(tap: Optional[Tap], scene: Scene) -> bool:
+    """Is it known what the tap was given at the places that packets were seen at?"""
+    return tap is None or blind_to(tap, scene) is None
+
+
+def totals_known(tap: Optional[Tap], scene: Scene) -> bool:
+    """Is it known what the tap was given in all?"""
+    return cells_known(tap, scene) and (tap is None or blind_way(tap, scene) is None)
+
+
+def blind_between(lower: Key, upper: Key, scene: Scene, time_ns: int) -> Optional[str]:
+    """Why it is not known how a packet on a device came, or did not come, to one that is stacked on it: the rx_handler
+    of one in between, or VLAN handling, is not attached."""
+    names = []
+    for key in scene.above(lower, time_ns):
+        device = scene.device(*key, time_ns)
+        if device is None or (key != upper and upper not in scene.above(key, time_ns)):
+            continue
+        names.append("VLAN" if device.kind == "vlan" else HANDLER_OF_KIND.get(device.kind, ""))
+    return _sentence(scene, names)
+
+
+def blind_above(lower: Key, scene: Scene, time_ns: int) -> Optional[str]:
+    """The same of anything that is stacked on the device."""
+    blind = (blind_between(lower, upper, scene, time_ns) for upper in sorted(scene.above(lower, time_ns)))
+    return next((one for one in blind if one), None)
+
+
+def blind_to_delivery(protocols: Iterable[int], scene: Scene) -> Optional[str]:
+    """Why it is not known whether a packet of these protocols (skb->protocol) came to its protocol handler."""
+    return _sentence(scene, [name for one in protocols for name in _DELIVERY.get(one, ())])
+
+
+def nothing_took_it(scene: Scene, direction: str) -> str:
+    """What is said of a pass in which nothing was seen."""
+    taps = (_RING, _QUEUE, _SPKT, _FANOUT)
+    asked = taps if direction == "tx" else [name for name in scene.stages if name not in _TAKES_NOTHING]
+    missing = [stage["name"] for stage in _missing(scene, asked)]
+    if missing:
+        return f"nothing that is watched took it (not watched: {', '.join(missing)})"
+    return "no tap, rx_handler or protocol handler took it"
+
+
+def does_not_see(scene: Scene) -> list[str]:
+    """What the trace does not see of that which everybody asks for; a phrase each, with the cause."""
+    return [phrase(stage.get("tells") or stage["name"], stage["name"], stage["missing"])
+            for stage in _missing(scene, essential(_asked(scene)))]
+
+
+def phrase(tells: str, name: str, missing: str) -> str:
+    """One of ``does_not_see``: what a stage tells, its name, and why it is missing."""
+    return f"{tells} ({name}: {missing})"
+
+
+def warning(phrases: list[str]) -> str:
+    """The sentence for people, from ``does_not_see``."""
+    return (f"WARNING: this trace does not see {'; '.join(phrases)}. What rests on that is told as not watched; "
+            "`bondtrace doctor --verbose` says more")
+
+
+def _asked(scene: Scene) -> list[str]:
+    """The directions that the trace was asked for."""
+    return scene.start.get("directions") or list(OF_DIRECTION)
+
+
+def _sentence(scene: Scene, names: Iterable[str]) -> Optional[str]:
+    missing = [stage.get("without") or f"{stage['name']} is not told" for stage in _missing(scene, names)]
+    return f"{'; '.join(missing)} in this trace: bondtrace cannot tell" if missing else None
+
+
+def _missing(scene: Scene, names: Iterable[str]) -> list[Event]:
+    found = (scene.stages.get(name) for name in dict.fromkeys(names))
+    return [stage for stage in found if stage is not None and stage.get("missing")]

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The network devices of this host: read once, watched as they change, and related to each other.
+
+It keeps true that a ``Device`` is what the kernel said in one message (never pieced together) and
+that a lost notification is told. Source: rtnetlink, ``RTM_GETLINK`` and the group ``RTMGRP_LINK``;
+layouts of ``include/uapi/linux/if_link.h`` and ``rtnetlink.h``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Optional
+
+from ...errors import UsageError
+from ...model import Device
+from . import netlink
+from .namespaces import Namespace, open_netlink, told
+
+RTM_NEWLINK = 16
+RTM_DELLINK = 17
+RTM_GETLINK = 18
+RTM_NEWNSID = 88
+RTM_GETNSID = 90
+RTMGRP_LINK = 1
+
+IFLA_ADDRESS = 1
+IFLA_IFNAME = 3
+IFLA_MTU = 4
+IFLA_LINK = 5
+IFLA_MASTER = 10
+IFLA_WIRELESS = 11
+IFLA_LINKINFO = 18
+IFLA_EXT_MASK = 29
+IFLA_PROMISCUITY = 30
+IFLA_LINK_NETNSID = 37
+IFLA_INFO_KIND = 1
+IFLA_INFO_DATA = 2
+IFLA_INFO_SLAVE_KIND = 4
+IFLA_INFO_SLAVE_DATA = 5
+IFLA_BOND_MODE = 1
+IFLA_BOND_ACTIVE_SLAVE = 2
+IFLA_BOND_ARP_INTERVAL = 7
+IFLA_BOND_SLAVE_STATE = 1
+IFLA_VLAN_ID = 1
+RTEXT_FILTER_SKIP_STATS = 1 << 3
+NETNSA_NSID = 1
+NETNSA_FD = 3
+
+AF_UNSPEC = 0
+IFF_UP = 1
+ARPHRD_ETHER = 1
+ARPHRD_LOOPBACK = 772
+
+BOND_MODES = (
+    "balance-rr",
+    "active-backup",
+    "balance-xor",
+    "broadcast",
+    "802.3ad",
+    "balance-tlb",
+    "balance-alb",
+)
+SLAVE_STATES = ("active", "backup")
+
+STACKED_KINDS = frozenset(
+    ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "dsa", "rmnet", "lowpan", "ipoib")
+)
+"""Kinds whose ``link`` is the device below them, that hands them its packets. Of a veth it is the peer;
+of a tunnel the device that its outer packets leave by."""
+
+_IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+
+
+def parse_device(netns: int, payload: bytes) -> Optional[Device]:
+    """Return the device that an RTM_NEWLINK or RTM_DELLINK of namespace ``netns`` describes.
+
+    ``payload`` is the message from ``struct ifinfomsg`` on. ``None`` for messages that share the
+    type but do not describe a device: a bridge's word about a port (AF_BRIDGE), a wireless event.
+    """
+    if len(payload) < _IFINFOMSG.size:
+        return None
+    family, arphrd, ifindex, flags, _ = _IFINFOMSG.unpack_from(payload)
+    attributes = netlink.attributes(payload, _IFINFOMSG.size)
+    name = netlink.text(attributes.get(IFLA_IFNAME))
+    if family != AF_UNSPEC or name is None or IFLA_WIRELESS in attributes:
+        return None
+    device = Device(
+        netns,
+        ifindex,
+        name,
+        kind=_plain_kind(arphrd),
+        arphrd=arphrd,
+        master=netlink.number(attributes.get(IFLA_MASTER)) or None,
+        link=netlink.number(attributes.get(IFLA_LINK)) or None,
+        link_netnsid=netlink.number(attributes.get(IFLA_LINK_NETNSID), signed=True),
+        up=bool(flags & IFF_UP),
+        address=attributes.get(IFLA_ADDRESS, b"").hex(":") if IFLA_ADDRESS in attributes else "",
+        mtu=netlink.number(attributes.get(IFLA_MTU)) or 0,
+        promiscuity=netlink.number(attributes.get(IFLA_PROMISCUITY)) or 0,
+    )
+    return _with_info(device, netlink.attributes(attributes.get(IFLA_LINKINFO, b"")))
+
+
+def _plain_kind(arphrd: int) -> str:
+    return {ARPHRD_ETHER: "ether", ARPHRD_LOOPBACK: "loopback"}.get(arphrd, f"arphrd-{arphrd}")
+
+
+def _with_info(device: Device, info: Mapping[int, bytes]) -> Device:
+    """Return ``device`` with what IFLA_LINKINFO says about its kind and about its being a slave."""
+    kind = netlink.text(info.get(IFLA_INFO_KIND))
+    data = netlink.attributes(info.get(IFLA_INFO_DATA, b""))
+    if kind:
+        device = replace(device, kind=kind)
+    if kind == "bond":
+        device = replace(
+            device,
+            bond_mode=_name(BOND_MODES, data.get(IFLA_BOND_MODE), "mode"),
+            active_slave=netlink.number(data.get(IFLA_BOND_ACTIVE_SLAVE)) or None,
+            arp_interval_ms=netlink.number(data.get(IFLA_BOND_ARP_INTERVAL)),
+        )
+    elif kind == "vlan":
+        device = replace(device, vlan_id=netlink.number(data.get(IFLA_VLAN_ID)))
+    if netlink.text(info.get(IFLA_INFO_SLAVE_KIND)) == "bond":
+        state = netlink.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")).get(IFLA_BOND_SLAVE_STATE)
+        device = replace(device, slave_state=_name(SLAVE_STATES, state, "state"))
+    return device
+
+
+def _name(names: Sequence[str], value: Optional[bytes], what: str) -> Optional[str]:
+    position = netlink.number(value)
+    if position is None:
+        return None
+    return names[position] if position < len(names) else f"{what}-{position}"
+
+
+def read_devices(namespaces: Iterable[Namespace], problems: Optional[list[str]] = None) -> list[Device]:
+    """Return every device of ``namespaces``, by namespace in the given order, then by ifindex.
+
+    A namespace that cannot be read adds a sentence to ``problems`` (without that list: raises
+    ``BondtraceError``); one that vanished is left out.
+    """
+    wanted = list(namespaces)
+    devices: list[Device] = []
+    for namespace in wanted:
+        with told(namespace, "devices", problems):
+            devices += _devices_of(namespace, wanted)
+    return devices
+
+
+def _devices_of(namespace: Namespace, others: Sequence[Namespace]) -> list[Device]:
+    request = _IFINFOMSG.pack(AF_UNSPEC, 0, 0, 0, 0)
+    request += netlink.attribute(IFLA_EXT_MASK, struct.pack("=I", RTEXT_FILTER_SKIP_STATS))
+    with open_netlink(namespace.path, netlink.NETLINK_ROUTE) as connection:
+        found = {}
+        for message in connection.dump(RTM_GETLINK, request):
+            device = parse_device(namespace.inode, message.payload)
+            if message.type == RTM_NEWLINK and device is not None:
+                found[device.ifindex] = device
+        devices = [found[ifindex] for ifindex in sorted(found)]
+        return _with_link_netns(connection, devices, others)
+
+
+def _with_link_netns(
+    connection: netlink.Netlink, devices: list[Device], others: Sequence[Namespace]
+) -> list[Device]:
+    """Fill ``link_netns`` of devices that are stacked on a device in another namespace.
+
+    Only for stacked kinds: asking costs a request for each namespace, and every container's veth
+    would want it.
+    """
+    if not any(_is_stacked_abroad(device) for device in devices):
+        return devices
+    inodes = _nsids(connection, others)
+    return [
+        replace(device, link_netns=inodes.get(device.link_netnsid or 0))
+        if _is_stacked_abroad(device)
+        else device
+        for device in devices
+    ]
+
+
+def _is_stacked_abroad(device: Device) -> bool:
+    return device.kind in STACKED_KINDS and device.link_netnsid is not None
+
+
+def _nsids(connection: netlink.Netlink, others: Sequence[Namespace]) -> dict[int, int]:
+    """Return the inodes of ``others`` by the id that the connection's namespace has given them."""
+    inodes = {}
+    for other in others:
+        try:
+            nsid = _nsid(connection, other.path)
+        except OSError:
+            continue
+        if nsid is not None and nsid >= 0:
+            inodes[nsid] = other.inode
+    return inodes
+
+
+def _nsid(connection: netlink.Netlink, path: str) -> Optional[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        rtgenmsg = b"\0" * 4
+        request = rtgenmsg + netlink.attribute(NETNSA_FD, struct.pack("=I", descriptor))
+        answer = connection.request(RTM_GETNSID, request)
+    finally:
+        os.close(descriptor)
+    return netlink.number(netlink.attributes(answer.payload, 4).get(NETNSA_NSID), signed=True)
+
+
+class Change(NamedTuple):
+    """What a monitor saw: "add" (new or changed), "remove" (gone from the namespace) or "reread"
+    (notifications were lost: read all devices anew; ``device`` is ``None``)."""
+
+    what: str
+    device: Optional[Device]
+
+
+REREAD = Change("reread", None)
+
+
+class LinkMonitor:
+    """Tells the changes to the devices of one namespace, as they happen.
+
+    A slave's turn from active to backup comes as "add" of the slave, a failover also as "add" of the
+    bond. It keeps its namespace alive until it is closed. Open it before ``read_devices``, so that
+    no change falls between the two. Raises ``OSError`` as ``open_netlink`` does.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._netns = namespace.inode
+        self._netlink = open_netlink(namespace.path, netlink.NETLINK_ROUTE, RTMGRP_LINK)
+
+    def __enter__(self) -> LinkMonitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the subscription; harmless when it has ended."""
+        self._netlink.close()
+
+    def fileno(self) -> int:
+        """Return the file descriptor, readable when there is something to ``read``."""
+        return self._netlink.fileno()
+
+    def read(self) -> list[Change]:
+        """Return the changes since the last call, in order, without waiting; empty when none."""
+        changes: list[Change] = []
+        while True:
+            try:
+                data = self._netlink.receive(wait=False)
+            except BlockingIOError:
+                return changes
+            except OSError as error:
+                if error.errno not in (errno.ENOBUFS, errno.EMSGSIZE):
+                    raise
+                changes.append(REREAD)
+            else:
+                changes += parse_changes(self._netns, data)
+
+
+def parse_changes(netns: int, data: bytes) -> list[Change]:
+    """Return the changes that one datagram of the group RTMGRP_LINK of namespace ``netns`` tells."""
+    changes = []
+    words = {RTM_NEWLINK: "add", RTM_DELLINK: "remove"}
+    for message in netlink.messages(data):
+        if message.type not in words:
+            continue
+        device = parse_device(netns, message.payload)
+        if device is not None:
+            changes.append(Change(words[message.type], device))
+    return changes
+
+
+Key = tuple[int, int]
+"""A device's (netns, ifindex)."""
+
+
+class Family(NamedTuple):
+    """The devices ``named`` and all ``below`` them; the same and all ``above`` them."""
+
+    below: set[Key]
+    above: set[Key]
+
+    @property
+    def all(self) -> set[Key]:
+        """All of them."""
+        return self.below | self.above
+
+
+def family(devices: Iterable[Device], named: Iterable[Key]) -> Family:
+    """Return (netns, ifindex) of the devices ``named``, all below and all on top of them.
+
+    Below: slaves, and the device that a stacked one (``STACKED_KINDS``) sits on; on top: what is
+    stacked on it, and its master; both repeatedly, but never down again from what is on top: the
+    siblings are left out.
+    """
+    below: dict[Key, list[Key]] = {}
+    above: dict[Key, list[Key]] = {}
+    for device in devices:
+        for lower, upper in _edges(device):
+            below.setdefault(upper, []).append(lower)
+            above.setdefault(lower, []).append(upper)
+    start = set(named)
+    return Family(_closure(start, below), _closure(start, above))
+
+
+def _edges(device: Device) -> list[tuple[Key, Key]]:
+    """Return the (lower, upper) pairs that ``device`` tells of: with its master, with its link."""
+    key = (device.netns, device.ifindex)
+    edges = []
+    if device.master is not None:
+        edges.append((key, (device.netns, device.master)))
+    if device.link is not None and device.kind in STACKED_KINDS:
+        where = device.netns if device.link_netnsid is None else device.link_netns
+        if where is not None:
+            edges.append(((where, device.link), key))
+    return edges
+
+
+def _closure(start: set[Key], edges: Mapping[Key, Sequence[Key]]) -> set[Key]:
+    reached = set(start)
+    pending = list(start)
+    while pending:
+        for key in edges.get(pending.pop(), ()):
+            if key not in reached:
+                reached.add(key)
+                pending.append(key)
+    return reached
+
+
+def require_names(devices: Iterable[Device], names: Iterable[str]) -> None:
+    """Raise ``UsageError`` for a name that none of the devices has."""
+    there = list(dict.fromkeys(device.name for device in devices))
+    for name in names:
+        if name not in there:
+            raise UsageError(
+                f"no device named {name!r} in this network namespace "
+                f"(there are: {', '.join(there) or 'none'}; `ip link` lists them)"
+            )

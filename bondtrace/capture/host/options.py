@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What only the socket itself tells: options of a tap that no dump shows.
+
+The tap's own file descriptor is borrowed from its process for a moment (pidfd_getfd, Linux 5.6; needs the right
+to trace that process), asked with getsockopt and closed. Nothing is changed, and no counter is read that
+reading would clear. Where that is not allowed, the answer stays unknown.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+
+from ...model import Tap
+
+SOL_PACKET = 263
+PACKET_ORIGDEV = 9
+PACKET_IGNORE_OUTGOING = 23
+_SYS_PIDFD_GETFD = 438  # the same on every architecture
+
+
+def with_all_options(taps: Iterable[Tap]) -> list[Tap]:
+    """The taps with ``ignore_outgoing`` and ``origdev``, as far as they can be learnt. A process's descriptors are read
+    once, however many taps it has."""
+    wanted = list(taps)
+    inodes: dict[int, set[int]] = {}
+    for tap in wanted:
+        for process in tap.processes:
+            inodes.setdefault(process.pid, set()).add(tap.inode)
+    learnt: dict[int, tuple[bool | None, bool | None]] = {}
+    for pid, mine in inodes.items():
+        learnt.update(_of_process(pid, mine - learnt.keys()))
+    return [replace(tap, ignore_outgoing=learnt[tap.inode][0], origdev=learnt[tap.inode][1])
+            if tap.inode in learnt else tap for tap in wanted]
+
+
+def _of_process(pid: int, inodes: set[int]) -> dict[int, tuple[bool | None, bool | None]]:
+    """{inode: its options} of these sockets of a process, as far as they can be borrowed."""
+    if not inodes or not hasattr(os, "pidfd_open"):
+        return {}
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return {}
+    found = {}
+    try:
+        for inode, number in _descriptors(pid, inodes).items():
+            fd = _borrow(pidfd, number, inode)
+            if fd is not None:
+                with socket.socket(fileno=fd) as borrowed:
+                    found[inode] = (_option(borrowed, PACKET_IGNORE_OUTGOING), _option(borrowed, PACKET_ORIGDEV))
+    finally:
+        os.close(pidfd)
+    return found
+
+
+def _option(borrowed: socket.socket, number: int) -> bool | None:
+    try:
+        return bool(borrowed.getsockopt(SOL_PACKET, number))
+    except OSError:
+        return None  # an older kernel
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _borrow(pidfd: int, number: int, inode: int) -> int | None:
+    """A duplicate of the process's descriptor of this socket, or ``None``."""
+    fd = int(_libc().syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
+    if fd >= 0 and os.fstat(fd).st_ino != inode:  # it was closed and its number used again meanwhile
+        os.close(fd)
+        return None
+    return fd if fd >= 0 else None
+
+
+def _descriptors(pid: int, inodes: set[int]) -> dict[int, int]:
+    """{inode: a descriptor of it} in a process."""
+    found = {}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    try:
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            try:
+                target = os.readlink(entry.path)
+            except OSError:
+                continue
+            if target in wanted:
+                found[wanted[target]] = int(entry.name)
+    except OSError:
+        pass
+    return found

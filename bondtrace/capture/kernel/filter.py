@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A packet filter as C: every classic BPF instruction becomes a statement, its jumps (forward only) gotos.
+
+The functions read the frame through bpf/filter.c. What it keeps true: nothing of the user's text reaches the C
+source, only the numbers that libpcap made of it.
+
+Source: pcap/bpf.h for the encoding, net/core/filter.c for the meaning (a load beyond the packet's end and a
+division by zero refuse the packet).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import UsageError
+from ...net.pcap import ETHERNET, RAW_IP, Instruction, compile_filter
+
+_MEMORY_WORDS = 16
+_LD, _LDX, _ST, _STX, _ALU, _JMP, _RET, _MISC = range(8)
+_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
+_IMM, _ABS, _IND, _MEM, _LEN, _MSH = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
+_ALU_SIGNS = {0x00: "+", 0x10: "-", 0x20: "*", 0x40: "|", 0x50: "&", 0xA0: "^"}
+_SHIFTS = {0x60: "<<", 0x70: ">>"}
+_DIVISIONS = {0x30: "/", 0x90: "%"}
+_NEG = 0x80
+_JUMPS = {0x10: "==", 0x20: ">", 0x30: ">=", 0x40: "&"}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A compiled filter: what the user wrote, and what it is for Ethernet and for raw IP devices."""
+
+    expression: str
+    ethernet: tuple[Instruction, ...]
+    raw: tuple[Instruction, ...]
+
+
+_NEVER = (Instruction(_RET, 0, 0, 0),)
+
+
+def make_filter(expression: str) -> Filter:
+    """Have libpcap compile it. ``UsageError`` with libpcap's message. What only Ethernet has (addresses, tags)
+    matches nothing on a device without it."""
+    ethernet = tuple(compile_filter(expression, ETHERNET))
+    if any(jump > len(ethernet) for one in ethernet for jump in _jumps(one)):  # backward
+        raise UsageError(f"the filter {expression!r} needs a loop (protochain), which the kernel's verifier does not "
+                         "take: use `proto`")
+    try:
+        raw = tuple(compile_filter(expression, RAW_IP))
+    except UsageError:
+        raw = _NEVER
+    return Filter(expression, ethernet, raw)
+
+
+def c_text(filter_: Filter) -> str:
+    """The C functions of a filter, to stand behind bpf/filter.c."""
+    return function("filter_ethernet", filter_.ethernet) + function("filter_raw", filter_.raw)
+
+
+def function(name: str, program: tuple[Instruction, ...]) -> str:
+    """``u8 NAME(struct view *)``: FILTER_ACCEPT, FILTER_REJECT or FILTER_BLIND."""
+    targets = {place + 1 + jump for place, one in enumerate(program) for jump in _jumps(one)}
+    stores, loads = (_ST, _STX), (_LD | _MEM, _LDX | _MEM)
+    slots = sorted({one.k for one in program if one.code in stores or one.code & 0xE7 in loads})
+    if slots and slots[-1] >= _MEMORY_WORDS:
+        raise UsageError(f"the filter uses memory word {slots[-1]}, which classic BPF does not have")
+    lines = [f"static __always_inline u8 {name}(struct view *view)", "{", "\tu32 a = 0, x = 0;",
+             "\tu8 fate = FILTER_ACCEPT;", *(f"\tu32 m{slot} = 0;" for slot in slots)]
+    for place, one in enumerate(program):
+        if place in targets:
+            lines.append(f"l{place}:")
+        lines += [f"\t{line}" for line in _statement(one, place)]
+    return "\n".join([*lines, "}", ""])
+
+
+def _jumps(one: Instruction) -> tuple[int, ...]:
+    if one.code & 7 != _JMP:
+        return ()
+    return (one.k,) if one.code & 0xF0 == 0 else (one.jt, one.jf)
+
+
+def _statement(one: Instruction, place: int) -> list[str]:
+    kind = one.code & 7
+    if kind in (_LD, _LDX):
+        return _load("a" if kind == _LD else "x", one)
+    if kind == _ST:
+        return [f"m{one.k} = a;"]
+    if kind == _STX:
+        return [f"m{one.k} = x;"]
+    if kind == _ALU:
+        return _arithmetic(one)
+    if kind == _JMP:
+        return _jump(one, place)
+    if kind == _RET:
+        value = "a" if one.code & 0x18 == 0x10 else f"{one.k}U"
+        return [f"return {value} ? FILTER_ACCEPT : FILTER_REJECT;"]
+    return ["a = x;" if one.code & 0x80 else "x = a;"]
+
+
+def _load(register: str, one: Instruction) -> list[str]:
+    mode = one.code & 0xE0
+    if mode == _IMM:
+        return [f"{register} = {one.k}U;"]
+    if mode == _LEN:
+        return [f"{register} = view->len;"]
+    if mode == _MEM:
+        return [f"{register} = m{one.k};"]
+    size = _SIZES[one.code & 0x18]
+    offset = f"(u64)x + {one.k}U" if mode == _IND else f"{one.k}U"
+    value = f"view_load(view, {offset}, {size}, &fate)"
+    return [f"{register} = ({value} & 0xf) * 4;" if mode == _MSH else f"{register} = {value};",
+            "if (fate != FILTER_ACCEPT)", "\treturn fate;"]
+
+
+def _arithmetic(one: Instruction) -> list[str]:
+    operation, operand = one.code & 0xF0, "x" if one.code & 8 else f"{one.k}U"
+    if operation == _NEG:
+        return ["a = -a;"]
+    if operation in _SHIFTS:
+        return [f"a = {operand} < 32 ? a {_SHIFTS[operation]} ({operand} & 31) : 0;"]
+    if operation in _DIVISIONS:
+        return [f"if (!{operand})", "\treturn FILTER_REJECT;", f"a = a {_DIVISIONS[operation]} {operand};"]
+    return [f"a = a {_ALU_SIGNS[operation]} {operand};"]
+
+
+def _jump(one: Instruction, place: int) -> list[str]:
+    operation, operand = one.code & 0xF0, "x" if one.code & 8 else f"{one.k}U"
+    if operation == 0:
+        return [f"goto l{place + 1 + one.k};"]
+    return [f"if (a {_JUMPS[operation]} {operand})", f"\tgoto l{place + 1 + one.jt};", f"goto l{place + 1 + one.jf};"]

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads the kernel's BPF ring buffer in blocks, without a callback a record.
+
+Layout (kernel/bpf/ringbuf.c): a page with the consumer's position, writable; a page with the
+producer's position; the data, mapped twice in a row so that a block never has to be split. bondtrace's
+records are whole slots of 256 bytes, so the data is an array of slots. A record that is still being
+written has the busy bit set; reading stops before it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+import numpy as np
+
+from ...format.wire import SLOT_BYTES, SLOT_CONTINUES, Array
+
+_BUSY = 1 << 31
+
+
+class Ring:
+    """The ring behind a map's file descriptor; ``size_bytes`` is a power of two, whole pages."""
+
+    def __init__(self, fd: int, size_bytes: int) -> None:
+        page = mmap.PAGESIZE
+        self._size = size_bytes
+        self._consumer_page = mmap.mmap(fd, page, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        self._producer_pages = mmap.mmap(fd, page + 2 * size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ,
+                                         offset=page)
+        self._consumer = ctypes.c_uint64.from_buffer(self._consumer_page)
+        self._producer = np.frombuffer(self._producer_pages, "<u8", count=1)
+        self._slots = np.frombuffer(self._producer_pages, np.uint8, offset=page).reshape(-1, SLOT_BYTES)
+
+    def read(self, slots_max: int = 1 << 16) -> Array:
+        """What is ready, up to ``slots_max`` slots, as a copy of shape (n, 256); the room is given back."""
+        begin = self._consumer.value
+        ready = min((int(self._producer[0]) - begin) // SLOT_BYTES, slots_max)
+        if ready <= 0:
+            return self._slots[:0].copy()
+        first = (begin & (self._size - 1)) // SLOT_BYTES
+        # Headers before data: a copy loads its bytes in any order, and records are finished under it.
+        block = self._slots[first: first + _whole(self._slots[first: first + ready])].copy()
+        self._consumer.value = begin + len(block) * SLOT_BYTES
+        return block
+
+    def close(self) -> None:
+        """Unmap. The arrays that were read stay valid: they are copies."""
+        del self._consumer, self._producer, self._slots
+        self._consumer_page.close()
+        self._producer_pages.close()
+
+
+def _whole(block: Array) -> int:
+    """How many slots at the front of a block are whole, finished records."""
+    headers = block.view("<u4")[:, 0].copy()
+    starts = headers != SLOT_CONTINUES
+    busy = np.flatnonzero(starts & (headers >= _BUSY))
+    end = int(busy[0]) if len(busy) else len(block)
+    if end == 0:
+        return 0
+    last = int(np.flatnonzero(starts[:end])[-1])
+    needs = (int(headers[last]) + 8 + SLOT_BYTES - 1) // SLOT_BYTES
+    return end if last + needs <= end else last

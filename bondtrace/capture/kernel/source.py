@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Joins the BPF source: the generated headers and the files of bpf/, in order, as one text.
+
+bcc rewrites only the main text (probes and ``map.lookup()`` cannot live in an included header), so the
+files are joined, each behind a ``#line`` that makes the compiler's messages name it. What varies is told
+by ``#define``, never by replacing words.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+from ...errors import BondtraceError
+from .filter import Filter, c_text
+from .plan import ATTACHED_LATER, TYPED, Plan, programs
+
+FILES = ("wire.h", "probe.h", "verifier.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c",
+         "join.c", "handler.c", "protocol.c", "drop.c")
+DEVICE_PLACES = 4096  # a power of two
+LISTED_MIN, LISTED_OF_CPU = 4096, 256  # packets of list receives that the filter took (bpf/filter.c)
+COUNT_KEYS = 16384
+RECENTS = 64  # a power of two
+
+
+def bpf_dir() -> Path:
+    """Where the BPF sources are: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for place in (package / "bpf", package.parent / "bpf"):
+        if (place / "wire.h").is_file():
+            return place
+    raise BondtraceError(f"the BPF sources are missing beside {package}; install bondtrace again")
+
+
+def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
+         packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> str:
+    """The whole C text. ``ring_bytes`` is a power of two of whole pages. ``count_only``: steps are counted in the
+    kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
+    parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
+             f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
+             f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
+             f"#define FILTER 1\n#define LISTED_MAX {_listed_max()}\n" if packet_filter else "",
+             "#define COUNT_ONLY 1\n" if count_only else "",
+             f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
+             f"#define SNAPLEN {snaplen}\n" if snaplen else "",
+             program_names(plan)]
+    for name in FILES:
+        parts.append(f'#line 1 "bpf/{name}"\n')
+        parts.append((bpf_dir() / name).read_text())
+    if packet_filter:
+        parts += ['#line 1 "filter"\n', c_text(packet_filter)]
+    return "".join(parts)
+
+
+def _listed_max() -> int:
+    return max(LISTED_MIN, LISTED_OF_CPU * os.sysconf("SC_NPROCESSORS_CONF"))
+
+
+def program_name(program: str) -> str:
+    """The C function's name of a program; bcc must not tell from it what it is."""
+    return f"bt_{program}"
+
+
+def program_names(plan: Plan) -> str:
+    """PROG_x, TYPED_x and LINKAGE_x for every program in the source; what is not attached is not compiled."""
+    probes = {probe.program: probe for probe in plan.probes}
+    lines = []
+    for program in programs():
+        probe = probes.get(program)
+        mechanism = probe.mechanism if probe else ""
+        lines.append(f"#define PROG_{program} {program_name(program)}")
+        lines.append(f"#define TYPED_{program} {int(mechanism in TYPED)}")
+        needed = probe or program in ATTACHED_LATER
+        lines.append(f"#define LINKAGE_{program}{'' if needed else ' static __attribute__((unused))'}")
+    if "tap_refused" in probes and probes["tap_refused"].function == "sk_skb_reason_drop":
+        lines.append("#define TAP_REFUSED_HAS_REASON 1")
+    if any(probe.program == "rx_core_enter" for probe in plan.probes):
+        lines.append("#define PROBE_RX_CORE 1")
+    return "\n".join(lines) + "\n"

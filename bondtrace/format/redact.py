@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`--privacy`: batches without addresses and payload, before anything shows or stores them (docs/privacy.md).
+
+What it keeps true: nothing of a packet stays but what is named here (the headers that are known, without their
+addresses and checksums); all passes of a packet are treated alike, so that they still make one journey; with "hash" an
+address has one pseudonym in a recording, made with a key that is forgotten at its end; with "drop" all are one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..analysis.scene import Event
+from .recording import Batch
+from .wire import PACKET_BYTES, Array, Passes
+
+MODES = ("drop", "hash")
+WITHHELD = "(withheld)"
+_KNOWN_MAX = 1 << 20  # pseudonyms that are remembered, to be quick
+_ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in packet.py
+_TAGS = (0x8100, 0x88A8)
+_IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
+_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+# Of a header behind IP: how many bytes of it stay, and where its checksum is.
+_UPPER = {_TCP: (20, 16), _UDP: (8, 6), _ICMP: (8, 2), _ICMPV6: (8, 2)}
+_ECHOES = {_ICMP: (0, 8), _ICMPV6: (128, 129)}  # the messages of which bytes 4 to 7 are no address
+_LINK_LOCAL = bytes.fromhex("0180c20000")  # control protocols' own addresses: IEEE 802.1Q, 8.6.3
+
+
+class Privacy:
+    """Takes addresses and payload out of batches; ``mode`` is one of ``MODES``."""
+
+    def __init__(self, mode: str) -> None:
+        self._hashes = mode == "hash"
+        self._key = secrets.token_bytes(32)
+        self._known: dict[bytes, bytes] = {}
+
+    def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same batches, each without what is to be withheld."""
+        for batch in batches:
+            yield batch._replace(passes=self.passes(batch.passes),
+                                 events=[told for event in batch.events for told in self._event(event)])
+
+    # --- what is told of the surroundings ---
+
+    def _event(self, event: Event) -> Iterator[Event]:
+        kind = event.get("kind")
+        if kind == "bytes":  # payload
+            return
+        if kind == "start":
+            host = f"host-{self._digest(str(event.get('host')).encode())[:4].hex()}" if self._hashes else WITHHELD
+            wanted = WITHHELD if event.get("filter") else event.get("filter")
+            event = {**event, "host": host, "filter": wanted, "privacy": "hash" if self._hashes else "drop"}
+        elif kind == "device" and isinstance(event.get("device"), dict):
+            event = {**event, "device": {**event["device"], "address": self._device_address(event["device"])}}
+        elif kind == "tap" and isinstance(event.get("tap"), dict):
+            processes = event["tap"].get("processes")
+            event = {**event, "tap": {**event["tap"], "processes": [
+                _without_arguments(one) for one in processes if isinstance(one, dict)]
+                if isinstance(processes, (list, tuple)) else processes}}
+        yield event
+
+    def _device_address(self, device: dict[str, Any]) -> str:
+        try:
+            raw = bytes.fromhex(str(device.get("address", "")).replace(":", ""))
+        except ValueError:
+            return ""
+        return self._mac(raw).hex(":") if len(raw) == 6 else ""
+
+    # --- packets ---
+
+    def passes(self, passes: Passes) -> Passes:
+        """The passes with what may stay of their packets."""
+        if not len(passes):
+            return passes
+        records = passes.records.copy()
+        packets = records["packet"].copy()
+        captured = np.minimum(records["captured"].astype(np.int64), PACKET_BYTES)
+        packets[np.arange(PACKET_BYTES) >= captured[:, None]] = 0
+        kept = np.zeros_like(packets)
+        stays = np.zeros(len(records), np.int64)
+        ethernet = np.isin(records["arphrd"], _ETHERNET)
+        self._link(np.flatnonzero(ethernet), packets, kept, stays)
+        bare = np.flatnonzero(np.isin(records["arphrd"], _BARE))
+        self._network(bare, records["protocol"].astype(np.int64)[bare], np.zeros(len(bare), np.int64), packets, kept,
+                      stays)
+        stays = np.minimum(stays, captured)
+        kept[np.arange(PACKET_BYTES) >= stays[:, None]] = 0
+        records["packet"], records["captured"] = kept, stays
+        return replace(passes, records=records)
+
+    def _link(self, rows: Array, packets: Array, kept: Array, stays: Array) -> None:
+        """Frames: the addresses as pseudonyms, the tags and the type as they are, what is behind them as it may be."""
+        for at in (0, 6):
+            self._replaced(rows, at, 6, self._mac, packets, kept)
+        stays[rows] = 12
+        offsets = np.full(len(rows), 12)
+        types = packets[rows, 12].astype(np.int64) << 8 | packets[rows, 13]
+        kept[rows, 12:14] = packets[rows, 12:14]
+        for at in (12, 16):
+            tagged = np.isin(types, _TAGS) & (offsets == at)
+            some = rows[tagged]
+            kept[some, at + 2: at + 6] = packets[some, at + 2: at + 6]
+            types[tagged] = packets[some, at + 4].astype(np.int64) << 8 | packets[some, at + 5]
+            offsets[tagged] += 4
+        stays[rows] = offsets + 2
+        self._network(rows, types, offsets + 2, packets, kept, stays)
+
+    def _network(self, rows: Array, types: Array, offsets: Array, packets: Array, kept: Array, stays: Array) -> None:
+        for kind, take in ((_IPV4, self._ipv4), (_IPV6, self._ipv6), (_ARP, self._arp)):
+            for at in np.unique(offsets[types == kind]).tolist():
+                take(rows[(types == kind) & (offsets == at)], at, packets, kept, stays)
+
+    def _ipv4(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
+        kept[rows, at: at + 10] = packets[rows, at: at + 10]
+        for address in (12, 16):
+            self._replaced(rows, at + address, 4, self._address4, packets, kept)
+        sizes = (packets[rows, at] & 15).astype(np.int64) * 4
+        stays[rows] = at + np.clip(sizes, 20, 60)  # options are zero
+        first = (packets[rows, at + 6] & 0x1F | packets[rows, at + 7]) == 0
+        for size in np.unique(sizes).tolist():
+            if size >= 20:
+                chosen = rows[(sizes == size) & first]
+                self._upper(chosen, packets[chosen, at + 9], at + size, packets, kept, stays)
+
+    def _ipv6(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
+        kept[rows, at: at + 8] = packets[rows, at: at + 8]
+        for address in (8, 24):
+            self._replaced(rows, at + address, 16, self._address6, packets, kept)
+        stays[rows] = at + 40
+        self._upper(rows, packets[rows, at + 6], at + 40, packets, kept, stays)
+
+    def _arp(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
+        """Questions and answers about IPv4 on Ethernet; of others, and where addresses are dropped (all being one, it
+        would read as gratuitous), only what kind they are."""
+        kept[rows, at: at + 8] = packets[rows, at: at + 8]
+        stays[rows] = at + 8
+        if not self._hashes:
+            return
+        known = rows[(packets[rows, at: at + 6] == (0, 1, 8, 0, 6, 4)).all(axis=1)]
+        for address in (8, 18):
+            self._replaced(known, at + address, 6, self._mac, packets, kept)
+        for address in (14, 24):
+            self._replaced(known, at + address, 4, self._address4, packets, kept)
+        stays[known] = at + 28
+
+    def _upper(self, rows: Array, protocols: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
+        for protocol, (size, checksum) in _UPPER.items():
+            chosen = rows[protocols == protocol]
+            end = min(at + size, PACKET_BYTES)
+            if not len(chosen) or at >= end:
+                continue
+            kept[chosen, at:end] = packets[chosen, at:end]
+            kept[chosen, at + checksum: at + checksum + 2] = 0
+            if protocol in _ECHOES:
+                other = chosen[~np.isin(packets[chosen, at], _ECHOES[protocol])]
+                kept[other, at + 4: end] = 0
+            stays[chosen] = end
+
+    def _replaced(self, rows: Array, at: int, size: int, pseudonym: Callable[[bytes], bytes], packets: Array,
+                  kept: Array) -> None:
+        """An address of each of these packets, in its place."""
+        if not len(rows) or at + size > PACKET_BYTES:
+            return
+        addresses = np.ascontiguousarray(packets[rows, at: at + size]).view(f"V{size}")
+        found, which = np.unique(addresses, return_inverse=True)
+        names = np.frombuffer(b"".join(pseudonym(one.tobytes()) for one in found), np.uint8).reshape(-1, size)
+        kept[rows, at: at + size] = names[which.reshape(-1)]
+
+    # --- pseudonyms ---
+
+    def _mac(self, address: bytes) -> bytes:
+        """02:..., or 03:... for a group. Broadcast, none and the addresses of control frames, no one's, stay."""
+        if address in (bytes(6), b"\xff" * 6) or address[:5] == _LINK_LOCAL:
+            return address
+        return bytes([2 | address[0] & 1]) + (self._digest(address)[:5] if self._hashes else bytes(5))
+
+    def _address4(self, address: bytes) -> bytes:
+        """240.0.0.0/4, which nobody has; 0.0.0.0 and 255.255.255.255 stay."""
+        if address in (bytes(4), b"\xff" * 4):
+            return address
+        digest = self._digest(address) if self._hashes else bytes(4)
+        return bytes([0xF0 | digest[0] & 0x0F]) + digest[1:4]
+
+    def _address6(self, address: bytes) -> bytes:
+        """2001:db8::/32, which is for examples; :: stays."""
+        if not any(address):
+            return address
+        return b"\x20\x01\x0d\xb8" + (self._digest(address)[:12] if self._hashes else bytes(12))
+
+    def _digest(self, value: bytes) -> bytes:
+        known = self._known.get(value)
+        if known is None:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            known = self._known[value] = hashlib.blake2b(value, key=self._key, digest_size=16).digest()
+        return known
+
+
+def _without_arguments(process: dict[str, Any]) -> dict[str, Any]:
+    """A process with its program's name alone: arguments hold addresses, filters, and what not."""
+    words = str(process.get("cmdline", "")).split()
+    return {**process, "cmdline": posixpath.basename(words[0]) if words else ""}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""libpcap, by ctypes: compiles a tcpdump filter expression to classic BPF, and runs it on a frame.
+
+Nothing is captured here. What it keeps true: an expression means what it means to tcpdump reading a file of that
+link type, for libpcap itself compiles it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from ..errors import BondtraceError, UsageError
+
+ETHERNET, RAW_IP = 1, 12  # DLT_EN10MB, DLT_RAW (pcap/dlt.h)
+
+_SNAPLEN = 262144
+_NETMASK_UNKNOWN = 0xFFFFFFFF
+
+
+class Instruction(NamedTuple):
+    """One of struct bpf_insn (pcap/bpf.h)."""
+
+    code: int
+    jt: int
+    jf: int
+    k: int
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint32)]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_uint), ("instructions", ctypes.POINTER(_Instruction))]
+
+
+class _Header(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("microseconds", ctypes.c_long), ("captured", ctypes.c_uint32),
+                ("length", ctypes.c_uint32)]
+
+
+def _library() -> Any:
+    for name in ("libpcap.so.0.8", "libpcap.so.1", ctypes.util.find_library("pcap")):
+        if name:
+            try:
+                library = ctypes.CDLL(name)
+            except OSError:
+                continue
+            library.pcap_open_dead.restype = ctypes.c_void_p
+            library.pcap_geterr.restype = ctypes.c_char_p
+            library.pcap_offline_filter.argtypes = [ctypes.POINTER(_Program), ctypes.POINTER(_Header), ctypes.c_char_p]
+            return library
+    raise BondtraceError("a filter needs libpcap, which is not installed here: `apt install libpcap0.8` (Debian, "
+                         "Ubuntu), `dnf install libpcap` (Fedora)")
+
+
+@contextmanager
+def _compiled(expression: str, link_type: int) -> Iterator[tuple[Any, _Program]]:
+    if "\0" in expression:
+        raise UsageError("a filter holds no zero byte")
+    library = _library()
+    handle = ctypes.c_void_p(library.pcap_open_dead(link_type, _SNAPLEN))
+    program = _Program()
+    try:
+        if library.pcap_compile(handle, ctypes.byref(program), expression.encode("utf-8", "surrogateescape"), 1,
+                                ctypes.c_uint32(_NETMASK_UNKNOWN)):
+            reason = library.pcap_geterr(handle).decode("utf-8", "replace")
+            raise UsageError(f"the filter {expression!r} is no tcpdump filter: {reason}; `man pcap-filter` has the "
+                             "language")
+        try:
+            yield library, program
+        finally:
+            library.pcap_freecode(ctypes.byref(program))
+    finally:
+        library.pcap_close(handle)
+
+
+def compile_filter(expression: str, link_type: int = ETHERNET) -> list[Instruction]:
+    """The expression as classic BPF. ``UsageError`` with libpcap's own message for one that it does not take."""
+    with _compiled(expression, link_type) as (_, program):
+        return [Instruction(one.code, one.jt, one.jf, one.k) for one in program.instructions[: program.length]]
+
+
+def verdicts(expression: str, frames: list[bytes], link_type: int = ETHERNET) -> list[bool]:
+    """libpcap's own verdict on whole frames: does the expression match?"""
+    with _compiled(expression, link_type) as (library, program):
+        found = []
+        for frame in frames:
+            header = _Header(0, 0, len(frame), len(frame))
+            found.append(bool(library.pcap_offline_filter(ctypes.byref(program), ctypes.byref(header), frame)))
+        return found

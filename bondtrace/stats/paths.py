@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The paths that packets took, and a picture of them: which device, which taps, which rx_handler came after which.
+
+A path is a row of nodes, from where the packet came from to where the trace of it ends. Journeys are counted by shape
+(``Flow.count`` is for ``Summary.also``), so nothing here grows with their number, only with that of different paths.
+What it keeps true: every packet is in exactly one path; in the picture's graph, which has no cycle, as many packets
+leave a stop as came to it, but for those whose path ends there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..model import Journey, Pass, Step
+from .summary import Place
+
+#: What became of a packet at the taps of one round, the most telling first.
+_TELLING = ("full", "captured", "filtered", "ignored", "unknown")
+
+
+class Node(NamedTuple):
+    """A stop on the way.
+
+    ``kind`` is "source" (``what`` is "received", "sent" or "unknown"), "device", "taps" (``result`` is the most telling
+    outcome there), "rx_handler" or "vlan" (``what`` is the kernel's function, ``result`` its verdict), "protocol"
+    (``what`` is the function), "drop" (``what`` is the function, ``result`` the kernel's reason), or "end" (``what`` is
+    "driver": the last that is told is that it was sent; "nothing": nothing is told of what came after).
+    Protocol handlers and drops are those of a namespace: of their ``place`` ifindex and direction are left out.
+    """
+
+    kind: str
+    place: Place
+    what: str = ""
+    result: str = ""
+
+
+Path = tuple[Node, ...]
+NOWHERE: Place = (0, 0, "")
+
+
+class Stop(NamedTuple):
+    """A node of the picture. ``turn`` is 0, or counts on where a node had to stand a second time."""
+
+    node: Node
+    turn: int
+
+
+class Link(NamedTuple):
+    """``packets`` went from the stop ``source`` to the stop ``target``, both places in ``Graph.stops``."""
+
+    source: int
+    target: int
+    packets: int
+
+
+@dataclass
+class Graph:
+    """The picture of the most frequent paths; ``paths_left_out`` others with ``packets_left_out`` are not in it."""
+
+    stops: list[Stop] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    paths_left_out: int = 0
+    packets_left_out: int = 0
+
+    def columns(self) -> list[int]:
+        """For every stop how many links lie before it at most."""
+        found = [0] * len(self.stops)
+        for _ in self.stops:
+            before = list(found)
+            for link in self.links:
+                found[link.target] = max(found[link.target], found[link.source] + 1)
+            if found == before:
+                break
+        return found
+
+
+@dataclass
+class Flow:
+    """How many packets took each path, and the first journey that did."""
+
+    paths: Counter[Path] = field(default_factory=Counter)
+    examples: dict[Path, Journey] = field(default_factory=dict)
+
+    def count(self, journey: Journey, times: int = 1) -> None:
+        """Count a journey as so many."""
+        way = path(journey)
+        self.paths[way] += times
+        self.examples.setdefault(way, journey)
+
+    def most_common(self) -> list[tuple[Path, int]]:
+        """(path, packets), the most frequent first, in a fixed order."""
+        return sorted(self.paths.items(), key=lambda one: (-one[1], one[0]))
+
+    def graph(self, paths_max: int = 40) -> Graph:
+        """The picture of so many paths at most."""
+        ordered = self.most_common()
+        return _graph(ordered[:paths_max], ordered[paths_max:])
+
+
+def path(journey: Journey) -> Path:
+    """The nodes that a journey came by. Its passes stand one after another, in the order in which they began."""
+    sources = {"rx": "received", "tx": "sent"}
+    told = bool(journey.passes[0].steps) and journey.passes[0].steps[0].kind == "enter"
+    nodes = [Node("source", NOWHERE, sources[journey.direction] if told else "unknown")]
+    for one in journey.passes:
+        nodes += _nodes(one)
+    return (*nodes, *_end(nodes[-1], journey.passes[-1].direction))
+
+
+def _nodes(one: Pass) -> Iterator[Node]:
+    outcomes = _outcomes_by_round(one.steps)
+    entered: set[tuple[int, int, int]] = set()
+    for step in one.steps:
+        place: Place = (step.netns, step.ifindex, one.direction)
+        key = (step.round, step.netns, step.ifindex)
+        if key not in entered:
+            entered.add(key)
+            yield Node("device", place)
+        if step.kind in ("tap", "fanout"):
+            if key in outcomes:
+                yield Node("taps", place, "", outcomes.pop(key))
+        elif step.kind in ("rx_handler", "vlan"):
+            yield Node(step.kind, place, step.function or "", step.verdict or "")
+        elif step.kind == "protocol":
+            yield Node("protocol", (step.netns, 0, ""), step.function or "")
+        elif step.kind == "drop":
+            yield Node("drop", (step.netns, 0, ""), step.function or "", step.reason or "")
+        if step.next_ifindex is not None and (step.round + 1, step.next_netns, step.next_ifindex) not in entered:
+            entered.add((step.round + 1, step.next_netns, step.next_ifindex))
+            yield Node("device", (step.next_netns, step.next_ifindex, one.direction))
+
+
+def _outcomes_by_round(steps: Iterable[Step]) -> dict[tuple[int, int, int], str]:
+    """By (round, netns, ifindex) the most telling outcome of the taps there; of a fanout group alone "unknown"."""
+    found: dict[tuple[int, int, int], set[str]] = {}
+    for step in steps:
+        if step.kind in ("tap", "fanout"):
+            found.setdefault((step.round, step.netns, step.ifindex), set()).add(step.outcome or "unknown")
+    return {key: next(one for one in _TELLING if one in outcomes) for key, outcomes in found.items()}
+
+
+def _end(last: Node, direction: str) -> Iterator[Node]:
+    if last.kind in ("protocol", "drop") or last.result == "CONSUMED":
+        return
+    yield Node("end", NOWHERE, "driver" if direction == "tx" else "nothing")
+
+
+def _graph(drawn: list[tuple[Path, int]], others: list[tuple[Path, int]]) -> Graph:
+    stops: dict[Stop, int] = {}
+    packets: Counter[tuple[int, int]] = Counter()
+    onward: dict[int, set[int]] = {}
+    for way, count in drawn:
+        before = -1
+        for node in way:
+            turn = 0
+            while _leads(onward, stops.get(Stop(node, turn), -1), before):
+                turn += 1
+            here = stops.setdefault(Stop(node, turn), len(stops))
+            if before >= 0:
+                packets[before, here] += count
+                onward.setdefault(before, set()).add(here)
+            before = here
+    return Graph(list(stops), [Link(source, target, count) for (source, target), count in packets.items()],
+                 len(others), sum(count for _, count in others))
+
+
+def _leads(onward: dict[int, set[int]], first: int, second: int) -> bool:
+    """Is there a way from the first stop to the second (-1: none, as it is not there yet)?"""
+    if first < 0 or second < 0:
+        return False
+    open_, seen = [first], {first}
+    while open_:
+        here = open_.pop()
+        if here == second:
+            return True
+        more = onward.get(here, set()) - seen
+        seen |= more
+        open_ += more
+    return False

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a report tells of a trace: counts, paths, times, and some journeys in full.
+
+What it keeps true: nothing of it grows with the number of journeys, and no journey costs a step of Python but the few
+that are assembled: one of each shape in a batch, and those of the list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..analysis import assemble
+from ..analysis.scene import Scene
+from ..analysis.stitch import Journeys
+from ..model import Journey
+from ..pipeline import Pipeline
+from .latency import Latencies
+from .paths import Flow
+from .timeline import Timeline
+
+
+@dataclass
+class Sample:
+    """Every ``every``-th journey (a power of two), so that there are ``limit`` at most; counted from the first."""
+
+    limit: int
+    every: int = 1
+    seen: int = 0
+    kept: dict[int, Journey] = field(default_factory=dict)  # by how many came before it
+
+    def add(self, columns: Journeys, scene: Scene) -> None:
+        """Choose among these journeys."""
+        total = self.seen + len(columns)
+        if not self.limit:
+            self.seen = total
+            return
+        while (total - 1) // self.every + 1 > self.limit:
+            self.every *= 2
+        self.kept = {place: one for place, one in self.kept.items() if place % self.every == 0}
+        for place in range(-self.seen % self.every, len(columns), self.every):
+            self.kept[self.seen + place] = assemble.journey(columns, place, scene)
+        self.seen = total
+
+
+@dataclass
+class Digest:
+    """``named`` are the journeys that the summary names as examples."""
+
+    pipeline: Pipeline
+    sample: Sample
+    flow: Flow = field(default_factory=Flow)
+    timeline: Timeline = field(default_factory=Timeline)
+    latencies: Latencies = field(default_factory=Latencies)
+    named: dict[int, Journey] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Be told what the pipeline tells."""
+        self.pipeline.summary.also = self._shape
+        self.pipeline.columns = self._columns
+
+    def _shape(self, journey: Journey, times: int) -> None:
+        self.flow.count(journey, times)
+        examples = self.pipeline.summary.examples
+        if any(examples[missed.tap, missed.reason][0] == journey.id for missed in journey.unseen):
+            self.named[journey.id] = journey
+
+    def _columns(self, columns: Journeys) -> None:
+        self.timeline.add(columns)
+        self.latencies.add(columns)
+        self.sample.add(columns, self.pipeline.scene)
+
+    def journeys(self) -> list[Journey]:
+        """The list, ``sample.limit`` at most, by number: the sample, in which some give way to the examples (a path's
+        first journey, those that the summary names) where both are too many."""
+        limit = self.sample.limit
+        if len(self.sample.kept) == self.sample.seen:
+            return list(self.sample.kept.values())
+        examples = [self.flow.examples[way] for way, _ in self.flow.most_common()]
+        chosen = {one.id: one for one in [*examples, *self.named.values()][: limit // 2]}
+        rest = [one for one in self.sample.kept.values() if one.id not in chosen]
+        places = np.unique(np.linspace(0, len(rest) - 1, min(len(rest), limit - len(chosen))).astype(int))
+        chosen.update((rest[place].id, rest[place]) for place in places.tolist())
+        return [chosen[number] for number in sorted(chosen)]

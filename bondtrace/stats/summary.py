@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Counts over journeys: which taps were offered how many packets, where, what became of them, and why not.
+
+Most journeys are alike: the same steps on the same devices by the same taps. So journeys are grouped by
+*shape* in columns, one of each shape is assembled and counted as often as the shape occurs. What it keeps
+true: memory does not grow with the number of journeys, and the counts are those of counting one by one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+import numpy as np
+
+from ..analysis import assemble
+from ..analysis.scene import Scene
+from ..analysis.stitch import Journeys
+from ..model import Journey
+from ..util.arrays import alike, mix
+
+Place = tuple[int, int, str]
+"""(netns, ifindex, direction)."""
+
+
+@dataclass
+class Summary:
+    """The counts so far. A packet *passes* a place when a round of it runs with skb->dev there, or it is
+    offered to the transmit taps there; ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by
+    (tap inode, outcome), ``unseen`` by (tap inode, reason), ``twice`` (offered more than once) by tap inode,
+    ``dropped`` by (netns, ifindex, the kernel's function, its reason);
+    ``examples`` has a journey's number for each (tap inode, reason) with its detail. ``counted``: by the kernel,
+    so that ``journeys`` are passes, and ``incomplete``, ``unseen`` and ``twice`` are not known."""
+
+    journeys: int = 0
+    incomplete: int = 0
+    counted: bool = False
+    also: Optional[Callable[[Journey, int], None]] = None  # given each shape's journey, and how many have it
+    passed: Counter[Place] = field(default_factory=Counter)
+    offered: Counter[tuple[int, Place]] = field(default_factory=Counter)
+    captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
+    outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
+    examples: dict[tuple[int, str], tuple[int, str]] = field(default_factory=dict)
+    twice: Counter[int] = field(default_factory=Counter)
+    dropped: Counter[tuple[int, int, str, Optional[str]]] = field(default_factory=Counter)
+
+    def add(self, columns: Journeys, scene: Scene) -> Journeys:
+        """Count these journeys; give one of each shape."""
+        found = list(shapes(columns, scene))
+        few = columns.take(np.array([place for place, _ in found], np.int64))
+        for nth, (_, count) in enumerate(found):
+            journey = assemble.journey(few, nth, scene)
+            self.count(journey, count)
+            if self.also:
+                self.also(journey, count)
+        return few
+
+    def count(self, journey: Journey, times: int = 1) -> None:
+        """Count a journey as so many."""
+        self.journeys += times
+        self.incomplete += 0 if journey.complete else times
+        places: set[Place] = set()
+        offers: Counter[int] = Counter()
+        for one in journey.passes:
+            for step in one.steps:
+                place = (step.netns, step.ifindex, one.direction)
+                places.add(place)
+                if step.next_ifindex is not None:
+                    places.add((step.next_netns, step.next_ifindex, one.direction))
+                if step.kind == "drop":
+                    self.dropped[step.netns, step.ifindex, step.function or "?", step.reason] += times
+                if step.tap is None:
+                    continue
+                offers[step.tap] += 0 if step.outcome == "ignored" else 1
+                self.offered[step.tap, place] += times
+                self.captured[step.tap, place] += times if step.outcome == "captured" else 0
+                self.outcomes[step.tap, step.outcome or "unknown"] += times
+        for place in places:
+            self.passed[place] += times
+        for inode, count in offers.items():
+            if count > 1:
+                self.twice[inode] += times
+        for missed in journey.unseen:
+            self.unseen[missed.tap, missed.reason] += times
+            self.examples.setdefault((missed.tap, missed.reason), (journey.id, missed.detail))
+
+    def places(self) -> list[Place]:
+        """Every device and direction that packets passed, by namespace, ifindex, rx before tx."""
+        return sorted(self.passed)
+
+    def inodes(self, scene: Scene) -> list[int]:
+        """The taps of this summary: all that are known and all that were offered something."""
+        return list(dict.fromkeys([*scene.taps, *(inode for inode, _ in self.offered)]))
+
+    def reasons(self, inode: int) -> list[tuple[str, int]]:
+        """Why this tap was not offered packets, the most frequent reason first."""
+        counts = [(reason, count) for (tap, reason), count in self.unseen.items() if tap == inode]
+        return sorted(counts, key=lambda one: (-one[1], one[0]))
+
+
+def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
+    """(the place of the first journey of a shape, how many have it), in order of first occurrence.
+
+    A shape is all that an answer can depend on: every step but for its time, the kind, device and protocol
+    of every pass, and the state of devices and taps at the time.
+    """
+    if not len(columns):
+        return
+    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), columns.begins_ns, side="right").astype(np.uint64)
+    same = bool((state == state[0]).all())
+    first, counts, _ = alike(columns.shapes if same else mix(columns.shapes, state))
+    for place in np.argsort(first, kind="stable"):
+        yield int(first[place]), int(counts[place])

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which probes are used, from what kernels and bcc offer."""
+
+import gzip
+from dataclasses import replace
+from difflib import unified_diff
+from pathlib import Path
+
+import pytest
+
+from bondtrace.capture.kernel import symbols
+from bondtrace.capture.kernel.btf import Btf
+from bondtrace.capture.kernel.plan import HANDLERS, Abilities, make, programs, wanted_functions
+from bondtrace.capture.kernel.symbols import Symbol
+
+DATA = Path(__file__).parents[2] / "data"
+
+# Linux 6.1 with trampolines and a bcc that cannot attach fentry to functions of modules.
+PLAN_6_1 = """\
+receive
+    rx_one_enter: fentry __netif_receive_skb_one_core
+    frame_exit: fexit __netif_receive_skb_one_core
+    rx_list_enter: fentry __netif_receive_skb_list_core
+    frame_exit: fexit __netif_receive_skb_list_core
+    rx_packet: typed_tracepoint netif_receive_skb
+ring taps
+    tap_ring_enter: fentry tpacket_rcv
+    tap_exit: fexit tpacket_rcv
+    tap_ring_room: fexit __packet_rcv_has_room
+    tap_refused: fentry kfree_skb_reason
+queue taps
+    tap_queue_enter: fentry packet_rcv
+    tap_exit: fexit packet_rcv
+    tap_queued: fentry sock_def_readable twice
+    tap_refused: fentry kfree_skb_reason
+SOCK_PACKET taps
+    tap_spkt_enter: fentry packet_rcv_spkt
+    tap_exit: fexit packet_rcv_spkt
+fanout groups
+    tap_fanout_enter: fentry packet_rcv_fanout
+transmit
+    tx_enter: fentry dev_queue_xmit_nit
+    frame_exit: fexit dev_queue_xmit_nit
+VLAN
+    vlan_enter: fentry vlan_do_receive
+    vlan_exit: fexit vlan_do_receive
+drops
+    drop: raw_tracepoint kfree_skb
+tap hooks
+    hook_add: fentry dev_add_pack
+    hook_remove: fentry __dev_remove_pack
+joins
+    join_master: fentry netdev_master_upper_dev_link
+    join_upper: fentry netdev_upper_dev_link
+ip_rcv
+    ip_rcv: fentry ip_rcv
+ipv6_rcv
+    ipv6_rcv: fentry ipv6_rcv
+arp_rcv
+    arp_rcv: fentry arp_rcv
+ip_list_rcv
+    ip_list_rcv: fentry ip_list_rcv
+ipv6_list_rcv
+    ipv6_list_rcv: fentry ipv6_list_rcv
+bond_handle_frame
+    handler_enter: kprobe bond_handle_frame [bonding]
+    handler_exit: kretprobe bond_handle_frame [bonding]
+br_handle_frame
+    handler_enter: kprobe br_handle_frame [bridge]
+    handler_exit: kretprobe br_handle_frame [bridge]
+team_handle_frame
+    handler_enter: kprobe team_handle_frame [team]
+    handler_exit: kretprobe team_handle_frame [team]
+macvlan_handle_frame
+    handler_enter: kprobe macvlan_handle_frame [macvlan]
+    handler_exit: kretprobe macvlan_handle_frame [macvlan]
+ipvlan_handle_frame
+    handler_enter: kprobe ipvlan_handle_frame [ipvlan]
+    handler_exit: kretprobe ipvlan_handle_frame [ipvlan]
+netdev_frame_hook
+    handler_enter: kprobe netdev_frame_hook [openvswitch]
+    handler_exit: kretprobe netdev_frame_hook [openvswitch]
+macsec_handle_frame
+    handler_enter: kprobe macsec_handle_frame [macsec]
+    handler_exit: kretprobe macsec_handle_frame [macsec]
+"""
+
+
+def text(plan):
+    """A plan, a stage and a probe a line."""
+    lines = []
+    for stage in plan.stages:
+        lines.append(stage.name + (f" MISSING: {stage.missing}" if not stage.available else ""))
+        lines += [f"    {probe.program}: {probe.mechanism} {probe.symbol}"
+                  + (f" [{probe.module}]" if probe.module else "") + (" twice" if probe.twice else "")
+                  for probe in stage.probes]
+    return "\n".join(lines) + "\n"
+
+
+def changes(plan, before=PLAN_6_1):
+    """The lines of a plan that are not those of another: what went, what came, in order."""
+    lines = unified_diff(before.splitlines(), text(plan).splitlines(), n=0, lineterm="")
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+
+
+def abilities(version, *, fentry=True, module_btf=False):
+    """What a captured kernel offers, with all modules of rx_handlers loaded."""
+    found = symbols.find((DATA / "kallsyms" / f"{version}.txt").read_bytes(), wanted_functions())
+    described = Btf(gzip.decompress((DATA / "btf" / f"{version}.btf.gz").read_bytes())).functions(wanted_functions())
+    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry, fentry)
+
+
+def without(offered, *functions):
+    """The same kernel, its compiler having inlined these functions."""
+    kept = {name: symbol for name, symbol in offered.symbols.items() if name not in functions}
+    return replace(offered, symbols=kept)
+
+
+def renamed(offered, function, symbol):
+    """The same kernel, its compiler having renamed a function."""
+    return replace(offered, symbols={**offered.symbols, function: Symbol(symbol)})
+
+
+def test_fentry_where_it_attaches_and_kprobes_in_modules_without_type_information():
+    plan = make(abilities("6.1"))
+    assert text(plan) == PLAN_6_1
+    assert plan.handlers == HANDLERS
+
+
+@pytest.mark.parametrize("version", ["5.10", "6.1"])
+def test_kprobes_alone(version):
+    # given a kernel without trampolines, then every stage stands, by kprobe and kretprobe; no second one would help
+    expected = PLAN_6_1 if version == "6.1" else PLAN_6_1.replace("kfree_skb_reason", "kfree_skb")
+    assert text(make(abilities(version, fentry=False))) == (
+        expected.replace("fentry", "kprobe").replace("fexit", "kretprobe").replace("typed_", "raw_")
+        .replace(" twice", ""))
+
+
+def test_fentry_in_modules_that_have_type_information():
+    plan = make(abilities("6.1", module_btf=True))
+    # then the handlers share other programs, whose arguments have types
+    expected = PLAN_6_1.replace("handler_enter: kprobe", "handler_fentry: fentry")
+    assert text(plan) == expected.replace("handler_exit: kretprobe", "handler_fexit: fexit")
+
+
+@pytest.mark.parametrize("version", ["6.12", "7.3"])
+def test_where_packets_are_freed_with_a_reason_that_is_read(version):
+    changed = ["-    tap_refused: fentry kfree_skb_reason", "+    tap_refused: fentry sk_skb_reason_drop"]
+    assert changes(make(abilities(version))) == 2 * changed  # of two stages
+
+
+def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
+    # given a kernel that has __netif_receive_skb_core.constprop.0 and no __netif_receive_skb_one_core
+    offered = without(abilities("6.1"), "__netif_receive_skb_one_core")
+    # then core is the bracket, by kprobe: fentry knows no suffix
+    assert changes(make(offered)) == [
+        "-    rx_one_enter: fentry __netif_receive_skb_one_core",
+        "-    frame_exit: fexit __netif_receive_skb_one_core",
+        "-    rx_list_enter: fentry __netif_receive_skb_list_core",
+        "-    frame_exit: fexit __netif_receive_skb_list_core",
+        "-    rx_packet: typed_tracepoint netif_receive_skb",
+        "+    rx_core_enter: kprobe __netif_receive_skb_core.constprop.0",
+        "+    rx_core_exit: kretprobe __netif_receive_skb_core.constprop.0"]
+
+
+def test_a_suffixed_function_is_probed_by_kprobe_the_rest_of_its_stage_by_fentry():
+    assert changes(make(renamed(abilities("6.1"), "tpacket_rcv", "tpacket_rcv.constprop.0"))) == [
+        "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_exit: fexit tpacket_rcv",
+        "+    tap_ring_enter: kprobe tpacket_rcv.constprop.0", "+    tap_exit: kretprobe tpacket_rcv.constprop.0"]
+
+
+def test_a_function_without_type_information_is_probed_by_kprobe():
+    # given a kernel whose types do not tell dev_queue_xmit_nit
+    offered = abilities("6.1")
+    plan = make(replace(offered, has_btf_function=lambda name, module: not module and name != "dev_queue_xmit_nit"))
+    assert changes(plan) == [
+        "-    tx_enter: fentry dev_queue_xmit_nit", "-    frame_exit: fexit dev_queue_xmit_nit",
+        "+    tx_enter: kprobe dev_queue_xmit_nit", "+    frame_exit: kretprobe dev_queue_xmit_nit"]
+
+
+@pytest.mark.parametrize(("gone", "expected"), [
+    (["__packet_rcv_has_room"], [
+        "-ring taps", "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_exit: fexit tpacket_rcv",
+        "-    tap_ring_room: fexit __packet_rcv_has_room", "-    tap_refused: fentry kfree_skb_reason",
+        "+ring taps MISSING: this kernel has no function __packet_rcv_has_room"]),
+    (["packet_rcv_fanout"], [
+        "-fanout groups", "-    tap_fanout_enter: fentry packet_rcv_fanout",
+        "+fanout groups MISSING: this kernel has no function packet_rcv_fanout"]),
+    (["__netif_receive_skb_one_core", "__netif_receive_skb_core"], [
+        "-receive", "-    rx_one_enter: fentry __netif_receive_skb_one_core",
+        "-    frame_exit: fexit __netif_receive_skb_one_core",
+        "-    rx_list_enter: fentry __netif_receive_skb_list_core",
+        "-    frame_exit: fexit __netif_receive_skb_list_core",
+        "-    rx_packet: typed_tracepoint netif_receive_skb",
+        "+receive MISSING: this kernel has no function __netif_receive_skb_core"]),
+])
+def test_a_stage_of_which_a_function_is_missing_is_kept_with_the_reason(gone, expected):
+    assert changes(make(without(abilities("6.1"), *gone))) == expected
+
+
+def test_the_probes_are_those_of_the_stages_that_can_be_had():
+    # given a plan with a stage that is missing
+    plan = make(without(abilities("6.1"), "packet_rcv"))
+    # then its probes are those of all others
+    assert [probe.program for probe in plan.probes] == [
+        line.split(":")[0].strip() for line in text(plan).splitlines() if line.startswith("    ")]
+    assert "tap_queued" not in {probe.program for probe in plan.probes}
+
+
+def test_handlers_are_those_of_the_modules_that_are_loaded():
+    # given a kernel with bonding and macvlan, and no other of their kind
+    others = set(HANDLERS) - {"bond_handle_frame", "macvlan_handle_frame"}
+    plan = make(without(abilities("6.1"), *others))
+    # then no stage is missing
+    assert plan.handlers == ("bond_handle_frame", "macvlan_handle_frame")
+    assert text(plan) == PLAN_6_1[:PLAN_6_1.index("br_handle_frame\n")] + (
+        "macvlan_handle_frame\n"
+        "    handler_enter: kprobe macvlan_handle_frame [macvlan]\n"
+        "    handler_exit: kretprobe macvlan_handle_frame [macvlan]\n")
+
+
+def test_a_kernel_without_symbols_has_every_stage_missing():
+    plan = make(Abilities({}))
+    assert ([probe.mechanism for probe in plan.probes], plan.handlers) == (["raw_tracepoint"], ())
+    assert [(stage.name, stage.missing.rsplit(" ", 1)[1]) for stage in plan.stages if stage.name != "drops"] == [
+        ("receive", "__netif_receive_skb_core"), ("ring taps", "tpacket_rcv"), ("queue taps", "packet_rcv"),
+        ("SOCK_PACKET taps", "packet_rcv_spkt"), ("fanout groups", "packet_rcv_fanout"),
+        ("transmit", "dev_queue_xmit_nit"), ("VLAN", "vlan_do_receive"), ("tap hooks", "dev_add_pack"),
+        ("joins", "netdev_master_upper_dev_link"), ("ip_rcv", "ip_rcv"),
+        ("ipv6_rcv", "ipv6_rcv"), ("arp_rcv", "arp_rcv"), ("ip_list_rcv", "ip_list_rcv"),
+        ("ipv6_list_rcv", "ipv6_list_rcv")]
+
+
+def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
+    # given a plan of which a stage was refused, when it is given up
+    plan = make(abilities("6.1")).without_stage("transmit", "kprobe dev_queue_xmit_nit: Permission denied")
+    # then it has no probes and says why
+    assert changes(plan) == [
+        "-transmit", "-    tx_enter: fentry dev_queue_xmit_nit", "-    frame_exit: fexit dev_queue_xmit_nit",
+        "+transmit MISSING: kprobe dev_queue_xmit_nit: Permission denied"]
+
+
+def test_every_stage_says_what_it_tells_and_what_is_lost_without_it():
+    assert [stage.name for stage in make(abilities("6.1")).stages if not (stage.tells and stage.without)] == []
+
+
+@pytest.mark.parametrize("gone", [(), ("__netif_receive_skb_one_core",)])
+@pytest.mark.parametrize("version", ["6.1", "7.3"])
+def test_a_plan_asks_only_for_what_is_looked_up_and_programmed(version, gone):
+    # given any plan
+    plan = make(without(abilities(version), *gone))
+    probes = [probe for probe in plan.probes if "tracepoint" not in probe.mechanism]
+    # then its functions are those that symbols are read for, its programs those that have names in C, each used once
+    assert {probe.function for probe in probes} <= wanted_functions()
+    assert {probe.program for probe in plan.probes} <= set(programs())
+    # but for those that do not ask what they are called for
+    shared = {"frame_exit", "tap_exit", "handler_enter", "handler_exit"}
+    own = [probe.program for probe in plan.probes if probe.program not in shared]
+    assert len(set(own)) == len(own)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The exporter: what is scraped over HTTP is what `summary --json` counts."""
+
+import ipaddress
+import json
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bondtrace.commands.exporter import Updating, exporter, parse_listen, serve
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.format.recording import Recording
+from bondtrace.model import Process
+from bondtrace.pipeline import Pipeline
+from bondtrace.reporters.table import summary_object
+from bondtrace.stats.metrics import MAX_NAMES
+from build import ON_ETH0, TAPS, events, losses, received, record, refused
+
+ROOT = Path(__file__).parents[2]
+PING = ROOT / "examples" / "ping.arrows"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def scraped(path):
+    """({(metric, labels): value} over HTTP, the summary as JSON has it) of a recording."""
+    pipeline = Pipeline()
+    updating = Updating(pipeline)
+    pipeline.run(Recording(path).batches())
+    updating.update()
+    port = free_port()
+    server, thread = serve(updating.metrics, "127.0.0.1", port)
+    try:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    samples = {}
+    for family in text_string_to_metric_families(text):
+        for one in family.samples:
+            assert (one.name, tuple(sorted(one.labels.items()))) not in samples
+            samples[one.name, tuple(sorted(one.labels.items()))] = one.value
+    return samples, summary_object(pipeline.summary, pipeline.scene)
+
+
+def summed(samples, name, *labels):
+    """{label values: sum} of a metric."""
+    found = Counter()
+    for (metric, pairs), value in samples.items():
+        if metric == name:
+            found[tuple(dict(pairs)[one] for one in labels)] += int(value)
+    return +found
+
+
+def test_the_numbers_are_those_of_the_summary():
+    samples, summary = scraped(PING)
+
+    for name in ("offered", "captured"):
+        expected = Counter()
+        for tap in summary["taps"].values():
+            for one in tap["devices"]:
+                expected[tap["dev"], one["dev"], one["direction"]] += one[name]
+        assert summed(samples, f"bondtrace_tap_{name}_total", "bound_to", "device", "direction") == +expected
+    outcomes, unseen = Counter(), Counter()
+    for tap in summary["taps"].values():
+        outcomes.update({(tap["dev"], name): count for name, count in tap["outcomes"].items()})
+        unseen.update({(tap["dev"], reason): one["packets"] for reason, one in tap["unseen"].items()})
+    for name in ("captured", "filtered", "full", "ignored", "unknown"):
+        assert summed(samples, f"bondtrace_tap_{name}_total", "bound_to") == {
+            (dev,): count for (dev, outcome), count in outcomes.items() if outcome == name}
+    assert summed(samples, "bondtrace_tap_unseen_total", "bound_to", "reason") == unseen and unseen
+    assert summed(samples, "bondtrace_device_packets_total", "device", "direction") == {
+        (one["dev"], one["direction"]): one["packets"] for one in summary["passed"]}
+    assert summed(samples, "bondtrace_journeys_total") == {(): summary["journeys"]}
+    assert summed(samples, "bondtrace_drops_total", "function", "reason") == {
+        (one["function"], one["reason"]): one["packets"] for one in summary["dropped"]}
+
+
+def test_the_probe_plan():
+    samples, _ = scraped(PING)
+
+    stages = {dict(pairs)["stage"]: value for (name, pairs), value in samples.items()
+              if name == "bondtrace_stage_attached"}
+    assert stages["receive"] == stages["bond_handle_frame"] == 1 and set(stages.values()) == {1}
+
+
+def test_verdicts_and_losses(tmp_path):
+    path = record(tmp_path / "trace.arrows", (received(), events()), (refused(9_000_000), [losses(0, lost=[2, 3])]))
+
+    samples, _ = scraped(path)
+
+    assert summed(samples, "bondtrace_verdicts_total", "device", "function", "verdict") == {
+        ("eth0", "bond_handle_frame", "ANOTHER"): 1, ("eth1", "bond_handle_frame", "EXACT"): 1}
+    assert summed(samples, "bondtrace_losses_total", "kind") == {("lost",): 5}
+    assert samples["bondtrace_losses_total", (("kind", "unbalanced"),)] == 0
+
+
+def test_names_that_are_no_text_are_printable(tmp_path):
+    strange = replace(TAPS[ON_ETH0], processes=(Process(7, 'e\x1b[31m"\n\\', "\udcff\n"),))
+    path = record(tmp_path / "trace.arrows", (received(), events(taps={ON_ETH0: strange})))
+
+    samples, _ = scraped(path)
+
+    names = {dict(pairs)["tap"] for (metric, pairs) in samples if metric == "bondtrace_tap_offered_total"}
+    assert names and all(name.isprintable() for name in names)
+
+
+@pytest.mark.parametrize("text", ["9435", ":9435", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "h:-1", "h:²"])
+def test_where_to_listen_must_be_an_address_and_a_port(text):
+    with pytest.raises(UsageError, match="is no ADDRESS:PORT: give one as"):
+        parse_listen(text)
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    assert parse_listen("[::1]:9435") == ("::1", 9435)
+
+
+def test_an_address_in_use_is_told():
+    updating = Updating(Pipeline())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(BondtraceError, match=rf"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            serve(updating.metrics, "127.0.0.1", port)
+
+
+def test_it_listens_on_loopback_unless_told_otherwise():
+    [listen] = [one for one in exporter.params if one.name == "listen"]
+    address, port = parse_listen(listen.default)
+    assert (address, port) == ("127.0.0.1", 9435)
+    assert ipaddress.ip_address(address).is_loopback
+
+
+@pytest.mark.parametrize("said, place", [
+    ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")])
+def test_it_listens_where_it_is_told_and_no_more_after_its_end(said, place):
+    port = free_port()
+    server, thread = serve(Updating(Pipeline()).metrics, said, port)
+    bound = server.socket.getsockname()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert bound in ((place, port), ("::1", port, 0, 0))
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30)
+
+
+def test_a_client_that_goes_away_is_no_news(capfd):
+    port = free_port()
+    server, thread = serve(Updating(Pipeline()).metrics, "127.0.0.1", port)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends with a reset
+        client.sendall(b"GET /metrics HTTP/1.1\r\n")
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert (text, *capfd.readouterr()) == (b"", "", "")
+
+
+# Stands for the kernel: plays a recording, then waits for the end as the live source does.
+PLAYED = """
+import sys, time
+from importlib import import_module
+from pathlib import Path
+from bondtrace import cli
+from bondtrace.format.recording import Recording
+from bondtrace.capture.live import source as live
+
+class Played:
+    def __init__(self, interfaces, *_, **__):
+        assert interfaces == ("bond0",)
+        self.stopping = False
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def describe(self):
+        return "played"
+    def does_not_see(self):
+        return []
+    def stop(self):
+        self.stopping = True
+    def batches(self):
+        *first, last = Recording(Path("examples/ping.arrows")).batches()
+        yield from first
+        while not self.stopping:
+            yield last._replace(passes=last.passes.take(last.passes.records["kind"] == 99), events=[])
+            time.sleep(0.01)
+        yield last
+
+live.LiveSource = Played
+import_module("bondtrace.commands.exporter").require_rights = lambda: None
+cli.main()
+"""
+
+
+@pytest.mark.usefixtures("signals_are_heard")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_until_it_is_told_to_end(number):
+    # given the exporter as a process of its own
+    url = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([sys.executable, "-c", PLAYED, "exporter", "--iface", "bond0", "--listen", url],
+                               cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stderr.readline() == f"bondtrace: metrics at http://{url}/metrics\n"
+        assert "played" in process.stderr.readline()
+
+        # when it is scraped until it has counted, and then ended
+        while b"bondtrace_journeys_total" not in (text := urllib.request.urlopen(
+                f"http://{url}/metrics", timeout=30).read()) or b"bondtrace_journeys_total 0.0" in text:
+            pass
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    # then it ends in good order with the table, and answers no more
+    assert (process.returncode, err) == (0, "")
+    assert "10 packets" in out and out.endswith("losses: none\n")
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://{url}/metrics", timeout=30)
+
+
+# --- docs/prometheus.md --------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "prometheus.md").read_text(encoding="utf-8")
+
+
+def every_metric():
+    """{metric: its labels} of a scrape, with what has no series of the example named by hand."""
+    there = {}
+    for metric, pairs in scraped(PING)[0]:
+        there.setdefault(metric, {label for label, _ in pairs})
+    for outcome in ("filtered", "full", "ignored", "unknown"):
+        there[f"bondtrace_tap_{outcome}_total"] = there["bondtrace_tap_captured_total"]
+    return there
+
+
+def test_every_metric_is_documented_with_its_labels():
+    told, same = {}, set()
+    for line in PAGE.splitlines():
+        if line.startswith("| `bondtrace_"):
+            name, labels = (cell.strip() for cell in line.split("|")[1:3])
+            same = same if labels == "the same" else set(re.findall(r"`(\w+)`", labels))
+            told[name.strip("`")] = same
+    assert told == every_metric()
+    assert f"more than {MAX_NAMES} different taps" in " ".join(PAGE.split())
+    values = {line.split("`")[1] for line in PAGE.partition("| label |")[2].splitlines() if line.startswith("| `")}
+    assert set().union(*told.values()) - values == {"stage", "version", "kernel"}
+
+
+def test_the_example_is_a_scrape():
+    samples, _ = scraped(PING)
+    example = PAGE.partition("## An example")[2].split("```")[1].partition("\n")[2]
+    there = {f"{metric}{{{','.join(f'{label}={json.dumps(value)}' for label, value in pairs)}}} {value}"
+             for (metric, pairs), value in samples.items()}
+    assert len(example.splitlines()) > 4
+    assert set(example.splitlines()) - there == set()
+
+
+def test_the_queries_ask_for_what_there_is():
+    there = every_metric()
+    queries = re.findall(r"```promql\n(.*?)```", PAGE, re.DOTALL)
+    assert len(queries) >= 4
+    for query in queries:
+        assert query.count("(") == query.count(")")
+        asked = re.findall(r"(bondtrace_\w+)(?:\{(.*?)\})?", query)
+        labels = set(re.findall(r"(\w+) *=", " ".join(inner for _, inner in asked)))
+        labels |= {word for words in re.findall(r"(?:by|on) \((.*?)\)", query) for word in words.split(", ")}
+        assert asked and labels <= set().union(*(there[name] for name, _ in asked)), query

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hostile recordings: what fuzzing has found, and some hundred alterations of a seed. `make fuzz` looks for more."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import fuzzing
+import numpy as np
+import pytest
+
+from bondtrace.analysis.scene import device_event
+from bondtrace.errors import BondtraceError
+from bondtrace.format.recording import Recording
+from bondtrace.format.trace_set import gather
+from bondtrace.format.wire import Passes
+from bondtrace.model import Device
+from bondtrace.pipeline import Pipeline
+from build import BEGIN_NS, HERE, ON_ANY, ON_ETH0, TAPS, both, events, hook, late, received, record, rx, start, tap
+
+CORPUS = sorted((Path(__file__).parents[1] / "data" / "hostile").iterdir())
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "hostile.arrows"
+
+
+def test_the_sound_recording_is_read_by_everything(path):
+    """Else the alterations of it would show nothing."""
+    path.write_bytes(fuzzing.recording_of(b"\x04"))
+    for reads in (fuzzing._told, fuzzing._counted, fuzzing._as_library, fuzzing._gathered):
+        reads(path)
+
+
+@pytest.mark.parametrize("one", CORPUS, ids=lambda one: one.name)
+def test_what_was_found_is_answered(path, one):
+    path.write_bytes(fuzzing.recording_of(one.read_bytes()))
+    fuzzing.read_all(path)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_altered_recordings_are_answered(path, seed):
+    chance = random.Random(seed)
+    for _ in range(20):
+        program = bytes([chance.randrange(1, 8)]) + chance.randbytes(chance.randrange(4, 60))
+        path.write_bytes(fuzzing.recording_of(program))
+        fuzzing.read_all(path)
+
+
+def refusal(path):
+    """Why it is refused."""
+    with pytest.raises(BondtraceError) as caught:
+        Pipeline().run(Recording(path).batches())
+    why = str(caught.value).removeprefix(f"{path} is no bondtrace recording: ").partition("; `bondtrace record")[0]
+    return why.removeprefix("the recording is damaged: ")
+
+
+@pytest.mark.parametrize("event, why", [
+    ({"kind": "note", "time_ns": 1 << 63, "text": ""},
+     "an event's time is a number of more than 64 bits where a whole number from 0 up belongs"),
+    ({"kind": "note", "time_ns": -1, "text": ""},
+     "an event's time is -1 where a whole number from 0 up belongs"),
+    ({"kind": "note", "time_ns": 1, "text": ["x"]},
+     "an event 'note' does not hold together (a list where a text belongs)"),
+    (start(wall_offset_ns=1 << 70),
+     "an event 'start' does not hold together (a number of more than 64 bits where a whole number "
+     "of 64 bits belongs)"),
+    (start(stages=[{"missing": "x"}]),
+     "an event 'start' does not hold together (None where a text belongs)"),
+    (start(handlers="bond_handle_frame"),
+     "an event 'start' does not hold together ('bond_handle_frame' where a list belongs)"),
+    ({"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": 1, "name": 7, "kind": "x"}},
+     "an event 'device' does not hold together (7 as 'name' of a device)"),
+    ({"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": True, "name": "x", "kind": "x"}},
+     "an event 'device' does not hold together (True as 'ifindex' of a device)"),
+    ({"kind": "device", "time_ns": 1, "device": {"netns": 1}},
+     "an event 'device' does not hold together (a device without 'ifindex')"),
+    ({"kind": "tap", "time_ns": 1, "tap": {"processes": [None]}},
+     "an event 'tap' does not hold together (None where an object belongs)"),
+    ({"kind": "losses", "time_ns": 1, "counters": {"lost": [1.5]}},
+     "an event 'losses' does not hold together (1.5 where a whole number of 64 bits belongs)"),
+    ({"kind": "tap-gone", "time_ns": 1, "inode": {}},
+     "an event 'tap-gone' does not hold together (an object where a whole number from 0 up "
+     "belongs)"),
+    ({"kind": "note", "time_ns": 1, "text": "x", "more": [[[[[[[[[1]]]]]]]]]},
+     "an event 'note' does not hold together (it is nested too deep)"),
+])
+def test_events_of_other_types_are_refused(path, event, why):
+    record(path, (received(), [start(), event]))
+    assert refusal(path) == why
+
+
+def test_a_pass_at_an_impossible_time_is_refused(path):
+    """It once asked for 671 TiB (the report's bins)."""
+    late = received()
+    late.records["time_ns"] = (1 << 64) - 1
+    record(path, (late, events()))
+    assert refusal(path) == "a batch does not hold together (a pass at an impossible time)"
+
+
+@pytest.mark.parametrize("without", [late("bond0"), hook(ON_ETH0, True)])
+def test_a_step_alone_may_be_missing(path, without):
+    """Perfetto's tracks, the reasons and the hooks looked at the first step of each."""
+    record(path, (both(received(), Passes(without.records, without.steps[:0], np.zeros(2, np.int64))), events()))
+    fuzzing.read_all(path)
+    pipeline = Pipeline()
+    pipeline.run(Recording(path).batches())
+    assert pipeline.scene.hooks == {} and pipeline.summary.journeys >= 1
+
+
+def test_parts_with_numbers_far_apart_take_no_memory(tmp_path):
+    """It once listed every number between them."""
+    paths = [record(tmp_path / f"{number}.arrows", (received(), [start(trace="x", part=number)]))
+             for number in (1, (1 << 63) - 1)]
+
+    [trace] = gather(tuple(paths))
+
+    assert trace.missing == [(2, (1 << 63) - 2)]
+    assert trace.missing_words == f"{(1 << 63) - 3} parts between these are missing, the first of them part 2"
+
+
+def test_devices_that_are_one_anothers_masters(path):
+    circle = [device_event(BEGIN_NS, Device(HERE, 100 + n, f"v{n}", "vlan", link=100 + (n + 1) % 50, master=100 + n))
+              for n in range(50)]
+    taps = [replace(TAPS[ON_ETH0], inode=7000 + n, ifindex=100 + n) for n in range(50)]
+    record(path, (rx("eth0", tap(ON_ANY)), [*events(taps={one.inode: one for one in taps}), *circle]))
+    fuzzing.read_all(path)
+
+
+def test_the_work_on_many_hooks_grows_with_their_number_and_not_with_its_square(path):
+    """Counted, not timed: the hooks that are looked at for each packet."""
+    def looked_at(count):
+        many = hook(ON_ETH0, True).take(np.zeros(count, int))
+        many.records["time_ns"] = BEGIN_NS + np.arange(count, dtype=np.uint64)[::-1] * 3000
+        pipeline = Pipeline()
+        record(path, (both(many), events()), force=path.exists())
+        pipeline.run(Recording(path).batches())
+        looks = Looks(pipeline.scene.hooks[ON_ETH0])
+        pipeline.scene.hooks[ON_ETH0] = looks
+        list(pipeline.scene.taps_at(BEGIN_NS + count * 1500))
+        return looks.count
+
+    assert looked_at(4000) <= looked_at(250) + 8
+
+
+class Looks(list):
+    """A list that counts how often it is asked."""
+
+    count = 0
+
+    def __getitem__(self, place):
+        self.count += 1 if not isinstance(place, slice) else len(range(*place.indices(len(self))))
+        return super().__getitem__(place)
+
+    def __iter__(self):
+        self.count += len(self)
+        return super().__iter__()
+
+
+def test_what_unpacks_to_more_than_a_batch_may_hold_is_refused(path):
+    """Zeros pack to nothing: the size is known before memory is taken."""
+    many = rx("eth0", tap(ON_ANY)).take(np.zeros(1_000_000, int))
+    path.write_bytes(fuzzing.schema_message(fuzzing.SCHEMA) + fuzzing.encode(many, []))
+
+    assert refusal(path).startswith("a batch does not hold together (a buffer of ")
+    assert path.stat().st_size < 8_000_000

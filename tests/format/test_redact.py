@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`--privacy`: what stays of packets and surroundings, byte by byte, and that journeys stay journeys."""
+
+import contextlib
+import json
+import random
+import struct
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from bondtrace.format.recording import Batch, Recording
+from bondtrace.format.redact import MODES, Privacy
+from bondtrace.format.wire import PACKET_BYTES
+from bondtrace.model import Process
+from bondtrace.pipeline import Pipeline
+from build import (
+    DEVICES,
+    ON_ANY,
+    ON_BOND0,
+    TAPS,
+    B,
+    arp,
+    both,
+    echo,
+    ether,
+    events,
+    ip4,
+    ip6,
+    late,
+    losses,
+    received,
+    record,
+    refused,
+    rx,
+    sent,
+    tap,
+    tcp,
+    udp,
+    vlan,
+)
+
+ROOT = Path(__file__).parents[2]
+FILES = (ROOT / "examples" / "ping.arrows", ROOT / "tests" / "data" / "first.arrows")
+
+
+def kept(packet, mode="hash", privacy=None, **more):
+    """What is kept of a packet's bytes."""
+    one = (privacy or Privacy(mode)).passes(rx("eth0", packet=packet, **more)).records[0]
+    return one["packet"].tobytes()[: int(one["captured"])]
+
+
+# --- packets, byte by byte -----------------------------------------------------------------------------
+
+def span(*parts):
+    return {place for begin, end in parts for place in range(begin, end)}
+
+
+PAYLOAD = bytes(range(100, 180))
+UDP4 = ip4(udp(data=PAYLOAD), protocol=17)
+ROUTE = b"\x83\x07\x04\x0a\x09\0\0\0"
+SOLICITATION = ip6(struct.pack("!BBHI", 135, 0, 0, 7) + PAYLOAD, following=58)
+LAYOUTS = {  # name: (packet, the bytes that stay as they are, how many there are)
+    "tcp": (ether(ip4(tcp() + PAYLOAD, protocol=6)), span((12, 24), (34, 50), (52, 54)), 54),
+    "udp": (ether(ip4(udp(data=PAYLOAD), protocol=17)), span((12, 24), (34, 40)), 42),
+    "echo": (ether(ip4(echo())), span((12, 24), (34, 36), (38, 42)), 42),
+    "redirect": (ether(ip4(echo(5))), span((12, 24), (34, 36)), 42),
+    "fragment": (ether(UDP4[:6] + b"\x00\x10" + UDP4[8:]), span((12, 24)), 34),
+    "options": (ether(b"\x46" + ip4(ROUTE + PAYLOAD, protocol=47)[1:]), span((12, 24)), 38),
+    "gre": (ether(ip4(PAYLOAD, protocol=47)), span((12, 24)), 34),
+    "tagged": (ether(UDP4, tag=7), span((12, 28), (38, 44)), 46),
+    "udp6": (ether(ip6(udp(data=PAYLOAD)), 0x86DD), span((12, 22), (54, 60)), 62),
+    "neighbour": (ether(SOLICITATION, 0x86DD), span((12, 22), (54, 56)), 62),
+    "extension": (ether(ip6(PAYLOAD, following=0), 0x86DD), span((12, 22)), 54),
+    "arp": (B + arp()[6:], span((12, 22)), 42),
+    "rarp of others": (ether(struct.pack("!HHBBH", 6, 0x0800, 6, 4, 1) + PAYLOAD, 0x0806), span((12, 22)), 22),
+    "lldp": (ether(b"\x02\x07\x04" + PAYLOAD, 0x88CC), span((12, 14)), 14),
+    "llc": (ether(PAYLOAD, len(PAYLOAD)), span((12, 14)), 14),
+    "short": (ether(b"")[:13], span((12, 13)), 13),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_nothing_of_a_packet_stays_but_what_is_documented(name):
+    # given a packet, whose addresses are unlike all that stays as it is
+    packet, stay, size = LAYOUTS[name]
+    privacy = Privacy("drop")
+    plain = kept(packet, privacy=privacy)
+
+    # when each of its bytes is another, then what is kept is another only where that byte is one that may stay
+    told = set()
+    for place in range(min(len(packet), PACKET_BYTES)):
+        other = bytearray(packet)
+        other[place] ^= 0x10 if place in span((0, 12)) else 0x40
+        if kept(bytes(other), privacy=privacy) != plain:
+            told.add(place)
+    assert told - stay == set(), f"{sorted(told - stay)} can be read"
+    assert all(plain[place] == packet[place] for place in stay)
+    assert len(plain) == (size if name != "arp" else 22)
+    assert len(kept(packet)) == size
+
+
+def test_addresses_have_pseudonyms_that_nobody_has():
+    frame = kept(ether(ip4(echo(), src=7, dst=9)))
+    assert frame[0] == frame[6] == 2 and frame[26] >> 4 == frame[30] >> 4 == 0xF
+    six = kept(ether(ip6(udp()), 0x86DD))
+    assert six[22:26] == six[38:42] == b"\x20\x01\x0d\xb8"
+    # a group stays a group; broadcast, nobody, and control protocols' addresses are no one's
+    assert kept(ether(b"", dst=bytes.fromhex("3333ff123456")))[0] == 3
+    for one in (b"\xff" * 6, bytes(6), bytes.fromhex("0180c2000002")):
+        assert kept(ether(b"", dst=one))[:6] == one
+    question = kept(arp())
+    assert question[:6] == b"\xff" * 6 and question[32:38] == bytes(6)
+
+
+def test_a_pseudonym_is_the_same_in_a_recording_and_another_in_the_next():
+    one, other = Privacy("hash"), Privacy("hash")
+    first = kept(ether(ip4(echo(), src=1, dst=2)), privacy=one)
+    back = kept(ether(ip4(udp(), protocol=17, src=2, dst=1)), privacy=one)
+    assert first[26:30] == back[30:34] and first[30:34] == back[26:30] and first[26:30] != first[30:34]
+    asked = kept(arp(1, 2), privacy=one)
+    assert asked[28:32] == first[26:30] and asked[38:42] == first[30:34]
+    assert kept(ether(ip4(echo(), src=1, dst=2)), privacy=other)[26:30] != first[26:30]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_any_bytes_may_come(mode):
+    chance, privacy = random.Random(3), Privacy(mode)
+    for _ in range(300):
+        packet = bytearray(chance.choice(list(LAYOUTS.values()))[0][: chance.randrange(90)] or b"\0")
+        for _ in range(chance.randrange(8)):
+            packet[chance.randrange(len(packet))] = chance.randrange(256)
+        passes = rx("eth0", packet=bytes(packet).ljust(14, b"\0"))
+        passes.records["captured"] = chance.randrange(256)
+        passes.records["arphrd"] = chance.choice((1, 772, 65534, 512, 6, 803))
+        told = privacy.passes(passes).records[0]
+        assert told["captured"] <= PACKET_BYTES and not told["packet"][int(told["captured"]):].any()
+
+
+# --- surroundings --------------------------------------------------------------------------------------
+
+SECRETS = ("10.1.2.3", "de:ad:be:ef:00:01", "secret-host", "hunter2")
+
+
+def secret_events():
+    devices = {name: replace(one, address="de:ad:be:ef:00:01") for name, one in DEVICES.items()}
+    evil = Process(7, "tcpdump", "/usr/sbin/tcpdump -i eth0 host 10.1.2.3 --password hunter2")
+    taps = {inode: replace(one, processes=(evil,)) for inode, one in TAPS.items()}
+    return [*events(taps=taps, devices=devices, host="secret-host", filter="host 10.1.2.3"),
+            {"kind": "bytes", "time_ns": 5, "packets": [[0, 1, "aHVudGVyMg=="]]}]
+
+
+def everything():
+    return both(received(), refused(50), sent(100), late("bond0", tap(ON_BOND0), at=3),
+                rx("eth0", tap(ON_ANY), vlan("bond0.7"), tap(ON_ANY), at=300, vlan=7, skb=9,
+                   packet=ether(ip4(udp(), protocol=17))))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_surrounds_the_packets_tells_no_secrets(mode):
+    [batch] = Privacy(mode).batches([Batch(everything(), secret_events(), 0)])
+
+    text = json.dumps(batch.events)
+    assert [one for one in (*SECRETS, "aHVudGVyMg==") if one in text] == []
+    assert batch.events[0]["privacy"] == mode and batch.events[0]["filter"] == "(withheld)"
+    assert {process["cmdline"] for event in batch.events if event["kind"] == "tap"
+            for process in event["tap"]["processes"]} == {"tcpdump"}
+    assert not any(event["kind"] == "bytes" for event in batch.events)
+    if mode == "drop":
+        assert batch.events[0]["host"] == "(withheld)"
+    else:
+        assert batch.events[0]["host"].startswith("host-")
+
+
+@pytest.mark.parametrize("event", [{"kind": "device", "device": 5}, {"kind": "device", "device": {"address": 5}},
+                                   {"kind": "tap", "tap": None}, {"kind": "tap", "tap": {"processes": [5, {}]}},
+                                   {"kind": "tap", "tap": {"processes": 5}}, {"kind": "start"}, {}])
+def test_events_of_hostile_recordings_are_left_to_who_checks_them(event):
+    assert len(list(Privacy("hash").batches([Batch(received(), [event], 0)]))) == 1
+
+
+# --- journeys ------------------------------------------------------------------------------------------
+
+def shapes(batches):
+    """All of the journeys but for packets and names of taps."""
+    found = []
+    pipeline = Pipeline(show=lambda one: found.append(
+        (one.id, one.time_ns, one.duration_ns, one.complete, one.passes, [(m.tap, m.reason) for m in one.unseen],
+         (one.packet.protocol, one.packet.length, one.packet.vlan))))
+    pipeline.run(batches)
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_recorded_journeys_are_the_same(file, mode):
+    plain = shapes(Recording(file).batches())
+    assert plain and shapes(Privacy(mode).batches(Recording(file).batches())) == plain
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_journeys_of_every_kind_are_the_same(mode):
+    many = both(everything(), *(received(1000 + n, skb=7 + n, packet=ether(ip4(tcp(seq=n), protocol=6, ident=n)))
+                                for n in range(50)))
+    plain = shapes([Batch(many, events(), 0)])
+    assert len(plain) > 50 and shapes(Privacy(mode).batches([Batch(many, events(), 0)])) == plain
+
+
+# --- commands ------------------------------------------------------------------------------------------
+
+class FakeSource:
+    """A trace of two batches in the place of the kernel's."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def stop(self):
+        pass
+
+    def describe(self):
+        return "a fake"
+
+    def does_not_see(self):
+        return []
+
+    def batches(self):
+        yield Batch(everything(), secret_events(), 0)
+        yield Batch(received(900, packet=ether(ip4(udp(data=b"hunter2" * 9), protocol=17))), [losses(5, lost=[0])], 0)
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    import bondtrace.capture.live.source
+
+    monkeypatch.setattr(bondtrace.capture.live.source, "LiveSource", FakeSource)
+    for name in ("live", "record"):
+        monkeypatch.setattr(import_module(f"bondtrace.commands.{name}"), "require_rights", lambda: None)
+    monkeypatch.setattr(import_module("bondtrace.commands.live"), "end_on_signals", lambda *_: None)
+
+
+@pytest.mark.parametrize("mode", [None, *MODES])
+def test_no_secret_is_written_to_disk_or_shown(run, traced, tmp_path, mode):
+    path = tmp_path / "x.arrows"
+    options = ["--privacy", mode] if mode else []
+    status, out, err = run("live", "--write", path, *options)
+    assert status == 0, err
+    status, _, err = run("record", "-o", tmp_path / "y.arrows", *options)
+    assert status == 0, err
+
+    found = set()
+    for one in (path, tmp_path / "y.arrows"):
+        for batch in Recording(one).batches():
+            stored = json.dumps(batch.events).encode() + batch.passes.records.tobytes()
+            found |= {word for word in (*SECRETS, "\n\x09\0\x01", "hunter2hunter2") if word.encode() in stored}
+    found |= {word for word in (*SECRETS, "10.9.0.1") if word in out + err}
+    assert found == (set() if mode else {*SECRETS, "\n\x09\0\x01", "hunter2hunter2", "10.9.0.1"})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_exports_and_reports_of_recordings(run, tmp_path, mode):
+    path = record(tmp_path / "x.arrows", (everything(), secret_events()))
+    for form in ("csv", "jsonl", "pcapng", "perfetto"):
+        status, _, err = run("export", path, "--format", form, "-o", tmp_path / form, "--privacy", mode)
+        assert status == 0, err
+        data = (tmp_path / form).read_bytes()
+        told = (*SECRETS, "10.9.0.1", "\n\x09\0\x01", "02:00:00:00:00:0a")
+        assert [one for one in told if one.encode() in data] == []
+    with contextlib.suppress(ImportError):
+        import plotly  # noqa: F401
+        status, _, err = run("report", path, "-o", tmp_path / "page.html", "--privacy", mode)
+        assert status == 0, err
+        text = (tmp_path / "page.html").read_text()
+        assert [one for one in (*SECRETS, "10.9.0.1") if one in text] == []
+
+
+def test_payload_cannot_be_asked_for_and_left_out(run, tmp_path):
+    status, _, err = run("record", "-o", tmp_path / "x", "--snaplen", "100", "--privacy", "drop")
+    assert (status, err) == (
+        2, "bondtrace: --snaplen 100 keeps payload and --privacy leaves it out: leave one of them out\n")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scenario files: their headers, what they need, and the example that the documents give."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bondtrace import lab
+from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.lab import machine
+from bondtrace.lab.scenario import Need, read_scenario, require_tools
+
+ROOT = Path(__file__).parents[2]
+
+
+def scenario(directory, text, name="mine.sh"):
+    path = directory / name
+    path.write_text(text)
+    return path
+
+
+def test_every_scenario_has_a_title_a_description_and_a_device():
+    for one in lab.scenarios():
+        assert one.title != one.name and one.description and one.iface, one
+
+
+def test_a_users_own_scenario_is_read_from_its_path(tmp_path):
+    path = scenario(tmp_path, "# title: Mine\n# iface: team0\n# needs: teamd (libteam-utils)\n# needs: nft\n\n"
+                              "setup() { :; }\n# description: too late\n# needs: nothing\n")
+    assert lab.find_scenario(str(path)) == lab.Scenario(
+        "mine", "Mine", "", "team0", path, (Need("teamd", "libteam-utils"), Need("nft")))
+
+
+def test_a_header_that_says_nothing_has_the_usual_device(tmp_path):
+    path = scenario(tmp_path, "setup() { :; }\n")
+    assert read_scenario(path) == lab.Scenario("mine", "mine", "", "bond0", path)
+
+
+@pytest.mark.parametrize("name", ["pong", "lib", "../lab/scenarios/pong", ""])
+def test_an_unknown_scenario_names_the_known_ones(name):
+    with pytest.raises(UsageError, match=rf"^no scenario {name}: give one of .*ping.*, or the path of your own$"):
+        lab.find_scenario(name)
+
+
+def test_a_need_that_cannot_be_read_is_told_with_its_form(tmp_path):
+    path = scenario(tmp_path, "# needs: ovs-vsctl from openvswitch-switch\n")
+    with pytest.raises(UsageError) as raised:
+        read_scenario(path)
+    assert str(raised.value) == (f"the scenario {path} says 'needs: ovs-vsctl from openvswitch-switch': "
+                                 "write '# needs: PROGRAM (PACKAGE)', a line each")
+
+
+def test_a_scenario_that_is_no_text_is_wrong_use(tmp_path):
+    path = tmp_path / "mine.sh"
+    path.write_bytes(b"\x7fELF\xff\xff")
+    with pytest.raises(UsageError, match=rf"^cannot read the scenario {path}: "):
+        lab.find_scenario(str(path))
+
+
+def test_what_a_scenario_lacks_is_said_before_anything_boots(tmp_path, monkeypatch):
+    # given a machine that can run the lab, and a scenario with two programs that it has not and one that it has
+    monkeypatch.setattr(machine, "requirements", list)
+    monkeypatch.setattr(machine, "run", lambda *_, **__: pytest.fail("it boots"))
+    path = scenario(tmp_path, "# needs: ovs-nothing (openvswitch-switch)\n# needs: sh\n# needs: no-such-program\n")
+    # then playing it alone, with others or on several kernels says what to install
+    for play in (lambda: lab.run_scenario(kernel=None, scenario=str(path), command=["true"], on_output=print),
+                 lambda: lab.run_scenarios(kernel=None, scenarios=["ping", str(path)], command=["true"]),
+                 lambda: require_tools([read_scenario(path)])):
+        with pytest.raises(BondtraceError) as raised:
+            play()
+        assert str(raised.value) == ("the scenario mine needs ovs-nothing (install the package openvswitch-switch), "
+                                     "no-such-program (install it)")
+
+
+def test_what_the_lab_checks_for_is_what_make_installs():
+    # given the packages that `make` installs, and those that the lab, and each scenario, names where one is missing
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    installed = set(re.search(r"^TOOLS := (.*)$", makefile, re.MULTILINE).group(1).split())
+    commands = [need.install["Debian, Ubuntu"].split() for need in machine._NEEDED]
+    wanted = {package for first, _, *packages in commands if first == "apt" for package in packages}
+    own = [read_scenario(path) for path in (ROOT / "tests/system/faults").glob("*.sh")]
+    wanted |= {need.package for one in [*lab.scenarios(), *own] for need in one.needs}
+    # then they are among these
+    assert wanted - installed == set()
+
+
+def test_two_scenarios_of_one_name_are_refused(tmp_path):
+    path = scenario(tmp_path, "# title: Another ping\n", "ping.sh")
+    with pytest.raises(UsageError, match=r"^two scenarios are called ping: rename one$"):
+        lab.run_scenarios(kernel=None, scenarios=["ping", str(path)], command=["true"])
+    with pytest.raises(UsageError, match=r"^no scenario is named$"):
+        lab.run_scenarios(kernel=None, scenarios=[], command=["true"])
+
+
+# --- runner.sh, as far as it goes without a machine ------------------------------------------------------
+
+def run(path, out, *command):
+    environment = {**os.environ, "LAB_OUT": str(out), "LAB_WAIT_S": "5"}
+    return subprocess.run(["bash", str(ROOT / "bondtrace/lab/runner.sh"), str(path), *command], cwd=out,
+                          env=environment, capture_output=True, text=True, check=False)
+
+
+ATTACHED = ["bash", "-c", "trap exit INT; echo 'bondtrace: attached' >&2; while :; do sleep 0.1; done"]
+
+
+def test_a_scenario_is_played_once_the_tracer_is_attached(tmp_path):
+    path = scenario(tmp_path, "setup() { echo built; }\nplay() { echo played; }\ncheck() { echo checked; }\n")
+    result = run(path, tmp_path, *ATTACHED)
+    assert (result.returncode, result.stderr) == (0, "bondtrace: attached\n")
+    assert (tmp_path / "play.log").read_text() == "built\nplayed\nchecked\n"
+
+
+@pytest.mark.parametrize("text, missing", [("play() { :; }\n", "setup"), ("setup() { :; }\n", "play")])
+def test_a_scenario_without_its_functions_is_refused(tmp_path, text, missing):
+    path = scenario(tmp_path, text)
+    result = run(path, tmp_path, "true")
+    assert (result.returncode, result.stderr) == (
+        1, f"bondtrace lab: the scenario {path} has no function {missing}: it needs setup and play\n")
+
+
+def test_a_failing_command_is_told_with_the_logs_end(tmp_path):
+    path = scenario(tmp_path, "setup() { echo so far; grep nothing /dev/null; echo beyond; }\nplay() { :; }\n")
+    result = run(path, tmp_path, "true")
+    assert (result.returncode, result.stderr) == (
+        1, f"bondtrace lab: the scenario failed in its setup at: grep nothing /dev/null; {tmp_path}/play.log ends:\n"
+           "so far\n")
+
+
+# --- the documents -------------------------------------------------------------------------------------
+
+def example():
+    [text] = re.findall(r"^```bash\n(# SPDX.*?)^```$", (ROOT / "docs/lab.md").read_text(), re.DOTALL | re.MULTILINE)
+    return text
+
+
+def test_the_documents_example_is_a_scenario(tmp_path):
+    path = scenario(tmp_path, example())
+    one = read_scenario(path)
+    assert (one.iface, one.needs) == ("bond0", (Need("python3", "python3"),))
+    assert one.title != "mine" and one.description
+    checked = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    # and calls only helpers that there are
+    library = (ROOT / "bondtrace/lab/scenarios/lib.sh").read_text()
+    helpers = set(re.findall(r"^(\w+)\(\)", library, re.MULTILINE))
+    assert {word for word in re.findall(r"^    (\w+)\b", example(), re.MULTILINE) if "_" in word} <= helpers
+
+
+def test_every_documented_helper_is_there():
+    library = (ROOT / "bondtrace/lab/scenarios/lib.sh").read_text()
+    told = re.findall(r"^\| `(\w+)", (ROOT / "docs/lab.md").read_text(), re.MULTILINE)
+    helpers = [name for name in told if name in ("wait_until", "in_namespace") or ("_" in name and name.islower())]
+    assert len(helpers) > 5
+    assert set(helpers) - set(re.findall(r"^(\w+)\(\)", library, re.MULTILINE)) == set()

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The summary of a fleet: its numbers are those of the recordings' summaries added up, whichever engine asks."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bondtrace.model import Process
+from bondtrace.util import extras
+from build import (
+    DEVICES,
+    ON_ANY,
+    ON_ETH0,
+    TAPS,
+    THERE,
+    WALL_NS,
+    both,
+    events,
+    losses,
+    received,
+    record,
+    refused,
+    rx,
+    sent,
+    tap,
+)
+
+pytest.importorskip("duckdb")
+ROOT = Path(__file__).parents[2]
+RECORDINGS = [ROOT / "examples" / "ping.arrows", ROOT / "tests" / "data" / "first.arrows"]
+DAY_NS = 86_400_000_000_000
+
+
+def at(days):
+    return WALL_NS - 1_000_000_000_000 + days * DAY_NS
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Two of alpha, on two days; one of a host whose name would be a path, with losses and a tap that is not known."""
+    busy = both(received(), refused(50), sent(100), refused(400, skb=77))
+    elsewhere = rx("peer0", tap(ON_ANY, "ignored"), tap(99, "unknown"), at=500, skb=5)
+    return [
+        record(tmp_path / "a.arrows", (busy, events(host="alpha"))),
+        record(tmp_path / "b.arrows", (both(received(), received(900)), events(host="alpha", wall_offset_ns=at(1)))),
+        record(tmp_path / "c.arrows", (both(busy, elsewhere), [
+            *events(host="../b=%7 ü", wall_offset_ns=at(2)), losses(lost=[2])]))]
+
+
+@pytest.fixture
+def fleet(run, recordings, tmp_path):
+    """The recordings, and real ones, as a dataset."""
+    assert run("export", *recordings, *RECORDINGS, "--format", "parquet", "-o", f"{tmp_path}/fleet/")[0] == 0
+    return tmp_path / "fleet"
+
+
+def host_of(recording):
+    with pa.OSFile(str(recording)) as file:
+        for batch in pa.ipc.open_stream(file):
+            for event in filter(None, batch.column("event").to_pylist()):
+                if json.loads(event)["kind"] == "start":
+                    return json.loads(event)["host"]
+    raise AssertionError(f"{recording} has no start")
+
+
+def added_up(run, recordings):
+    """The counts of the recordings' own summaries."""
+    counts = Counter()
+    for recording in recordings:
+        status, out, err = run("summary", "--json", recording)
+        assert status == 0, err
+        host = host_of(recording)
+        for inode, told in json.loads(out)["taps"].items():
+            known = told.get("comm"), told.get("pid"), told.get("dev")
+            for place in told["devices"]:
+                where = host, int(inode), *known, place["netns"], place["dev"], place["direction"]
+                counts[(*where, "offered")] += place["offered"]
+                counts[(*where, "captured")] += place["captured"]
+            for outcome, count in told["outcomes"].items():
+                counts[(host, int(inode), *known, outcome)] += count
+            for reason, missed in told["unseen"].items():
+                counts[(host, int(inode), *known, reason)] += missed["packets"]
+    return +counts
+
+
+def counted(rows):
+    """The same counts from the fleet's rows."""
+    counts = Counter()
+    for row in rows:
+        tap_ = row["host"], row["inode"], row["comm"], row["pid"], row["bound"]
+        where = *tap_, row["netns"], row["dev"], row["direction"]
+        counts[(*where, "offered")] += row["offered"]
+        counts[(*where, "captured")] += row["outcomes"].get("captured", 0)
+        for name, count in [*row["outcomes"].items(), *row["unseen"].items()]:
+            counts[(*tap_, name)] += count
+    return +counts
+
+
+def test_the_numbers_are_those_of_the_summaries_added_up(run, recordings, fleet):
+    status, out, err = run("fleet", "summary", fleet, "--json")
+    assert (status, err) == (0, "")
+    expected = added_up(run, [*recordings, *RECORDINGS])
+    assert counted(json.loads(out)["rows"]) == expected
+    assert {key[-1] for key in expected} >= {"offered", "captured", "filtered", "full", "ignored", "unknown",
+                                             "bound-elsewhere", "inactive-slave", "protocol", "netns"}
+
+
+TABLE = """\
+host tap pid bound to device direction offered captured filtered full ignored unseen
+lab tcpdump -i any [41004] 804 any bond0 rx 1 1 0 0 0
+lab tcpdump -i any [41004] 804 any bond0 tx 1 1 0 0 0
+lab tcpdump -i any [41004] 804 any eth0 rx 1 1 0 0 0
+lab tcpdump -i any [41004] 804 any eth0 tx 1 1 0 0 0
+lab tcpdump -i any [41004] 804 any eth1 rx 1 1 0 0 0
+lab tcpdump -i bond0 [41003] 803 bond0 bond0 rx 1 1 0 0 0
+lab tcpdump -i bond0 [41003] 803 bond0 bond0 tx 1 0 1 0 0
+lab tcpdump -i bond0 [41003] 803 bond0 (not offered) 1 inactive-slave
+lab tcpdump -i eth0 [41001] 801 eth0 eth0 rx 1 1 0 0 0
+lab tcpdump -i eth0 [41001] 801 eth0 eth0 tx 1 0 0 1 0
+lab tcpdump -i eth0 [41001] 801 eth0 (not offered) 1 bound-elsewhere
+lab lldpd [41005] 700 eth1 (not offered) 2 bound-elsewhere, 1 protocol
+lab tcpdump -i eth1 arp [41002] 802 eth1 eth1 rx 1 1 0 0 0
+lab tcpdump -i eth1 arp [41002] 802 eth1 (not offered) 2 bound-elsewhere
+
+1 host, 10 offers, 7 absences, none of them in doubt.
+"""
+
+
+def cells(text):
+    """A table's cells without the widths of its columns."""
+    return [" ".join(line.split()) for line in text.splitlines() if not line.startswith("--")]
+
+
+def test_the_table(run, tmp_path):
+    path = record(tmp_path / "a.arrows", (both(received(), refused(50), sent(100)), events()))
+    target = tmp_path / "one.parquet"
+    run("export", path, "--format", "parquet", "-o", target)
+    status, out, err = run("fleet", "summary", target)
+    assert (status, err) == (0, "")
+    assert cells(out) == TABLE.splitlines()
+
+
+def test_absences_that_may_be_losses_are_counted(run, fleet):
+    _, out, _ = run("fleet", "summary", fleet, "--json")
+    rows = json.loads(out)["rows"]
+    doubted = {row["host"]: 0 for row in rows}
+    for row in rows:
+        doubted[row["host"]] += row["doubtful"]
+        assert row["doubtful"] in (0, sum(row["unseen"].values()))
+    assert {host for host, count in doubted.items() if count} == {"../b=%7 ü"}
+    assert f"; {sum(doubted.values())} of them may be losses." in run("fleet", "summary", fleet)[1]
+
+
+def test_devices_of_several_namespaces_are_told_apart(run, fleet):
+    _, out, _ = run("fleet", "summary", fleet)
+    [line] = [line for line in out.splitlines() if "[99]" in line and "not offered" not in line]
+    assert " ".join(line.split()) == "../b=%7 ü [99] ? unknown peer0 (blue) rx 1 0 0 0 0 1"
+    assert DEVICES["peer0"].netns == THERE
+
+
+def test_hostile_names_do_not_reach_the_terminal(run, tmp_path):
+    taps = {ON_ETH0: replace(TAPS[ON_ETH0], processes=(Process(1, "e\x1b[31m\nvil\udcff", ""),))}
+    path = record(tmp_path / "a.arrows", (rx("eth0", tap(ON_ETH0)), events(taps=taps, host="h\x9b\n")))
+    run("export", path, "--format", "parquet", "-o", f"{tmp_path}/fleet/")
+    for words in ((), ("--json",)):
+        _, out, _ = run("fleet", "summary", tmp_path / "fleet", *words)
+        assert "\x1b" not in out and "\x9b" not in out and "h\\" in out
+
+
+def test_a_directory_with_a_name_of_a_pattern(run, tmp_path):
+    odd = tmp_path / "fl[e]*t?"
+    run("export", RECORDINGS[0], "--format", "parquet", "-o", f"{odd}/")
+    status, out, err = run("fleet", "summary", odd)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].startswith("1 host, 18 offers")
+
+
+def test_what_is_no_dataset_is_told_in_a_line(run, tmp_path):
+    remedy = "`bondtrace export FILE... --format parquet -o DIR/` makes one\n"
+    assert run("fleet", "summary", tmp_path / "no") == (
+        2, "", f"bondtrace: there is no dataset {tmp_path}/no; {remedy}")
+    assert run("fleet", "summary", tmp_path) == (
+        2, "", f"bondtrace: {tmp_path} is no dataset of bondtrace: it has no host=*/day=*/*.parquet; {remedy}")
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"host": ["a"]}), other)
+    assert run("fleet", "summary", other) == (
+        2, "", f"bondtrace: {other} is no dataset of bondtrace: it has no column 'tap'; {remedy}")
+    other.write_text("no Parquet")
+    status, out, err = run("fleet", "summary", other)
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith(f"bondtrace: duckdb cannot read {other}: ")
+
+
+def test_without_ibis_the_extra_is_named(run, fleet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ibis", None)
+    for engine, extra in (("duckdb", "fleet"), ("pyspark", "fleet-spark")):
+        assert run("fleet", "summary", fleet, "--engine", engine) == (
+            1, "", f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: "
+                   f"`{extras.command(extra, 'ibis-framework')}`\n")
+
+
+@pytest.mark.fleet
+def test_spark_gives_the_same(fleet):
+    def ask(*words):
+        done = subprocess.run([sys.executable, "-m", "bondtrace", "fleet", "summary", str(fleet), *words], cwd=ROOT,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert ask("--engine", "pyspark") == ask("--engine", "duckdb")
+    assert json.loads(ask("--engine", "pyspark", "--json")) == json.loads(ask("--json"))

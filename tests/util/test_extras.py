@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command that an error names, in each way that bondtrace can be installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bondtrace.util import extras
+
+ROOT = Path(__file__).parents[2]
+CONTENTS = ("bondtrace", "bpf", "man", "LICENSE", "README.md", "pyproject.toml", "setup.cfg", "setup.py")
+# Nothing is asked of a server; what bondtrace depends on, and setuptools, are this Python's.
+PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+REPORT = """\
+import sys
+sys.modules["plotly.offline"] = None
+sys.argv[:] = ["bondtrace", "report", sys.argv[1], "-o", "page"]
+import bondtrace.cli
+print(bondtrace.__file__)
+bondtrace.cli.main()
+"""
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A copy of what is installed: building writes beside the sources."""
+    copy = tmp_path / "a copy"
+    copy.mkdir()
+    for name in CONTENTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def from_checkout(sources, directory):
+    shutil.copytree(sources, directory)  # and nothing is installed there
+
+
+def from_directory(sources, directory):
+    subprocess.run([*PIP, "--target", directory, sources], check=True)
+
+
+def from_wheel(sources, directory):
+    build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
+    done = subprocess.run([sys.executable, "-c", build], cwd=sources, check=True, capture_output=True, text=True)
+    subprocess.run([*PIP, "--target", directory, sources / done.stdout.split()[-1]], check=True)
+
+
+@pytest.mark.parametrize("install", [from_checkout, from_directory, from_wheel])
+def test_an_error_names_a_command_that_pip_takes(install, sources, tmp_path):
+    # given a bondtrace that was installed in one of the ways, and no plotly
+    directory = tmp_path / "installed"
+    install(sources, directory)
+    done = subprocess.run([sys.executable, "-c", REPORT, ROOT / "examples" / "ping.arrows"], cwd=tmp_path, check=False,
+                          capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(directory)})
+
+    # then the error of that bondtrace names this Python, and the package as setup.cfg has it
+    assert (done.returncode, done.stdout) == (1, f"{directory}/bondtrace/__init__.py\n")
+    assert done.stderr == ("bondtrace: report needs the Python package plotly: "
+                           f"`{sys.executable} -m pip install 'plotly>=5.17'`\n")
+    # and it can be typed as it is: plotly is here, so nothing is fetched
+    command = done.stderr.split("`")[1]
+    assert subprocess.run(command, shell=True, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("package", ["click", "numpy", "tabulate"])
+def test_a_checkout_names_the_package_that_it_lacks(package):
+    # given a Python without one of the packages of the base install
+    program = (f"import runpy, sys; sys.modules['{package}'] = None; "
+               "sys.argv[1:] = ['summary', 'examples/ping.arrows']; runpy.run_module('bondtrace', run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "", f"bondtrace: bondtrace needs the Python package {package}: "
+               f"`{sys.executable} -m pip install {package}`, or `apt install python3-{package}` (Debian, Ubuntu)\n")
+
+
+def test_all_packages_of_an_extra_are_named(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/a b/python")
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: [
+        "click>=8.0", 'ibis-framework[duckdb]; extra == "fleet"', "duckdb>=1.1 ; extra == 'fleet'",
+        'ibis-framework[pyspark]; extra == "fleet-spark"'])
+    assert extras.command("fleet", "x") == (
+        "'/a b/python' -m pip install 'ibis-framework[duckdb]' 'duckdb>=1.1'")
+
+
+def test_where_nothing_is_known_of_extras_the_package_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: None)
+    assert str(extras.missing("a recording", "zstandard", debian="python3-zstandard")) == (
+        f"a recording needs the Python package zstandard: `{sys.executable} -m pip install zstandard`, or "
+        "`apt install python3-zstandard` (Debian, Ubuntu)")
