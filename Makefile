@@ -53,6 +53,7 @@ unit: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Throughputs on this machine, as root; the tables go into docs/performance.md.

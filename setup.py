@@ -30,8 +30,11 @@ def rewrite(path: Path, time_s: int) -> None:
     with tarfile.open(path) as archive:
         members = [(one, _content(archive, one)) for one in archive.getmembers()]
     fresh = path.with_suffix(".new")
-    with open(fresh, "wb") as raw, gzip.GzipFile("", "wb", mtime=time_s, fileobj=raw) as packed, tarfile.open(
-            fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with (
+        open(fresh, "wb") as raw,
+        gzip.GzipFile("", "wb", mtime=time_s, fileobj=raw) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
         for one, data in sorted(members, key=lambda pair: pair[0].name):
             plain = tarfile.TarInfo(one.name)
             plain.type, plain.size, plain.mtime = one.type, len(data), time_s

@@ -37,8 +37,9 @@ def main() -> None:
         print(json.dumps(result))
 
 
-def run(passes: int, kind: str = "ping", rate: int = 500_000, keep: Path | None = None,
-        again: Path | None = None) -> list[dict[str, object]]:
+def run(
+    passes: int, kind: str = "ping", rate: int = 500_000, keep: Path | None = None, again: Path | None = None
+) -> list[dict[str, object]]:
     """A result for a tenth of the passes and one for all."""
     if again:
         return [measure(again, passes, kind, rate)]
@@ -61,25 +62,37 @@ def record(path: Path, passes: int, kind: str, rate: int) -> None:
             recorder.write(batch, before)
             before, last = [], batch
         ends_ns = int((last.records["time_ns"] + last.records["duration_ns"]).max())
-        recorder.write(last.take(last.records["kind"] == 99), [{**one, "time_ns": ends_ns, "not_before_ns": ends_ns}
-                                                               for one in end])
+        recorder.write(
+            last.take(last.records["kind"] == 99),
+            [{**one, "time_ns": ends_ns, "not_before_ns": ends_ns} for one in end],
+        )
 
 
 def measure(path: Path, passes: int, kind: str, rate: int) -> dict[str, object]:
     """Run the command on it."""
     read = path.read_bytes()  # into the page cache
     begin = time.monotonic()
-    child = os.posix_spawn(sys.executable, [sys.executable, "-m", "bondtrace", "summary", str(path)],
-                           {**os.environ, "PYTHONPATH": str(ROOT)},
-                           file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
+    child = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "bondtrace", "summary", str(path)],
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+        file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)],
+    )
     _, status, usage = os.wait4(child, 0)
     seconds = time.monotonic() - begin
     if status:
         raise SystemExit(f"bondtrace summary ended with {status}")
-    return {"passes": passes, "traffic": kind, "rate": rate, "file_bytes": len(read),
-            "bytes_per_pass": round(len(read) / passes, 1), "summary_s": round(seconds, 2),
-            "cpu_s": round(usage.ru_utime + usage.ru_stime, 2), "passes_per_s": round(passes / seconds),
-            "peak_mib": round(usage.ru_maxrss / 1024)}
+    return {
+        "passes": passes,
+        "traffic": kind,
+        "rate": rate,
+        "file_bytes": len(read),
+        "bytes_per_pass": round(len(read) / passes, 1),
+        "summary_s": round(seconds, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "passes_per_s": round(passes / seconds),
+        "peak_mib": round(usage.ru_maxrss / 1024),
+    }
 
 
 if __name__ == "__main__":

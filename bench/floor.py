@@ -44,10 +44,17 @@ def main() -> None:
 def empty_text(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, *_: object) -> str:
     """In the place of ``source.join``: the same programs by name, and the maps that a tracer asks for."""
     names = {source.program_name(probe.program) for probe in plan.probes}
-    return "\n".join(["#define BPF_LICENSE GPL", "#include <linux/types.h>", f"#define PAGE_SIZE {page_bytes}",
-                      f"BPF_RINGBUF_OUTPUT(events, {ring_bytes // page_bytes});",
-                      "BPF_ARRAY(hook_changes, u64, 1);",
-                      *(f"int {name}(void *ctx) {{ return 0; }}" for name in sorted(names)), ""])
+    return "\n".join(
+        [
+            "#define BPF_LICENSE GPL",
+            "#include <linux/types.h>",
+            f"#define PAGE_SIZE {page_bytes}",
+            f"BPF_RINGBUF_OUTPUT(events, {ring_bytes // page_bytes});",
+            "BPF_ARRAY(hook_changes, u64, 1);",
+            *(f"int {name}(void *ctx) {{ return 0; }}" for name in sorted(names)),
+            "",
+        ]
+    )
 
 
 if __name__ == "__main__":

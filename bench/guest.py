@@ -111,9 +111,11 @@ def _wait_ready(tracer: subprocess.Popen[bytes], ready: str, name: str) -> Optio
 def _runs(case: dict[str, Any]) -> dict[str, Any]:
     _send(WARM_UP)
     runs = [_send(case["packets"]) for _ in range(case["runs"])]
-    return {"instructions": [one["busy_us"] * 1000 / case["packets"] for one in runs],
-            "per_second": [case["packets"] / one["total_us"] * 1e6 for one in runs],
-            "sent": WARM_UP + case["packets"] * case["runs"]}
+    return {
+        "instructions": [one["busy_us"] * 1000 / case["packets"] for one in runs],
+        "per_second": [case["packets"] / one["total_us"] * 1e6 for one in runs],
+        "sent": WARM_UP + case["packets"] * case["runs"],
+    }
 
 
 def _measured(case: dict[str, Any], tracer: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -136,8 +138,11 @@ def _programs(packets: int) -> dict[str, tuple[float, float]]:
     after = _statistics()
     Path("/proc/sys/kernel/bpf_stats_enabled").write_text("0")
     none = (0, 0)
-    return {name: ((runs - before.get(name, none)[0]) / packets, (time_ns - before.get(name, none)[1]) / packets)
-            for name, (runs, time_ns) in after.items() if runs > before.get(name, none)[0]}
+    return {
+        name: ((runs - before.get(name, none)[0]) / packets, (time_ns - before.get(name, none)[1]) / packets)
+        for name, (runs, time_ns) in after.items()
+        if runs > before.get(name, none)[0]
+    }
 
 
 def _statistics() -> dict[str, tuple[int, int]]:
@@ -153,8 +158,16 @@ def _pg(file: str, *words: str) -> None:
 def _pktgen_setup() -> None:
     mac = Path("/sys/class/net/eth0/address").read_text().strip()
     _pg("kpktgend_0", "rem_device_all", "add_device eth0@0")
-    _pg("eth0@0", "xmit_mode netif_receive", "pkt_size 60", "delay 0", f"dst_mac {mac}", "src_min 192.0.2.1",
-        "src_max 192.0.2.1", "dst 198.51.100.1")
+    _pg(
+        "eth0@0",
+        "xmit_mode netif_receive",
+        "pkt_size 60",
+        "delay 0",
+        f"dst_mac {mac}",
+        "src_min 192.0.2.1",
+        "src_max 192.0.2.1",
+        "dst 198.51.100.1",
+    )
 
 
 def _send(packets: int) -> dict[str, int]:
@@ -170,8 +183,10 @@ def _tap(device: str) -> subprocess.Popen[bytes]:
     """A tcpdump that throws away what it reads; it must keep root, or it would take the device file over."""
     said: IO[bytes]
     with (WORK / f"tap-{device}").open("wb") as said:
-        tap = subprocess.Popen([shutil.which("tcpdump") or "/usr/bin/tcpdump", "-Z", "root", "-n", "-i", device, "-w",
-                                "/dev/null"], stderr=said)
+        tap = subprocess.Popen(
+            [shutil.which("tcpdump") or "/usr/bin/tcpdump", "-Z", "root", "-n", "-i", device, "-w", "/dev/null"],
+            stderr=said,
+        )
     while b"listening on" not in (WORK / f"tap-{device}").read_bytes():
         assert tap.poll() is None, (WORK / f"tap-{device}").read_text()
         time.sleep(0.2)

@@ -80,18 +80,20 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
     for mechanism, options in (("kprobes", ["--kprobes"]), ("fentry", [])):
         floor, counted = f"{mechanism}, empty programs", f"{mechanism}, empty programs of the counting stages"
         live = _bondtrace("live", options)
-        rows += [_case(floor, ["python3", str(HERE / "floor.py"), *options], packets),
-                 _case(f"{mechanism}, journeys", [*live, "--json"], packets, floor, kill=True),
-                 _case(f"{mechanism}, filtered out", [*live, "--json", NOTHING], packets, floor),
-                 _case(f"{mechanism}, another interface", [*_bondtrace("live", options, "bond1"), "--json"], packets,
-                       floor),
-                 _case(counted, ["python3", str(HERE / "floor.py"), "--counted", *options], packets),
-                 _case(f"{mechanism}, summary only", [*live, "--summary-only", "--json"], packets, counted)]
-    rows += [_flood("record", [*_bondtrace("record", []), "-o", "/tmp/bench/flood.arrows"], flood),
-             _flood("record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/kprobes.arrows"],
-                    flood),
-             _flood("journeys as JSON", [*_bondtrace("live", []), "--json"], flood // 2),
-             _flood("summary only", [*_bondtrace("live", []), "--summary-only", "--json"], flood)]
+        rows += [
+            _case(floor, ["python3", str(HERE / "floor.py"), *options], packets),
+            _case(f"{mechanism}, journeys", [*live, "--json"], packets, floor, kill=True),
+            _case(f"{mechanism}, filtered out", [*live, "--json", NOTHING], packets, floor),
+            _case(f"{mechanism}, another interface", [*_bondtrace("live", options, "bond1"), "--json"], packets, floor),
+            _case(counted, ["python3", str(HERE / "floor.py"), "--counted", *options], packets),
+            _case(f"{mechanism}, summary only", [*live, "--summary-only", "--json"], packets, counted),
+        ]
+    rows += [
+        _flood("record", [*_bondtrace("record", []), "-o", "/tmp/bench/flood.arrows"], flood),
+        _flood("record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/kprobes.arrows"], flood),
+        _flood("journeys as JSON", [*_bondtrace("live", []), "--json"], flood // 2),
+        _flood("summary only", [*_bondtrace("live", []), "--summary-only", "--json"], flood),
+    ]
     start = [sys.executable, str(HERE / "startup.py"), "--runs", "1", "--packet", PING, "--attach"]
     rows += [{**_case(f"start by {how}", [*start, how], 0, runs=0), "start": True} for how in ("kprobes", "fentry")]
     peers = [("bpftrace", ["bpftrace", "-e", BPFTRACE], "kprobes 5")]
@@ -107,10 +109,26 @@ def _flood(name: str, command: list[str], packets: int, ready: str = ATTACHED) -
     return {**_case(f"flood: {name}", command, packets, ready=ready, runs=1), "flood": True}
 
 
-def _case(name: str, command: list[str], packets: int, floor: str = "", ready: str = ATTACHED,
-          runs: int = 2, kill: bool = False) -> dict[str, Any]:
-    return {"name": name, "command": command, "ready": ready, "packets": packets, "runs": runs, "floor": floor,
-            "kill": kill, "flood": False, "start": False}
+def _case(
+    name: str,
+    command: list[str],
+    packets: int,
+    floor: str = "",
+    ready: str = ATTACHED,
+    runs: int = 2,
+    kill: bool = False,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "command": command,
+        "ready": ready,
+        "packets": packets,
+        "runs": runs,
+        "floor": floor,
+        "kill": kill,
+        "flood": False,
+        "start": False,
+    }
 
 
 def _bondtrace(command: str, options: list[str], iface: str = "bond0") -> list[str]:
@@ -124,9 +142,15 @@ def run(kernel: kernels.Kernel, out: Path, rows: list[dict[str, Any]], only: lis
     out.mkdir(parents=True, exist_ok=True)
     (out / "cases.json").write_text(json.dumps([row for row in rows if row in wanted or row["name"] in named]))
     status = machine.run(
-        kernel, ["python3", str(HERE / "guest.py"), str(out / "cases.json")], out, cpus=1, timeout_s=7200,
-        env={"LAB_LIB": str(LIB), "LAB_OUT": str(out)}, qemu_opts=COUNTING,
-        on_output=lambda data: print(data.decode("utf-8", "replace"), end="", file=sys.stderr, flush=True))
+        kernel,
+        ["python3", str(HERE / "guest.py"), str(out / "cases.json")],
+        out,
+        cpus=1,
+        timeout_s=7200,
+        env={"LAB_LIB": str(LIB), "LAB_OUT": str(out)},
+        qemu_opts=COUNTING,
+        on_output=lambda data: print(data.decode("utf-8", "replace"), end="", file=sys.stderr, flush=True),
+    )
     if status:
         raise SystemExit(f"the guest's part failed with status {status}; see above")
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
@@ -165,16 +189,25 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
             continue
         floor = costs.get(row["floor"])
         added = costs[name] - alone
-        lines.append([name, f"{costs[name]:,.0f}", f"{added:,.0f}" if row["command"] else "",
-                      f"{costs[name] - floor:,.0f}" if floor else "",
-                      f"{added / (floor - alone):.2f}" if floor else ""])
+        lines.append(
+            [
+                name,
+                f"{costs[name]:,.0f}",
+                f"{added:,.0f}" if row["command"] else "",
+                f"{costs[name] - floor:,.0f}" if floor else "",
+                f"{added / (floor - alone):.2f}" if floor else "",
+            ]
+        )
     return table(["tracer", "instructions a packet", "added", "above its empty programs", "times these"], lines)
 
 
 def program_table(rows: list[dict[str, Any]]) -> str:
     """Where a tracer's instructions are: how often each program runs, and its instructions."""
-    lines = [[row["name"], program, f"{runs:.2f}", f"{instructions:.0f}"]
-             for row in rows for program, (runs, instructions) in row.get("ran", {}).items()]
+    lines = [
+        [row["name"], program, f"{runs:.2f}", f"{instructions:.0f}"]
+        for row in rows
+        for program, (runs, instructions) in row.get("ran", {}).items()
+    ]
     return table(["tracer", "program", "runs a packet", "instructions a packet"], lines)
 
 
@@ -185,8 +218,9 @@ def loss_table(rows: list[dict[str, Any]]) -> str:
         if "instructions" not in row or not row["flood"]:
             continue
         delivered, lost = told(row)
-        lines.append([row["name"].partition(": ")[2], f"{row['sent']:,}", delivered, lost,
-                      f"{max(row['per_second']):,.0f}"])
+        lines.append(
+            [row["name"].partition(": ")[2], f"{row['sent']:,}", delivered, lost, f"{max(row['per_second']):,.0f}"]
+        )
     return table(["tracer", "packets sent", "delivered", "reported lost", "packets a second"], lines)
 
 
@@ -194,11 +228,18 @@ def start_table(rows: list[dict[str, Any]]) -> str:
     """Row 4: what cannot be measured without kprobes, and beside it what can. Imports are not told: here they cost what
     the lab's file system costs."""
     started = {row["name"]: row["started"] for row in rows if row["start"]}
-    names = {"types_and_symbols_s": "types (BTF) and symbols read", "compile_s": "compiled",
-             "attach_s": "loaded and attached", "probes": "probes",
-             "packet_to_line_s": "from the first packet to its line"}
-    lines = [[text, *(f"{one[name]:g}" if name == "probes" else f"{one[name]:.2f}" for one in started.values())]
-             for name, text in names.items() if started]
+    names = {
+        "types_and_symbols_s": "types (BTF) and symbols read",
+        "compile_s": "compiled",
+        "attach_s": "loaded and attached",
+        "probes": "probes",
+        "packet_to_line_s": "from the first packet to its line",
+    }
+    lines = [
+        [text, *(f"{one[name]:g}" if name == "probes" else f"{one[name]:.2f}" for one in started.values())]
+        for name, text in names.items()
+        if started
+    ]
     return table(["step", *started], lines)
 
 
@@ -211,8 +252,10 @@ def told(row: dict[str, Any]) -> tuple[str, str]:
         summary = json.loads(found[0])
         counts = [summary.get("journeys", summary.get("passes", 0)), summary["trust"]["losses"].get("records lost", 0)]
     else:
-        counts = [int(one[1]) if (one := re.search(pattern, row["said"])) else 0
-                  for pattern in (r"(\d+) passes", r"records lost (\d+)")]
+        counts = [
+            int(one[1]) if (one := re.search(pattern, row["said"])) else 0
+            for pattern in (r"(\d+) passes", r"records lost (\d+)")
+        ]
     return f"{counts[0]:,}", f"{counts[1]:,}"
 
 

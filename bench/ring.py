@@ -77,11 +77,22 @@ assert (_RECORD.size, _STEP.size) == (RECORD.itemsize, STEP.itemsize)
 class _TestRun(ctypes.Structure):
     """union bpf_attr, member test, as far as it is used (include/uapi/linux/bpf.h)."""
 
-    _fields_ = [("prog_fd", ctypes.c_uint32), ("retval", ctypes.c_uint32), ("data_size_in", ctypes.c_uint32),
-                ("data_size_out", ctypes.c_uint32), ("data_in", ctypes.c_uint64), ("data_out", ctypes.c_uint64),
-                ("repeat", ctypes.c_uint32), ("duration", ctypes.c_uint32), ("ctx_size_in", ctypes.c_uint32),
-                ("ctx_size_out", ctypes.c_uint32), ("ctx_in", ctypes.c_uint64), ("ctx_out", ctypes.c_uint64),
-                ("flags", ctypes.c_uint32), ("cpu", ctypes.c_uint32)]
+    _fields_ = [
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_uint64),
+        ("ctx_out", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+    ]
 
 
 class Feeder:
@@ -91,8 +102,10 @@ class Feeder:
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         bcc = import_bcc()
         numbers = {"RING_PAGES": RING_BYTES // 4096, "PASSES": PASSES, "BURST": BURST}
-        self.bpf = bcc.BPF(text=(PROGRAM % (source.bpf_dir() / "wire.h").read_text()).encode(),
-                           cflags=["-Wno-macro-redefined", *(f"-D{name}={value}" for name, value in numbers.items())])
+        self.bpf = bcc.BPF(
+            text=(PROGRAM % (source.bpf_dir() / "wire.h").read_text()).encode(),
+            cflags=["-Wno-macro-redefined", *(f"-D{name}={value}" for name, value in numbers.items())],
+        )
         self._fd = self.bpf.load_func(b"feed", bcc.BPF.RAW_TRACEPOINT).fd
         self._syscall = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -155,12 +168,12 @@ class Readers:
 
     def ways(self) -> dict[str, tuple[Callable[[], int], Callable[[], int]]]:
         """By stage: bondtrace's reader, bcc's."""
-        return {"drained": (lambda: len(self._ring.read()), self._bcc_nothing),
-                "decoded": (lambda: len(self._decoded()), self._bcc_unpacked),
-                "stitched": (lambda: self._stitched(0, self._decoded()),
-                             lambda: self._stitched(1, self._bcc_columns())),
-                "recorded": (lambda: self._recorded(0, self._decoded()),
-                             lambda: self._recorded(1, self._bcc_columns()))}
+        return {
+            "drained": (lambda: len(self._ring.read()), self._bcc_nothing),
+            "decoded": (lambda: len(self._decoded()), self._bcc_unpacked),
+            "stitched": (lambda: self._stitched(0, self._decoded()), lambda: self._stitched(1, self._bcc_columns())),
+            "recorded": (lambda: self._recorded(0, self._decoded()), lambda: self._recorded(1, self._bcc_columns())),
+        }
 
     def _decoded(self) -> Passes:
         return decode(self._ring.read())
@@ -179,7 +192,7 @@ class Readers:
     def _unpack(self, data: int, size: int) -> None:
         raw = ctypes.string_at(data, size)
         record = _RECORD.unpack_from(raw)
-        self._rows.append((record, list(_STEP.iter_unpack(raw[_RECORD.size:]))[: record[10]]))
+        self._rows.append((record, list(_STEP.iter_unpack(raw[_RECORD.size :]))[: record[10]]))
 
     def _keep(self, data: int, size: int) -> None:
         self._raw.append(ctypes.string_at(data, size))
@@ -225,8 +238,11 @@ def run(seconds: float = 3, kind: str = "ping", rate: int = 500_000) -> dict[str
                     took[which] += count
                     assert count == there, f"{stage}: {count} of {there} passes"
             ours, theirs = (count / time_s for count, time_s in zip(took, spent))
-            result[stage] = {"passes_per_s": round(ours), "bcc_passes_per_s": round(theirs),
-                             "ratio": round(ours / theirs, 1)}
+            result[stage] = {
+                "passes_per_s": round(ours),
+                "bcc_passes_per_s": round(theirs),
+                "ratio": round(ours / theirs, 1),
+            }
     return result
 
 

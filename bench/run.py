@@ -35,8 +35,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="for each reader of the ring")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
-    sections = {"ring": ring_table(options.seconds), "startup": startup_table(),
-                "analysis": analysis_table(options.passes)}
+    sections = {
+        "ring": ring_table(options.seconds),
+        "startup": startup_table(),
+        "analysis": analysis_table(options.passes),
+    }
     for name, text in sections.items():
         print(f"{text}\n")
         if not options.no_write:
@@ -60,38 +63,71 @@ def ring_table(seconds: float) -> str:
         told = _alone("ring", f"run({seconds}, {kind!r})")
         for stage, goal in (("drained", ""), ("decoded", ""), ("stitched", "1.0"), ("recorded", "2.0")):
             one = told[stage]
-            rows.append([kind, stage, _millions(one["passes_per_s"]), _millions(one["bcc_passes_per_s"]),
-                         f"{one['ratio']:.1f}", goal])
+            rows.append(
+                [
+                    kind,
+                    stage,
+                    _millions(one["passes_per_s"]),
+                    _millions(one["bcc_passes_per_s"]),
+                    f"{one['ratio']:.1f}",
+                    goal,
+                ]
+            )
     return table(["traffic", "up to", "million passes a second", "bcc's callback", "ratio", "goal"], rows)
 
 
 def startup_table() -> str:
     """Row 4."""
     told = startup.run()
-    names = {"own_import_s": "import of bondtrace's own modules (goal 0.3)",
-             "other_import_s": "import of numpy, click …",
-             "bcc_import_s": "import of bcc", "types_and_symbols_s": "types (BTF) and symbols read", "plan_s": "plan",
-             "compile_s": "compiled", "load_s": f"{told['programs']:.0f} programs loaded"}
+    names = {
+        "own_import_s": "import of bondtrace's own modules (goal 0.3)",
+        "other_import_s": "import of numpy, click …",
+        "bcc_import_s": "import of bcc",
+        "types_and_symbols_s": "types (BTF) and symbols read",
+        "plan_s": "plan",
+        "compile_s": "compiled",
+        "load_s": f"{told['programs']:.0f} programs loaded",
+    }
     rows = [[text, f"{told[name]:.2f}"] for name, text in names.items()]
-    rows += [["all (goal 1.0)", f"{sum(told[name] for name in names):.2f}"],
-             ["CPU time of all, Python's own start with it", f"{told['cpu_s']:.2f}"]]
+    rows += [
+        ["all (goal 1.0)", f"{sum(told[name] for name in names):.2f}"],
+        ["CPU time of all, Python's own start with it", f"{told['cpu_s']:.2f}"],
+    ]
     return table(["step", "s"], rows)
 
 
 def analysis_table(passes: int) -> str:
     """Row 5."""
-    rows = [[one["traffic"], f"{one['passes'] / 1e6:g}", one["summary_s"], one["cpu_s"], one["peak_mib"],
-             one["bytes_per_pass"]] for kind in KINDS for one in analysis.run(passes, kind)]
+    rows = [
+        [
+            one["traffic"],
+            f"{one['passes'] / 1e6:g}",
+            one["summary_s"],
+            one["cpu_s"],
+            one["peak_mib"],
+            one["bytes_per_pass"],
+        ]
+        for kind in KINDS
+        for one in analysis.run(passes, kind)
+    ]
     goals = ["goal", "10", 5, "", 1024, 30]
-    return table(["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB",
-                   "bytes a pass on disk"], [*rows, goals])
+    return table(
+        ["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB", "bytes a pass on disk"],
+        [*rows, goals],
+    )
 
 
 def _alone(module: str, call: str) -> Any:
     """The value of a call of one of these scripts in another process."""
     program = f"import json, {module}; print(json.dumps({module}.{call}))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True, text=True,
-                          stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(PAGE.parent.parent)})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parent,
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(PAGE.parent.parent)},
+    )
     return json.loads(done.stdout)
 
 
@@ -105,10 +141,18 @@ def table(head: list[str], rows: Iterable[list[Any]]) -> str:
 
 def _where() -> str:
     """What it was measured on."""
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    return (f"Measured on {os.cpu_count()} CPUs of a virtual machine ({model}), Linux "
-            f"{platform.release().split('-')[0]}, Python {platform.python_version()}, numpy {numpy.__version__}.")
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return (
+        f"Measured on {os.cpu_count()} CPUs of a virtual machine ({model}), Linux "
+        f"{platform.release().split('-')[0]}, Python {platform.python_version()}, numpy {numpy.__version__}."
+    )
 
 
 if __name__ == "__main__":

@@ -77,8 +77,9 @@ def run(runs: int = 5, attach: str = "") -> dict[str, float]:
 def first_journey(attach: str, packet: list[str]) -> dict[str, float]:
     """Seconds from the packet to its journey's line."""
     words = ["live", "--json", "--count", "1", "--iface", "bond0", *(["--kprobes"] if attach == "kprobes" else [])]
-    with subprocess.Popen([sys.executable, "-m", "bondtrace", *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as tracer:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bondtrace", *words], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tracer:
         assert tracer.stdout and tracer.stderr
         while "attached" not in (line := tracer.stderr.readline()):
             if not line:

@@ -92,12 +92,16 @@ def _contents(records: Array, times: Array, nth: Array, rng: np.random.Generator
         if not mine.any():
             continue
         packet = records["packet"][:, mine]
-        for at, value in ((IP_ID, nth), (ICMP_SEQ, nth), (IP_SUM, rng.integers(0, 1 << 16, len(times))),
-                          (ICMP_SUM, rng.integers(0, 1 << 16, len(times)))):
+        for at, value in (
+            (IP_ID, nth),
+            (ICMP_SEQ, nth),
+            (IP_SUM, rng.integers(0, 1 << 16, len(times))),
+            (ICMP_SUM, rng.integers(0, 1 << 16, len(times))),
+        ):
             packet[:, :, at], packet[:, :, at + 1] = (value >> 8 & 0xFF)[:, None], (value & 0xFF)[:, None]
         seconds, micros = np.divmod(times // 1000, 1_000_000)
         for at, value in ((PAYLOAD_TIME, seconds), (PAYLOAD_TIME + 8, micros)):
-            packet[:, :, at: at + 8] = value.astype("<i8").view(np.uint8).reshape(-1, 1, 8)
+            packet[:, :, at : at + 8] = value.astype("<i8").view(np.uint8).reshape(-1, 1, 8)
         records["packet"][:, mine] = packet
 
 

@@ -57,8 +57,10 @@ class _Commands(click.Group):
         live = self.get_command(ctx, "live")
         assert live is not None
         known = {item.value for item in items}
-        return [*items, *(item for item in live.shell_complete(click.Context(live), incomplete)
-                          if item.value not in known)]
+        return [
+            *items,
+            *(item for item in live.shell_complete(click.Context(live), incomplete) if item.value not in known),
+        ]
 
 
 @click.group(cls=_Commands, epilog=epilog(""))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From batches to journeys: one loop for the live kernel and for recordings.
 
-    source -> scene (events), recorder (as it came), stitcher -> journeys -> summary, reporter
+source -> scene (events), recorder (as it came), stitcher -> journeys -> summary, reporter
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class Pipeline:
         if not self.stitching:
             yield from self._only_keep(batches)
             return
-        stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"),
-                            rest_ns=self.rest_ns)
+        stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"), rest_ns=self.rest_ns)
         enough = False
         for batch in batches:
             events = batch.events
@@ -123,8 +122,10 @@ class Pipeline:
             try:
                 self.scene.apply(event)
             except ValueError as error:
-                raise BondtraceError(f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} does not "
-                                     f"hold together ({error})") from None
+                raise BondtraceError(
+                    f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} does not "
+                    f"hold together ({error})"
+                ) from None
 
     def _tell(self, journeys: Journeys) -> None:
         journeys = only(journeys, self.directions)

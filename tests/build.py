@@ -52,8 +52,14 @@ WALL_NS = 1_795_348_800_000_000_000  # 2026-11-22T12:00:00Z, when CLOCK_MONOTONI
 SKB = 0xFFFF888000001000
 HANDLERS = ("bond_handle_frame", "br_handle_frame")
 # Low halves of addresses, as kallsyms would tell them.
-ADDRESSES = {"bond_handle_frame": 0xC0001000, "br_handle_frame": 0xC0002000, "macvlan_handle_frame": 0xC0003000,
-             "netdev_frame_hook": 0xC0004000, "sch_handle_ingress": 0x81001000, "udp_queue_rcv_one_skb": 0x81002000}
+ADDRESSES = {
+    "bond_handle_frame": 0xC0001000,
+    "br_handle_frame": 0xC0002000,
+    "macvlan_handle_frame": 0xC0003000,
+    "netdev_frame_hook": 0xC0004000,
+    "sch_handle_ingress": 0x81001000,
+    "udp_queue_rcv_one_skb": 0x81002000,
+}
 DROP_REASONS = {"2": "NOT_SPECIFIED", "3": "NO_SOCKET", "30": "TC_INGRESS"}
 
 DEVICES = {
@@ -76,8 +82,18 @@ def tcpdump(inode, dev, *words, pid=800, **more):
     """A tap as tcpdump opens one; ``dev`` None is any."""
     device = DEVICES[dev] if dev else None
     line = " ".join(["tcpdump", "-i", dev or "any", *words])
-    return Tap(inode, HERE, device.ifindex if device else 0, 3, "raw" if dev else "cooked", dev or "", buffer="ring",
-               running=True, processes=(Process(pid, "tcpdump", line),), **more)
+    return Tap(
+        inode,
+        HERE,
+        device.ifindex if device else 0,
+        3,
+        "raw" if dev else "cooked",
+        dev or "",
+        buffer="ring",
+        running=True,
+        processes=(Process(pid, "tcpdump", line),),
+        **more,
+    )
 
 
 TAPS = {
@@ -85,8 +101,17 @@ TAPS = {
     ON_ETH1: tcpdump(ON_ETH1, "eth1", "arp", pid=802),
     ON_BOND0: tcpdump(ON_BOND0, "bond0", pid=803),
     ON_ANY: tcpdump(ON_ANY, None, pid=804),
-    LLDP: Tap(LLDP, HERE, 3, 0x88CC, "raw", "eth1", buffer="queue", running=True,
-              processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),)),
+    LLDP: Tap(
+        LLDP,
+        HERE,
+        3,
+        0x88CC,
+        "raw",
+        "eth1",
+        buffer="queue",
+        running=True,
+        processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),),
+    ),
 }
 
 
@@ -103,14 +128,20 @@ def ether(payload, kind=0x0800, src=A, dst=B, tag=None):
 
 def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
     """An IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
-    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum) + bytes(
-        [10, 9, 0, src, 10, 9, 0, dst]) + payload
+    return (
+        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum)
+        + bytes([10, 9, 0, src, 10, 9, 0, dst])
+        + payload
+    )
 
 
 def ip6(payload, following=17, src=1, dst=2, hops=64):
     """An IPv6 packet from fe80::``src`` to fe80::``dst``."""
-    return struct.pack("!IHBB", 6 << 28, len(payload), following, hops) + b"".join(
-        b"\xfe\x80" + bytes(13) + bytes([last]) for last in (src, dst)) + payload
+    return (
+        struct.pack("!IHBB", 6 << 28, len(payload), following, hops)
+        + b"".join(b"\xfe\x80" + bytes(13) + bytes([last]) for last in (src, dst))
+        + payload
+    )
 
 
 def echo(kind=0, ident=128, seq=1):
@@ -138,6 +169,7 @@ def arp(src=1, dst=2):
 
 
 # --- steps ---------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Said:
@@ -193,6 +225,7 @@ def protocol(function, **more):
 
 # --- passes --------------------------------------------------------------------------------------------
 
+
 def rx(dev, *steps, **more):
     """A received packet's pass; see ``_pass`` for what can be told of it."""
     return _pass(RECORD_RX, dev, steps, **more)
@@ -216,22 +249,58 @@ def hook(inode, added, at=0):
     return Passes(record, steps, np.array([0, 1]))
 
 
-def _pass(kind, dev, steps, *, at=0, packet=None, skb=SKB, last_skb=None, cpu=0, seq=1, parent=0, frame=1, lasts=None,
-          steps_lost=0, vlan=None, in_list=False, inside_list=False, sender=0, head=0, rounds=True):
+def _pass(
+    kind,
+    dev,
+    steps,
+    *,
+    at=0,
+    packet=None,
+    skb=SKB,
+    last_skb=None,
+    cpu=0,
+    seq=1,
+    parent=0,
+    frame=1,
+    lasts=None,
+    steps_lost=0,
+    vlan=None,
+    in_list=False,
+    inside_list=False,
+    sender=0,
+    head=0,
+    rounds=True,
+):
     """``at`` and ``lasts`` in µs (since BEGIN_NS; 1 more than it has steps); ``packet`` the frame's bytes (an echo
     reply); ``vlan`` a tag outside the bytes."""
     packet = reply() if packet is None else packet
     device, netns = DEVICES[dev], DEVICES[dev].netns
     record = np.zeros(1, RECORD)
     values = {
-        "time_ns": BEGIN_NS + at * 1000, "skb": skb, "netns": netns,
-        "last_skb": (skb if last_skb is None else last_skb) & 0xFFFFFFFF, "head": head,
-        "ifindex": device.ifindex, "len": len(packet), "cpu": cpu, "kind": kind, "steps": len(steps), "seq": seq,
-        "parent": parent, "frame": frame, "steps_lost": steps_lost, "arphrd": device.arphrd, "sender": sender,
-        "duration_ns": (len(steps) + 1 if lasts is None else lasts) * 1000, "captured": min(len(packet), PACKET_BYTES),
+        "time_ns": BEGIN_NS + at * 1000,
+        "skb": skb,
+        "netns": netns,
+        "last_skb": (skb if last_skb is None else last_skb) & 0xFFFFFFFF,
+        "head": head,
+        "ifindex": device.ifindex,
+        "len": len(packet),
+        "cpu": cpu,
+        "kind": kind,
+        "steps": len(steps),
+        "seq": seq,
+        "parent": parent,
+        "frame": frame,
+        "steps_lost": steps_lost,
+        "arphrd": device.arphrd,
+        "sender": sender,
+        "duration_ns": (len(steps) + 1 if lasts is None else lasts) * 1000,
+        "captured": min(len(packet), PACKET_BYTES),
         "protocol": int.from_bytes(packet[12:14], "big"),
-        "flags": (RECORD_VLAN if vlan is not None else 0) | (RECORD_LIST if in_list else 0)
-        | (RECORD_INSIDE_LIST if inside_list else 0), "vlan_tci": vlan or 0}
+        "flags": (RECORD_VLAN if vlan is not None else 0)
+        | (RECORD_LIST if in_list else 0)
+        | (RECORD_INSIDE_LIST if inside_list else 0),
+        "vlan_tci": vlan or 0,
+    }
     for name, value in values.items():
         record[name] = value
     record["packet"][0, : min(len(packet), PACKET_BYTES)] = np.frombuffer(packet[:PACKET_BYTES], np.uint8)
@@ -241,8 +310,17 @@ def _pass(kind, dev, steps, *, at=0, packet=None, skb=SKB, last_skb=None, cpu=0,
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
         onto = DEVICES[said.onto or now].ifindex if moved else 0
-        rows[place] = ((place + 1) * 1000, DEVICES[now].ifindex, device.ifindex, onto or said.arg, said.kind,
-                       number if rounds else 0, said.result, said.func, (said.skb or skb) & 0xFFFFFFFF)
+        rows[place] = (
+            (place + 1) * 1000,
+            DEVICES[now].ifindex,
+            device.ifindex,
+            onto or said.arg,
+            said.kind,
+            number if rounds else 0,
+            said.result,
+            said.func,
+            (said.skb or skb) & 0xFFFFFFFF,
+        )
         if said.onto:
             now, number = said.onto, number + 1
     return Passes(record, rows, np.array([0, len(rows)], np.int64))
@@ -250,23 +328,40 @@ def _pass(kind, dev, steps, *, at=0, packet=None, skb=SKB, last_skb=None, cpu=0,
 
 # --- whole packets -------------------------------------------------------------------------------------
 
+
 def received(at=0, **more):
     """A reply through the bond's active slave, seen by the taps on eth0, on bond0, and by the unbound one twice."""
-    return rx("eth0", tap(ON_ANY), tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_ANY), tap(ON_BOND0),
-              protocol("ip_rcv"), at=at, **more)
+    return rx(
+        "eth0",
+        tap(ON_ANY),
+        tap(ON_ETH0),
+        handler("ANOTHER", "bond0"),
+        tap(ON_ANY),
+        tap(ON_BOND0),
+        protocol("ip_rcv"),
+        at=at,
+        **more,
+    )
 
 
 def refused(at=0, **more):
     """A broadcast on the backup slave: its taps see it, the bond does not."""
-    return rx("eth1", tap(ON_ANY), tap(ON_ETH1), handler("EXACT"),
-              **{"at": at, "packet": arp(), "skb": SKB + 0x100, "cpu": 1, **more})
+    return rx(
+        "eth1",
+        tap(ON_ANY),
+        tap(ON_ETH1),
+        handler("EXACT"),
+        **{"at": at, "packet": arp(), "skb": SKB + 0x100, "cpu": 1, **more},
+    )
 
 
 def sent(at=0, **more):
     """A request sent on the bond, then on its active slave: two passes."""
     more = {"packet": ether(ip4(echo(8), src=2, dst=1)), "skb": SKB + 0x200, **more}
-    return both(tx("bond0", tap(ON_ANY), tap(ON_BOND0, "filtered"), at=at, seq=2, **more),
-                tx("eth0", tap(ON_ANY), tap(ON_ETH0, "full"), at=at + 10, seq=3, **more))
+    return both(
+        tx("bond0", tap(ON_ANY), tap(ON_BOND0, "filtered"), at=at, seq=2, **more),
+        tx("eth0", tap(ON_ANY), tap(ON_ETH0, "full"), at=at + 10, seq=3, **more),
+    )
 
 
 def both(*parts):
@@ -276,11 +371,23 @@ def both(*parts):
 
 # --- scenes, journeys, recordings ----------------------------------------------------------------------
 
+
 def start(**more):
     """The event that opens a trace."""
-    return {"kind": "start", "time_ns": BEGIN_NS, "format": 1, "host": "lab", "kernel": "6.1.0",
-            "wall_offset_ns": WALL_NS - BEGIN_NS, "netns": HERE, "interfaces": ["bond0"], "handlers": list(HANDLERS),
-            "drop_reasons": DROP_REASONS, "stages": [], **more}
+    return {
+        "kind": "start",
+        "time_ns": BEGIN_NS,
+        "format": 1,
+        "host": "lab",
+        "kernel": "6.1.0",
+        "wall_offset_ns": WALL_NS - BEGIN_NS,
+        "netns": HERE,
+        "interfaces": ["bond0"],
+        "handlers": list(HANDLERS),
+        "drop_reasons": DROP_REASONS,
+        "stages": [],
+        **more,
+    }
 
 
 def losses(at=0, **counters):
@@ -290,12 +397,20 @@ def losses(at=0, **counters):
 
 def events(taps=TAPS, devices=DEVICES, **more):
     """What a trace says at its begin."""
-    names = [{"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": name}
-             for netns, name in ((HERE, "host"), (THERE, "blue"))]
-    symbols = [{"kind": "symbol", "time_ns": BEGIN_NS, "address": address, "name": name}
-               for name, address in ADDRESSES.items()]
-    return [start(**more), *names, *symbols, *(device_event(BEGIN_NS, device) for device in devices.values()),
-            *(tap_event(BEGIN_NS, one) for one in taps.values())]
+    names = [
+        {"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": name}
+        for netns, name in ((HERE, "host"), (THERE, "blue"))
+    ]
+    symbols = [
+        {"kind": "symbol", "time_ns": BEGIN_NS, "address": address, "name": name} for name, address in ADDRESSES.items()
+    ]
+    return [
+        start(**more),
+        *names,
+        *symbols,
+        *(device_event(BEGIN_NS, device) for device in devices.values()),
+        *(tap_event(BEGIN_NS, one) for one in taps.values()),
+    ]
 
 
 def scene(*further, **more):

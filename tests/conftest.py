@@ -44,6 +44,7 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture
 def run(monkeypatch, capfd):
     """run(*words): bondtrace within this process; (status, stdout, stderr)."""
+
     def invoke(*words):
         from bondtrace import cli  # not before the tests of what an import takes
 
@@ -52,6 +53,7 @@ def run(monkeypatch, capfd):
             cli.main()
         printed = capfd.readouterr()
         return caught.value.code, printed.out, printed.err
+
     return invoke
 
 
@@ -117,5 +119,12 @@ def pytest_terminal_summary(terminalreporter):
     for title, rows in TABLES.items():
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
         terminalreporter.write_line(title)
-        terminalreporter.write_line(tabulate([[row, *("\n".join(cells.get(name, "-")) or "failed" for name in names)]
-                                              for row, cells in rows.items()], headers=["", *names]))
+        terminalreporter.write_line(
+            tabulate(
+                [
+                    [row, *("\n".join(cells.get(name, "-")) or "failed" for name in names)]
+                    for row, cells in rows.items()
+                ],
+                headers=["", *names],
+            )
+        )

@@ -60,14 +60,79 @@ FILES = (ROOT / "examples" / "ping.arrows", ROOT / "tests" / "data" / "first.arr
 JOURNEYS = 200  # so many are told one by one
 
 HOSTILE = (
-    -1, 0, 1, 2, 3, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, 1 << 64, 10 ** 400,
-    -10 ** 30, 1.5, 1e308, float("nan"), float("inf"), True, False, None, "", "x", "eth0", "\ud800\x1b[31m\n",
-    "9" * 5000, [], {}, [[]], [None], {"a": {"a": []}}, {"": ""}, [1] * 1000, ["x"] * 50,
-    {str(n): n for n in range(50)}, "bond", "veth", "start", "device", "tap", "tap-gone", "losses", "symbol", "bytes",
-    "stage", "end")
+    -1,
+    0,
+    1,
+    2,
+    3,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 32,
+    (1 << 63) - 1,
+    1 << 63,
+    1 << 64,
+    10**400,
+    -(10**30),
+    1.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    True,
+    False,
+    None,
+    "",
+    "x",
+    "eth0",
+    "\ud800\x1b[31m\n",
+    "9" * 5000,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": {"a": []}},
+    {"": ""},
+    [1] * 1000,
+    ["x"] * 50,
+    {str(n): n for n in range(50)},
+    "bond",
+    "veth",
+    "start",
+    "device",
+    "tap",
+    "tap-gone",
+    "losses",
+    "symbol",
+    "bytes",
+    "stage",
+    "end",
+)
 EXTREMES = (
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 80, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
-    1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1_000_000_000_000)
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    80,
+    127,
+    128,
+    255,
+    256,
+    1 << 15,
+    (1 << 16) - 1,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 62,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+    1_000_000_000_000,
+)
 REFERENCES = ("master", "link", "ifindex", "netns", "link_netns", "active_slave", "inode", "fanout_id")
 KINDS = ("veth", "bond", "vlan", "bridge", "openvswitch", "macvlan", "raw")
 
@@ -84,7 +149,7 @@ class Program:
     def number(self, below):
         """The next number, at least 0 and less than this."""
         wide = 1 + (below > 256)
-        value = int.from_bytes(self._data[self._at: self._at + wide], "little")
+        value = int.from_bytes(self._data[self._at : self._at + wide], "little")
         self._at += wide
         return value % max(below, 1)
 
@@ -93,22 +158,33 @@ class Program:
 
     @property
     def rest(self):
-        return self._data[self._at:]
+        return self._data[self._at :]
 
 
 def sound():
     """(events, passes) of the recording that is altered."""
-    told = [*events(), losses(1, lost=[0, 0]),
-            {"kind": "device-gone", "time_ns": 2_000_000_000_000, "netns": 1, "ifindex": 1},
-            tap_event(1_000_000_600_000, TAPS[ON_BOND0], 1_000_000_400_000, read_ns=1_000_000_500_000),
-            {"kind": "tap-gone", "time_ns": 1_000_000_800_000, "not_before_ns": 1_000_000_700_000, "inode": ON_BOND0},
-            {"kind": "stage", "time_ns": 5, "stage": {"name": "s", "missing": "m", "without": "w", "handler": True}},
-            {"kind": "note", "time_ns": 5, "text": "n"},
-            {"kind": "bytes", "time_ns": 5, "packets": [[0, 1, "AAAA"]]}, {"kind": "end", "time_ns": 2_000_000_000_000}]
-    passes = both(received(), refused(50), sent(100), late("bond0", tap(ON_BOND0), at=3), hook(ON_BOND0, True, at=90),
-                  rx("eth0", fanout(), handler("CONSUMED"), at=200, skb=1, in_list=True),
-                  rx("eth1", drop("TC_INGRESS"), at=300, skb=2, packet=arp(), inside_list=True, parent=1),
-                  rx("bond0.7", protocol("ip_rcv"), at=400, vlan=7, skb=3), rx("eth2", at=500, skb=4))
+    told = [
+        *events(),
+        losses(1, lost=[0, 0]),
+        {"kind": "device-gone", "time_ns": 2_000_000_000_000, "netns": 1, "ifindex": 1},
+        tap_event(1_000_000_600_000, TAPS[ON_BOND0], 1_000_000_400_000, read_ns=1_000_000_500_000),
+        {"kind": "tap-gone", "time_ns": 1_000_000_800_000, "not_before_ns": 1_000_000_700_000, "inode": ON_BOND0},
+        {"kind": "stage", "time_ns": 5, "stage": {"name": "s", "missing": "m", "without": "w", "handler": True}},
+        {"kind": "note", "time_ns": 5, "text": "n"},
+        {"kind": "bytes", "time_ns": 5, "packets": [[0, 1, "AAAA"]]},
+        {"kind": "end", "time_ns": 2_000_000_000_000},
+    ]
+    passes = both(
+        received(),
+        refused(50),
+        sent(100),
+        late("bond0", tap(ON_BOND0), at=3),
+        hook(ON_BOND0, True, at=90),
+        rx("eth0", fanout(), handler("CONSUMED"), at=200, skb=1, in_list=True),
+        rx("eth1", drop("TC_INGRESS"), at=300, skb=2, packet=arp(), inside_list=True, parent=1),
+        rx("bond0.7", protocol("ip_rcv"), at=400, vlan=7, skb=3),
+        rx("eth2", at=500, skb=4),
+    )
     return told, passes
 
 
@@ -140,7 +216,7 @@ def _altered_bytes(data, program):
     data = bytearray(data)
     while program:
         place = program.number(1 << 16) % len(data)
-        data[place: place + 1 + program.number(4)] = bytes([program.number(256)])
+        data[place : place + 1 + program.number(4)] = bytes([program.number(256)])
     return bytes(data)
 
 
@@ -175,7 +251,7 @@ def _with_events(told, kind, program):
         again = json.loads(json.dumps(told[place]))
         if isinstance(again, dict):
             again["time_ns"] = program.one_of(EXTREMES)
-        told[program.number(len(told) + 1): 0] = [again] * (1 + program.number(3))
+        told[program.number(len(told) + 1) : 0] = [again] * (1 + program.number(3))
     elif kind == 2:
         told.insert(0, told.pop(place))
     else:
@@ -186,8 +262,11 @@ def _with_events(told, kind, program):
 def _with_references(told, program):
     """Devices that are masters or links of one another, in circles, too; taps on them; copies of them."""
     told = json.loads(json.dumps(told))
-    things = [one[one["kind"]] for one in told if isinstance(one, dict) and one.get("kind") in ("device", "tap")
-              and isinstance(one.get(one["kind"]), dict)]
+    things = [
+        one[one["kind"]]
+        for one in told
+        if isinstance(one, dict) and one.get("kind") in ("device", "tap") and isinstance(one.get(one["kind"]), dict)
+    ]
     if len(things) > 1:
         one, other = program.one_of(things), program.one_of(things)
         one[program.one_of(REFERENCES)] = other.get("ifindex")
@@ -221,6 +300,7 @@ def _with_passes(passes, kind, program):
 
 # --- all that reads them -------------------------------------------------------------------------------
 
+
 class _Nowhere(io.StringIO):
     """Takes text that must be one that can be written and harmless."""
 
@@ -242,10 +322,18 @@ def read_all(path):
 def _told(path):
     pipeline, out = Pipeline(), _Nowhere()
     told = []
-    exporters = [CsvExporter(out), JsonLinesExporter(out), PcapngExporter(io.BytesIO()), PerfettoExporter(out, 0),
-                 ParquetExporter(io.BytesIO())]
-    reporters = [TextReporter(out, pipeline.scene, more=lambda one: as_if.lines(one, pipeline.scene, ERAS[0])).write,
-                 JsonReporter(out, pipeline.scene).write, lambda one: story.write(one, pipeline.scene, out)]
+    exporters = [
+        CsvExporter(out),
+        JsonLinesExporter(out),
+        PcapngExporter(io.BytesIO()),
+        PerfettoExporter(out, 0),
+        ParquetExporter(io.BytesIO()),
+    ]
+    reporters = [
+        TextReporter(out, pipeline.scene, more=lambda one: as_if.lines(one, pipeline.scene, ERAS[0])).write,
+        JsonReporter(out, pipeline.scene).write,
+        lambda one: story.write(one, pipeline.scene, out),
+    ]
 
     def show(journey):
         told.append(journey.id)

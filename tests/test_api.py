@@ -29,8 +29,9 @@ def ping():
 
 
 def printed(*words):
-    return subprocess.run([sys.executable, "-m", "bondtrace", *words], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-m", "bondtrace", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_the_journeys_are_those_of_show(ping):
@@ -99,8 +100,10 @@ def test_what_is_no_recording_is_told_when_it_is_read(tmp_path):
 def test_importing_it_reads_nothing_heavy():
     program = "import sys, bondtrace; print(sorted({'numpy', 'click', 'bcc'} & set(sys.modules)))"
 
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 def test_the_worked_example_prints_what_the_page_says():
@@ -108,8 +111,10 @@ def test_the_worked_example_prints_what_the_page_says():
     program = re.search(r"```python\n(.*?)```", page, re.S).group(1)
     says = re.search(r"```text\n(.*?)```", page, re.S).group(1)
 
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout == says
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        == says
+    )
 
 
 def test_the_host_the_kernel_and_that_it_is_whole(ping):
@@ -166,6 +171,10 @@ def test_the_surroundings_are_read_once_and_again_when_the_file_has_grown(tmp_pa
 
 def test_all_that_a_trace_has_is_documented(ping):
     page = (ROOT / "docs" / "library.md").read_text()
-    told = {name for line in page.splitlines() if line.startswith("| `")
-            for name in re.findall(r"`(\w+)(?:\(\))?`", line.split("|")[1])}
+    told = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)(?:\(\))?`", line.split("|")[1])
+    }
     assert told == {name for name in dir(ping) if not name.startswith("_")}

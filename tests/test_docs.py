@@ -74,6 +74,7 @@ PAGES = sorted(page.name for page in DOCS.glob("*.md"))
 
 # --- reading the documents -----------------------------------------------------------------------------
 
+
 def read(name):
     return (DOCS / name).read_text(encoding="utf-8")
 
@@ -93,7 +94,7 @@ def section(name, title):
     assert match, f"docs/{name} has no section {title!r}"
     level = len(match.group(1))
     following = re.compile(rf"^#{{1,{level}}} ", re.MULTILINE).search(text, match.end())
-    return text[match.end(): following.start() if following else len(text)]
+    return text[match.end() : following.start() if following else len(text)]
 
 
 def own(text):
@@ -103,8 +104,11 @@ def own(text):
 
 def rows(text):
     """The cells of every row of the tables, without their heads."""
-    found = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
-             for line in text.splitlines() if line.strip().startswith("|")]
+    found = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
+        for line in text.splitlines()
+        if line.strip().startswith("|")
+    ]
     rules = [place for place, cells in enumerate(found) if all(re.fullmatch(r":?-+:?", cell) for cell in cells)]
     return [cells for place, cells in enumerate(found) if place not in rules and place + 1 not in rules]
 
@@ -122,6 +126,7 @@ def numbered(text):
 
 # --- words ---------------------------------------------------------------------------------------------
 
+
 def test_every_word_of_the_project_is_explained_with_an_example():
     wanted = ["Tap", "Pass", "Round", "Step", "Verdict", "Outcome", "Unseen", "Journey"]
     assert headings("words.md")[1:] == wanted
@@ -130,6 +135,7 @@ def test_every_word_of_the_project_is_explained_with_an_example():
 
 # --- the receive path ----------------------------------------------------------------------------------
 
+
 def test_every_reason_has_a_row_and_every_row_is_a_reason():
     told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Why a tap was not offered a packet"))]
     assert sorted(told) == sorted(REASONS)
@@ -137,7 +143,8 @@ def test_every_reason_has_a_row_and_every_row_is_a_reason():
 
 def test_every_outcome_has_a_row_and_every_row_is_an_outcome():
     assert sorted(cells[0].strip("`") for cells in rows(section("receive-path.md", "Outcomes"))) == sorted(
-        OUTCOMES.values())
+        OUTCOMES.values()
+    )
 
 
 def test_every_rx_handler_of_the_plan_is_described():
@@ -152,18 +159,26 @@ def test_every_receive_function_is_described():
 
 @pytest.mark.parametrize("function", [*plan.HANDLERS, "vlan_do_receive"])
 def test_every_phrase_of_a_verdict_is_in_the_document(function):
-    phrases = {verdicts.reason(function, verdict, number, Device(1, 1, "bond0", "bond", bond_mode=mode))
-               for verdict in VERDICTS.values() for number in (0x0800, 0x8809) for mode in (None, *BOND_MODES)} - {None}
+    phrases = {
+        verdicts.reason(function, verdict, number, Device(1, 1, "bond0", "bond", bond_mode=mode))
+        for verdict in VERDICTS.values()
+        for number in (0x0800, 0x8809)
+        for mode in (None, *BOND_MODES)
+    } - {None}
     assert phrases - names(read("receive-path.md")) == set()
 
 
 def test_every_verdict_is_in_the_documents_with_its_number():
-    told = {int(cells[1]): cells[0].strip("`") for cells in rows(section(
-        "receive-path.md", "Receiving: `__netif_receive_skb_core`")) if cells[1:2] and cells[1].isdigit()}
+    told = {
+        int(cells[1]): cells[0].strip("`")
+        for cells in rows(section("receive-path.md", "Receiving: `__netif_receive_skb_core`"))
+        if cells[1:2] and cells[1].isdigit()
+    }
     assert told == {number: name for number, name in VERDICTS.items() if name != "unknown"}
 
 
 # --- recordings ----------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory):
@@ -198,28 +213,38 @@ def test_every_kind_of_the_wire_is_numbered(title, prefix):
     told = numbered(section("recording.md", title))
     alias = {"handler": "rx_handler"}
     assert {number: alias.get(name, name) for number, name in wire.items()} == {
-        number: re.match(r"\w+", name).group(0) for number, name in told.items() if name != "event"}
+        number: re.match(r"\w+", name).group(0) for number, name in told.items() if name != "event"
+    }
 
 
 def test_every_flag_of_the_wire_is_numbered():
     enum = re.search(r"enum record_flag {(.*?)};", (ROOT / "bpf" / "wire.h").read_text(), re.DOTALL).group(1)
     assert {int(number) for number in re.findall(r"RECORD_\w+ = (\d+)", enum)} == set(
-        numbered(section("recording.md", "Flags")))
+        numbered(section("recording.md", "Flags"))
+    )
 
 
 def written_events():
     """{kind: keys, those of objects in it included}, from every dict in the sources that is an event."""
     found = {}
-    for path in [*(PACKAGE / "format").glob("*.py"), *(PACKAGE / "capture" / "live").glob("*.py"),
-                 PACKAGE / "analysis" / "scene.py"]:
+    for path in [
+        *(PACKAGE / "format").glob("*.py"),
+        *(PACKAGE / "capture" / "live").glob("*.py"),
+        PACKAGE / "analysis" / "scene.py",
+    ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Dict):
                 continue
             keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
             if {"kind", "time_ns"} <= set(keys):
                 kind = node.values[keys.index("kind")].value
-                inner = [key.value for part in ast.walk(node) if isinstance(part, ast.Dict) for key in part.keys
-                         if isinstance(key, ast.Constant)]
+                inner = [
+                    key.value
+                    for part in ast.walk(node)
+                    if isinstance(part, ast.Dict)
+                    for key in part.keys
+                    if isinstance(key, ast.Constant)
+                ]
                 found.setdefault(kind, set()).update(inner)
     return found
 
@@ -285,13 +310,24 @@ def test_the_python_example_reads_what_is_whole_of_a_file_that_was_cut_off(tmp_p
     path.write_bytes(path.read_bytes()[:-200])
     result = run_example(tmp_path)
     assert (result.stdout, result.stderr, result.returncode) == (
-        "the file was cut off; what is whole of it:\n" + EXPECTED, "", 0)
+        "the file was cut off; what is whole of it:\n" + EXPECTED,
+        "",
+        0,
+    )
 
 
 # --- JSON ----------------------------------------------------------------------------------------------
 
-MAPS = {"taps", "trust.losses", "taps.*.outcomes", "taps.*.unseen", "rows[].cells", "rows[].cells.*", "rows[].outcomes",
-        "rows[].unseen"}
+MAPS = {
+    "taps",
+    "trust.losses",
+    "taps.*.outcomes",
+    "taps.*.unseen",
+    "rows[].cells",
+    "rows[].cells.*",
+    "rows[].outcomes",
+    "rows[].unseen",
+}
 TYPES = {bool: "boolean", int: "integer", str: "string", type(None): "null", dict: "object"}
 
 
@@ -336,8 +372,11 @@ def undocumented(values, told):
     """Paths, or types of them, that occur and are not told; objects in arrays and maps are told by their keys."""
     there = merged(values)
     silent = {path for path in there if path.endswith((".*", "[]")) and there[path] == {"object"}}
-    return {path: kinds - told.get(path, set()) for path, kinds in there.items()
-            if path not in silent and kinds - told.get(path, set())}
+    return {
+        path: kinds - told.get(path, set())
+        for path, kinds in there.items()
+        if path not in silent and kinds - told.get(path, set())
+    }
 
 
 def stage(missing=""):
@@ -351,13 +390,24 @@ def everything():
     """Journeys and their scene that have every key, with and without what is optional."""
     around = scene(losses(lost=[1, 0]), taps={**TAPS, STRANGER.inode: STRANGER}, stages=[stage("not there")])
     told = journeys(
-        received(vlan=7), refused(50), sent(100), rx("eth0", fanout(), tap(77), handler("CONSUMED"), at=200, skb=9),
+        received(vlan=7),
+        refused(50),
+        sent(100),
+        rx("eth0", fanout(), tap(77), handler("CONSUMED"), at=200, skb=9),
         rx("bond0", vlan("bond0.7"), drop("NO_SOCKET"), at=210, skb=10),
-        rx("eth2", handler("ANOTHER", "peer0", "macvlan_handle_frame"), enters(THERE), protocol("ip_rcv"), at=220,
-           skb=11),
+        rx(
+            "eth2",
+            handler("ANOTHER", "peer0", "macvlan_handle_frame"),
+            enters(THERE),
+            protocol("ip_rcv"),
+            at=220,
+            skb=11,
+        ),
         rx("eth0", tap(LLDP), in_list=True, at=300, skb=17, frame=5),
-        late("eth0", protocol("ip_list_rcv"), at=310, skb=17, frame=5), late("eth0", tap(ON_ANY), at=400, frame=8),
-        around=around)
+        late("eth0", protocol("ip_list_rcv"), at=310, skb=17, frame=5),
+        late("eth0", tap(ON_ANY), at=400, frame=8),
+        around=around,
+    )
     around.meet(rx("eth0", tap(77)))
     return around, told
 
@@ -403,8 +453,10 @@ def test_every_era_is_documented_with_its_kernels():
 
 def test_every_key_of_taps_is_documented_with_its_type(monkeypatch):
     # given one tap of which everything is known and one of which little is
-    known = Tap(*(7, 1, 2, 3, "raw", "eth0", 0, "ring", 3, 4096, True, 5, 1, True, True, True, True, 9, 0),
-                processes=(Process(1, "tcpdump", "tcpdump -i eth0"),))
+    known = Tap(
+        *(7, 1, 2, 3, "raw", "eth0", 0, "ring", 3, 4096, True, 5, 1, True, True, True, True, 9, 0),
+        processes=(Process(1, "tcpdump", "tcpdump -i eth0"),),
+    )
     assert [name for name, value in vars(known).items() if value is None] == []
     module = importlib.import_module("bondtrace.commands.taps")
     monkeypatch.setattr(module, "list_namespaces", lambda: {1: Namespace(1, "blue", "")})
@@ -445,8 +497,9 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("bondtrace.util.capabilities.has", lambda _: True)
     monkeypatch.setattr(loader, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
-    monkeypatch.setattr(loader, "read_kernel", lambda: SimpleNamespace(
-        btf=SimpleNamespace(type_count=1, drop_reasons=dict)))
+    monkeypatch.setattr(
+        loader, "read_kernel", lambda: SimpleNamespace(btf=SimpleNamespace(type_count=1, drop_reasons=dict))
+    )
     monkeypatch.setattr(loader, "make_plan", lambda *_, **__: made)
     monkeypatch.setattr(loader, "Tracer", Tracer)
     value = json.loads(CliRunner().invoke(module.doctor, ["--json"], catch_exceptions=False).output)
@@ -466,9 +519,10 @@ def test_every_key_of_lab_is_documented_with_its_type(tmp_path):
 
 
 def test_every_key_of_a_fleet_is_documented_with_its_type():
-    values = [FleetRow("lab", 7, "tcpdump", 1, "tcpdump", "eth0", HERE, "host", "eth0", "rx", 2, {"captured": 2},
-                       {}, 0),
-              FleetRow("lab", 8, *[None] * 8, 0, {}, {"protocol": 1}, 1)]
+    values = [
+        FleetRow("lab", 7, "tcpdump", 1, "tcpdump", "eth0", HERE, "host", "eth0", "rx", 2, {"captured": 2}, {}, 0),
+        FleetRow("lab", 8, *[None] * 8, 0, {}, {"protocol": 1}, 1),
+    ]
     value = json.loads(json.dumps(fleet_object(values)))
     wanted = documented("Fleet")
     assert undocumented([value], wanted) == {}
@@ -481,7 +535,8 @@ def test_the_closed_lists_are_those_of_the_program():
     assert cells["passes[].steps[].outcome"] == {"tap", *OUTCOMES.values()}
     assert cells["passes[].steps[].verdict"] == {"rx_handler", "vlan", *VERDICTS.values()}
     assert {step.kind for one in everything()[1] for part in one.passes for step in part.steps} == cells[
-        "passes[].steps[].kind"]
+        "passes[].steps[].kind"
+    ]
     every = scene(losses(lost=[1], steps_lost=[1], too_deep=[1], unbalanced=[1], probe_misses=[1])).losses()
     assert set(every) - names(section("json.md", "Journeys")) == set()
 
@@ -497,6 +552,7 @@ def test_the_example_journey_has_every_key_that_it_should_and_no_other():
 
 # --- the command line ----------------------------------------------------------------------------------
 
+
 def command(name):
     return cli.get_command(click.Context(cli), name)
 
@@ -504,8 +560,12 @@ def command(name):
 def options(one):
     if isinstance(one, click.Group):
         return [option for inner in one.commands.values() for option in options(inner)]
-    return [option for parameter in one.params if isinstance(parameter, click.Option)
-            for option in (*parameter.opts, *parameter.secondary_opts)]
+    return [
+        option
+        for parameter in one.params
+        if isinstance(parameter, click.Option)
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    ]
 
 
 def told_of(name):
@@ -518,15 +578,21 @@ def told_of(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_subcommand_has_a_section_with_an_example(name):
     assert f"bondtrace {name}" in "".join(
-        line for line in section("cli.md", name).splitlines() if line.startswith("    "))
+        line for line in section("cli.md", name).splitlines() if line.startswith("    ")
+    )
     assert f"[`{name}`](#{name})" in read("cli.md")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented_and_every_documented_one_is_there(name):
     there = options(command(name))
-    told = {word for cells in rows(told_of(name)) for text in names(cells[0]) for word in text.split()
-            if word.startswith("-")}
+    told = {
+        word
+        for cells in rows(told_of(name))
+        for text in names(cells[0])
+        for word in text.split()
+        if word.startswith("-")
+    }
     assert told == set(there)
 
 
@@ -558,8 +624,11 @@ def test_every_argument_and_every_choice_is_documented(name):
 def test_the_tables_of_commands_are_whole():
     in_docs = [next(iter(names(cells[0]))) for cells in rows(read("cli.md").partition("\n## ")[0])]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    in_readme = [cells[0].strip("`") for cells in rows(readme.partition("| command | what it does")[2])
-                 if cells[0].strip("`") in COMMANDS]
+    in_readme = [
+        cells[0].strip("`")
+        for cells in rows(readme.partition("| command | what it does")[2])
+        if cells[0].strip("`") in COMMANDS
+    ]
     assert in_docs == in_readme == list(COMMANDS)
 
 
@@ -573,8 +642,12 @@ def test_every_command_and_option_has_help(name):
     one = command(name)
     every = [one, *(one.commands.values() if isinstance(one, click.Group) else ())]
     assert [inner.name for inner in every if not inner.help] == []
-    assert [parameter.name for inner in every for parameter in inner.params
-            if isinstance(parameter, click.Option) and not parameter.help] == []
+    assert [
+        parameter.name
+        for inner in every
+        for parameter in inner.params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ] == []
 
 
 def test_the_options_of_bondtrace_itself_are_documented():
@@ -592,8 +665,11 @@ def test_every_choice_and_default_is_documented():
 def test_every_exit_status_is_documented():
     told = {int(one) for cells in rows(section("cli.md", "Exit status")) for one in cells[0].split(", ")}
     classes = [errors.BondtraceError, errors.UsageError]
-    assert told == {0, *(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)),
-                    *(one.exit_status for one in classes)}
+    assert told == {
+        0,
+        *(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)),
+        *(one.exit_status for one in classes),
+    }
 
 
 def test_every_environment_variable_is_documented():
@@ -606,6 +682,7 @@ def test_every_environment_variable_is_documented():
 
 
 # --- all of them ---------------------------------------------------------------------------------------
+
 
 def anchor(title):
     """A heading's anchor, as GitHub makes it."""

@@ -31,8 +31,11 @@ pytestmark = pytest.mark.usefixtures("signals_are_heard")
 ROOT = Path(__file__).parents[1]
 PING = ROOT / "examples" / "ping.arrows"
 BONDTRACE = [sys.executable, "-m", "bondtrace"]
-TOLD = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "ended by SIGTERM"),
-        signal.SIGHUP: (129, "ended by SIGHUP")}
+TOLD = {
+    signal.SIGINT: (130, "interrupted"),
+    signal.SIGTERM: (143, "ended by SIGTERM"),
+    signal.SIGHUP: (129, "ended by SIGHUP"),
+}
 WRITES = [("export", "--format", form) for form in ("csv", "jsonl", "pcapng", "perfetto", "parquet")] + [("report",)]
 
 
@@ -59,9 +62,14 @@ cli.main()
 
 def stopped(command, *more, cwd):
     """A process that waits amid this command."""
-    process = subprocess.Popen([sys.executable, "-c", STOPPED, *words(command, *more)], cwd=cwd, text=True,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, *words(command, *more)],
+        cwd=cwd,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     for line in process.stderr:
         if line == "here\n":
             return process
@@ -69,8 +77,7 @@ def stopped(command, *more, cwd):
 
 
 @pytest.mark.parametrize("number", TOLD, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", [WRITES[0], WRITES[4], WRITES[5], ("show",)],
-                         ids=lambda command: "-".join(command))
+@pytest.mark.parametrize("command", [WRITES[0], WRITES[4], WRITES[5], ("show",)], ids=lambda command: "-".join(command))
 def test_a_signal_ends_it_with_a_line_and_leaves_nothing_behind(command, number, tmp_path):
     target = ("-o", tmp_path / "out") if command in WRITES else ()
     process = stopped(command, *target, cwd=tmp_path)
@@ -101,8 +108,14 @@ def test_what_is_killed_leaves_nothing_that_could_be_taken_for_whole(command, tm
 
 
 def test_nohup_is_respected(tmp_path):
-    process = subprocess.Popen(["nohup", *BONDTRACE, "show", "--follow", cut_off(tmp_path)], cwd=ROOT, text=True,
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        ["nohup", *BONDTRACE, "show", "--follow", cut_off(tmp_path)],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert "#1" in process.stdout.readline()
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -121,15 +134,31 @@ def cut_off(directory):
 
 # --- readers and terminals that go away -----------------------------------------------------------------
 
-@pytest.mark.parametrize("command", [("show", "--json"), ("summary",), ("explain", "--journey", "1"),
-                                     ("export", "--format", "csv", "-o", "-"),
-                                     ("export", "--format", "pcapng", "-o", "-"), ("report", "-o", "-")],
-                         ids=lambda command: "-".join(command[:3]))
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "--json"),
+        ("summary",),
+        ("explain", "--journey", "1"),
+        ("export", "--format", "csv", "-o", "-"),
+        ("export", "--format", "pcapng", "-o", "-"),
+        ("report", "-o", "-"),
+    ],
+    ids=lambda command: "-".join(command[:3]),
+)
 def test_a_reader_that_is_gone(command):
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*BONDTRACE, *words(command)], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True,
-                          check=False, timeout=120)
+    done = subprocess.run(
+        [*BONDTRACE, *words(command)],
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     os.close(write)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
@@ -182,8 +211,11 @@ class Source:
 source.LiveSource, live.require_rights, record.require_rights = Source, lambda: None, lambda: None
 cli.main()
 """
-TRACES = [("live", "--write", "trace.arrows"), ("live", "--json", "--write", "trace.arrows"),
-          ("record", "-o", "trace.arrows")]
+TRACES = [
+    ("live", "--write", "trace.arrows"),
+    ("live", "--json", "--write", "trace.arrows"),
+    ("record", "-o", "trace.arrows"),
+]
 HERE_AND_BUILD = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
 
 
@@ -198,8 +230,14 @@ def traced(directory):
 @pytest.mark.parametrize("number", TOLD, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", TRACES, ids=" ".join)
 def test_a_trace_that_a_signal_ends_is_whole_and_ends_with_what_it_has_to_say(command, number, tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", TRACE, *command], cwd=tmp_path, text=True,
-                               env={**os.environ, **HERE_AND_BUILD}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRACE, *command],
+        cwd=tmp_path,
+        text=True,
+        env={**os.environ, **HERE_AND_BUILD},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stderr.readline().startswith("bondtrace: attached")
     if command[0] == "live":
         process.stdout.readline()
@@ -213,8 +251,14 @@ def test_a_trace_that_a_signal_ends_is_whole_and_ends_with_what_it_has_to_say(co
 
 @pytest.mark.parametrize("command", TRACES[:2], ids=" ".join)
 def test_a_trace_whose_reader_goes_away_ends_in_order(command, tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", TRACE, *command], cwd=tmp_path, text=True,
-                               env={**os.environ, **HERE_AND_BUILD}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRACE, *command],
+        cwd=tmp_path,
+        text=True,
+        env={**os.environ, **HERE_AND_BUILD},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout.readline()
     process.stdout.close()
 
@@ -266,14 +310,27 @@ def status_of(pid):
 
 # --- disks ---------------------------------------------------------------------------------------------
 
+
 def on_a_disk(tmp_path, script, size="96k", options=""):
     """What a shell script says in a mount namespace of its own, in which $DISK is a small file system."""
     disk = tmp_path / "disk"
     disk.mkdir(exist_ok=True)
     setup = f"mount -t tmpfs -o size={size} none {disk} || exit 99; {options}"
-    done = subprocess.run(["unshare", "-m", "sh", "-c", f"{setup}\n{script}"], cwd=ROOT, capture_output=True, text=True,
-                          check=False, timeout=300, env={**os.environ, "DISK": str(disk), "PYTHON": sys.executable,
-                                                         "PING": str(PING), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"{setup}\n{script}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={
+            **os.environ,
+            "DISK": str(disk),
+            "PYTHON": sys.executable,
+            "PING": str(PING),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        },
+    )
     if done.returncode == 99 or "unshare failed" in done.stderr:
         pytest.skip("no mount namespace may be made here")
     return done
@@ -289,25 +346,35 @@ def large(tmp_path_factory):
 @pytest.mark.parametrize("command", WRITES, ids=lambda command: "-".join(command))
 def test_a_full_disk(command, tmp_path, large):
     size = "16k" if "parquet" in command else "96k"
-    done = on_a_disk(tmp_path, f"""
+    done = on_a_disk(
+        tmp_path,
+        f"""
         echo old > $DISK/out
-        $PYTHON -m bondtrace {command[0]} {large} {' '.join(command[1:])} -o $DISK/new; echo $?
-        $PYTHON -m bondtrace {command[0]} {large} {' '.join(command[1:])} -o $DISK/out --force; echo $?
-        ls -A $DISK; cat $DISK/out""", size)
+        $PYTHON -m bondtrace {command[0]} {large} {" ".join(command[1:])} -o $DISK/new; echo $?
+        $PYTHON -m bondtrace {command[0]} {large} {" ".join(command[1:])} -o $DISK/out --force; echo $?
+        ls -A $DISK; cat $DISK/out""",
+        size,
+    )
 
     assert done.stdout == "1\n1\nout\nold\n"
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     assert [line for line in done.stderr.splitlines() if "cannot write" in line] == [
         f"bondtrace: cannot write {tmp_path}/disk/{name}: No space left on device; name another file"
-        for name in ("new", "out")]
+        for name in ("new", "out")
+    ]
 
 
 @pytest.mark.parametrize("command", WRITES[:1] + WRITES[-1:], ids=lambda command: "-".join(command))
 def test_a_read_only_disk(command, tmp_path):
-    done = on_a_disk(tmp_path, f"$PYTHON -m bondtrace {command[0]} $PING {' '.join(command[1:])} -o $DISK/new; echo $?",
-                     options=f"mount -o remount,ro {tmp_path}/disk;")
+    done = on_a_disk(
+        tmp_path,
+        f"$PYTHON -m bondtrace {command[0]} $PING {' '.join(command[1:])} -o $DISK/new; echo $?",
+        options=f"mount -o remount,ro {tmp_path}/disk;",
+    )
     assert (done.stdout, done.stderr) == (
-        "1\n", f"bondtrace: cannot write {tmp_path}/disk/new: Read-only file system; name another file\n")
+        "1\n",
+        f"bondtrace: cannot write {tmp_path}/disk/new: Read-only file system; name another file\n",
+    )
 
 
 RECORDS = """
@@ -340,13 +407,28 @@ print(sorted(one.name for one in path.parent.iterdir()), read - written in (0, 1
 """
 
 
-@pytest.mark.parametrize("recorder, said", [
-    ("Recorder(path)", ["cannot write to DISK/x.arrows: No space left on device; what was written before is whole",
-                        "['x.arrows'] True True"]),
-    ("RotatingRecorder(path, part_bytes=30000)",
-     [re.compile(r"cannot write to DISK/x-000\d.arrows: No space left on device; (what was written before is whole|"
-                 r"nothing was written)"), re.compile(r"\['x-0001.arrows'.*\] True True")]),
-])
+@pytest.mark.parametrize(
+    "recorder, said",
+    [
+        (
+            "Recorder(path)",
+            [
+                "cannot write to DISK/x.arrows: No space left on device; what was written before is whole",
+                "['x.arrows'] True True",
+            ],
+        ),
+        (
+            "RotatingRecorder(path, part_bytes=30000)",
+            [
+                re.compile(
+                    r"cannot write to DISK/x-000\d.arrows: No space left on device; (what was written before is whole|"
+                    r"nothing was written)"
+                ),
+                re.compile(r"\['x-0001.arrows'.*\] True True"),
+            ],
+        ),
+    ],
+)
 def test_recorders_on_a_full_disk_keep_every_batch(tmp_path, recorder, said):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(RECORDS))
@@ -360,13 +442,18 @@ def test_recorders_on_a_full_disk_keep_every_batch(tmp_path, recorder, said):
 
 def test_recorders_on_a_read_only_disk(tmp_path):
     script = "from pathlib import Path; from bondtrace.format.recording import Recorder; Recorder(Path('DISK/x'))"
-    done = on_a_disk(tmp_path, f"""$PYTHON -c "{script.replace('DISK', str(tmp_path / 'disk'))}" 2>&1 | tail -1""",
-                     options=f"mount -o remount,ro {tmp_path}/disk;")
-    assert done.stdout == (f"bondtrace.errors.BondtraceError: cannot create {tmp_path}/disk/x: Read-only file system; "
-                           "name another file\n")
+    done = on_a_disk(
+        tmp_path,
+        f"""$PYTHON -c "{script.replace("DISK", str(tmp_path / "disk"))}" 2>&1 | tail -1""",
+        options=f"mount -o remount,ro {tmp_path}/disk;",
+    )
+    assert done.stdout == (
+        f"bondtrace.errors.BondtraceError: cannot create {tmp_path}/disk/x: Read-only file system; name another file\n"
+    )
 
 
 # --- what may be written where --------------------------------------------------------------------------
+
 
 def writers(path, force):
     """Everything that makes a file of that name."""
@@ -393,18 +480,30 @@ def test_only_regular_files_are_overwritten(tmp_path, kind, force):
         with pytest.raises(UsageError) as caught:
             write()
         word = "symbolic link" if kind.endswith("link") else kind
-        assert str(caught.value) == (f"{path} is a {word}, no regular file; name another file" if force else
-                                     f"{path} exists already; name another file, or --force to overwrite it")
+        assert str(caught.value) == (
+            f"{path} is a {word}, no regular file; name another file"
+            if force
+            else f"{path} exists already; name another file, or --force to overwrite it"
+        )
     after = path.lstat()
     assert (after.st_mode, after.st_uid, after.st_ino) == (before.st_mode, before.st_uid, before.st_ino)
     assert precious.read_text() == "precious" and not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.parametrize("uid, gid, owner", [
-    ("1234", "5678", (1234, 5678)), ("1234", "", (1234, 0)), ("", "5678", (0, 0)), ("-1", "0", (0, 0)),
-    ("x", "y", (0, 0)), ("1234", "$(id)", (1234, 0)), ("99999999999999999999", "1", (0, 0)), ("٣", "1", (0, 0)),
-])
+@pytest.mark.parametrize(
+    "uid, gid, owner",
+    [
+        ("1234", "5678", (1234, 5678)),
+        ("1234", "", (1234, 0)),
+        ("", "5678", (0, 0)),
+        ("-1", "0", (0, 0)),
+        ("x", "y", (0, 0)),
+        ("1234", "$(id)", (1234, 0)),
+        ("99999999999999999999", "1", (0, 0)),
+        ("٣", "1", (0, 0)),
+    ],
+)
 def test_under_sudo_files_are_the_callers(tmp_path, monkeypatch, uid, gid, owner):
     monkeypatch.setenv("SUDO_UID", uid)
     monkeypatch.setenv("SUDO_GID", gid)
@@ -452,8 +551,10 @@ def test_what_others_do_to_the_way_meanwhile_leads_nowhere_else(tmp_path, monkey
             way.symlink_to(target)
         return really(path, flags, *more, **where)
 
-    for write in (lambda: record(way / "out", (received(), events()), force=force),
-                  lambda: exported(way / "out", force)):
+    for write in (
+        lambda: record(way / "out", (received(), events()), force=force),
+        lambda: exported(way / "out", force),
+    ):
         way.mkdir()
         if force:
             (way / "out").write_text("old")
@@ -535,8 +636,15 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch,
 
 # --- names that others would obey -----------------------------------------------------------------------
 
-NAMES = ["$(touch pwned)", "`touch pwned`;|touch pwned", "--help", "new\nline", "\x1b[31mred\udcff\u202e",
-         "%s%n{0}'\"\\", " "]
+NAMES = [
+    "$(touch pwned)",
+    "`touch pwned`;|touch pwned",
+    "--help",
+    "new\nline",
+    "\x1b[31mred\udcff\u202e",
+    "%s%n{0}'\"\\",
+    " ",
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -545,18 +653,39 @@ def test_names_of_files_are_only_names(tmp_path, name):
     shutil.copy(PING, tmp_path / name)
     for command, target in ((["show"], None), (["summary"], None), (["export", "--format", "csv"], f"{name}.csv")):
         more = ["-o", target] if target else []
-        done = subprocess.run([*BONDTRACE, *command, *more, "--", name], cwd=tmp_path, capture_output=True,
-                              env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}, check=False, timeout=60)
+        done = subprocess.run(
+            [*BONDTRACE, *command, *more, "--", name],
+            cwd=tmp_path,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+            check=False,
+            timeout=60,
+        )
         assert done.returncode == 0, done.stderr
         assert all(char.isprintable() or char in "\n" for char in (done.stdout + done.stderr).decode())
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.csv"}
 
 
-@pytest.mark.parametrize("expression", [
-    'icmp"); system("touch pwned', "icmp\n#include </etc/shadow>", "icmp */ int x; /*", "$(touch pwned)", "host `id`",
-    "\\", "%n%s", "icmp'", "\x1b[31m", "\udcff", "(" * 3000, "icmp and " * 500 + "icmp", "port 1 or " * 300 + "port 2",
-    "ether[0:4] = 0xffffffff", "host 10.0.0.1 and not (vlan 7 or mpls)",
-])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'icmp"); system("touch pwned',
+        "icmp\n#include </etc/shadow>",
+        "icmp */ int x; /*",
+        "$(touch pwned)",
+        "host `id`",
+        "\\",
+        "%n%s",
+        "icmp'",
+        "\x1b[31m",
+        "\udcff",
+        "(" * 3000,
+        "icmp and " * 500 + "icmp",
+        "port 1 or " * 300 + "port 2",
+        "ether[0:4] = 0xffffffff",
+        "host 10.0.0.1 and not (vlan 7 or mpls)",
+    ],
+)
 def test_nothing_of_a_filter_but_numbers_reaches_the_source(expression, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
@@ -564,23 +693,37 @@ def test_nothing_of_a_filter_but_numbers_reaches_the_source(expression, tmp_path
     except UsageError as error:
         assert "Traceback" not in str(error)
         return
-    code = re.sub(r"\b(static|__always_inline|u8|u32|u64|filter_(ethernet|raw)|struct|view|view_load|len|fate|return|"
-                  r"goto|if|else|FILTER_(ACCEPT|REJECT)|[axl]\d*|m\d+|0xf|\d+U?)\b", "", text)
+    code = re.sub(
+        r"\b(static|__always_inline|u8|u32|u64|filter_(ethernet|raw)|struct|view|view_load|len|fate|return|"
+        r"goto|if|else|FILTER_(ACCEPT|REJECT)|[axl]\d*|m\d+|0xf|\d+U?)\b",
+        "",
+        text,
+    )
     assert set(code) <= set(" \t\n(){}=,;:?!<>&|^+-*/%~") | {"&"} and "/*" not in code and "//" not in code
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recorder_that_is_killed_leaves_what_is_whole_under_its_name(tmp_path):
-    script = ("import os, signal, sys; from pathlib import Path; from build import *; "
-              "from bondtrace.format.rotation import RotatingRecorder; "
-              "r = RotatingRecorder(Path(sys.argv[1]), part_bytes=1)\n"
-              "for n in range(5): r.write(received(n * 100), events())\n"
-              "os.kill(os.getpid(), signal.SIGKILL)")
-    done = subprocess.run([sys.executable, "-c", script, tmp_path / "x.arrows"], check=False, cwd=ROOT,
-                          env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}, timeout=60)
+    script = (
+        "import os, signal, sys; from pathlib import Path; from build import *; "
+        "from bondtrace.format.rotation import RotatingRecorder; "
+        "r = RotatingRecorder(Path(sys.argv[1]), part_bytes=1)\n"
+        "for n in range(5): r.write(received(n * 100), events())\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "x.arrows"],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        timeout=60,
+    )
     assert done.returncode == -signal.SIGKILL
-    read = [sum(len(batch.passes) for batch in Recording(path).batches()) for path in sorted(tmp_path.iterdir())
-            if path.stat().st_size]
+    read = [
+        sum(len(batch.passes) for batch in Recording(path).batches())
+        for path in sorted(tmp_path.iterdir())
+        if path.stat().st_size
+    ]
     assert read == [1] * 5 + [0]
 
 

@@ -18,8 +18,15 @@ PAGE = ROOT / "man" / "bondtrace.1"
 
 
 def run(*words, **more):
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=120,
-                          env={**os.environ, "MANWIDTH": "200", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}, **more)
+    done = subprocess.run(
+        list(map(str, words)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "MANWIDTH": "200", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""},
+        **more,
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -45,7 +52,15 @@ def test_it_has_every_command_with_every_option():
                 assert re.search(rf"^       {', '.join(one.opts)}\b", match.group(1), re.MULTILINE), (name, one.opts)
     titles = re.findall(r"^[A-Z][A-Z ]+$", text, re.MULTILINE)
     assert titles == [
-        "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"]
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "COMMANDS",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "SEE ALSO",
+    ]
 
 
 def test_neither_man_nor_mandoc_has_a_warning():
@@ -53,8 +68,9 @@ def test_neither_man_nor_mandoc_has_a_warning():
     assert run("mandoc", "-T", "lint", "-W", "warning", PAGE).stdout == ""
     # and they would have had one
     bad = ".TH\n.SH\n.nosuch \\*[x]\n"
-    assert subprocess.run(["mandoc", "-T", "lint", "-W", "warning"], input=bad, capture_output=True, text=True,
-                          check=False).stdout
+    assert subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning"], input=bad, capture_output=True, text=True, check=False
+    ).stdout
 
 
 def test_what_is_to_be_typed_can_be_copied():

@@ -33,8 +33,9 @@ def requirements(*extras):
     """{package: minimum version or ""} of setup.cfg; without extras of the base install."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    text = "\n".join([config["options"]["install_requires"],
-                      *(config["options.extras_require"][extra] for extra in extras)])
+    text = "\n".join(
+        [config["options"]["install_requires"], *(config["options.extras_require"][extra] for extra in extras)]
+    )
     found = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         name, _, version = line.partition(">=")
@@ -47,9 +48,12 @@ def numbers(version):
 
 
 def test_every_source_file_names_its_licence():
-    without = [str(path.relative_to(ROOT)) for path in tracked()
-               if (path.suffix in SOURCES or path.name == "Makefile" or path.parent.name in ("scripts", "bench"))
-               and SPDX not in "\n".join(path.read_text().splitlines()[:3])]
+    without = [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if (path.suffix in SOURCES or path.name == "Makefile" or path.parent.name in ("scripts", "bench"))
+        and SPDX not in "\n".join(path.read_text().splitlines()[:3])
+    ]
     assert without == []
 
 
@@ -60,8 +64,11 @@ def test_the_oldest_versions_that_are_allowed_have_no_known_advisory():
     allowed = requirements("parquet", "fleet", "report", "exporter")
 
     assert all(allowed[name] for name in requirements()), "a base dependency has no minimum version"
-    open_ones = [one["id"] for one in known
-                 if one["package"] in allowed and numbers(allowed[one["package"]]) < numbers(one["fixed"])]
+    open_ones = [
+        one["id"]
+        for one in known
+        if one["package"] in allowed and numbers(allowed[one["package"]]) < numbers(one["fixed"])
+    ]
     assert open_ones == []
     assert {one["package"] for one in known} <= set(allowed)
 
@@ -72,20 +79,28 @@ OPEN = {"name": "tabulate", "version": "0.8", "vulns": [{"id": "CVE-1", "fix_ver
 ITSELF = {"name": "bondtrace", "skip_reason": "distribution marked as editable"}
 
 
-@pytest.mark.parametrize("packages, status, said", [
-    ([KNOWN, ITSELF], 0, "audit: 1 packages, none has a known advisory"),
-    ([KNOWN, OPEN], 1, "tabulate 0.8: CVE-1 (ended by 0.9)\naudit: there are advisories"),
-    # for which pip-audit's own status is 0
-    ([KNOWN, SKIPPED], 1, "audit: nothing was learnt of 1 of 2 packages (Dependency not found on PyPI): "),
-    (None, 1, "audit: the database did not answer (no route): ")])
+@pytest.mark.parametrize(
+    "packages, status, said",
+    [
+        ([KNOWN, ITSELF], 0, "audit: 1 packages, none has a known advisory"),
+        ([KNOWN, OPEN], 1, "tabulate 0.8: CVE-1 (ended by 0.9)\naudit: there are advisories"),
+        # for which pip-audit's own status is 0
+        ([KNOWN, SKIPPED], 1, "audit: nothing was learnt of 1 of 2 packages (Dependency not found on PyPI): "),
+        (None, 1, "audit: the database did not answer (no route): "),
+    ],
+)
 def test_an_audit_is_an_all_clear_only_where_every_package_was_looked_up(tmp_path, packages, status, said):
     """`make audit`, with another program for pip-audit."""
     pip_audit = tmp_path / "pip-audit"
-    pip_audit.write_text(f"#!/bin/sh\necho '{json.dumps({'dependencies': packages})}'\n" if packages
-                         else "#!/bin/sh\necho no route >&2; exit 1\n")
+    pip_audit.write_text(
+        f"#!/bin/sh\necho '{json.dumps({'dependencies': packages})}'\n"
+        if packages
+        else "#!/bin/sh\necho no route >&2; exit 1\n"
+    )
     pip_audit.chmod(0o755)
-    done = subprocess.run([sys.executable, ROOT / "scripts" / "audit", pip_audit], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "audit", pip_audit], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, (done.stdout + done.stderr)[: len(said)]) == (status, said)
 
 
@@ -110,8 +125,14 @@ def build(kind, directory, stamp):
     out.mkdir()
     old = os.umask(0o077 if stamp % 2 else 0o022)
     try:
-        done = subprocess.run([sys.executable, "-c", BUILD.format(kind), out], cwd=source, capture_output=True,
-                              text=True, check=True, env={**os.environ, "TZ": "UTC" if stamp % 2 else "Asia/Tokyo"})
+        done = subprocess.run(
+            [sys.executable, "-c", BUILD.format(kind), out],
+            cwd=source,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "TZ": "UTC" if stamp % 2 else "Asia/Tokyo"},
+        )
     finally:
         os.umask(old)
     return out / done.stdout.split()[-1]
@@ -135,17 +156,27 @@ def contents(path):
     """{name: (rights, time, hash)} of an archive."""
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as archive:
-            return {one.filename: (one.external_attr >> 16, one.date_time,
-                                   hashlib.sha256(archive.read(one)).hexdigest()) for one in archive.infolist()}
+            return {
+                one.filename: (one.external_attr >> 16, one.date_time, hashlib.sha256(archive.read(one)).hexdigest())
+                for one in archive.infolist()
+            }
     with tarfile.open(path) as archive:
-        return {one.name: (one.mode, one.mtime, hashlib.sha256(archive.extractfile(one).read()).hexdigest()
-                           if one.isfile() else "") for one in archive.getmembers()}
+        return {
+            one.name: (
+                one.mode,
+                one.mtime,
+                hashlib.sha256(archive.extractfile(one).read()).hexdigest() if one.isfile() else "",
+            )
+            for one in archive.getmembers()
+        }
 
 
 def test_a_wheel_has_what_bondtrace_needs_to_run(tmp_path):
     names = set(contents(build("wheel", tmp_path, 1_700_000_000)))
-    sources = {f"bondtrace/{path.relative_to(ROOT)}" if path.parts[len(ROOT.parts)] == "bpf" else
-               str(path.relative_to(ROOT)) for path in tracked()
-               if path.is_relative_to(ROOT / "bondtrace") or path.is_relative_to(ROOT / "bpf")}
+    sources = {
+        f"bondtrace/{path.relative_to(ROOT)}" if path.parts[len(ROOT.parts)] == "bpf" else str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.is_relative_to(ROOT / "bondtrace") or path.is_relative_to(ROOT / "bpf")
+    }
     assert sources - names == set()
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

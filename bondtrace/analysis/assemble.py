@@ -34,8 +34,14 @@ from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
 
-_KINDS = {STEP_TAP: "tap", STEP_FANOUT: "fanout", STEP_HANDLER: "rx_handler", STEP_PROTOCOL: "protocol",
-          STEP_VLAN: "vlan", STEP_DROP: "drop"}
+_KINDS = {
+    STEP_TAP: "tap",
+    STEP_FANOUT: "fanout",
+    STEP_HANDLER: "rx_handler",
+    STEP_PROTOCOL: "protocol",
+    STEP_VLAN: "vlan",
+    STEP_DROP: "drop",
+}
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -57,9 +63,17 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     packet = _packet(first)
     protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(first["protocol"])) if one))
     return Journey(
-        id=int(columns.numbers[place]), time_ns=begin_ns, wall_ns=begin_ns + scene.wall_offset_ns,
-        duration_ns=end_ns - begin_ns, direction=passes[0].direction, complete=complete,
-        packet=packet, passes=passes, unseen=why_unseen.unseen(passes, scene, protocols), notes=_notes(passes, scene))
+        id=int(columns.numbers[place]),
+        time_ns=begin_ns,
+        wall_ns=begin_ns + scene.wall_offset_ns,
+        duration_ns=end_ns - begin_ns,
+        direction=passes[0].direction,
+        complete=complete,
+        packet=packet,
+        passes=passes,
+        unseen=why_unseen.unseen(passes, scene, protocols),
+        notes=_notes(passes, scene),
+    )
 
 
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
@@ -69,12 +83,15 @@ def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
         for step in one.steps:
             if step.tap is not None and step.outcome != "ignored":
                 seen.setdefault(step.tap, []).append(step)
-    return tuple(f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(steps)}"
-                 for inode, steps in seen.items() if len(steps) > 1)
+    return tuple(
+        f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(steps)}"
+        for inode, steps in seen.items()
+        if len(steps) > 1
+    )
 
 
 def _times(steps: list[Step]) -> str:
-    """"saw it twice: on eth0, then bond0"."""
+    """ "saw it twice: on eth0, then bond0"."""
     verb = "saw it" if all(step.outcome == "captured" for step in steps) else "was offered it"
     times = {2: "twice", 3: "three times"}.get(len(steps), f"{len(steps)} times")
     return f"{verb} {times}: on {', then '.join(step.dev for step in steps)}"
@@ -88,9 +105,13 @@ def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:
 def _packet(record: Array) -> Packet:
     if record["kind"] == RECORD_LATE:
         return Packet(0, 0, "unknown", "", "", "its begin was not recorded")
-    return describe(record["packet"].tobytes()[: int(record["captured"])], wire_len=int(record["len"]),
-                    ethertype=int(record["protocol"]), arphrd=int(record["arphrd"]),
-                    vlan_tci=int(record["vlan_tci"]) if record["flags"] & RECORD_VLAN else None)
+    return describe(
+        record["packet"].tobytes()[: int(record["captured"])],
+        wire_len=int(record["len"]),
+        ethertype=int(record["protocol"]),
+        arphrd=int(record["arphrd"]),
+        vlan_tci=int(record["vlan_tci"]) if record["flags"] & RECORD_VLAN else None,
+    )
 
 
 def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
@@ -99,16 +120,24 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
     netns = int(record["netns"])
     way = _Way(scene, netns, int(record["ifindex"]), time_ns)
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
-    raw = passes.steps[passes.offsets[place]: passes.offsets[place + 1]]
+    raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
     for step in raw[raw["kind"] == STEP_NETNS]:
         way.enter_namespace(int(step["round"]), int(step["arg"]))
     for step in raw[raw["kind"] != STEP_NETNS]:
         steps.append(_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
-    return Pass(direction="tx" if sent else "rx", cpu=int(record["cpu"]), netns=netns,
-                skb=int(record["skb"]), time_ns=time_ns, end_ns=end_ns, steps=tuple(steps),
-                steps_lost=int(record["steps_lost"]), sender=(int(record["sender"]) or None) if sent else None)
+    return Pass(
+        direction="tx" if sent else "rx",
+        cpu=int(record["cpu"]),
+        netns=netns,
+        skb=int(record["skb"]),
+        time_ns=time_ns,
+        end_ns=end_ns,
+        steps=tuple(steps),
+        steps_lost=int(record["steps_lost"]),
+        sender=(int(record["sender"]) or None) if sent else None,
+    )
 
 
 class _Way:
@@ -159,16 +188,29 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         way.goes_on(number, onward)
     outcome = OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None
     return Step(
-        t_ns=int(raw["t_ns"]) + offset_ns, kind=_KINDS.get(kind, f"unknown-{kind}"), round=number,
-        dev=way.name(number, ifindex), orig_dev=way.name(1, orig), ifindex=ifindex, orig_ifindex=orig,
-        function=function, tap=int(raw["arg"]) if kind == STEP_TAP else None, outcome=outcome, verdict=verdict,
-        next_dev=None if onward is None else way.name(number + 1, onward), next_ifindex=onward,
-        reason=_reason(raw, record, function, verdict, outcome, scene), inferred=not int(raw["round"]),
-        netns=way.netns(number), next_netns=0 if onward is None else way.netns(number + 1))
+        t_ns=int(raw["t_ns"]) + offset_ns,
+        kind=_KINDS.get(kind, f"unknown-{kind}"),
+        round=number,
+        dev=way.name(number, ifindex),
+        orig_dev=way.name(1, orig),
+        ifindex=ifindex,
+        orig_ifindex=orig,
+        function=function,
+        tap=int(raw["arg"]) if kind == STEP_TAP else None,
+        outcome=outcome,
+        verdict=verdict,
+        next_dev=None if onward is None else way.name(number + 1, onward),
+        next_ifindex=onward,
+        reason=_reason(raw, record, function, verdict, outcome, scene),
+        inferred=not int(raw["round"]),
+        netns=way.netns(number),
+        next_netns=0 if onward is None else way.netns(number + 1),
+    )
 
 
-def _reason(raw: Array, record: Array, function: Optional[str], verdict: Optional[str], outcome: Optional[str],
-            scene: Scene) -> Optional[str]:
+def _reason(
+    raw: Array, record: Array, function: Optional[str], verdict: Optional[str], outcome: Optional[str], scene: Scene
+) -> Optional[str]:
     if verdict:
         return _verdict_reason(function, verdict, int(raw["ifindex"]), record, scene)
     if outcome == "full":
@@ -176,8 +218,7 @@ def _reason(raw: Array, record: Array, function: Optional[str], verdict: Optiona
     return scene.drop_reason(int(raw["arg"])) if raw["kind"] == STEP_DROP else None
 
 
-def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record: Array,
-                    scene: Scene) -> Optional[str]:
+def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record: Array, scene: Scene) -> Optional[str]:
     netns, time_ns = int(record["netns"]), int(record["time_ns"])
     device = scene.device(netns, ifindex, time_ns)
     master = scene.device(netns, device.master, time_ns) if device and device.master else None

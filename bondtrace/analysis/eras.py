@@ -40,31 +40,80 @@ class Era:
     ignore_outgoing: bool = False
 
 
-_SKB_BOND = ("skb_bond() comes before any tap: a frame on an inactive slave is freed, and for any other skb->dev "
-             "becomes the bond; then a tap matches if it is bound to no device or to skb->dev")
-_NULL_OR_ORIG = ("a tap matches if its device is null_or_orig, skb->dev or orig_dev; skb->dev is the bond, unless the "
-                 "frame is for an inactive slave: then null_or_orig is orig_dev, and unbound taps do not match")
-_ROUNDS = ("the bond is an rx_handler between rounds: in every round a tap matches if it is bound to no device or to "
-           "skb->dev")
+_SKB_BOND = (
+    "skb_bond() comes before any tap: a frame on an inactive slave is freed, and for any other skb->dev "
+    "becomes the bond; then a tap matches if it is bound to no device or to skb->dev"
+)
+_NULL_OR_ORIG = (
+    "a tap matches if its device is null_or_orig, skb->dev or orig_dev; skb->dev is the bond, unless the "
+    "frame is for an inactive slave: then null_or_orig is orig_dev, and unbound taps do not match"
+)
+_ROUNDS = (
+    "the bond is an rx_handler between rounds: in every round a tap matches if it is bound to no device or to skb->dev"
+)
 
 ERAS = (
-    Era("2.6.18", "RHEL 5", "skb_bond", _SKB_BOND,
-        "skb_bond and netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h"),
-    Era("2.6.32", "2.6.32 of kernel.org", "null_or_orig", _NULL_OR_ORIG,
-        "netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h"),
-    Era("rhel6", "RHEL 6 until 2.6.32-642, and 2.6.3x after 2.6.32", "null_or_orig",
+    Era(
+        "2.6.18",
+        "RHEL 5",
+        "skb_bond",
+        _SKB_BOND,
+        "skb_bond and netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h",
+    ),
+    Era(
+        "2.6.32",
+        "2.6.32 of kernel.org",
+        "null_or_orig",
+        _NULL_OR_ORIG,
+        "netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h",
+    ),
+    Era(
+        "rhel6",
+        "RHEL 6 until 2.6.32-642, and 2.6.3x after 2.6.32",
+        "null_or_orig",
         f"{_NULL_OR_ORIG}; deliver_no_wcard in the skb keeps that mark when the frame is received again",
-        "__netif_receive_skb in net/core/dev.c (skb->deliver_no_wcard), skb_bond_should_drop"),
-    Era("2.6.39", "2.6.39 to 3.18", "rounds", _ROUNDS,
-        "__netif_receive_skb in net/core/dev.c, bond_handle_frame in drivers/net/bonding/bond_main.c"),
-    Era("4.0", "4.0 to 4.18", "rounds", f"{_ROUNDS}; taps that are bound to a device are in a list of its own",
-        "__netif_receive_skb_core in net/core/dev.c (dev->ptype_all)"),
-    Era("4.19", "4.19", "rounds", f"{_ROUNDS}; an inactive slave keeps link-local frames (PASS)",
-        "bond_handle_frame in drivers/net/bonding/bond_main.c", link_local_pass=True),
-    Era("4.20", "4.20 to 6.14", "rounds", f"{_ROUNDS}; a tap may refuse what is sent (PACKET_IGNORE_OUTGOING)",
-        "dev_queue_xmit_nit in net/core/dev.c", link_local_pass=True, ignore_outgoing=True),
-    Era("6.15", "6.15 and later", "rounds", f"{_ROUNDS}; the list of unbound taps is the namespace's own",
-        "__netif_receive_skb_core in net/core/dev.c (net->ptype_all)", link_local_pass=True, ignore_outgoing=True),
+        "__netif_receive_skb in net/core/dev.c (skb->deliver_no_wcard), skb_bond_should_drop",
+    ),
+    Era(
+        "2.6.39",
+        "2.6.39 to 3.18",
+        "rounds",
+        _ROUNDS,
+        "__netif_receive_skb in net/core/dev.c, bond_handle_frame in drivers/net/bonding/bond_main.c",
+    ),
+    Era(
+        "4.0",
+        "4.0 to 4.18",
+        "rounds",
+        f"{_ROUNDS}; taps that are bound to a device are in a list of its own",
+        "__netif_receive_skb_core in net/core/dev.c (dev->ptype_all)",
+    ),
+    Era(
+        "4.19",
+        "4.19",
+        "rounds",
+        f"{_ROUNDS}; an inactive slave keeps link-local frames (PASS)",
+        "bond_handle_frame in drivers/net/bonding/bond_main.c",
+        link_local_pass=True,
+    ),
+    Era(
+        "4.20",
+        "4.20 to 6.14",
+        "rounds",
+        f"{_ROUNDS}; a tap may refuse what is sent (PACKET_IGNORE_OUTGOING)",
+        "dev_queue_xmit_nit in net/core/dev.c",
+        link_local_pass=True,
+        ignore_outgoing=True,
+    ),
+    Era(
+        "6.15",
+        "6.15 and later",
+        "rounds",
+        f"{_ROUNDS}; the list of unbound taps is the namespace's own",
+        "__netif_receive_skb_core in net/core/dev.c (net->ptype_all)",
+        link_local_pass=True,
+        ignore_outgoing=True,
+    ),
 )
 
 
@@ -106,14 +155,24 @@ class _Unknown(Exception):
 
 def answers(journey: Journey, scene: Scene, era: Era) -> tuple[Answer, ...]:
     """One for every tap that was hooked in when the journey began, or may have been and was not read."""
-    return tuple(_answer(tap, presence, journey, scene, era) for tap, presence in scene.taps_at(journey.time_ns)
-                 if presence in ("hooked", "unread"))
+    return tuple(
+        _answer(tap, presence, journey, scene, era)
+        for tap, presence in scene.taps_at(journey.time_ns)
+        if presence in ("hooked", "unread")
+    )
 
 
 def _answer(tap: Tap, presence: str, journey: Journey, scene: Scene, era: Era) -> Answer:
-    recorded = None if watched.blind_to(tap, scene) else tuple(
-        Offer(step.dev, one.direction) for one in journey.passes for step in one.steps
-        if step.tap == tap.inode and step.outcome != "ignored")
+    recorded = (
+        None
+        if watched.blind_to(tap, scene)
+        else tuple(
+            Offer(step.dev, one.direction)
+            for one in journey.passes
+            for step in one.steps
+            if step.tap == tap.inode and step.outcome != "ignored"
+        )
+    )
     if presence == "unread":
         return Answer(tap.inode, recorded, None, "how it was bound then was not read")
     if tap.fanout_id is not None:
@@ -189,8 +248,9 @@ def frame_of(one: Pass, journey: Journey, scene: Scene) -> Frame:
         if master is not None and master.kind == "bond":
             raise _Unknown(f"the bond's answer for {first.dev} was not recorded")
         return Frame(first.dev, first.ifindex, first.netns, journey.packet.ethertype)
-    return Frame(first.dev, first.ifindex, first.netns, journey.packet.ethertype, master,
-                 bond.verdict in ("EXACT", "PASS"))
+    return Frame(
+        first.dev, first.ifindex, first.netns, journey.packet.ethertype, master, bond.verdict in ("EXACT", "PASS")
+    )
 
 
 def should_drop(frame: Frame) -> bool:
@@ -223,16 +283,20 @@ def by_null_or_orig(bound_to: int, frame: Frame) -> _Result:
     dev, ifindex = device.name, device.ifindex
     if bound_to not in (null_or_orig, ifindex, frame.ifindex):
         return [], f"only exact matches: {frame.name} is an inactive slave" if drop and not bound_to else ""
-    told = (f"it matches as orig_dev, and is told {dev}: a libpcap from 1.0 to 1.9.1 without a mapped ring drops it"
-            if bound_to == frame.ifindex != ifindex else "")
+    told = (
+        f"it matches as orig_dev, and is told {dev}: a libpcap from 1.0 to 1.9.1 without a mapped ring drops it"
+        if bound_to == frame.ifindex != ifindex
+        else ""
+    )
     return [Offer(dev, "rx")], told
 
 
 def _by_rounds(tap: Tap, one: Pass, journey: Journey, era: Era) -> _Result:
     rounds = list(_rounds(one))
     if tap.protocol == ETH_P_ALL:
-        return [Offer(dev, "rx") for netns, ifindex, dev in rounds
-                if netns == tap.netns and tap.ifindex in (0, ifindex)], ""
+        return [
+            Offer(dev, "rx") for netns, ifindex, dev in rounds if netns == tap.netns and tap.ifindex in (0, ifindex)
+        ], ""
     if tap.protocol != journey.packet.ethertype or tap.netns != rounds[-1][0]:
         return [], ""
     verdicts = [step.verdict for step in one.steps if step.kind == "rx_handler"]

@@ -80,8 +80,12 @@ def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None, read_
     # dataclasses.asdict() takes ten times as long, and a host may have thousands
     told = {**vars(tap), "processes": tuple(dict(vars(one)) for one in tap.processes)}
     times_ns = {"read_ns": read_ns, "not_before_ns": not_before_ns}
-    return {"kind": "tap", "time_ns": time_ns, "tap": told,
-            **{name: one for name, one in times_ns.items() if one is not None}}
+    return {
+        "kind": "tap",
+        "time_ns": time_ns,
+        "tap": told,
+        **{name: one for name, one in times_ns.items() if one is not None},
+    }
 
 
 def sits_on(upper: Device, lower: Device) -> bool:
@@ -243,8 +247,9 @@ class Scene:
 
     def _losses(self, event: Event, time_ns: int) -> None:
         counters = untrusted.mapping(event.get("counters"))
-        self.counters = {name: [untrusted.number(one) for one in untrusted.items(values)]
-                         for name, values in counters.items()}
+        self.counters = {
+            name: [untrusted.number(one) for one in untrusted.items(values)] for name, values in counters.items()
+        }
 
     def _note(self, event: Event, time_ns: int) -> None:
         self.notes.append((time_ns, untrusted.text(event.get("text"))))
@@ -253,8 +258,18 @@ class Scene:
         self.ended = True
 
     _TAKES: ClassVar[dict[str, Callable[[Scene, Event, int], None]]] = {
-        "start": _start, "stage": _stage, "symbol": _symbol, "device": _device, "device-gone": _device_gone,
-        "tap": _tap, "tap-gone": _tap_gone, "namespace": _namespace, "losses": _losses, "note": _note, "end": _end}
+        "start": _start,
+        "stage": _stage,
+        "symbol": _symbol,
+        "device": _device,
+        "device-gone": _device_gone,
+        "tap": _tap,
+        "tap-gone": _tap_gone,
+        "namespace": _namespace,
+        "losses": _losses,
+        "note": _note,
+        "end": _end,
+    }
 
     @property
     def handlers(self) -> list[str]:
@@ -301,8 +316,9 @@ class Scene:
             return passes
         told = passes.take(hooks & (np.diff(passes.offsets) > 0))
         steps = told.steps[told.offsets[:-1]]
-        for time_ns, inode, added in zip(told.records["time_ns"].tolist(), steps["arg"].tolist(),
-                                         steps["result"].tolist()):
+        for time_ns, inode, added in zip(
+            told.records["time_ns"].tolist(), steps["arg"].tolist(), steps["result"].tolist()
+        ):
             insort(self.hooks.setdefault(inode, []), (time_ns, bool(added)))
             self._changed(max(time_ns - HOOK_MARGIN_NS, 0), time_ns, time_ns + HOOK_MARGIN_NS + 1)
         self._told += 1
@@ -406,7 +422,7 @@ class Scene:
                 return "not yet"
             if closed is None or time_ns < closed[0]:
                 place = bisect_right(hooks, (time_ns, True))
-                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks[max(place - 1, 0): place + 1])
+                near = any(abs(time_ns - at_ns) <= HOOK_MARGIN_NS for at_ns, _ in hooks[max(place - 1, 0) : place + 1])
                 return "unsure" if near else "hooked"
         elif not is_member and inode in self.opened_ns and self._hooks_are_told():
             return "not yet" if time_ns <= self.opened_ns[inode][0] else "out"
@@ -419,8 +435,7 @@ class Scene:
 
     def _hooks_are_told(self) -> bool:
         """Is it told when taps are hooked in and out, so that silence means that one was not?"""
-        return any(stage["name"] == "tap hooks" and not stage.get("missing")
-                   for stage in self.stages.values())
+        return any(stage["name"] == "tap hooks" and not stage.get("missing") for stage in self.stages.values())
 
     def _tap_then(self, inode: int, history: History[Tap], time_ns: int) -> tuple[Optional[Tap], bool]:
         """The tap as it was then, and whether that is sure: how it is bound changes where it is hooked in or out (a new
@@ -478,8 +493,14 @@ class Scene:
         if b.kind != "veth":
             return False
         peers = (self._newest(key) for key in self._numbered.get(b.link or 0, ()))
-        return any(peer is not None and peer.kind == "veth" and peer.link == b.ifindex and peer.netns == a.netns
-                   and (peer.netns, peer.ifindex) != (b.netns, b.ifindex) for peer in peers)
+        return any(
+            peer is not None
+            and peer.kind == "veth"
+            and peer.link == b.ifindex
+            and peer.netns == a.netns
+            and (peer.netns, peer.ifindex) != (b.netns, b.ifindex)
+            for peer in peers
+        )
 
     def _newest(self, key: tuple[int, int]) -> Optional[Device]:
         history = self.devices.get(key)
@@ -487,9 +508,13 @@ class Scene:
 
     def losses(self) -> dict[str, int]:
         """Every way in which something was lost, with its count; only those that are not zero."""
-        named = {"lost": "records lost", "steps_lost": "steps that did not fit",
-                 "too_deep": "passes nested too deep", "unbalanced": "begins or ends missed",
-                 "probe_misses": "probe firings missed"}
+        named = {
+            "lost": "records lost",
+            "steps_lost": "steps that did not fit",
+            "too_deep": "passes nested too deep",
+            "unbalanced": "begins or ends missed",
+            "probe_misses": "probe firings missed",
+        }
         totals = {text: sum(self.counters.get(name, ())) for name, text in named.items()}
         return {text: total for text, total in totals.items() if total}
 
@@ -505,5 +530,8 @@ class Scene:
 
     def missing_stages(self) -> list[str]:
         """A sentence for each stage that is not attached."""
-        return [f"{stage['name']}: {stage['without']} ({stage['missing']})"
-                for stage in self.stages.values() if stage.get("missing")]
+        return [
+            f"{stage['name']}: {stage['without']} ({stage['missing']})"
+            for stage in self.stages.values()
+            if stage.get("missing")
+        ]

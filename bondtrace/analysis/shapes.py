@@ -21,8 +21,22 @@ Facts = Mapping[str, Array]
 # ``device`` and ``left``: the first and the last device of the pass, as netns << 32 | ifindex. ``own`` and ``parent``:
 # its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq. ``print``: ``fingerprint``.
 # ``shape``: all that an answer can depend on but for the time, as a hash.
-_KINDS = {"time_ns": "u8", "end_ns": "u8", "kind": "u1", "flags": "u1", "skb": "u8", "last_skb": "u4", "head": "u4",
-          "frame": "u4", "device": "u8", "left": "u8", "own": "u8", "parent": "u8", "print": "u8", "shape": "u8"}
+_KINDS = {
+    "time_ns": "u8",
+    "end_ns": "u8",
+    "kind": "u1",
+    "flags": "u1",
+    "skb": "u8",
+    "last_skb": "u4",
+    "head": "u4",
+    "frame": "u4",
+    "device": "u8",
+    "left": "u8",
+    "own": "u8",
+    "parent": "u8",
+    "print": "u8",
+    "shape": "u8",
+}
 _ROWS = 1 << 13  # so many passes at a time: all that is made of them stays in a CPU's cache
 
 
@@ -37,8 +51,12 @@ def facts(passes: Passes) -> Facts:
     for begin in range(0, len(passes), _ROWS):
         end = min(begin + _ROWS, len(passes))
         first, last = passes.offsets[begin], passes.offsets[end]
-        _fill({name: column[begin:end] for name, column in result.items()}, passes.records[begin:end],
-              passes.steps[first:last], passes.offsets[begin: end + 1] - first)
+        _fill(
+            {name: column[begin:end] for name, column in result.items()},
+            passes.records[begin:end],
+            passes.steps[first:last],
+            passes.offsets[begin : end + 1] - first,
+        )
     return result
 
 
@@ -82,10 +100,14 @@ def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
     inner *= (ethertype == 0x8100) | (ethertype == 0x88A8)
-    return _hashed(of_steps, device, _high(records["sender"]) | (ethertype << 16 | inner),
-                   _high(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
-                   | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
-                   (records["captured"] < 18).astype(np.uint64))
+    return _hashed(
+        of_steps,
+        device,
+        _high(records["sender"]) | (ethertype << 16 | inner),
+        _high(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
+        | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
+        (records["captured"] < 18).astype(np.uint64),
+    )
 
 
 def _of_steps(steps: Array, offsets: Array) -> Array:
@@ -93,10 +115,17 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
     order = np.arange(len(steps)) - np.repeat(offsets[:-1], np.diff(offsets))
     kind = steps["kind"]
     named = (kind == STEP_DROP) | (kind == STEP_HANDLER)
-    what = (kind.astype(np.uint32) << 24 | steps["round"].astype(np.uint32) << 16
-            | steps["result"].astype(np.uint32) << 8 | steps["func"])
-    each = _hashed(_high(steps["ifindex"]) | steps["orig_ifindex"], _high(steps["arg"]) | steps["skb_low"] * named,
-                   _high(order) | what)
+    what = (
+        kind.astype(np.uint32) << 24
+        | steps["round"].astype(np.uint32) << 16
+        | steps["result"].astype(np.uint32) << 8
+        | steps["func"]
+    )
+    each = _hashed(
+        _high(steps["ifindex"]) | steps["orig_ifindex"],
+        _high(steps["arg"]) | steps["skb_low"] * named,
+        _high(order) | what,
+    )
     sums = np.zeros(len(steps) + 1, np.uint64)
     np.cumsum(each, out=sums[1:])
     of = sums.take(offsets)
@@ -113,6 +142,7 @@ def _hashed(*words: Array) -> Array:
 
 # --- fingerprints --------------------------------------------------------------------------------------
 
+
 def fingerprint(passes: Passes) -> Array:
     """A number a pass that is equal for the same packet on different devices, shape (n,) of uint64.
 
@@ -123,7 +153,7 @@ def fingerprint(passes: Passes) -> Array:
 
 
 def _prints(records: Array) -> Array:
-    body = records["packet"][:, _TYPE: _TYPE + _COVERED].copy()
+    body = records["packet"][:, _TYPE : _TYPE + _COVERED].copy()
     words = body.view("<u8")
     short = np.flatnonzero(records["captured"] < _TYPE + _COVERED)
     words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
@@ -151,7 +181,7 @@ def _untagged(packet: Array, captured: Array) -> Array:
     for _ in range(2):
         tagged = _is_tag(packet[:, _TYPE:])
         packet[tagged, :-4] = packet[tagged, 4:]
-    return packet[:, _TYPE: _TYPE + _COVERED]
+    return packet[:, _TYPE : _TYPE + _COVERED]
 
 
 def _mask(*zero: int) -> Array:
@@ -164,8 +194,17 @@ def _mask(*zero: int) -> Array:
 _CAPTURED = np.where(np.arange(_TYPE, _TYPE + _COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
 # What a hop may rewrite: in IPv4 TOS, TTL, checksum, in IPv6 the hop limit; the checksums of TCP and UDP.
 _OF_OTHERS, _OF_IPV4, _OF_IPV6 = 0, 1, 4
-_REWRITTEN = np.stack([_mask(), _mask(1, 8, 10, 11), _mask(1, 8, 10, 11, 36, 37), _mask(1, 8, 10, 11, 26, 27),
-                       _mask(7), _mask(7, 56, 57), _mask(7, 46, 47)])
+_REWRITTEN = np.stack(
+    [
+        _mask(),
+        _mask(1, 8, 10, 11),
+        _mask(1, 8, 10, 11, 36, 37),
+        _mask(1, 8, 10, 11, 26, 27),
+        _mask(7),
+        _mask(7, 56, 57),
+        _mask(7, 46, 47),
+    ]
+)
 
 
 def _kept(body: Array) -> Array:

@@ -70,8 +70,9 @@ class Rows:
         wanted = np.zeros(sum(map(len, self.parts)), bool)
         wanted[numbers] = True
         begins = [0, *self.ends]
-        found = [replace(part, facts=None).take(wanted[begin: begin + len(part)])
-                 for begin, part in zip(begins, self.parts)]
+        found = [
+            replace(part, facts=None).take(wanted[begin : begin + len(part)]) for begin, part in zip(begins, self.parts)
+        ]
         return concatenate(found).take((np.cumsum(wanted) - 1).take(numbers))
 
 
@@ -101,8 +102,14 @@ class Journeys:
         counts = np.diff(self.offsets).take(places)
         offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
         begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
-        return Journeys(self.rows, self.places.take(begins + np.arange(offsets[-1])), offsets,
-                        self.numbers.take(places), self.begins_ns.take(places), self.shapes.take(places))
+        return Journeys(
+            self.rows,
+            self.places.take(begins + np.arange(offsets[-1])),
+            offsets,
+            self.numbers.take(places),
+            self.begins_ns.take(places),
+            self.shapes.take(places),
+        )
 
     @property
     def of_pass(self) -> Array:
@@ -110,8 +117,14 @@ class Journeys:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
-NO_JOURNEYS = Journeys(Rows(), np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64),
-                       np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+NO_JOURNEYS = Journeys(
+    Rows(),
+    np.zeros(0, np.int64),
+    np.zeros(1, np.int64),
+    np.zeros(0, np.int64),
+    np.zeros(0, np.uint64),
+    np.zeros(0, np.uint64),
+)
 
 
 class Stitcher:
@@ -120,8 +133,9 @@ class Stitcher:
     (Scene.related). ``strays`` says whether late records without their pass are journeys: with a packet filter they
     are of packets that it refused. ``rest_ns``: how long ``add(later=True)`` may let journeys wait."""
 
-    def __init__(self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True,
-                 rest_ns: int = REST_NS) -> None:
+    def __init__(
+        self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True, rest_ns: int = REST_NS
+    ) -> None:
         self._related, self._strays, self._rest_ns = related, strays, rest_ns
         self._coming: list[Passes] = []
         self._rows, self._held, self._facts = Rows(), np.zeros(0, np.int64), facts(EMPTY)
@@ -200,8 +214,9 @@ class Stitcher:
         np.add.at(shapes, of, mix(lot.some("shape", rest), within))
         numbers = np.arange(self._next_id, self._next_id + len(firsts))
         self._next_id += len(firsts)
-        return Journeys(self._rows, self._held.take(lot.order.take(whole)), offsets, numbers,
-                        lot["time_ns"].take(firsts), shapes)
+        return Journeys(
+            self._rows, self._held.take(lot.order.take(whole)), offsets, numbers, lot["time_ns"].take(firsts), shapes
+        )
 
 
 def merge_late(passes: Passes) -> Passes:
@@ -221,8 +236,9 @@ def merge_late(passes: Passes) -> Passes:
     strays = moved[~found & drops]  # of a packet that was never told: it says nothing
     moved, target = moved[found], target[found]
     steps = passes.steps.copy()
-    shift = (passes.records["time_ns"][owner[moved]].astype(np.int64)
-             - passes.records["time_ns"][target].astype(np.int64))
+    shift = passes.records["time_ns"][owner[moved]].astype(np.int64) - passes.records["time_ns"][target].astype(
+        np.int64
+    )
     steps["t_ns"][moved] = np.clip(steps["t_ns"][moved] + shift, 0, 0xFFFFFFFF)
     owner[moved] = target
     keep = np.ones(len(owner), bool)
@@ -319,8 +335,9 @@ def _join_in_list(lot: _Lot, before: Array) -> None:
     if not (lot["flags"] & RECORD_INSIDE_LIST).any():
         return
     inside = np.flatnonzero(lot["flags"] & RECORD_INSIDE_LIST)
-    listed = np.flatnonzero((lot["kind"] == RECORD_RX)
-                            & (lot["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST))
+    listed = np.flatnonzero(
+        (lot["kind"] == RECORD_RX) & (lot["flags"] & (RECORD_LIST | RECORD_INSIDE_LIST) == RECORD_LIST)
+    )
     if not len(listed):
         return
     wanted = _list_key(lot, inside, "skb")
@@ -350,16 +367,24 @@ def _join_same(address: str, lot: _Lot, before: Array, related: Related) -> None
     links, earlier, later = links.compress(may), earlier.compress(may), later.compress(may)
     entered, to = lot.some("device", earlier), lot.some("device", later)
     kinds = lot.some("kind", earlier), lot.some("kind", later)
-    may = ((entered != to) & (kinds[0] != RECORD_LATE) & (kinds[1] != RECORD_LATE)
-           & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(GAP_NS)))
+    may = (
+        (entered != to)
+        & (kinds[0] != RECORD_LATE)
+        & (kinds[1] != RECORD_LATE)
+        & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(GAP_NS))
+    )
     sent = kinds[0] == RECORD_TX, kinds[1] == RECORD_TX
     way = np.where(sent[1], np.where(sent[0], 1, 3), np.where(sent[0], 2, 0)).astype(np.uint64)
     ways = np.stack([entered, lot.some("left", earlier), to, way])[:, may]
     if not ways.size:
         return
     some, _, which = alike(mix(*ways))
-    can = np.array([related(_key(entered), _key(to), _WAYS[how]) or related(_key(left), _key(to), _WAYS[how])
-                    for entered, left, to, how in ways[:, some].T.tolist()])
+    can = np.array(
+        [
+            related(_key(entered), _key(to), _WAYS[how]) or related(_key(left), _key(to), _WAYS[how])
+            for entered, left, to, how in ways[:, some].T.tolist()
+        ]
+    )
     links = links.compress(may).compress(can.take(which))
     if (np.diff(links) == 1).any():
         links = _without_repeats(links, order, lot)

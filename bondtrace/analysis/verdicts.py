@@ -19,26 +19,43 @@ BOND = "bond_handle_frame"
 SWITCHES = ("br_handle_frame", "netdev_frame_hook")
 
 _SLOW_PROTOCOLS, _ARP = 0x8809, 0x0806
-_ANY = {"CONSUMED": "taken over by the handler", "ANOTHER": "handed to the upper device",
-        "EXACT": "only exact matches from here on", "PASS": "left to the device itself"}
+_ANY = {
+    "CONSUMED": "taken over by the handler",
+    "ANOTHER": "handed to the upper device",
+    "EXACT": "only exact matches from here on",
+    "PASS": "left to the device itself",
+}
 _PHRASES = {
     "br_handle_frame": {"CONSUMED": "taken by the bridge", "PASS": "link-local frame left to the port"},
     "netdev_frame_hook": {"CONSUMED": "taken by the switch", "PASS": "looped back: left to the port"},
-    "team_handle_frame": {"ANOTHER": "enabled port", "EXACT": "disabled port",
-                          "PASS": "link-local frame on a disabled port"},
-    "macvlan_handle_frame": {"ANOTHER": "for the upper device's address",
-                             "PASS": "broadcast, multicast or for the lower device itself",
-                             "CONSUMED": "taken by a macvlan: cloned, passed through or dropped"},
-    "ipvlan_handle_frame": {"ANOTHER": "for an address of the upper device",
-                            "PASS": "broadcast, multicast or for the lower device itself",
-                            "CONSUMED": "taken by an ipvlan"},
+    "team_handle_frame": {
+        "ANOTHER": "enabled port",
+        "EXACT": "disabled port",
+        "PASS": "link-local frame on a disabled port",
+    },
+    "macvlan_handle_frame": {
+        "ANOTHER": "for the upper device's address",
+        "PASS": "broadcast, multicast or for the lower device itself",
+        "CONSUMED": "taken by a macvlan: cloned, passed through or dropped",
+    },
+    "ipvlan_handle_frame": {
+        "ANOTHER": "for an address of the upper device",
+        "PASS": "broadcast, multicast or for the lower device itself",
+        "CONSUMED": "taken by an ipvlan",
+    },
     "macsec_handle_frame": {"CONSUMED": "taken by MACsec", "PASS": "not protected by MACsec, or a copy was taken"},
-    "vlan_do_receive": {"ANOTHER": "the tag is this VLAN device's", "PASS": "no VLAN device took the tag",
-                        "CONSUMED": "dropped by the VLAN device"},
+    "vlan_do_receive": {
+        "ANOTHER": "the tag is this VLAN device's",
+        "PASS": "no VLAN device took the tag",
+        "CONSUMED": "dropped by the VLAN device",
+    },
 }
-_ACTIVE = {"802.3ad": "enabled port of 802.3ad", "balance-tlb": "current slave of balance-tlb",
-           "balance-alb": "a slave of balance-alb that may receive this frame",
-           **{mode: f"every slave receives in {mode}" for mode in ("balance-rr", "balance-xor", "broadcast")}}
+_ACTIVE = {
+    "802.3ad": "enabled port of 802.3ad",
+    "balance-tlb": "current slave of balance-tlb",
+    "balance-alb": "a slave of balance-alb that may receive this frame",
+    **{mode: f"every slave receives in {mode}" for mode in ("balance-rr", "balance-xor", "broadcast")},
+}
 _INACTIVE = {"802.3ad": "port of 802.3ad that is not enabled"}
 
 
@@ -74,14 +91,16 @@ def _monitored(verdict: Optional[str], protocol: int, bond: Optional[Device]) ->
 
 def with_ways_on(passes: Sequence[Pass], scene: Scene) -> tuple[Pass, ...]:
     """The passes of a journey; where a switch took the packet, the reason says where it went on."""
-    return tuple(_with_way_on(one, passes[place + 1:], scene) for place, one in enumerate(passes))
+    return tuple(_with_way_on(one, passes[place + 1 :], scene) for place, one in enumerate(passes))
 
 
 def _with_way_on(one: Pass, later: Sequence[Pass], scene: Scene) -> Pass:
     if not any(_switched(step) for step in one.steps):
         return one
-    steps = tuple(replace(step, reason=f"{step.reason}: {_way_on(one, step, later, scene)}")
-                  if _switched(step) else step for step in one.steps)
+    steps = tuple(
+        replace(step, reason=f"{step.reason}: {_way_on(one, step, later, scene)}") if _switched(step) else step
+        for step in one.steps
+    )
     return replace(one, steps=steps)
 
 
@@ -103,11 +122,14 @@ def _way_on(one: Pass, taken: Step, later: Sequence[Pass], scene: Scene) -> str:
             out.append(first.dev)
         elif other.direction == "rx" and (device.ifindex == port.master or device.kind == "openvswitch"):
             up.append(first.dev)
-    ways = [f"{verb} {' and '.join(dict.fromkeys(names))}"
-            for verb, names in (("passed up to", up), ("forwarded to", out)) if names]
+    ways = [
+        f"{verb} {' and '.join(dict.fromkeys(names))}"
+        for verb, names in (("passed up to", up), ("forwarded to", out))
+        if names
+    ]
     if ways:
         return ", ".join(ways)
     if any(other.direction == "rx" and other.netns != taken.netns for other in later):
         return "forwarded by a veth without taps"
-    after = one.steps[one.steps.index(taken):]
+    after = one.steps[one.steps.index(taken) :]
     return "dropped by it" if any(step.kind == "drop" for step in after) else "where it went on is not traced"

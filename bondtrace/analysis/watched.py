@@ -103,8 +103,10 @@ def nothing_took_it(scene: Scene, direction: str) -> str:
 
 def does_not_see(scene: Scene) -> list[str]:
     """What the trace does not see of that which everybody asks for; a phrase each, with the cause."""
-    return [phrase(stage.get("tells") or stage["name"], stage["name"], stage["missing"])
-            for stage in _missing(scene, essential(_asked(scene)))]
+    return [
+        phrase(stage.get("tells") or stage["name"], stage["name"], stage["missing"])
+        for stage in _missing(scene, essential(_asked(scene)))
+    ]
 
 
 def phrase(tells: str, name: str, missing: str) -> str:
@@ -114,8 +116,10 @@ def phrase(tells: str, name: str, missing: str) -> str:
 
 def warning(phrases: list[str]) -> str:
     """The sentence for people, from ``does_not_see``."""
-    return (f"WARNING: this trace does not see {'; '.join(phrases)}. What rests on that is told as not watched; "
-            "`bondtrace doctor --verbose` says more")
+    return (
+        f"WARNING: this trace does not see {'; '.join(phrases)}. What rests on that is told as not watched; "
+        "`bondtrace doctor --verbose` says more"
+    )
 
 
 def _asked(scene: Scene) -> list[str]:

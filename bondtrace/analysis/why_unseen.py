@@ -18,9 +18,22 @@ from .scene import Scene
 
 ETH_P_ALL = 3
 
-REASONS = ("bound-elsewhere", "protocol", "netns", "inactive-slave", "consumed-before", "dropped-before",
-           "outgoing-ignored", "own-packet", "outgoing-not-offered", "fanout-other-member", "not-running",
-           "not-yet-open", "not-watched", "unknown")
+REASONS = (
+    "bound-elsewhere",
+    "protocol",
+    "netns",
+    "inactive-slave",
+    "consumed-before",
+    "dropped-before",
+    "outgoing-ignored",
+    "own-packet",
+    "outgoing-not-offered",
+    "fanout-other-member",
+    "not-running",
+    "not-yet-open",
+    "not-watched",
+    "unknown",
+)
 
 _KEPT = 100_000  # taps in answers
 _EXACT_HANDLERS = ("bond_handle_frame", "team_handle_frame")
@@ -40,23 +53,31 @@ def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -
 
 def _said(one: Pass) -> tuple[object, ...]:
     """All of a pass that a reason depends on: most packets say the same, of maybe thousands of taps."""
-    return (one.direction, one.sender, one.steps_lost > 0, *(
-        (step.kind, step.netns, step.ifindex, step.dev, step.tap, step.function, step.verdict, step.reason)
-        for step in one.steps))
+    return (
+        one.direction,
+        one.sender,
+        one.steps_lost > 0,
+        *(
+            (step.kind, step.netns, step.ifindex, step.dev, step.tap, step.function, step.verdict, step.reason)
+            for step in one.steps
+        ),
+    )
 
 
 def _unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
     offered = {step.tap for one in passes for step in one.steps if step.kind == "tap"}
     journey = _Facts(passes, scene, protocols, {inode for inode in offered if inode is not None})
-    return tuple(Unseen(tap.inode, *journey.why_not(tap, presence))
-                 for tap, presence in scene.taps_at(passes[0].time_ns) if tap.inode not in offered)
+    return tuple(
+        Unseen(tap.inode, *journey.why_not(tap, presence))
+        for tap, presence in scene.taps_at(passes[0].time_ns)
+        if tap.inode not in offered
+    )
 
 
 class _Facts:
     """What a journey's passes say, put so that the question can be asked per tap."""
 
-    def __init__(self, passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...],
-                 offered: set[int]) -> None:
+    def __init__(self, passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...], offered: set[int]) -> None:
         self._passes, self._scene, self._protocols, self._offered = passes, scene, protocols, offered
         self._time_ns = passes[0].time_ns
         self._has_gaps = watched.has_gaps(scene)
@@ -87,7 +108,8 @@ class _Facts:
         packet, and nobody knows why."""
         for key in sorted(self._visited) if self._has_gaps else ():
             blind = self._is_above(*key, tap) and watched.blind_between(
-                key, (tap.netns, tap.ifindex), self._scene, self._time_ns)
+                key, (tap.netns, tap.ifindex), self._scene, self._time_ns
+            )
             if blind:
                 return "unknown", f"it was not offered it; why is not known: {blind}"
         return None
@@ -121,11 +143,14 @@ class _Facts:
             if not self._is_above(netns, step.ifindex, tap):
                 continue
             if step.verdict in ("EXACT", "PASS") and step.function in _EXACT_HANDLERS:
-                return "inactive-slave", (f"bound to {name}, and {step.function} kept the packet on {step.dev}: "
-                                          f"{step.reason} ({step.verdict})")
+                return "inactive-slave", (
+                    f"bound to {name}, and {step.function} kept the packet on {step.dev}: "
+                    f"{step.reason} ({step.verdict})"
+                )
             if step.verdict == "CONSUMED":
-                return "consumed-before", (f"bound to {name}, and {step.function} consumed the packet on "
-                                           f"{step.dev}: {step.reason}")
+                return "consumed-before", (
+                    f"bound to {name}, and {step.function} consumed the packet on {step.dev}: {step.reason}"
+                )
         dropped = self._dropped_below(tap)
         if dropped:
             return "dropped-before", f"bound to {name}, and the packet went no further than {dropped}"
@@ -173,16 +198,19 @@ class _Facts:
         if not self._rx_at(tap):
             return self._outgoing(tap)
         if tap.protocol not in (ETH_P_ALL, *self._protocols):
-            return "protocol", (f"it takes only protocol 0x{tap.protocol:04x}; this packet is "
-                                f"{' in '.join(f'0x{one:04x}' for one in self._protocols)}")
+            return "protocol", (
+                f"it takes only protocol 0x{tap.protocol:04x}; this packet is "
+                f"{' in '.join(f'0x{one:04x}' for one in self._protocols)}"
+            )
         if tap.protocol != ETH_P_ALL:
             return self._stopped_before_delivery(tap)
         return None
 
     def _rx_at(self, tap: Tap) -> bool:
         """Was it received (not only sent) where this tap listens?"""
-        return any(tap.ifindex in (0, step.ifindex) and step.netns == tap.netns
-                   for one in self._rx for step in one.steps)
+        return any(
+            tap.ifindex in (0, step.ifindex) and step.netns == tap.netns for one in self._rx for step in one.steps
+        )
 
     def _outgoing(self, tap: Tap) -> Optional[tuple[str, str]]:
         if any(one.sender == tap.inode for one in self._passes):
@@ -198,8 +226,9 @@ class _Facts:
     def _is_of_group(self, inodes: set[int], tap: Tap) -> bool:
         """Is one of these surely in the tap's fanout group?"""
         others = (self._scene.tap_surely(inode, self._time_ns) for inode in inodes)
-        return any(other is not None and (other.netns, other.fanout_id) == (tap.netns, tap.fanout_id)
-                   for other in others)
+        return any(
+            other is not None and (other.netns, other.fanout_id) == (tap.netns, tap.fanout_id) for other in others
+        )
 
     def _stopped_before_delivery(self, tap: Tap) -> Optional[tuple[str, str]]:
         """Per-protocol taps are served last, in the last round only: what a handler withheld or handed on
@@ -208,8 +237,9 @@ class _Facts:
             if step.verdict == "CONSUMED":
                 return "consumed-before", f"{step.function} consumed the packet on {step.dev}: {step.reason}"
             if step.verdict == "EXACT" and tap.ifindex == 0:
-                return "inactive-slave", (f"{step.function} on {step.dev} let only taps bound to that device have "
-                                          f"it: {step.reason} (EXACT)")
+                return "inactive-slave", (
+                    f"{step.function} on {step.dev} let only taps bound to that device have it: {step.reason} (EXACT)"
+                )
         if self._dropped_somewhere():
             drops = [drop_phrase(step) for one in self._rx for step in one.steps if step.kind == "drop"]
             blind = None if drops else self._blind_to_delivery()
@@ -217,11 +247,12 @@ class _Facts:
                 return "unknown", f"it was not offered it; why is not known: {blind}"
             how = drops[0] if drops else "the packet was taken or dropped"
             return "dropped-before", f"{how}, before delivery by protocol"
-        served = {device for one in self._rx if one.steps
-                  for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
+        served = {device for one in self._rx if one.steps for device in (one.steps[0].ifindex, one.steps[-1].ifindex)}
         if tap.ifindex and tap.ifindex not in served:
-            return "bound-elsewhere", ("taps for one protocol are served only on the first and the last device of "
-                                       f"the packet's way ({self._path()})")
+            return "bound-elsewhere", (
+                "taps for one protocol are served only on the first and the last device of "
+                f"the packet's way ({self._path()})"
+            )
         return None
 
     def _blind_to_delivery(self) -> Optional[str]:

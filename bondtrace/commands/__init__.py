@@ -5,8 +5,22 @@ import difflib
 
 from ..errors import UsageError
 
-COMMANDS = ("live", "top", "record", "show", "summary", "explain", "export", "report", "fleet", "exporter", "taps",
-            "doctor", "lab", "completion")
+COMMANDS = (
+    "live",
+    "top",
+    "record",
+    "show",
+    "summary",
+    "explain",
+    "export",
+    "report",
+    "fleet",
+    "exporter",
+    "taps",
+    "doctor",
+    "lab",
+    "completion",
+)
 
 _FILTER_WORDS = ("port", "portrange", "tcp", "stp")  # of a packet filter, and like the name of a command
 

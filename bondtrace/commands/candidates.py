@@ -62,5 +62,8 @@ def eras(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
 
 
 def _items(helps: dict[str, str], incomplete: str) -> Items:
-    return [CompletionItem(name, help=text or None) for name, text in helps.items()
-            if name.startswith(incomplete) and _SAFE.fullmatch(name)]
+    return [
+        CompletionItem(name, help=text or None)
+        for name, text in helps.items()
+        if name.startswith(incomplete) and _SAFE.fullmatch(name)
+    ]

@@ -24,8 +24,9 @@ from .options import json_option
 
 @click.command()
 @click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is available.")
-@click.option("-v", "--verbose", is_flag=True,
-              help="Also all that the kernel says of each program that it refuses, for a report.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Also all that the kernel says of each program that it refuses, for a report."
+)
 @json_option
 @click.argument("filter", nargs=-1)
 def doctor(kprobes: bool, verbose: bool, as_json: bool, filter: tuple[str, ...]) -> None:
@@ -44,9 +45,17 @@ def doctor(kprobes: bool, verbose: bool, as_json: bool, filter: tuple[str, ...])
 
 
 def _examine(fentry: bool, packet_filter: Optional[Filter]) -> dict[str, Any]:
-    findings: dict[str, Any] = {"kernel": platform.release(), "machine": platform.machine(), "root": os.geteuid() == 0,
-                                "filter": packet_filter.expression if packet_filter else None,
-                                "checks": [], "stages": [], "refusals": [], "can_trace": False, "does_not_see": []}
+    findings: dict[str, Any] = {
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "root": os.geteuid() == 0,
+        "filter": packet_filter.expression if packet_filter else None,
+        "checks": [],
+        "stages": [],
+        "refusals": [],
+        "can_trace": False,
+        "does_not_see": [],
+    }
     checks = findings["checks"]
     try:
         bcc = loader.import_bcc()
@@ -55,8 +64,9 @@ def _examine(fentry: bool, packet_filter: Optional[Filter]) -> dict[str, Any]:
         checks.append({"check": "bcc", "ok": False, "detail": str(error)})
     try:
         kernel = loader.read_kernel()
-        checks.append({"check": "kernel type information (BTF)", "ok": True,
-                       "detail": f"{kernel.btf.type_count} types"})
+        checks.append(
+            {"check": "kernel type information (BTF)", "ok": True, "detail": f"{kernel.btf.type_count} types"}
+        )
     except BondtraceError as error:
         checks.append({"check": "kernel type information (BTF)", "ok": False, "detail": str(error)})
     checks += [_capability(one) for one in capabilities.NEEDED]
@@ -77,26 +87,42 @@ def _capability(one: capabilities.Capability) -> dict[str, Any]:
 def drop_reasons(types: Btf) -> dict[str, Any]:
     """Does this kernel say why it drops a packet? Without that bondtrace traces all the same."""
     count = len(types.drop_reasons())
-    return {"check": "drop reasons", "ok": count > 0, "detail": f"{count} names" if count else
-            "this kernel gives none (Linux before 5.17): a drop is told with its function alone"}
+    return {
+        "check": "drop reasons",
+        "ok": count > 0,
+        "detail": f"{count} names"
+        if count
+        else "this kernel gives none (Linux before 5.17): a drop is told with its function alone",
+    }
 
 
 def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, packet_filter: Optional[Filter]) -> None:
     """Attach for a moment, as `live` would."""
     try:
-        with loader.attached(lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
-                             lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused)) as tracer:
+        with loader.attached(
+            lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
+            lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused),
+        ) as tracer:
             stages = tracer.plan.stages
-            findings["refusals"] = [{"probe": one.probe, "program": one.program, "said": one.sentence, "log": one.log}
-                                    for one in tracer.refusals]
+            findings["refusals"] = [
+                {"probe": one.probe, "program": one.program, "said": one.sentence, "log": one.log}
+                for one in tracer.refusals
+            ]
             problem = _problem(tracer)
     except BondtraceError as failure:
         findings["checks"].append({"check": "BPF programs", "ok": False, "detail": str(failure)})
         return
     findings["stages"] = [
-        {"stage": stage.name, "tells": stage.tells, "available": stage.available, "missing": stage.missing,
-         "without": stage.without, "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
-        for stage in stages]
+        {
+            "stage": stage.name,
+            "tells": stage.tells,
+            "available": stage.available,
+            "missing": stage.missing,
+            "without": stage.without,
+            "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes],
+        }
+        for stage in stages
+    ]
     if problem:
         findings["checks"].append({"check": "filter" if packet_filter else "attaching", "ok": False, "detail": problem})
     findings["can_trace"] = not problem
@@ -117,9 +143,15 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
         mark = "ok     " if check["ok"] else "MISSING"
         print(printable(f"  {mark} {check['check']}: {check['detail']}".rstrip(": ")))
     if findings["stages"]:
-        rows = [[stage["stage"], stage["tells"], "yes" if stage["available"] else "NO",
-                 "\n".join(map(printable, stage["probes"])) or f"{printable(stage['missing'])}\n-> {stage['without']}"]
-                for stage in findings["stages"]]
+        rows = [
+            [
+                stage["stage"],
+                stage["tells"],
+                "yes" if stage["available"] else "NO",
+                "\n".join(map(printable, stage["probes"])) or f"{printable(stage['missing'])}\n-> {stage['without']}",
+            ]
+            for stage in findings["stages"]
+        ]
         print(tabulate(rows, headers=["stage", "tells", "attached", "probes"]))
     _print_refusals(findings, verbose)
     print(_verdict(findings))

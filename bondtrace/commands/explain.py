@@ -22,8 +22,13 @@ from .replaying import replay, traces_of
 
 @click.command()
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, metavar="[FILE...]")
-@click.option("--journey", "number", type=click.IntRange(min=1), metavar="N",
-              help="The number of the journey in FILE, as show prints it (#N).")
+@click.option(
+    "--journey",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The number of the journey in FILE, as show prints it (#N).",
+)
 @as_if_option
 @trace_options
 def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str], options: TraceOptions) -> None:
@@ -35,8 +40,10 @@ def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str]
         raise UsageError("explain wants FILE and --journey N together, or neither for a live trace")
     if files:
         if options.only_live or options.count:
-            raise UsageError("--iface, --netns, --filter, --count, --duration, --privacy and --kprobes are for live, "
-                             f"not for a recording ({files[0]})")
+            raise UsageError(
+                "--iface, --netns, --filter, --count, --duration, --privacy and --kprobes are for live, "
+                f"not for a recording ({files[0]})"
+            )
         _explain_recorded(files, number or 0, options.directions, find_era(as_if) if as_if else None)
         return
     if as_if:
@@ -48,14 +55,15 @@ def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str]
 
 def _explain_recorded(files: tuple[Path, ...], number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
     found: list[Journey] = []
-    pipeline = Pipeline(directions=wanted,
-                        show=lambda journey: found.append(journey) if journey.id == number else None)
+    pipeline = Pipeline(directions=wanted, show=lambda journey: found.append(journey) if journey.id == number else None)
     traces = traces_of(files)
     if len(traces) > 1:
         raise UsageError(f"explain is for one trace, these are {len(traces)}: {traces[0].name}, {traces[1].name}, ...")
     replay(pipeline, traces[0])
     if not found:
-        raise UsageError(f"{traces[0].name} has no journey #{number}: it has {pipeline.summary.journeys}; "
-                         "`bondtrace show` prints their numbers")
+        raise UsageError(
+            f"{traces[0].name} has no journey #{number}: it has {pipeline.summary.journeys}; "
+            "`bondtrace show` prints their numbers"
+        )
     more = as_if_view.paragraphs(found[0], pipeline.scene, era) if era else []
     story.write(found[0], pipeline.scene, sys.stdout, more)

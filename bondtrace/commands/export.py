@@ -28,13 +28,27 @@ from .options import directions, privacy_option, private, say, view_options
 @click.command()
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
-@click.option("-o", "--output", "name", required=True, metavar="PATH",
-              help="The file to write; - is standard output; for Parquet also a directory (DIR/), for a dataset.")
+@click.option(
+    "-o",
+    "--output",
+    "name",
+    required=True,
+    metavar="PATH",
+    help="The file to write; - is standard output; for Parquet also a directory (DIR/), for a dataset.",
+)
 @click.option("--force", is_flag=True, help="Overwrite what exists.")
 @privacy_option
 @view_options
-def export(files: tuple[Path, ...], form: str, name: str, force: bool, privacy: Optional[str],
-           only_rx: bool, only_tx: bool, count: Optional[int]) -> None:
+def export(
+    files: tuple[Path, ...],
+    form: str,
+    name: str,
+    force: bool,
+    privacy: Optional[str],
+    only_rx: bool,
+    only_tx: bool,
+    count: Optional[int],
+) -> None:
     """Write the journeys of recordings for other programs."""
     path = Path(name)
     for file in files:
@@ -77,15 +91,19 @@ def _earliest_ns(files: Sequence[Path]) -> int:
     return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
 
 
-def _run(exporter: Exporter, files: Sequence[Path], wanted: tuple[str, ...], count: Optional[int],
-         privacy: Optional[str] = None) -> int:
+def _run(
+    exporter: Exporter,
+    files: Sequence[Path],
+    wanted: tuple[str, ...],
+    count: Optional[int],
+    privacy: Optional[str] = None,
+) -> int:
     """Give the exporter each recording; how many journeys they had."""
     written = 0
     for file in files:
         if count is not None and written >= count:
             break
-        pipeline = Pipeline(directions=wanted, columns=exporter.take,
-                            count=None if count is None else count - written)
+        pipeline = Pipeline(directions=wanted, columns=exporter.take, count=None if count is None else count - written)
         exporter.begin(file, pipeline.scene)
         pipeline.contents = exporter.contents
         recording = Recording(file)

@@ -28,8 +28,13 @@ _ENDS_WITHIN_S = 0.1
 
 
 @click.command()
-@click.option("--listen", default="127.0.0.1:9435", show_default=True, metavar="ADDRESS:PORT",
-              help="Where to answer; loopback unless told otherwise.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:9435",
+    show_default=True,
+    metavar="ADDRESS:PORT",
+    help="Where to answer; loopback unless told otherwise.",
+)
 @trace_options
 def exporter(options: TraceOptions, listen: str) -> None:
     """Trace, and answer Prometheus with counts.
@@ -97,8 +102,9 @@ def serve(metrics: Metrics, address: str, port: int) -> tuple[Any, threading.Thr
         kind = type("Server", (_Server,), {"address_family": family})
         server: WSGIServer = make_server(str(place[0]), port, library.make_wsgi_app(registry), kind, _Handler)
     except OSError as error:
-        raise BondtraceError(f"cannot listen on {address}:{port}: {error.strerror or error}; give another --listen "
-                             "ADDRESS:PORT") from None
+        raise BondtraceError(
+            f"cannot listen on {address}:{port}: {error.strerror or error}; give another --listen ADDRESS:PORT"
+        ) from None
     thread = threading.Thread(target=_answer, args=(server,), daemon=True)
     thread.start()
     return server, thread

@@ -18,8 +18,13 @@ def fleet() -> None:
 
 @fleet.command()
 @click.argument("dataset")
-@click.option("--engine", type=click.Choice(ENGINES), default="duckdb", show_default=True,
-              help="What runs the query: DuckDB here, or the Spark that the environment names.")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="duckdb",
+    show_default=True,
+    help="What runs the query: DuckDB here, or the Spark that the environment names.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 def summary(dataset: str, engine: str, as_json: bool) -> None:
     """Show which taps were given which packets on which hosts, and why not the others."""

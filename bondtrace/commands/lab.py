@@ -19,33 +19,63 @@ from ..stats.kernel_comparison import Observation, observe
 from . import candidates
 from .options import say, wants_colour
 
-_OWN = ("A file of your own works as well: bondtrace lab --scenario ./mine.sh (how to write one: docs/lab.md; "
-        "begin with a copy of\n{}).")
+_OWN = (
+    "A file of your own works as well: bondtrace lab --scenario ./mine.sh (how to write one: docs/lab.md; "
+    "begin with a copy of\n{})."
+)
 
 
 _RECORDING = "trace.arrows"
 
 
 @click.command()
-@click.option("--kernel", "kernels", multiple=True, metavar="VERSION[,VERSION...]",
-              help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or vmlinuz of your own; several, "
-                   "with commas or by repeating the option, are compared in one table. Default: this Debian's own "
-                   "kernel.")
-@click.option("--userland", metavar="RELEASE",
-              help="Run in another Debian's user land, with its bcc, compiler and Python: bookworm, trixie, sid, or a "
-                   "root directory of your own. Made once with mmdebstrap. Default: this machine's.")
-@click.option("--scenario", default="ping", show_default=True, metavar="NAME",
-              shell_complete=candidates.scenarios, help="What is built and played; a name of --list or a file.")
+@click.option(
+    "--kernel",
+    "kernels",
+    multiple=True,
+    metavar="VERSION[,VERSION...]",
+    help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or vmlinuz of your own; several, "
+    "with commas or by repeating the option, are compared in one table. Default: this Debian's own "
+    "kernel.",
+)
+@click.option(
+    "--userland",
+    metavar="RELEASE",
+    help="Run in another Debian's user land, with its bcc, compiler and Python: bookworm, trixie, sid, or a "
+    "root directory of your own. Made once with mmdebstrap. Default: this machine's.",
+)
+@click.option(
+    "--scenario",
+    default="ping",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=candidates.scenarios,
+    help="What is built and played; a name of --list or a file.",
+)
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
-@click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Keep capture files and logs here (of several kernels: in a directory each); the guest finds it as "
-                   "$LAB_OUT. Default: a new directory.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N",
-              help="Processors of the machine.")
+@click.option(
+    "--out",
+    "out_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep capture files and logs here (of several kernels: in a directory each); the guest finds it as "
+    "$LAB_OUT. Default: a new directory.",
+)
+@click.option(
+    "--cpus", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N", help="Processors of the machine."
+)
 @click.option("--json", "as_json", is_flag=True, help="The comparison of several kernels as one JSON object.")
 @click.argument("command", nargs=-1)
-def lab(kernels: tuple[str, ...], userland: Optional[str], scenario: str, list_them: bool, out_dir: Optional[Path],
-        cpus: int, as_json: bool, command: tuple[str, ...]) -> None:
+def lab(
+    kernels: tuple[str, ...],
+    userland: Optional[str],
+    scenario: str,
+    list_them: bool,
+    out_dir: Optional[Path],
+    cpus: int,
+    as_json: bool,
+    command: tuple[str, ...],
+) -> None:
     """Boot a distribution kernel in QEMU, build a bond in it, play a scenario and trace it.
 
     COMMAND is what traces (behind `--`), `bondtrace --iface bond0 --write trace.arrows` unless said otherwise;
@@ -62,8 +92,10 @@ def lab(kernels: tuple[str, ...], userland: Optional[str], scenario: str, list_t
     if len(specs) > 1:
         _compare(specs, userland, scenario, out_dir, cpus, as_json, command)
     if as_json:
-        raise UsageError("--json is for the comparison of several kernels; for one, have the command print it: "
-                         "bondtrace lab -- bondtrace --json --iface bond0")
+        raise UsageError(
+            "--json is for the comparison of several kernels; for one, have the command print it: "
+            "bondtrace lab -- bondtrace --json --iface bond0"
+        )
     _play(specs[0] if specs else None, userland, scenario, out_dir, cpus, command)
 
 
@@ -74,13 +106,27 @@ def _list() -> None:
     print("\n" + _OWN.format(next(one.path for one in found if one.name == "ping")))
 
 
-def _play(kernel: Optional[str], userland: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int,
-          command: tuple[str, ...]) -> None:
+def _play(
+    kernel: Optional[str],
+    userland: Optional[str],
+    scenario: str,
+    out_dir: Optional[Path],
+    cpus: int,
+    command: tuple[str, ...],
+) -> None:
     chosen = laboratory.find_scenario(scenario)
     colour = {"FORCE_COLOR": "1"} if wants_colour(sys.stdout) else {}
     result = laboratory.run_scenario(
-        kernel=kernel, scenario=scenario, command=_command(command, chosen.options, userland), out_dir=out_dir,
-        on_output=_write, cpus=cpus, env=colour, userland=userland, notify=say)
+        kernel=kernel,
+        scenario=scenario,
+        command=_command(command, chosen.options, userland),
+        out_dir=out_dir,
+        on_output=_write,
+        cpus=cpus,
+        env=colour,
+        userland=userland,
+        notify=say,
+    )
     say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
     recording = result.out_dir / _RECORDING
     if not command and recording.exists():
@@ -89,14 +135,24 @@ def _play(kernel: Optional[str], userland: Optional[str], scenario: str, out_dir
     sys.exit(result.status)
 
 
-def _compare(specs: list[str], userland: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int,
-             as_json: bool, command: tuple[str, ...]) -> None:
+def _compare(
+    specs: list[str],
+    userland: Optional[str],
+    scenario: str,
+    out_dir: Optional[Path],
+    cpus: int,
+    as_json: bool,
+    command: tuple[str, ...],
+) -> None:
     """Exit status 1 if any of the kernels failed."""
     if command:
-        raise UsageError(f"several kernels are recorded and compared, so there is no place for a command "
-                         f"({' '.join(command)}): leave it out, or give one --kernel")
-    runs = compare.run_kernels(specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, userland=userland,
-                               notify=say)
+        raise UsageError(
+            f"several kernels are recorded and compared, so there is no place for a command "
+            f"({' '.join(command)}): leave it out, or give one --kernel"
+        )
+    runs = compare.run_kernels(
+        specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, userland=userland, notify=say
+    )
     observations = [_observe(run) for run in runs]
     if as_json:
         comparison.write_json(laboratory.find_scenario(scenario).name, observations, sys.stdout)

@@ -38,6 +38,7 @@ def _apply(options: list[Function]) -> Callable[[Function], Function]:
         for option in reversed(options):
             function = option(function)
         return function
+
     return decorate
 
 
@@ -45,6 +46,7 @@ _DIRECTIONS = [
     click.option("--rx", "only_rx", is_flag=True, help="Only received packets (default: both)."),
     click.option("--tx", "only_tx", is_flag=True, help="Only transmitted packets (default: both)."),
 ]
+
 
 class _Unit(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A number with a unit behind it."""
@@ -54,7 +56,7 @@ class _Unit(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> float:
         number = str(value).rstrip("".join(self._units))
-        unit = str(value)[len(number):]
+        unit = str(value)[len(number) :]
         try:
             found = float(number) * self._units[unit or ""]
         except (ValueError, KeyError):
@@ -85,31 +87,58 @@ class TraceOptions:
     @property
     def only_live(self) -> bool:
         """Was anything asked for that only a live trace has?"""
-        return bool(self.interfaces or self.netns or self.duration_s or self.kprobes or self.packet_filter
-                    or self.privacy)
+        return bool(
+            self.interfaces or self.netns or self.duration_s or self.kprobes or self.packet_filter or self.privacy
+        )
 
 
 privacy_option = click.option(
-    "--privacy", type=click.Choice(MODES), metavar="|".join(MODES),
+    "--privacy",
+    type=click.Choice(MODES),
+    metavar="|".join(MODES),
     help="Leave out payload, command lines, host, filter and addresses: drop these, or put pseudonyms in their "
-         "place, the same within a recording (hash).")
+    "place, the same within a recording (hash).",
+)
 
-_TRACE_OPTIONS = _apply([
-    click.option("-i", "--iface", "interfaces", multiple=True, metavar="NAME", shell_complete=candidates.devices,
-                 help="Trace this device with its slaves and what is stacked on it; may be repeated. "
-                      "Default: every device of the network namespace."),
-    click.option("--netns", multiple=True, metavar="NAME", shell_complete=candidates.namespaces,
-                 help="Network namespace of the devices: a name of `ip netns`, a pid or a path; may be repeated. "
-                      "Default: the current one."),
-    *_DIRECTIONS,
-    click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys."),
-    click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-                 help="End after so many seconds."),
-    click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had."),
-    click.option("-f", "--filter", "expression", metavar="FILTER",
-                 help="Trace only packets that this tcpdump filter matches, e.g. 'icmp and host 10.9.0.1'."),
-    privacy_option,
-])
+_TRACE_OPTIONS = _apply(
+    [
+        click.option(
+            "-i",
+            "--iface",
+            "interfaces",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=candidates.devices,
+            help="Trace this device with its slaves and what is stacked on it; may be repeated. "
+            "Default: every device of the network namespace.",
+        ),
+        click.option(
+            "--netns",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=candidates.namespaces,
+            help="Network namespace of the devices: a name of `ip netns`, a pid or a path; may be repeated. "
+            "Default: the current one.",
+        ),
+        *_DIRECTIONS,
+        click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys."),
+        click.option(
+            "--duration",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="End after so many seconds.",
+        ),
+        click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had."),
+        click.option(
+            "-f",
+            "--filter",
+            "expression",
+            metavar="FILTER",
+            help="Trace only packets that this tcpdump filter matches, e.g. 'icmp and host 10.9.0.1'.",
+        ),
+        privacy_option,
+    ]
+)
 
 
 def trace_options(function: Function) -> Function:
@@ -118,32 +147,59 @@ def trace_options(function: Function) -> Function:
 
     @_TRACE_OPTIONS
     @wraps(function)
-    def with_options(interfaces: tuple[str, ...], netns: tuple[str, ...], only_rx: bool, only_tx: bool,
-                     count: Optional[int], duration: Optional[float], kprobes: bool, expression: Optional[str],
-                     privacy: Optional[str], filter: tuple[str, ...] = (), **more: Any) -> Any:
+    def with_options(
+        interfaces: tuple[str, ...],
+        netns: tuple[str, ...],
+        only_rx: bool,
+        only_tx: bool,
+        count: Optional[int],
+        duration: Optional[float],
+        kprobes: bool,
+        expression: Optional[str],
+        privacy: Optional[str],
+        filter: tuple[str, ...] = (),
+        **more: Any,
+    ) -> Any:
         words = " ".join(filter)
         if expression and words:
             raise UsageError(f"two filters were given ({expression!r} and {words!r}): join them with `and` or `or`")
         wanted = expression or words
-        return function(options=TraceOptions(interfaces, netns, directions(only_rx, only_tx), count, duration, kprobes,
-                                             make_filter(wanted) if wanted.strip() else None,
-                                             privacy=privacy), **more)
+        return function(
+            options=TraceOptions(
+                interfaces,
+                netns,
+                directions(only_rx, only_tx),
+                count,
+                duration,
+                kprobes,
+                make_filter(wanted) if wanted.strip() else None,
+                privacy=privacy,
+            ),
+            **more,
+        )
 
     return with_options
 
-snaplen_option = click.option(
-    "--snaplen", type=click.IntRange(1, SNAPLEN_MAX), metavar="N",
-    help=f"Keep the first N bytes of each packet, too (at most {SNAPLEN_MAX}), for export. Default: its headers only.")
 
-view_options = _apply([
-    *_DIRECTIONS,
-    click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys."),
-])
+snaplen_option = click.option(
+    "--snaplen",
+    type=click.IntRange(1, SNAPLEN_MAX),
+    metavar="N",
+    help=f"Keep the first N bytes of each packet, too (at most {SNAPLEN_MAX}), for export. Default: its headers only.",
+)
+
+view_options = _apply(
+    [*_DIRECTIONS, click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys.")]
+)
 
 as_if_option = click.option(
-    "--as-if", "as_if", metavar="KERNEL", shell_complete=candidates.eras,
+    "--as-if",
+    "as_if",
+    metavar="KERNEL",
+    shell_complete=candidates.eras,
     help="Beside what taps saw, tell what each would have been offered by an "
-    f"older kernel's rules ({', '.join(era.name for era in ERAS)}): modelled from source, not run.")
+    f"older kernel's rules ({', '.join(era.name for era in ERAS)}): modelled from source, not run.",
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
 
@@ -168,10 +224,15 @@ def wants_colour(stream: TextIO) -> bool:
 def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable[[Journey], None]:
     """Writes each journey to stdout, as text or JSON; with what an era would have made of it."""
     if as_json:
-        return JsonReporter(sys.stdout, scene, lambda journey: (
-            {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {})).write
-    return TextReporter(sys.stdout, scene, wants_colour(sys.stdout), lambda journey: (
-        as_if_view.lines(journey, scene, era) if era else [])).write
+        return JsonReporter(
+            sys.stdout, scene, lambda journey: {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {}
+        ).write
+    return TextReporter(
+        sys.stdout,
+        scene,
+        wants_colour(sys.stdout),
+        lambda journey: as_if_view.lines(journey, scene, era) if era else [],
+    ).write
 
 
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:
@@ -195,4 +256,3 @@ def say(text: str) -> None:
     """A line about the trace itself, on stderr; where that is gone (a terminal that was closed) the trace goes on."""
     with suppress(OSError):
         print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
-

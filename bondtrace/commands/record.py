@@ -25,19 +25,29 @@ _PROGRESS_S = 0.5
 
 
 @click.command()
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="The recording to write.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The recording to write."
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--max-size", type=SIZE, metavar="SIZE", help="End when so much is written (500k, 100M, 2G).")
-@click.option("--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new part (FILE-0001, FILE-0002, ...) after so "
-                                                                "much.")
+@click.option(
+    "--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new part (FILE-0001, FILE-0002, ...) after so much."
+)
 @click.option("--rotate-time", type=SECONDS, metavar="TIME", help="Begin a new part after so long (90s, 10m, 1h).")
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the last N parts only.")
 @snaplen_option
 @trace_options
 @click.argument("filter", nargs=-1)
-def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[int], rotate_size: Optional[int],
-           rotate_time: Optional[float], keep: Optional[int], snaplen: Optional[int]) -> None:
+def record(
+    options: TraceOptions,
+    output: Path,
+    force: bool,
+    max_size: Optional[int],
+    rotate_size: Optional[int],
+    rotate_time: Optional[float],
+    keep: Optional[int],
+    snaplen: Optional[int],
+) -> None:
     """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""
     rotates = rotate_size is not None or rotate_time is not None
     if keep is not None and not rotates:
@@ -45,12 +55,12 @@ def record(options: TraceOptions, output: Path, force: bool, max_size: Optional[
     if snaplen is not None and options.privacy:
         raise UsageError(f"--snaplen {snaplen} keeps payload and --privacy leaves it out: leave one of them out")
     require_rights()
-    recorder = (RotatingRecorder(output, force, rotate_size, rotate_time, keep) if rotates
-                else Recorder(output, force))
+    recorder = RotatingRecorder(output, force, rotate_size, rotate_time, keep) if rotates else Recorder(output, force)
     with closing(recorder):
         progress = _Progress(recorder, max_size)
-        pipeline = Pipeline(directions=options.directions, count=options.count, keep=progress.keep,
-                            stitching=options.count is not None)
+        pipeline = Pipeline(
+            directions=options.directions, count=options.count, keep=progress.keep, stitching=options.count is not None
+        )
         trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough, writes=True)
     progress.end()
     say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")

@@ -111,4 +111,3 @@ def heading(trace: Trace, pipeline: Pipeline) -> str:
     """The line above what is told of one of several traces."""
     start = pipeline.scene.start
     return f"== {trace.name}: {start.get('host', 'unknown host')}, Linux {start.get('kernel', 'unknown')}"
-

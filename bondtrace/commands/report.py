@@ -21,15 +21,37 @@ from .replaying import replay, traces_of
 
 @click.command()
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("-o", "--output", "path", required=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="The page to write, e.g. trace.html; - is standard output.")
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The page to write, e.g. trace.html; - is standard output.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the page if it exists.")
-@click.option("--journeys", "listed", type=click.IntRange(min=0), default=2000, show_default=True, metavar="N",
-              help="How many journeys are listed with their stories; of more, a sample.")
+@click.option(
+    "--journeys",
+    "listed",
+    type=click.IntRange(min=0),
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="How many journeys are listed with their stories; of more, a sample.",
+)
 @privacy_option
 @view_options
-def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, privacy: Optional[str],
-           only_rx: bool, only_tx: bool, count: Optional[int]) -> None:
+def report(
+    files: tuple[Path, ...],
+    path: Path,
+    force: bool,
+    listed: int,
+    privacy: Optional[str],
+    only_rx: bool,
+    only_tx: bool,
+    count: Optional[int],
+) -> None:
     """Write a page to look at: paths, taps, times and journeys of a recording, in one HTML file.
 
     FILE is a recording, the parts of one, or a directory of them.
@@ -51,8 +73,10 @@ def report(files: tuple[Path, ...], path: Path, force: bool, listed: int, privac
             if path == STDOUT:
                 raise
             raise cannot_write(path, error) from None
-    say(f"{digest.pipeline.summary.journeys} journeys reported in "
-        f"{'standard output' if path == STDOUT else path}; {trust_line(digest.pipeline.scene)}")
+    say(
+        f"{digest.pipeline.summary.journeys} journeys reported in "
+        f"{'standard output' if path == STDOUT else path}; {trust_line(digest.pipeline.scene)}"
+    )
 
 
 def _notes(trace: Trace, count: Optional[int], digest: Digest) -> list[str]:

@@ -23,8 +23,15 @@ from .replaying import heading, replay, traces_of
 @click.option("--follow", is_flag=True, help="FILE is still being written: go on as it grows, until Ctrl-C.")
 @as_if_option
 @json_option
-def show(files: tuple[Path, ...], only_rx: bool, only_tx: bool, count: Optional[int], follow: bool,
-         as_if: Optional[str], as_json: bool) -> None:
+def show(
+    files: tuple[Path, ...],
+    only_rx: bool,
+    only_tx: bool,
+    count: Optional[int],
+    follow: bool,
+    as_if: Optional[str],
+    as_json: bool,
+) -> None:
     """Show the journeys of recordings, in order of time.
 
     FILE is a recording, or a directory of such; the parts of one trace are put together.

@@ -26,17 +26,26 @@ from .replaying import heading, replay, traces_of
 @as_if_option
 @json_option
 @click.option("--why", is_flag=True, help="Also list, for each tap, why it did not see packets, with examples.")
-@click.option("--format", "form", type=click.Choice(table.FORMATS), default="simple", show_default=True,
-              help="How the table is drawn.")
-def summary(files: tuple[Path, ...], options: TraceOptions, as_if: Optional[str], as_json: bool, why: bool,
-            form: str) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(table.FORMATS),
+    default="simple",
+    show_default=True,
+    help="How the table is drawn.",
+)
+def summary(
+    files: tuple[Path, ...], options: TraceOptions, as_if: Optional[str], as_json: bool, why: bool, form: str
+) -> None:
     """Show the table of taps and devices, of recordings or of a live trace until Ctrl-C.
 
     FILE is a recording, or a directory of such; the parts of one trace are put together, each trace has a table.
     """
     if files and options.only_live:
-        raise UsageError(f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration, "
-                         "--privacy and --kprobes are for live")
+        raise UsageError(
+            f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration, "
+            "--privacy and --kprobes are for live"
+        )
     if not files and not options.interfaces and not options.netns:
         raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if as_if and not files:
@@ -57,8 +66,9 @@ def summary(files: tuple[Path, ...], options: TraceOptions, as_if: Optional[str]
         _write(pipeline, counts, as_json, why, form, several.name if several else None)
 
 
-def _write(pipeline: Pipeline, counts: Optional[Counts], as_json: bool, why: bool, form: str,
-           recording: Optional[str]) -> None:
+def _write(
+    pipeline: Pipeline, counts: Optional[Counts], as_json: bool, why: bool, form: str, recording: Optional[str]
+) -> None:
     if as_json:
         more: dict[str, Any] = {"as_if": counts_object(counts)} if counts else {}
         if recording:

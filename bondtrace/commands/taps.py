@@ -24,8 +24,9 @@ from .options import json_option, say
 
 @click.command()
 @json_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="simple", show_default=True,
-              help="How the table is drawn.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="simple", show_default=True, help="How the table is drawn."
+)
 def taps(as_json: bool, form: str) -> None:
     """List every tap (packet socket) of this host: process, device, protocol, buffer, drops."""
     namespaces = list_namespaces()
@@ -37,8 +38,19 @@ def taps(as_json: bool, form: str) -> None:
         for tap in found:
             print(json.dumps(_object(tap, names)))
     else:
-        headers = ["tap", "inode", "pid", "namespace", "bound to", "protocol", "kind", "buffer", "filter", "notes",
-                   "drops"]
+        headers = [
+            "tap",
+            "inode",
+            "pid",
+            "namespace",
+            "bound to",
+            "protocol",
+            "kind",
+            "buffer",
+            "filter",
+            "notes",
+            "drops",
+        ]
         rows = [_row(tap, names) for tap in found]
         print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True) if rows else "no taps")
     for problem in problems:
@@ -57,17 +69,23 @@ def _buffer(tap: Tap) -> str:
 
 
 def _notes(tap: Tap) -> str:
-    notes = [("not running", tap.running is False), ("promiscuous", tap.promiscuous),
-             ("ignores outgoing", tap.ignore_outgoing), ("origdev", tap.origdev),
-             (f"fanout {tap.fanout_id}", tap.fanout_id is not None)]
+    notes = [
+        ("not running", tap.running is False),
+        ("promiscuous", tap.promiscuous),
+        ("ignores outgoing", tap.ignore_outgoing),
+        ("origdev", tap.origdev),
+        (f"fanout {tap.fanout_id}", tap.fanout_id is not None),
+    ]
     return ", ".join(text for text, true in notes if true)
 
 
 def _names(namespaces: dict[int, Namespace]) -> dict[int, str]:
     """{netns: how it is called}."""
     here = current_netns()
-    return {netns: "(this one)" if not one.name and netns == here else printable(one.label)
-            for netns, one in namespaces.items()}
+    return {
+        netns: "(this one)" if not one.name and netns == here else printable(one.label)
+        for netns, one in namespaces.items()
+    }
 
 
 def _namespace(tap: Tap, names: dict[int, str]) -> str:
@@ -76,14 +94,29 @@ def _namespace(tap: Tap, names: dict[int, str]) -> str:
 
 def _row(tap: Tap, names: dict[int, str]) -> list[str]:
     yes_no = {True: "yes", False: "no", None: "?"}
-    return [printable(label(tap)), str(tap.inode), ",".join(str(one.pid) for one in tap.processes) or "-",
-            _namespace(tap, names), _bound(tap), protocol_name(tap.protocol), tap.kind, _buffer(tap),
-            yes_no[tap.has_filter], _notes(tap), "?" if tap.drops is None else str(tap.drops)]
+    return [
+        printable(label(tap)),
+        str(tap.inode),
+        ",".join(str(one.pid) for one in tap.processes) or "-",
+        _namespace(tap, names),
+        _bound(tap),
+        protocol_name(tap.protocol),
+        tap.kind,
+        _buffer(tap),
+        yes_no[tap.has_filter],
+        _notes(tap),
+        "?" if tap.drops is None else str(tap.drops),
+    ]
 
 
 def _object(tap: Tap, names: dict[int, str]) -> dict[str, Any]:
     values = asdict(tap)
     for process in values["processes"]:
         process.update(comm=printable(process["comm"]), cmdline=printable(process["cmdline"]))
-    return {**values, "name": printable(label(tap)), "dev": _bound(tap), "protocol": protocol_name(tap.protocol),
-            "namespace": _namespace(tap, names)}
+    return {
+        **values,
+        "name": printable(label(tap)),
+        "dev": _bound(tap),
+        "protocol": protocol_name(tap.protocol),
+        "namespace": _namespace(tap, names),
+    }

@@ -27,8 +27,14 @@ _FROM_THE_TOP, _TO_THE_END, _TO_THE_RIGHT = "\x1b[H", "\x1b[J", "\x1b[K"
 
 
 @click.command()
-@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, metavar="SECONDS",
-              help="Time between two readings.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two readings.",
+)
 @trace_options
 def top(options: TraceOptions, interval: float) -> None:
     """Show rates by device, tap and outcome, refreshed.
@@ -59,8 +65,10 @@ class _Display:
         now, scene = self._pipeline.counted, self._pipeline.scene
         self._begin_ns = self._begin_ns or batch.now_ns
         seconds = (batch.now_ns - self._before_ns) / 1e9 if self._before_ns else 0.0
-        head = (f"bondtrace top: {self._what} on {scene.start.get('host')}, Linux {platform.release()}; "
-                f"{(batch.now_ns - self._begin_ns) / 1e9:.0f} s; Ctrl-C ends with the summary")
+        head = (
+            f"bondtrace top: {self._what} on {scene.start.get('host')}, Linux {platform.release()}; "
+            f"{(batch.now_ns - self._begin_ns) / 1e9:.0f} s; Ctrl-C ends with the summary"
+        )
         self._screen.show([head, "", *view.lines(now, now.since(self._before), seconds, scene)])
         self._before, self._before_ns = now, batch.now_ns
 

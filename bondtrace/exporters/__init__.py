@@ -37,7 +37,7 @@ class Exporter:
         for place, journey in enumerate(assemble.journeys(columns, self.scene)):
             if not 0 <= journey.wall_ns < _TIME_END_NS:
                 raise BondtraceError(f"{self.source} is damaged: its journey #{journey.id} began at an impossible time")
-            self.write(journey, columns.passes.records[columns.offsets[place]: columns.offsets[place + 1]])
+            self.write(journey, columns.passes.records[columns.offsets[place] : columns.offsets[place + 1]])
 
     def write(self, journey: Journey, records: Array) -> None:
         """Write one journey; ``records`` are those of its passes (``wire.RECORD``), in their order."""

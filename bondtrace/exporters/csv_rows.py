@@ -28,8 +28,9 @@ class CsvExporter(Exporter):
 
     def write(self, journey: Journey, records: Array) -> None:
         source = origin(self.scene, str(self.source))
-        self._writer.writerows([_cell(row[name], kind) for name, kind in COLUMNS]
-                               for row in rows(journey, self.scene, source))
+        self._writer.writerows(
+            [_cell(row[name], kind) for name, kind in COLUMNS] for row in rows(journey, self.scene, source)
+        )
 
 
 def _cell(value: Any, kind: str) -> str:

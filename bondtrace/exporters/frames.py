@@ -52,6 +52,6 @@ def frame(record: Array, untagged: int = 0, contents: Bytes = NONE) -> Frame:
         tag = _TAGS[0] + int(record["vlan_tci"]).to_bytes(2, "big")
         data, length = data[:_ADDRESSES] + tag + data[_ADDRESSES:], length + 4
     for _ in range(untagged):
-        if data[_ADDRESSES: _ADDRESSES + 2] in _TAGS:
-            data, length = data[:_ADDRESSES] + data[_ADDRESSES + 4:], length - 4
+        if data[_ADDRESSES : _ADDRESSES + 2] in _TAGS:
+            data, length = data[:_ADDRESSES] + data[_ADDRESSES + 4 :], length - 4
     return Frame(data, length)

@@ -85,8 +85,12 @@ class _ParquetExporter(Exporter):
 
     def _facts(self) -> dict[str, Any]:
         source = self._origin or origin(self.scene, str(self.source))
-        return {"host": source.host, "kernel": source.kernel, "recording": source.recording,
-                "trust": trust_object(self.scene)}
+        return {
+            "host": source.host,
+            "kernel": source.kernel,
+            "recording": source.recording,
+            "trust": trust_object(self.scene),
+        }
 
 
 class ParquetExporter(_ParquetExporter):
@@ -133,8 +137,9 @@ class DatasetExporter(_ParquetExporter):
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", self.source.stem)[:_STEM_CHARS]
         path = directory / f"{stem}-{max(start_ns, 0):019d}.parquet"
         if path in self._tables:
-            raise BondtraceError(f"{self.source} is the same recording as one before it (host and begin are the same); "
-                                 "name it once")
+            raise BondtraceError(
+                f"{self.source} is the same recording as one before it (host and begin are the same); name it once"
+            )
         _make_directory(directory)
         output = self._stack.enter_context(Output(path, self._force))
         self._tables[path] = Table(output.binary, _OF_DATASETS)
@@ -165,7 +170,7 @@ def _make_directory(path: Path) -> None:
         try:
             make_directory(one)
         except OSError as error:
-            for made in missing[len(missing) - place:]:
+            for made in missing[len(missing) - place :]:
                 with suppress(OSError):
                     made.rmdir()
             raise cannot_write(one, error) from None
@@ -181,6 +186,11 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _schema(pa: Any, columns: tuple[tuple[str, str], ...]) -> Any:
-    types = {"string": pa.string(), "bool": pa.bool_(), "int32": pa.int32(), "int64": pa.int64(),
-             "timestamp": pa.timestamp("ns", tz="UTC")}
+    types = {
+        "string": pa.string(),
+        "bool": pa.bool_(),
+        "int32": pa.int32(),
+        "int64": pa.int64(),
+        "timestamp": pa.timestamp("ns", tz="UTC"),
+    }
     return pa.schema([(name, types[kind]) for name, kind in columns])

@@ -46,8 +46,9 @@ class PcapngExporter(Exporter):
         self._stream = stream
         self._interfaces: dict[_Interface, int] = {}
         self._described = 0  # interfaces of all recordings
-        self._put(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1),
-                  [_text(_APPLICATION, f"bondtrace {__version__}")])
+        self._put(
+            _SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1), [_text(_APPLICATION, f"bondtrace {__version__}")]
+        )
 
     def begin(self, source: Path, scene: Scene) -> None:
         super().begin(source, scene)
@@ -55,12 +56,17 @@ class PcapngExporter(Exporter):
         self.contents = Contents()
 
     def write(self, journey: Journey, records: Array) -> None:
-        told = [(one, record, round_) for one, record in zip(journey.passes, records)
-                for round_ in rounds(one, journey.time_ns)]
+        told = [
+            (one, record, round_)
+            for one, record in zip(journey.passes, records)
+            for round_ in rounds(one, journey.time_ns)
+        ]
         for place, (one, record, round_) in enumerate(told):
-            comments = [f"journey #{journey.id}, {place + 1} of {len(told)}: {one.direction} on "
-                        f"{printable(round_.dev)}, CPU {one.cpu}, pass {journey.passes.index(one) + 1}, "
-                        f"round {round_.number}"]
+            comments = [
+                f"journey #{journey.id}, {place + 1} of {len(told)}: {one.direction} on "
+                f"{printable(round_.dev)}, CPU {one.cpu}, pass {journey.passes.index(one) + 1}, "
+                f"round {round_.number}"
+            ]
             comments += self._happened(journey, one, record, round_)
             if place + 1 == len(told):
                 comments += self._at_last(journey)
@@ -95,20 +101,33 @@ class PcapngExporter(Exporter):
     def _at_last(self, journey: Journey) -> list[str]:
         doubt = " (or it was lost)" if self.scene.losses() or self.scene.missing_stages() else ""
         lines = [*journey.notes]
-        lines += [f"{unseen_words(missed)} {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
-                  f"({missed.reason}){'' if missed.reason == watched.REASON else doubt}" for missed in journey.unseen]
+        lines += [
+            f"{unseen_words(missed)} {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
+            f"({missed.reason}){'' if missed.reason == watched.REASON else doubt}"
+            for missed in journey.unseen
+        ]
         return lines if journey.complete else [*lines, "the record of this journey is incomplete"]
 
     def _packet(self, journey: Journey, one: Pass, record: Array, round_: Round, comments: list[str]) -> None:
         data, length = frame(record, round_.untagged, self.contents or NONE)
         received = record["kind"] == RECORD_RX
         flags = (_INBOUND if one.direction == "rx" else _OUTBOUND) | (
-            _RECEPTION.get(int(record["pkt_type"]), 0) << 2 if received else 0)
+            _RECEPTION.get(int(record["pkt_type"]), 0) << 2 if received else 0
+        )
         time_ns = journey.wall_ns + round_.begin_ns
-        head = struct.pack("<IIIII", self._interface(round_, record, journey.time_ns), time_ns >> 32,
-                           time_ns & 0xFFFFFFFF, len(data), length)
-        self._put(_PACKET, head + _padded(data), [*(_text(_COMMENT, line) for line in comments),
-                                                  (_EPB_FLAGS, struct.pack("<I", flags))])
+        head = struct.pack(
+            "<IIIII",
+            self._interface(round_, record, journey.time_ns),
+            time_ns >> 32,
+            time_ns & 0xFFFFFFFF,
+            len(data),
+            length,
+        )
+        self._put(
+            _PACKET,
+            head + _padded(data),
+            [*(_text(_COMMENT, line) for line in comments), (_EPB_FLAGS, struct.pack("<I", flags))],
+        )
 
     def _interface(self, round_: Round, record: Array, time_ns: int) -> int:
         """The number of the device's interface, which is described before its first packet."""
@@ -119,16 +138,18 @@ class PcapngExporter(Exporter):
             options = [_text(_IF_NAME, round_.dev), _text(_IF_DESCRIPTION, self._description(round_, device, record))]
             address = _mac(device.address if device else "")
             options += [(_IF_MAC, address)] if address else []
-            options += [(_IF_TSRESOL, b"\x09"), _text(_IF_OS, f"Linux {self.scene.start.get('kernel', 'unknown')}"),
-                        _text(_COMMENT, f"from the recording {self.source}")]
+            options += [
+                (_IF_TSRESOL, b"\x09"),
+                _text(_IF_OS, f"Linux {self.scene.start.get('kernel', 'unknown')}"),
+                _text(_COMMENT, f"from the recording {self.source}"),
+            ]
             self._put(_INTERFACE, struct.pack("<HHI", link, 0, 0), options)
             self._interfaces[key] = self._described
             self._described += 1
         return self._interfaces[key]
 
     def _description(self, round_: Round, device: Optional[Device], record: Array) -> str:
-        facts = [device.kind if device else "unknown device", f"ifindex {round_.ifindex}",
-                 f"netns {round_.netns}"]
+        facts = [device.kind if device else "unknown device", f"ifindex {round_.ifindex}", f"netns {round_.netns}"]
         if round_.netns in self.scene.namespaces:
             facts[2] += f" ({namespace_name(round_.netns, self.scene)})"
         if device and device.bond_mode:

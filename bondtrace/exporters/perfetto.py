@@ -68,9 +68,14 @@ class PerfettoExporter(Exporter):
 
     def end(self) -> None:
         start = self.scene.start
-        self._recordings.append({"recording": printable(str(self.source)), "host": self._host(),
-                                 "kernel": printable(str(start.get("kernel", "unknown"))),
-                                 "trust": trust_line(self.scene)})
+        self._recordings.append(
+            {
+                "recording": printable(str(self.source)),
+                "host": self._host(),
+                "kernel": printable(str(start.get("kernel", "unknown"))),
+                "trust": trust_line(self.scene),
+            }
+        )
 
     def close(self) -> None:
         about = {"bondtrace": __version__, "zero": timestamp(self._base_ns), "recordings": self._recordings}
@@ -83,16 +88,35 @@ class PerfettoExporter(Exporter):
         for missed in journey.unseen:
             name = tap_name(missed.tap, self.scene, journey.time_ns)
             unseen.setdefault(unseen_words(missed), {})[name] = f"{missed.reason}: {printable(missed.detail)}"
-        self._slice(cpu, title, one.direction, begin_ns, lasted_ns, {
-            "journey": journey.id, "direction": one.direction, "cpu": one.cpu,
-            "device": printable(one.steps[0].dev) if one.steps else None,
-            "skb": f"0x{one.skb:x}", "complete": journey.complete, "steps lost": one.steps_lost, **unseen})
+        self._slice(
+            cpu,
+            title,
+            one.direction,
+            begin_ns,
+            lasted_ns,
+            {
+                "journey": journey.id,
+                "direction": one.direction,
+                "cpu": one.cpu,
+                "device": printable(one.steps[0].dev) if one.steps else None,
+                "skb": f"0x{one.skb:x}",
+                "complete": journey.complete,
+                "steps lost": one.steps_lost,
+                **unseen,
+            },
+        )
         for round_ in rounds(one, journey.time_ns):
             device = self._device(round_, one.cpu)
             round_begin_ns = journey.wall_ns + round_.begin_ns
             end_ns = min(journey.wall_ns + round_.end_ns, begin_ns + lasted_ns)  # what came late stands beside it
-            self._slice(device, title, one.direction, round_begin_ns, max(end_ns - round_begin_ns, 0), {
-                "journey": journey.id, "direction": one.direction, "round": round_.number})
+            self._slice(
+                device,
+                title,
+                one.direction,
+                round_begin_ns,
+                max(end_ns - round_begin_ns, 0),
+                {"journey": journey.id, "direction": one.direction, "round": round_.number},
+            )
             for step in round_.steps:
                 if step.kind != "enter":
                     self._instant(cpu, step, journey)
@@ -101,24 +125,43 @@ class PerfettoExporter(Exporter):
     def _instant(self, track: _Track, step: Step, journey: Journey) -> None:
         tap = None if step.tap is None else tap_name(step.tap, self.scene, journey.time_ns)
         told: dict[str, Optional[Any]] = {
-            "round": step.round, "dev": printable(step.dev), "orig_dev": printable(step.orig_dev),
-            "function": _printable(step.function), "tap": tap, "outcome": step.outcome, "verdict": step.verdict,
-            "next_dev": _printable(step.next_dev), "reason": _printable(step.reason), "inferred": step.inferred or None}
-        name = {"tap": f"{tap}: {step.outcome}", "drop": f"dropped in {told['function']}",
-                "fanout": "fanout group"}.get(step.kind) or (
-            f"{told['function']}: {step.verdict}" if step.verdict else str(told["function"]))
-        self._put({"ph": "i", "s": "t", "name": name, "cat": step.kind, "ts": journey.wall_ns + step.t_ns},
-                  track, {key: value for key, value in told.items() if value is not None})
+            "round": step.round,
+            "dev": printable(step.dev),
+            "orig_dev": printable(step.orig_dev),
+            "function": _printable(step.function),
+            "tap": tap,
+            "outcome": step.outcome,
+            "verdict": step.verdict,
+            "next_dev": _printable(step.next_dev),
+            "reason": _printable(step.reason),
+            "inferred": step.inferred or None,
+        }
+        name = {
+            "tap": f"{tap}: {step.outcome}",
+            "drop": f"dropped in {told['function']}",
+            "fanout": "fanout group",
+        }.get(step.kind) or (f"{told['function']}: {step.verdict}" if step.verdict else str(told["function"]))
+        self._put(
+            {"ph": "i", "s": "t", "name": name, "cat": step.kind, "ts": journey.wall_ns + step.t_ns},
+            track,
+            {key: value for key, value in told.items() if value is not None},
+        )
 
-    def _slice(self, track: _Track, name: str, category: str, begin_ns: int, lasts_ns: int,
-               args: dict[str, Any]) -> None:
+    def _slice(
+        self, track: _Track, name: str, category: str, begin_ns: int, lasts_ns: int, args: dict[str, Any]
+    ) -> None:
         self._put({"ph": "X", "name": name, "cat": category, "ts": begin_ns, "dur": lasts_ns}, track, args)
 
     def _follow(self, one: Pass, flow: int, number: int, passes: int) -> None:
         """An arrow from pass to pass."""
         phase = "s" if number == 0 else "f" if number + 1 == passes else "t"
-        event = {"ph": phase, "name": "journey", "cat": "journey", "id": flow,
-                 "ts": one.time_ns + self.scene.wall_offset_ns}
+        event = {
+            "ph": phase,
+            "name": "journey",
+            "cat": "journey",
+            "id": flow,
+            "ts": one.time_ns + self.scene.wall_offset_ns,
+        }
         self._put(event if phase == "s" else {**event, "bp": "e"}, self._cpu(one), {})
 
     def _cpu(self, one: Pass) -> _Track:
@@ -126,8 +169,10 @@ class PerfettoExporter(Exporter):
         return group, self._track((group, one.cpu), f"CPU {one.cpu}")
 
     def _device(self, round_: Round, cpu: int) -> _Track:
-        group = self._group((self._number, round_.netns), lambda: (
-            f"devices of {self._host()}, {namespace_name(round_.netns, self.scene)} [{round_.netns}]"))
+        group = self._group(
+            (self._number, round_.netns),
+            lambda: f"devices of {self._host()}, {namespace_name(round_.netns, self.scene)} [{round_.netns}]",
+        )
         return group, self._track((group, round_.ifindex, round_.dev, cpu), f"{printable(round_.dev)}, CPU {cpu}")
 
     def _group(self, key: tuple[Any, ...], name: Any) -> int:
@@ -150,10 +195,12 @@ class PerfettoExporter(Exporter):
 
     def _put(self, event: dict[str, Any], track: _Track, args: dict[str, Any]) -> None:
         """Write an event; ``ts`` is since the epoch and ``dur`` a length, both in ns."""
-        times = {key: (event[key] - (self._base_ns if key == "ts" else 0)) / 1000 for key in ("ts", "dur")
-                 if key in event}
-        text = json.dumps({**event, **times, "pid": track[0], "tid": track[1], **({"args": args} if args else {})},
-                          ensure_ascii=False)
+        times = {
+            key: (event[key] - (self._base_ns if key == "ts" else 0)) / 1000 for key in ("ts", "dur") if key in event
+        }
+        text = json.dumps(
+            {**event, **times, "pid": track[0], "tid": track[1], **({"args": args} if args else {})}, ensure_ascii=False
+        )
         self._stream.write(("\n" if self._first else ",\n") + text)
         self._first = False
 

@@ -17,15 +17,47 @@ from ..reporters.text import namespace_name
 from ..util.untrusted import printable
 
 COLUMNS: tuple[tuple[str, str], ...] = (
-    ("host", "string"), ("kernel", "string"), ("recording", "string"), ("journey", "int64"), ("time", "timestamp"),
-    ("duration_ns", "int64"), ("direction", "string"), ("complete", "bool"), ("clean", "bool"), ("len", "int64"),
-    ("ethertype", "string"), ("protocol", "string"), ("src", "string"), ("dst", "string"), ("info", "string"),
-    ("vlan", "string"), ("pass", "int32"), ("pass_direction", "string"), ("cpu", "int32"), ("netns", "int64"),
-    ("netns_name", "string"), ("step", "int32"), ("t_ns", "int64"), ("kind", "string"), ("round", "int32"),
-    ("dev", "string"), ("orig_dev", "string"), ("function", "string"), ("tap", "int64"), ("tap_name", "string"),
-    ("tap_pid", "int64"), ("tap_comm", "string"), ("tap_dev", "string"), ("tap_protocol", "string"),
-    ("outcome", "string"), ("verdict", "string"), ("next_dev", "string"), ("reason", "string"), ("detail", "string"),
-    ("inferred", "bool"))
+    ("host", "string"),
+    ("kernel", "string"),
+    ("recording", "string"),
+    ("journey", "int64"),
+    ("time", "timestamp"),
+    ("duration_ns", "int64"),
+    ("direction", "string"),
+    ("complete", "bool"),
+    ("clean", "bool"),
+    ("len", "int64"),
+    ("ethertype", "string"),
+    ("protocol", "string"),
+    ("src", "string"),
+    ("dst", "string"),
+    ("info", "string"),
+    ("vlan", "string"),
+    ("pass", "int32"),
+    ("pass_direction", "string"),
+    ("cpu", "int32"),
+    ("netns", "int64"),
+    ("netns_name", "string"),
+    ("step", "int32"),
+    ("t_ns", "int64"),
+    ("kind", "string"),
+    ("round", "int32"),
+    ("dev", "string"),
+    ("orig_dev", "string"),
+    ("function", "string"),
+    ("tap", "int64"),
+    ("tap_name", "string"),
+    ("tap_pid", "int64"),
+    ("tap_comm", "string"),
+    ("tap_dev", "string"),
+    ("tap_protocol", "string"),
+    ("outcome", "string"),
+    ("verdict", "string"),
+    ("next_dev", "string"),
+    ("reason", "string"),
+    ("detail", "string"),
+    ("inferred", "bool"),
+)
 """(name, type) of every column, in order: string, bool, int32, int64, or timestamp (ns since the Unix epoch)."""
 
 NAMES = tuple(name for name, _ in COLUMNS)
@@ -45,40 +77,79 @@ class Origin:
 
 def origin(scene: Scene, recording: str) -> Origin:
     """From the recording's first event, which has been read when its first journey is told."""
-    return Origin(printable(str(scene.start.get("host") or "unknown")),
-                  printable(str(scene.start.get("kernel") or "unknown")), printable(recording))
+    return Origin(
+        printable(str(scene.start.get("host") or "unknown")),
+        printable(str(scene.start.get("kernel") or "unknown")),
+        printable(recording),
+    )
 
 
 def rows(journey: Journey, scene: Scene, source: Origin) -> Iterator[Row]:
     """The rows of one journey: its steps in order, then the taps that were not offered it."""
-    common = {**_NOTHING, **_of_journey(journey, scene), "host": source.host, "kernel": source.kernel,
-              "recording": source.recording}
+    common = {
+        **_NOTHING,
+        **_of_journey(journey, scene),
+        "host": source.host,
+        "kernel": source.kernel,
+        "recording": source.recording,
+    }
     for number, one in enumerate(journey.passes, 1):
         for place, step in enumerate(one.steps, 1):
-            yield {**common, "pass": number, "step": place, **_of_step(step, one, scene),
-                   **_of_tap(step.tap, scene, journey.time_ns)}
+            yield {
+                **common,
+                "pass": number,
+                "step": place,
+                **_of_step(step, one, scene),
+                **_of_tap(step.tap, scene, journey.time_ns),
+            }
     for missed in journey.unseen:
-        yield {**common, "kind": "unseen", **_of_tap(missed.tap, scene, journey.time_ns), "reason": missed.reason,
-               "detail": printable(missed.detail)}
+        yield {
+            **common,
+            "kind": "unseen",
+            **_of_tap(missed.tap, scene, journey.time_ns),
+            "reason": missed.reason,
+            "detail": printable(missed.detail),
+        }
 
 
 def _of_journey(journey: Journey, scene: Scene) -> Row:
     packet = journey.packet
-    return {"journey": journey.id, "time": journey.wall_ns, "duration_ns": journey.duration_ns,
-            "direction": journey.direction, "complete": journey.complete,
-            "clean": not scene.losses() and not scene.missing_stages(), "len": packet.length,
-            "ethertype": f"0x{packet.ethertype:04x}", "protocol": printable(packet.protocol),
-            "src": printable(packet.src), "dst": printable(packet.dst), "info": printable(packet.info),
-            "vlan": " ".join(str(one) for one in packet.vlan)}
+    return {
+        "journey": journey.id,
+        "time": journey.wall_ns,
+        "duration_ns": journey.duration_ns,
+        "direction": journey.direction,
+        "complete": journey.complete,
+        "clean": not scene.losses() and not scene.missing_stages(),
+        "len": packet.length,
+        "ethertype": f"0x{packet.ethertype:04x}",
+        "protocol": printable(packet.protocol),
+        "src": printable(packet.src),
+        "dst": printable(packet.dst),
+        "info": printable(packet.info),
+        "vlan": " ".join(str(one) for one in packet.vlan),
+    }
 
 
 def _of_step(step: Step, one: Pass, scene: Scene) -> Row:
     netns = step.netns or one.netns
-    return {"pass_direction": one.direction, "cpu": one.cpu, "netns": netns,
-            "netns_name": namespace_name(netns, scene), "t_ns": step.t_ns, "kind": step.kind, "round": step.round,
-            "dev": printable(step.dev), "orig_dev": printable(step.orig_dev), "function": _printable(step.function),
-            "outcome": step.outcome, "verdict": step.verdict, "next_dev": _printable(step.next_dev),
-            "reason": _printable(step.reason), "inferred": step.inferred}
+    return {
+        "pass_direction": one.direction,
+        "cpu": one.cpu,
+        "netns": netns,
+        "netns_name": namespace_name(netns, scene),
+        "t_ns": step.t_ns,
+        "kind": step.kind,
+        "round": step.round,
+        "dev": printable(step.dev),
+        "orig_dev": printable(step.orig_dev),
+        "function": _printable(step.function),
+        "outcome": step.outcome,
+        "verdict": step.verdict,
+        "next_dev": _printable(step.next_dev),
+        "reason": _printable(step.reason),
+        "inferred": step.inferred,
+    }
 
 
 def _printable(text: Optional[str]) -> Optional[str]:
@@ -92,5 +163,11 @@ def _of_tap(inode: Optional[int], scene: Scene, time_ns: int) -> Row:
     if tap is None:
         return {"tap": inode}
     told = tap_object(tap, scene, time_ns)
-    return {"tap": inode, "tap_name": told["name"], "tap_pid": told["pid"], "tap_comm": told["comm"],
-            "tap_dev": told["dev"], "tap_protocol": told["protocol"]}
+    return {
+        "tap": inode,
+        "tap_name": told["name"],
+        "tap_pid": told["pid"],
+        "tap_comm": told["comm"],
+        "tap_dev": told["dev"],
+        "tap_protocol": told["protocol"],
+    }

@@ -69,6 +69,7 @@ def _libraries() -> tuple[Any, Any]:
 
 # --- writing -------------------------------------------------------------------------------------------
 
+
 def schema_message(fields: tuple[Field, ...]) -> bytes:
     """The first message of a stream."""
     flatbuffers, _ = _libraries()
@@ -167,6 +168,7 @@ def _packed(packer: Any, buffer: Array) -> bytes:
 
 # --- reading -------------------------------------------------------------------------------------------
 
+
 class Message(NamedTuple):
     """One message of a stream: ``kind`` 1 schema, 3 record batch; ``table`` its header; ``body`` its buffers' bytes."""
 
@@ -248,11 +250,11 @@ class _Table:
 
     def text(self, slot: int) -> str:
         begin, count = self._vector(slot, 1)
-        return self._data[begin: begin + count].decode("utf-8", "replace")
+        return self._data[begin : begin + count].decode("utf-8", "replace")
 
     def pairs(self, slot: int) -> list[tuple[int, int]]:
         begin, count = self._vector(slot, 16)
-        return [(first, second) for first, second in struct.iter_unpack("<qq", self._data[begin: begin + 16 * count])]
+        return [(first, second) for first, second in struct.iter_unpack("<qq", self._data[begin : begin + 16 * count])]
 
 
 def _head(head: bytes) -> tuple[int, _Table, int]:
@@ -284,8 +286,12 @@ def _read_field(table: _Table, depth_max: int) -> Field:
         kinds[_FIXED] = f"V{type_.number(0, '<i')}"
     if kind not in kinds or table.table(4) is not None:
         kinds[kind] = f"type {kind}"  # of no column here
-    return Field(name, kinds[kind], bool(table.number(1, "<B")),
-                 tuple(_read_field(one, depth_max - 1) for one in table.tables(5)))
+    return Field(
+        name,
+        kinds[kind],
+        bool(table.number(1, "<B")),
+        tuple(_read_field(one, depth_max - 1) for one in table.tables(5)),
+    )
 
 
 class Body:
@@ -324,7 +330,7 @@ class Body:
         begin, size = place
         if begin < 0 or size < 0 or begin + size > len(self._body):
             raise Damaged("a buffer leaves the message body")
-        data = self._unpacked(self._body[begin: begin + size]) if self._packed else self._body[begin: begin + size]
+        data = self._unpacked(self._body[begin : begin + size]) if self._packed else self._body[begin : begin + size]
         if count * np.dtype(dtype).itemsize > len(data):
             raise Damaged("a buffer is too short")
         return np.frombuffer(data, dtype, count)

@@ -22,8 +22,10 @@ _Key = tuple[int, int]
 def bytes_events(time_ns: int, packets: list[tuple[int, int, bytes]]) -> list[Event]:
     """(cpu, seq of the pass, first bytes) of packets as events."""
     texts = [[cpu, seq, base64.b64encode(data).decode()] for cpu, seq, data in packets]
-    return [{"kind": "bytes", "time_ns": time_ns, "packets": texts[at: at + PACKETS_AN_EVENT]}
-            for at in range(0, len(texts), PACKETS_AN_EVENT)]
+    return [
+        {"kind": "bytes", "time_ns": time_ns, "packets": texts[at : at + PACKETS_AN_EVENT]}
+        for at in range(0, len(texts), PACKETS_AN_EVENT)
+    ]
 
 
 class Contents(Mapping[_Key, bytes]):

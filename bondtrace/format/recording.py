@@ -41,21 +41,58 @@ HOLD_S = 1.0  # at most so long passes wait for company before they are written
 HOLD_PASSES = 1 << 14
 
 # Column names with their types; all but steps and event are fields of RECORD.
-_NUMBERS = (("kind", "uint8"), ("time_ns", "uint64"), ("skb", "uint64"), ("netns", "uint32"), ("ifindex", "uint32"),
-            ("len", "uint32"), ("cpu", "uint16"), ("protocol", "uint16"), ("vlan_tci", "uint16"), ("flags", "uint8"),
-            ("steps_lost", "uint16"), ("seq", "uint32"), ("parent", "uint32"), ("duration_ns", "uint32"),
-            ("arphrd", "uint16"), ("pkt_type", "uint8"), ("last_skb", "uint32"), ("frame", "uint32"),
-            ("sender", "uint32"), ("head", "uint32"), ("captured", "uint8"), ("packet", f"V{PACKET_BYTES}"))
+_NUMBERS = (
+    ("kind", "uint8"),
+    ("time_ns", "uint64"),
+    ("skb", "uint64"),
+    ("netns", "uint32"),
+    ("ifindex", "uint32"),
+    ("len", "uint32"),
+    ("cpu", "uint16"),
+    ("protocol", "uint16"),
+    ("vlan_tci", "uint16"),
+    ("flags", "uint8"),
+    ("steps_lost", "uint16"),
+    ("seq", "uint32"),
+    ("parent", "uint32"),
+    ("duration_ns", "uint32"),
+    ("arphrd", "uint16"),
+    ("pkt_type", "uint8"),
+    ("last_skb", "uint32"),
+    ("frame", "uint32"),
+    ("sender", "uint32"),
+    ("head", "uint32"),
+    ("captured", "uint8"),
+    ("packet", f"V{PACKET_BYTES}"),
+)
 # Null where they are the low half of the pass's skb, as they nearly always are.
 _OF_THE_SKB = {"last_skb", "skb_low"}
 _SINCE_THE_FIRST = {"head", "captured"}  # columns that an older recording may lack
 _OTHERWISE = {"last_skb": "uint64", "packet": "binary"}  # their types in format 1
-_STEP_NUMBERS = (("t_ns", "uint32"), ("ifindex", "uint32"), ("orig_ifindex", "uint32"), ("arg", "uint32"),
-                 ("kind", "uint8"), ("round", "uint8"), ("result", "uint8"), ("func", "uint8"), ("skb_low", "uint32"))
-SCHEMA = (*(Field(name, kind, name in _OF_THE_SKB) for name, kind in _NUMBERS),
-          Field("steps", "list", children=(Field("item", "struct", children=tuple(
-              Field(name, kind, name in _OF_THE_SKB) for name, kind in _STEP_NUMBERS)),)),
-          Field("event", "string", nullable=True))
+_STEP_NUMBERS = (
+    ("t_ns", "uint32"),
+    ("ifindex", "uint32"),
+    ("orig_ifindex", "uint32"),
+    ("arg", "uint32"),
+    ("kind", "uint8"),
+    ("round", "uint8"),
+    ("result", "uint8"),
+    ("func", "uint8"),
+    ("skb_low", "uint32"),
+)
+SCHEMA = (
+    *(Field(name, kind, name in _OF_THE_SKB) for name, kind in _NUMBERS),
+    Field(
+        "steps",
+        "list",
+        children=(
+            Field(
+                "item", "struct", children=tuple(Field(name, kind, name in _OF_THE_SKB) for name, kind in _STEP_NUMBERS)
+            ),
+        ),
+    ),
+    Field("event", "string", nullable=True),
+)
 
 
 class Batch(NamedTuple):
@@ -87,8 +124,9 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, kind: Optional[type[BaseException]], value: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         self.close()
 
     def write(self, passes: Passes, events: list[Event]) -> None:
@@ -136,7 +174,7 @@ class Recorder:
         view = memoryview(data)
         try:
             while view:
-                view = view[self._file.write(view):]
+                view = view[self._file.write(view) :]
         except OSError as error:
             self._failed = True
             with suppress(OSError):
@@ -158,8 +196,12 @@ def encode(passes: Passes, events: list[str]) -> bytes:
         column = records[name]
         if extra:
             column = np.concatenate([np.zeros(extra, kind), column.astype(kind, copy=False)])
-        _put(column, np.concatenate([np.zeros(extra, np.uint32), skb_low]) if name in _OF_THE_SKB else None,
-             nodes, buffers)
+        _put(
+            column,
+            np.concatenate([np.zeros(extra, np.uint32), skb_low]) if name in _OF_THE_SKB else None,
+            nodes,
+            buffers,
+        )
     nodes += [Node(rows, 0), Node(len(passes.steps), 0)]
     counts = np.diff(passes.offsets)
     buffers += [_NOTHING, _list_offsets(np.zeros(extra, np.int64), counts), _NOTHING]
@@ -167,8 +209,11 @@ def encode(passes: Passes, events: list[str]) -> bytes:
         _put(column, np.repeat(skb_low, counts) if name in _OF_THE_SKB else None, nodes, buffers)
     texts = [one.encode() for one in events]
     sizes = np.array([len(one) for one in texts], np.int64)
-    buffers += [np.packbits(np.arange(rows) < extra, bitorder="little"),
-                _list_offsets(sizes, np.zeros(len(passes), np.int64)), np.frombuffer(b"".join(texts), np.uint8)]
+    buffers += [
+        np.packbits(np.arange(rows) < extra, bitorder="little"),
+        _list_offsets(sizes, np.zeros(len(passes), np.int64)),
+        np.frombuffer(b"".join(texts), np.uint8),
+    ]
     return batch_message(rows, [*nodes, Node(rows, len(passes))], buffers)
 
 
@@ -180,8 +225,10 @@ def _put(column: Array, usual: Optional[Array], nodes: list[Node], buffers: list
     told = np.ones(len(column), bool) if usual is None else column != usual
     nulls = len(told) - int(np.count_nonzero(told))
     nodes.append(Node(len(column), nulls))
-    buffers += [np.packbits(told, bitorder="little") if nulls else _NOTHING,
-                np.where(told, column, np.uint32(0)) if nulls else column]
+    buffers += [
+        np.packbits(told, bitorder="little") if nulls else _NOTHING,
+        np.where(told, column, np.uint32(0)) if nulls else column,
+    ]
 
 
 def _only_captured(packets: Array, sizes: Array) -> Array:
@@ -245,10 +292,19 @@ class Recording:
                     return
                 except OSError as error:
                     raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
-                except (Damaged, ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError,
-                        MemoryError) as error:
-                    raise self._no_recording(str(error) if fields is None else
-                                             f"a batch does not hold together ({error})") from None
+                except (
+                    Damaged,
+                    ValueError,
+                    IndexError,
+                    TypeError,
+                    KeyError,
+                    OverflowError,
+                    RecursionError,
+                    MemoryError,
+                ) as error:
+                    raise self._no_recording(
+                        str(error) if fields is None else f"a batch does not hold together ({error})"
+                    ) from None
 
     def _fields(self, message: Message) -> tuple[Field, ...]:
         found = read_schema(message)
@@ -275,9 +331,14 @@ class Recording:
 
 def _alike(wanted: Field, found: Field) -> bool:
     """The same type; the names of a struct's fields belong to it."""
-    return (wanted.kind == found.kind and len(wanted.children) == len(found.children)
-            and all(_alike(ours, theirs) and (wanted.kind != "struct" or ours.name == theirs.name)
-                    for ours, theirs in zip(wanted.children, found.children)))
+    return (
+        wanted.kind == found.kind
+        and len(wanted.children) == len(found.children)
+        and all(
+            _alike(ours, theirs) and (wanted.kind != "struct" or ours.name == theirs.name)
+            for ours, theirs in zip(wanted.children, found.children)
+        )
+    )
 
 
 def _batch(message: Message, fields: tuple[Field, ...]) -> Batch:

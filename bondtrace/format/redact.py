@@ -45,8 +45,9 @@ class Privacy:
     def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches, each without what is to be withheld."""
         for batch in batches:
-            yield batch._replace(passes=self.passes(batch.passes),
-                                 events=[told for event in batch.events for told in self._event(event)])
+            yield batch._replace(
+                passes=self.passes(batch.passes), events=[told for event in batch.events for told in self._event(event)]
+            )
 
     # --- what is told of the surroundings ---
 
@@ -62,9 +63,15 @@ class Privacy:
             event = {**event, "device": {**event["device"], "address": self._device_address(event["device"])}}
         elif kind == "tap" and isinstance(event.get("tap"), dict):
             processes = event["tap"].get("processes")
-            event = {**event, "tap": {**event["tap"], "processes": [
-                _without_arguments(one) for one in processes if isinstance(one, dict)]
-                if isinstance(processes, (list, tuple)) else processes}}
+            event = {
+                **event,
+                "tap": {
+                    **event["tap"],
+                    "processes": [_without_arguments(one) for one in processes if isinstance(one, dict)]
+                    if isinstance(processes, (list, tuple))
+                    else processes,
+                },
+            }
         yield event
 
     def _device_address(self, device: dict[str, Any]) -> str:
@@ -89,8 +96,9 @@ class Privacy:
         ethernet = np.isin(records["arphrd"], _ETHERNET)
         self._link(np.flatnonzero(ethernet), packets, kept, stays)
         bare = np.flatnonzero(np.isin(records["arphrd"], _BARE))
-        self._network(bare, records["protocol"].astype(np.int64)[bare], np.zeros(len(bare), np.int64), packets, kept,
-                      stays)
+        self._network(
+            bare, records["protocol"].astype(np.int64)[bare], np.zeros(len(bare), np.int64), packets, kept, stays
+        )
         stays = np.minimum(stays, captured)
         kept[np.arange(PACKET_BYTES) >= stays[:, None]] = 0
         records["packet"], records["captured"] = kept, stays
@@ -107,7 +115,7 @@ class Privacy:
         for at in (12, 16):
             tagged = np.isin(types, _TAGS) & (offsets == at)
             some = rows[tagged]
-            kept[some, at + 2: at + 6] = packets[some, at + 2: at + 6]
+            kept[some, at + 2 : at + 6] = packets[some, at + 2 : at + 6]
             types[tagged] = packets[some, at + 4].astype(np.int64) << 8 | packets[some, at + 5]
             offsets[tagged] += 4
         stays[rows] = offsets + 2
@@ -119,7 +127,7 @@ class Privacy:
                 take(rows[(types == kind) & (offsets == at)], at, packets, kept, stays)
 
     def _ipv4(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
-        kept[rows, at: at + 10] = packets[rows, at: at + 10]
+        kept[rows, at : at + 10] = packets[rows, at : at + 10]
         for address in (12, 16):
             self._replaced(rows, at + address, 4, self._address4, packets, kept)
         sizes = (packets[rows, at] & 15).astype(np.int64) * 4
@@ -131,7 +139,7 @@ class Privacy:
                 self._upper(chosen, packets[chosen, at + 9], at + size, packets, kept, stays)
 
     def _ipv6(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
-        kept[rows, at: at + 8] = packets[rows, at: at + 8]
+        kept[rows, at : at + 8] = packets[rows, at : at + 8]
         for address in (8, 24):
             self._replaced(rows, at + address, 16, self._address6, packets, kept)
         stays[rows] = at + 40
@@ -140,11 +148,11 @@ class Privacy:
     def _arp(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
         """Questions and answers about IPv4 on Ethernet; of others, and where addresses are dropped (all being one, it
         would read as gratuitous), only what kind they are."""
-        kept[rows, at: at + 8] = packets[rows, at: at + 8]
+        kept[rows, at : at + 8] = packets[rows, at : at + 8]
         stays[rows] = at + 8
         if not self._hashes:
             return
-        known = rows[(packets[rows, at: at + 6] == (0, 1, 8, 0, 6, 4)).all(axis=1)]
+        known = rows[(packets[rows, at : at + 6] == (0, 1, 8, 0, 6, 4)).all(axis=1)]
         for address in (8, 18):
             self._replaced(known, at + address, 6, self._mac, packets, kept)
         for address in (14, 24):
@@ -158,21 +166,22 @@ class Privacy:
             if not len(chosen) or at >= end:
                 continue
             kept[chosen, at:end] = packets[chosen, at:end]
-            kept[chosen, at + checksum: at + checksum + 2] = 0
+            kept[chosen, at + checksum : at + checksum + 2] = 0
             if protocol in _ECHOES:
                 other = chosen[~np.isin(packets[chosen, at], _ECHOES[protocol])]
-                kept[other, at + 4: end] = 0
+                kept[other, at + 4 : end] = 0
             stays[chosen] = end
 
-    def _replaced(self, rows: Array, at: int, size: int, pseudonym: Callable[[bytes], bytes], packets: Array,
-                  kept: Array) -> None:
+    def _replaced(
+        self, rows: Array, at: int, size: int, pseudonym: Callable[[bytes], bytes], packets: Array, kept: Array
+    ) -> None:
         """An address of each of these packets, in its place."""
         if not len(rows) or at + size > PACKET_BYTES:
             return
-        addresses = np.ascontiguousarray(packets[rows, at: at + size]).view(f"V{size}")
+        addresses = np.ascontiguousarray(packets[rows, at : at + size]).view(f"V{size}")
         found, which = np.unique(addresses, return_inverse=True)
         names = np.frombuffer(b"".join(pseudonym(one.tobytes()) for one in found), np.uint8).reshape(-1, size)
-        kept[rows, at: at + size] = names[which.reshape(-1)]
+        kept[rows, at : at + size] = names[which.reshape(-1)]
 
     # --- pseudonyms ---
 

@@ -16,9 +16,17 @@ from ..errors import UsageError
 from .recording import Recorder
 from .wire import EMPTY, Passes
 
-_KEYS = {"namespace": ("netns",), "device": ("device", "netns", "ifindex"), "device-gone": ("netns", "ifindex"),
-         "tap": ("tap", "inode"), "tap-gone": ("inode",), "symbol": ("address",), "stage": ("stage", "name"),
-         "losses": (), "start": ()}
+_KEYS = {
+    "namespace": ("netns",),
+    "device": ("device", "netns", "ifindex"),
+    "device-gone": ("netns", "ifindex"),
+    "tap": ("tap", "inode"),
+    "tap-gone": ("inode",),
+    "symbol": ("address",),
+    "stage": ("stage", "name"),
+    "losses": (),
+    "start": (),
+}
 
 
 class Surroundings:
@@ -44,16 +52,28 @@ class Surroundings:
 
     def told_again(self, part: int) -> list[Event]:
         """The begin of a further part. What opened in an earlier one was there when this began."""
-        return [{**{name: value for name, value in event.items() if name != "not_before_ns"}, "again": True,
-                 **({"part": part} if event["kind"] == "start" else {})} for event in self._known.values()]
+        return [
+            {
+                **{name: value for name, value in event.items() if name != "not_before_ns"},
+                "again": True,
+                **({"part": part} if event["kind"] == "start" else {}),
+            }
+            for event in self._known.values()
+        ]
 
 
 class RotatingRecorder:
     """Writes parts of at most about ``part_bytes`` or ``part_s`` seconds; of these the last ``keep`` stay.
     ``UsageError`` where a part of that name exists and ``force`` is not set."""
 
-    def __init__(self, path: Path, force: bool = False, part_bytes: Optional[int] = None,
-                 part_s: Optional[float] = None, keep: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        force: bool = False,
+        part_bytes: Optional[int] = None,
+        part_s: Optional[float] = None,
+        keep: Optional[int] = None,
+    ) -> None:
         self.path, self._force = path, force
         self._part_bytes, self._part_s, self._keep = part_bytes, part_s, keep
         there = existing_parts(path)
@@ -111,6 +131,11 @@ def existing_parts(path: Path) -> list[Path]:
     """The parts of that name that there are, in order."""
     if not path.parent.is_dir():
         return []
-    return sorted(one for one in path.parent.iterdir()
-                  if one.name.startswith(f"{path.stem}-") and one.suffix == path.suffix
-                  and len(number := one.stem[len(path.stem) + 1:]) >= 4 and number.isdigit())
+    return sorted(
+        one
+        for one in path.parent.iterdir()
+        if one.name.startswith(f"{path.stem}-")
+        and one.suffix == path.suffix
+        and len(number := one.stem[len(path.stem) + 1 :]) >= 4
+        and number.isdigit()
+    )

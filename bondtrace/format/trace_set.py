@@ -108,4 +108,3 @@ def _start(path: Path) -> Event:
 
 def _whole(value: object, default: int = 0) -> int:
     return value if type(value) is int and abs(value) < _NUMBER_END else default
-

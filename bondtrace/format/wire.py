@@ -32,29 +32,75 @@ VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
 FUNC_HANDLER = 63  # named by its address; from 64 on, in older recordings, by its place in the start event
 
-FUNCTIONS = {1: "packet_rcv", 2: "tpacket_rcv", 3: "packet_rcv_spkt", 4: "packet_rcv_fanout",
-             16: "ip_rcv", 17: "ipv6_rcv", 18: "arp_rcv", 19: "ip_list_rcv", 20: "ipv6_list_rcv",
-             32: "vlan_do_receive"}
+FUNCTIONS = {
+    1: "packet_rcv",
+    2: "tpacket_rcv",
+    3: "packet_rcv_spkt",
+    4: "packet_rcv_fanout",
+    16: "ip_rcv",
+    17: "ipv6_rcv",
+    18: "arp_rcv",
+    19: "ip_list_rcv",
+    20: "ipv6_list_rcv",
+    32: "vlan_do_receive",
+}
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}
 COUNTERS = ("sent", "lost", "steps_lost", "too_deep", "unbalanced", "filter_blind", "data_lost")
 COUNTERS_MAX = 8
 
-STEP = np.dtype([
-    ("t_ns", "<u4"), ("ifindex", "<u4"), ("orig_ifindex", "<u4"), ("arg", "<u4"),
-    ("kind", "u1"), ("round", "u1"), ("result", "u1"), ("func", "u1"), ("skb_low", "<u4"),
-])
-RECORD = np.dtype([
-    ("time_ns", "<u8"), ("skb", "<u8"), ("netns", "<u4"), ("ifindex", "<u4"), ("len", "<u4"),
-    ("cpu", "<u2"), ("protocol", "<u2"), ("vlan_tci", "<u2"), ("kind", "u1"), ("flags", "u1"),
-    ("steps", "<u2"), ("steps_lost", "<u2"), ("seq", "<u4"), ("parent", "<u4"), ("duration_ns", "<u4"),
-    ("arphrd", "<u2"), ("captured", "u1"), ("pkt_type", "u1"), ("last_skb", "<u4"), ("head", "<u4"),
-    ("frame", "<u4"), ("sender", "<u4"), ("packet", "u1", (PACKET_BYTES,)),
-])
-COUNT_KEY = np.dtype([
-    ("netns", "<u4"), ("ifindex", "<u4"), ("arg", "<u4"), ("more", "<u4"),
-    ("kind", "u1"), ("result", "u1"), ("func", "u1"), ("outgoing", "u1"),
-])
+STEP = np.dtype(
+    [
+        ("t_ns", "<u4"),
+        ("ifindex", "<u4"),
+        ("orig_ifindex", "<u4"),
+        ("arg", "<u4"),
+        ("kind", "u1"),
+        ("round", "u1"),
+        ("result", "u1"),
+        ("func", "u1"),
+        ("skb_low", "<u4"),
+    ]
+)
+RECORD = np.dtype(
+    [
+        ("time_ns", "<u8"),
+        ("skb", "<u8"),
+        ("netns", "<u4"),
+        ("ifindex", "<u4"),
+        ("len", "<u4"),
+        ("cpu", "<u2"),
+        ("protocol", "<u2"),
+        ("vlan_tci", "<u2"),
+        ("kind", "u1"),
+        ("flags", "u1"),
+        ("steps", "<u2"),
+        ("steps_lost", "<u2"),
+        ("seq", "<u4"),
+        ("parent", "<u4"),
+        ("duration_ns", "<u4"),
+        ("arphrd", "<u2"),
+        ("captured", "u1"),
+        ("pkt_type", "u1"),
+        ("last_skb", "<u4"),
+        ("head", "<u4"),
+        ("frame", "<u4"),
+        ("sender", "<u4"),
+        ("packet", "u1", (PACKET_BYTES,)),
+    ]
+)
+COUNT_KEY = np.dtype(
+    [
+        ("netns", "<u4"),
+        ("ifindex", "<u4"),
+        ("arg", "<u4"),
+        ("more", "<u4"),
+        ("kind", "u1"),
+        ("result", "u1"),
+        ("func", "u1"),
+        ("outgoing", "u1"),
+    ]
+)
 COUNT = np.dtype([("key", COUNT_KEY), ("count", "<u8")])
 _FIRST_SLOT = np.dtype([("ring", "<u8"), ("record", RECORD), ("first", STEP, (FIRST_STEPS,))])
 _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unused", "<u8")])
@@ -86,14 +132,22 @@ class Passes:
         counts = np.diff(self.offsets).take(places)
         offsets = _offsets(counts)
         begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
-        return Passes(self.records.take(places), self.steps.take(begins + np.arange(offsets[-1])), offsets,
-                      _each(self.facts, lambda column: column.take(places)))
+        return Passes(
+            self.records.take(places),
+            self.steps.take(begins + np.arange(offsets[-1])),
+            offsets,
+            _each(self.facts, lambda column: column.take(places)),
+        )
 
     def _slice(self, begin: int, end: int) -> Passes:
         """Those that stand together, without a copy."""
-        offsets = self.offsets[begin: end + 1]
-        return Passes(self.records[begin:end], self.steps[offsets[0]: offsets[-1]], offsets - offsets[0],
-                      _each(self.facts, lambda column: column[begin:end]))
+        offsets = self.offsets[begin : end + 1]
+        return Passes(
+            self.records[begin:end],
+            self.steps[offsets[0] : offsets[-1]],
+            offsets - offsets[0],
+            _each(self.facts, lambda column: column[begin:end]),
+        )
 
 
 def _each(facts: Optional[Mapping[str, Array]], do: Callable[[Array], Array]) -> Optional[Mapping[str, Array]]:
@@ -106,12 +160,13 @@ _CACHED_ROWS = 1 << 12
 def columns(structures: Array, *names: str) -> dict[str, Array]:
     """Fields of structures, shape (n,), as columns. Each read of a field goes through all of the memory: this does it
     once for all of them, as many rows at a time as a CPU's cache holds."""
-    result = {name: np.empty((len(structures), *structures.dtype[name].shape), structures.dtype[name].base)
-              for name in names}
+    result = {
+        name: np.empty((len(structures), *structures.dtype[name].shape), structures.dtype[name].base) for name in names
+    }
     for begin in range(0, len(structures), _CACHED_ROWS):
-        rows = structures[begin: begin + _CACHED_ROWS]
+        rows = structures[begin : begin + _CACHED_ROWS]
         for name, column in result.items():
-            column[begin: begin + _CACHED_ROWS] = rows[name]
+            column[begin : begin + _CACHED_ROWS] = rows[name]
     return result
 
 
@@ -119,9 +174,9 @@ def structures(dtype: np.dtype[Any], count: int, columns: dict[str, Array]) -> A
     """Columns as structures, shape (count,); fields without a column are zero."""
     result = np.zeros(count, dtype)
     for begin in range(0, count, _CACHED_ROWS):
-        rows = result[begin: begin + _CACHED_ROWS]
+        rows = result[begin : begin + _CACHED_ROWS]
         for name, column in columns.items():
-            rows[name] = column[begin: begin + _CACHED_ROWS]
+            rows[name] = column[begin : begin + _CACHED_ROWS]
     return result
 
 
@@ -142,8 +197,11 @@ def concatenate(parts: list[Passes]) -> Passes:
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    return Passes(np.concatenate([_whole(part.records) for part in parts]).view(RECORD),
-                  np.concatenate([_whole(part.steps) for part in parts]).view(STEP), _offsets(counts))
+    return Passes(
+        np.concatenate([_whole(part.records) for part in parts]).view(RECORD),
+        np.concatenate([_whole(part.steps) for part in parts]).view(STEP),
+        _offsets(counts),
+    )
 
 
 def _whole(array: Array) -> Array:
@@ -178,9 +236,14 @@ def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
         return []
     starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
     records = slots.view(_FIRST_SLOT)[:, 0][starts]["record"]
-    return [(int(records["cpu"][place]), int(records["seq"][place]),
-             slots[starts[place] + 1: starts[place] + SLOTS_MAX, 8:].tobytes()[: int(records["len"][place])])
-            for place in np.flatnonzero(records["kind"] == RECORD_DATA)]
+    return [
+        (
+            int(records["cpu"][place]),
+            int(records["seq"][place]),
+            slots[starts[place] + 1 : starts[place] + SLOTS_MAX, 8:].tobytes()[: int(records["len"][place])],
+        )
+        for place in np.flatnonzero(records["kind"] == RECORD_DATA)
+    ]
 
 
 def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, first: Array) -> Array:
@@ -197,5 +260,6 @@ def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, fir
     nth = np.arange(held.sum()) - np.repeat(_offsets(held)[:-1], held)
     found = _whole(slots.take(more, axis=0).view(_MORE_SLOT)[:, 0]["more"]).reshape(-1)
     steps[np.repeat(offsets.take(owner) + before, held) + nth] = found.take(
-        np.repeat(np.arange(len(more)) * MORE_STEPS, held) + nth)
+        np.repeat(np.arange(len(more)) * MORE_STEPS, held) + nth
+    )
     return steps.view(STEP)

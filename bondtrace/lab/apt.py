@@ -54,9 +54,7 @@ def parse_deb822(text: str) -> list[SourceEntry]:
         fields = _stanza_fields(stanza)
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").strip() == "no":
             continue
-        trust = tuple(
-            (name, fields[name.lower()]) for name in ("Signed-By", "Trusted") if name.lower() in fields
-        )
+        trust = tuple((name, fields[name.lower()]) for name in ("Signed-By", "Trusted") if name.lower() in fields)
         entries.append(
             SourceEntry(
                 tuple(fields.get("uris", "").split()),
@@ -90,9 +88,7 @@ def parse_one_line(text: str) -> list[SourceEntry]:
         if match is None:
             continue
         options, uri, suite, components = match.groups()
-        entries.append(
-            SourceEntry((uri,), (suite,), tuple(components.split()), _one_line_trust(options or ""))
-        )
+        entries.append(SourceEntry((uri,), (suite,), tuple(components.split()), _one_line_trust(options or "")))
     return entries
 
 
@@ -138,9 +134,7 @@ def userland_sources(entries: Sequence[SourceEntry], own_codename: str, codename
     return _sources(entries, own_codename, [codename], [] if codename == "sid" else [codename])
 
 
-def _sources(
-    entries: Sequence[SourceEntry], own_codename: str, suites: Sequence[str], secured: Sequence[str]
-) -> str:
+def _sources(entries: Sequence[SourceEntry], own_codename: str, suites: Sequence[str], secured: Sequence[str]) -> str:
     """These suites of the archive, and the security suites of these releases (sid has none)."""
     archive = archive_entry(entries, own_codename)
     if archive is None:
@@ -262,9 +256,7 @@ def machine_codename() -> str:
     names = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
     if names.get("ID") != "debian" or "VERSION_CODENAME" not in names:
         system = names.get("PRETTY_NAME", "this system")
-        raise BondtraceError(
-            f"kernels are downloaded on Debian releases only, this is {system}: {GIVE_A_PATH}"
-        )
+        raise BondtraceError(f"kernels are downloaded on Debian releases only, this is {system}: {GIVE_A_PATH}")
     return names["VERSION_CODENAME"]
 
 
@@ -309,9 +301,7 @@ class PrivateApt:
         if any((self.directory / "lists").glob("*_Packages*")):
             self._stamp.touch()
             return True
-        raise BondtraceError(
-            f"apt-get update found no package list: {_last_line(result.stderr)}; {GIVE_A_PATH}"
-        )
+        raise BondtraceError(f"apt-get update found no package list: {_last_line(result.stderr)}; {GIVE_A_PATH}")
 
     def packages(self) -> list[str]:
         """The names of all kernel packages on offer."""
@@ -322,16 +312,12 @@ class PrivateApt:
     def default_release(self) -> str | None:
         """The release that linux-image-ARCH depends on."""
         meta = f"linux-image-{self.arch}"
-        return default_release(
-            _run(["apt-cache", "-c", str(self._conf), "depends", meta], check=False).stdout
-        )
+        return default_release(_run(["apt-cache", "-c", str(self._conf), "depends", meta], check=False).stdout)
 
     def download(self, packages: Sequence[str], directory: Path) -> list[Path]:
         """Downloads packages into a directory and returns their files; :class:`BondtraceError` when one fails."""
         names = [f"{name}:{self.arch}" for name in packages]
-        result = _run(
-            ["apt-get", "-q", "-c", str(self._conf), "download", *names], cwd=directory, check=False
-        )
+        result = _run(["apt-get", "-q", "-c", str(self._conf), "download", *names], cwd=directory, check=False)
         files = sorted(directory.glob("*.deb"))
         if result.returncode != 0 or len(files) != len(packages):
             raise BondtraceError(f"cannot download {' '.join(packages)}: {_last_line(result.stderr)}")
@@ -343,9 +329,7 @@ def unpack(package: Path, directory: Path) -> None:
     _run(["dpkg-deb", "-x", str(package), str(directory)])
 
 
-def _run(
-    argv: Sequence[str], *, cwd: Path | None = None, check: bool = True
-) -> subprocess.CompletedProcess[str]:
+def _run(argv: Sequence[str], *, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
         argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )

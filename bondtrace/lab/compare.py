@@ -91,13 +91,7 @@ def _why_not(spec: str, notify: kernels.Notify) -> str:
 
 
 def _run(
-    name: str,
-    spec: str,
-    scenario: str,
-    out_dir: Path,
-    cpus: int,
-    userland: str | None,
-    notify: kernels.Notify,
+    name: str, spec: str, scenario: str, out_dir: Path, cpus: int, userland: str | None, notify: kernels.Notify
 ) -> KernelRun:
     recording = str(out_dir / RECORDING)
     python = "python3" if userland else sys.executable

@@ -101,9 +101,7 @@ def cached_releases(cache: Path) -> list[str]:
     kernels = cache / "kernels"
     if not kernels.is_dir():
         return []
-    return sorted(
-        path.name for path in kernels.iterdir() if (path / "boot" / f"vmlinuz-{path.name}").exists()
-    )
+    return sorted(path.name for path in kernels.iterdir() if (path / "boot" / f"vmlinuz-{path.name}").exists())
 
 
 def _kernel_in(cache: Path, release: str) -> Kernel:
@@ -213,9 +211,7 @@ def _normalise(root: Path, release: str) -> None:
             image.parent.mkdir(exist_ok=True)
             found.rename(image)
     if not image.exists() or not (modules / "kernel").is_dir():
-        raise BondtraceError(
-            f"the packages of kernel {release} hold no vmlinuz or no modules: {apt.GIVE_A_PATH}"
-        )
+        raise BondtraceError(f"the packages of kernel {release} hold no vmlinuz or no modules: {apt.GIVE_A_PATH}")
 
 
 def _depmod(root: Path, release: str) -> None:
@@ -235,9 +231,7 @@ def locked(cache: Path) -> Iterator[None]:
         cache.mkdir(parents=True, exist_ok=True)
         lock = (cache / "lock").open("w")
     except OSError as error:
-        raise BondtraceError(
-            f"cannot write to the cache {cache}: {error.strerror}; set BONDTRACE_CACHE"
-        ) from error
+        raise BondtraceError(f"cannot write to the cache {cache}: {error.strerror}; set BONDTRACE_CACHE") from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

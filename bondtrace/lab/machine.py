@@ -117,11 +117,7 @@ _NEEDED = (
         "boots a kernel on this file system",
         _install(extras.command("lab", "virtme-ng"), extras.command("lab", "virtme-ng")),
     ),
-    Missing(
-        "busybox",
-        "a static one starts the guest",
-        _install("apt install busybox-static", "dnf install busybox"),
-    ),
+    Missing("busybox", "a static one starts the guest", _install("apt install busybox-static", "dnf install busybox")),
     Missing("modprobe", "loads modules in the guest", _install("apt install kmod", "dnf install kmod")),
     Missing("depmod", "lists a kernel's modules", _install("apt install kmod", "dnf install kmod")),
     Missing("file", "vng asks it for a kernel's version", _install("apt install file", "dnf install file")),
@@ -218,20 +214,12 @@ def vng_command(
 
 
 def guest_script(
-    command: Sequence[str],
-    out_dir: Path,
-    env: Mapping[str, str],
-    userland: bool = False,
-    shown: Sequence[Path] = (),
+    command: Sequence[str], out_dir: Path, env: Mapping[str, str], userland: bool = False, shown: Sequence[Path] = ()
 ) -> str:
     """The shell script that runs in the guest: mounts, environment, the command, its status."""
     exchange = out_dir / EXCHANGE
     lines = ["#!/bin/bash", f": >{shlex.quote(str(exchange / 'begun'))}"]
-    for kind, where in (
-        ("bpf", "/sys/fs/bpf"),
-        ("tracefs", "/sys/kernel/tracing"),
-        ("debugfs", "/sys/kernel/debug"),
-    ):
+    for kind, where in (("bpf", "/sys/fs/bpf"), ("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")):
         lines.append(f"grep -q ' {where} ' /proc/mounts || mount -t {kind} {kind} {where}")
     lines += _other_root(out_dir, shown) if userland else _remembered(out_dir)
     run = ["chroot", "/run/userland/root", "bash", "-c", 'cd "$1" && shift && exec "$@"', "-", str(out_dir)]
@@ -287,9 +275,7 @@ def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = Fa
 def require_shareable(path: Path) -> None:
     """``UsageError`` for a path that QEMU's and the guest's command lines cannot carry."""
     if re.search(r"[\s,=`'\"\\]", str(path)):
-        raise UsageError(
-            f"cannot share {str(path)!r} with the guest: choose a path without spaces, commas, quotes"
-        )
+        raise UsageError(f"cannot share {str(path)!r} with the guest: choose a path without spaces, commas, quotes")
 
 
 def _prepare(

@@ -110,9 +110,7 @@ def require_tools(chosen: Iterable[Scenario] = (), root: Path | None = None) -> 
     ``root`` one of these scenarios."""
     missing = machine.requirements()
     if missing:
-        wanted = [
-            f"{need.tool} ({'; '.join(f'{k}: {v}' for k, v in need.install.items())})" for need in missing
-        ]
+        wanted = [f"{need.tool} ({'; '.join(f'{k}: {v}' for k, v in need.install.items())})" for need in missing]
         raise BondtraceError("the lab needs " + ", ".join(wanted))
     for scenario in chosen:
         lacking = [str(need) for need in scenario.needs if machine.find_tool(need.program, root) is None]

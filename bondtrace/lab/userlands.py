@@ -68,8 +68,9 @@ def resolve(spec: str, notify: Notify = lambda text: None) -> Userland:
         return Userland(codename, root) if _is_current(root) else _make(codename, root, notify)
     path = Path(spec).absolute()
     if not os.path.lexists(path / "usr/bin/python3"):
-        raise UsageError(f"no user land {spec}: give one of {', '.join(CODENAMES)}, or a root directory that has "
-                         "usr/bin/python3")
+        raise UsageError(
+            f"no user land {spec}: give one of {', '.join(CODENAMES)}, or a root directory that has usr/bin/python3"
+        )
     machine.require_shareable(path)
     return Userland(path.name, path)
 
@@ -90,21 +91,27 @@ def _make(codename: str, root: Path, notify: Notify) -> Userland:
     apt.require_apt()
     tool = shutil.which("mmdebstrap")
     if tool is None:
-        raise BondtraceError("no mmdebstrap on this machine to make a user land with: install it (apt install "
-                             "mmdebstrap), or give --userland the path of a root directory")
+        raise BondtraceError(
+            "no mmdebstrap on this machine to make a user land with: install it (apt install "
+            "mmdebstrap), or give --userland the path of a root directory"
+        )
     own = apt.machine_codename()
     sources = apt.userland_sources(apt.machine_sources(), own, codename)
     if not sources:
-        raise BondtraceError(f"this machine's apt sources have no Debian {own} main to take {codename} from; give "
-                             "--userland the path of a root directory")
+        raise BondtraceError(
+            f"this machine's apt sources have no Debian {own} main to take {codename} from; give "
+            "--userland the path of a root directory"
+        )
     with locked(cache_directory()):
         if not _is_current(root):  # another run may have made it while this one waited for the lock
             notify(f"making the user land {codename}")
             try:
                 _replace(root, tool, codename, sources)
             except OSError as error:
-                raise BondtraceError(f"cannot put the user land {codename} at {root}: {error.strerror or error}; make "
-                                     "room there, or set BONDTRACE_CACHE") from None
+                raise BondtraceError(
+                    f"cannot put the user land {codename} at {root}: {error.strerror or error}; make "
+                    "room there, or set BONDTRACE_CACHE"
+                ) from None
     return Userland(codename, root)
 
 
@@ -121,12 +128,27 @@ def _replace(root: Path, tool: str, codename: str, sources: str) -> None:
 def _bootstrap(tool: str, codename: str, sources: str, directory: Path) -> None:
     (directory / "userland.sources").write_text(sources, encoding="utf-8")
     directory.chmod(0o755)  # mmdebstrap may work as another user
-    argv = [tool, "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-            # sid's index may say that it has expired; its signature stays good.
-            '--aptopt=Acquire::Check-Valid-Until "false"', '--aptopt=Acquire::Languages "none"',
-            codename, str(directory / "root"), str(directory / "userland.sources")]
-    result = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                            check=False, env={**os.environ, "TMPDIR": str(directory)})
+    argv = [
+        tool,
+        "--quiet",
+        "--variant=minbase",
+        f"--include={','.join(PACKAGES)}",
+        # sid's index may say that it has expired; its signature stays good.
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        '--aptopt=Acquire::Languages "none"',
+        codename,
+        str(directory / "root"),
+        str(directory / "userland.sources"),
+    ]
+    result = subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env={**os.environ, "TMPDIR": str(directory)},
+    )
     if result.returncode != 0:
         said = [line.strip() for line in result.stderr.splitlines() if line.strip()]
         fault = [line for line in said if line.startswith("E:")] or said or ["it gave no reason"]

@@ -85,9 +85,7 @@ _Decoder = Callable[[_Frame, int], None]
 _IpDecoder = Callable[[_Frame, int, int], None]  # frame, offset, end by the IP header's own word
 
 
-def describe(
-    data: bytes, *, wire_len: int, ethertype: int = 0, vlan_tci: int | None = None, arphrd: int = 1
-) -> Packet:
+def describe(data: bytes, *, wire_len: int, ethertype: int = 0, vlan_tci: int | None = None, arphrd: int = 1) -> Packet:
     """The packet whose first bytes, from its link-layer header, are ``data``.
 
     ``wire_len`` is its length in bytes with that header. ``ethertype`` is ``skb->protocol`` in host
@@ -110,9 +108,7 @@ def describe(
         frame.info = _marked(frame.info, "[truncated]" if truncated else "[malformed]")
     except _Malformed:
         frame.info = _marked(frame.info, "[malformed]")
-    return Packet(
-        wire_len, frame.ethertype, frame.protocol, frame.src, frame.dst, frame.info, frame.vlan, truncated
-    )
+    return Packet(wire_len, frame.ethertype, frame.protocol, frame.src, frame.dst, frame.info, frame.vlan, truncated)
 
 
 def _marked(info: str, mark: str) -> str:
@@ -670,9 +666,7 @@ _UDP_USES = {
     1812: "RADIUS", 1813: "RADIUS", 1900: "SSDP", 2055: "NetFlow", 3784: "BFD", 4500: "IPsec NAT-T",
     4789: "VXLAN", 5353: "mDNS", 5355: "LLMNR", 6081: "Geneve", 6343: "sFlow", 51820: "WireGuard",
 }  # fmt: skip
-_TCP_FLAGS = tuple(
-    "".join(c for bit, c in enumerate("FSRP.UEW") if flags >> bit & 1) or "none" for flags in range(256)
-)
+_TCP_FLAGS = tuple("".join(c for bit, c in enumerate("FSRP.UEW") if flags >> bit & 1) or "none" for flags in range(256))
 _ARP_OPERATIONS = {
     1: "request", 2: "reply", 3: "reverse request", 4: "reverse reply",
     8: "inverse request", 9: "inverse reply",

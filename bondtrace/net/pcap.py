@@ -39,8 +39,12 @@ class _Program(ctypes.Structure):
 
 
 class _Header(ctypes.Structure):
-    _fields_ = [("seconds", ctypes.c_long), ("microseconds", ctypes.c_long), ("captured", ctypes.c_uint32),
-                ("length", ctypes.c_uint32)]
+    _fields_ = [
+        ("seconds", ctypes.c_long),
+        ("microseconds", ctypes.c_long),
+        ("captured", ctypes.c_uint32),
+        ("length", ctypes.c_uint32),
+    ]
 
 
 def _library() -> Any:
@@ -54,8 +58,10 @@ def _library() -> Any:
             library.pcap_geterr.restype = ctypes.c_char_p
             library.pcap_offline_filter.argtypes = [ctypes.POINTER(_Program), ctypes.POINTER(_Header), ctypes.c_char_p]
             return library
-    raise BondtraceError("a filter needs libpcap, which is not installed here: `apt install libpcap0.8` (Debian, "
-                         "Ubuntu), `dnf install libpcap` (Fedora)")
+    raise BondtraceError(
+        "a filter needs libpcap, which is not installed here: `apt install libpcap0.8` (Debian, "
+        "Ubuntu), `dnf install libpcap` (Fedora)"
+    )
 
 
 @contextmanager
@@ -66,11 +72,17 @@ def _compiled(expression: str, link_type: int) -> Iterator[tuple[Any, _Program]]
     handle = ctypes.c_void_p(library.pcap_open_dead(link_type, _SNAPLEN))
     program = _Program()
     try:
-        if library.pcap_compile(handle, ctypes.byref(program), expression.encode("utf-8", "surrogateescape"), 1,
-                                ctypes.c_uint32(_NETMASK_UNKNOWN)):
+        if library.pcap_compile(
+            handle,
+            ctypes.byref(program),
+            expression.encode("utf-8", "surrogateescape"),
+            1,
+            ctypes.c_uint32(_NETMASK_UNKNOWN),
+        ):
             reason = library.pcap_geterr(handle).decode("utf-8", "replace")
-            raise UsageError(f"the filter {expression!r} is no tcpdump filter: {reason}; `man pcap-filter` has the "
-                             "language")
+            raise UsageError(
+                f"the filter {expression!r} is no tcpdump filter: {reason}; `man pcap-filter` has the language"
+            )
         try:
             yield library, program
         finally:

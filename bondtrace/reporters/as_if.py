@@ -31,8 +31,10 @@ def lines(journey: Journey, scene: Scene, era: Era) -> list[str]:
     for one in answers(journey, scene, era):
         mark = "≠" if one.differs else "?" if one.modelled is None else " "
         because = f" ({printable(one.why)})" if one.why else ""
-        result.append(f"    {mark} {tap_name(one.tap, scene, journey.time_ns)}: {_offers(one.modelled)}{because}"
-                      + (f"; recorded: {_offers(one.recorded)}" if one.differs else ""))
+        result.append(
+            f"    {mark} {tap_name(one.tap, scene, journey.time_ns)}: {_offers(one.modelled)}{because}"
+            + (f"; recorded: {_offers(one.recorded)}" if one.differs else "")
+        )
     return result
 
 
@@ -69,8 +71,13 @@ def _era_object(era: Era) -> dict[str, Any]:
 
 
 def _answer_object(one: Answer) -> dict[str, Any]:
-    return {"tap": one.tap, "recorded": _offer_objects(one.recorded), "differs": one.differs, "why": printable(one.why),
-            "modelled": _offer_objects(one.modelled)}
+    return {
+        "tap": one.tap,
+        "recorded": _offer_objects(one.recorded),
+        "differs": one.differs,
+        "why": printable(one.why),
+        "modelled": _offer_objects(one.modelled),
+    }
 
 
 def _offer_objects(offers: Optional[tuple[Offer, ...]]) -> Optional[list[dict[str, str]]]:
@@ -112,20 +119,37 @@ def write_table(counts: Counts, stream: TextIO) -> None:
         tap = counts.scene.tap(inode, _NOW)
         unsure = f" or more ({counts.unknown[inode]} packets unknown)" if counts.unknown[inode] else ""
         known = not counts.not_watched[inode]
-        rows.append([f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
-                     printable(bound_device(tap, counts.scene, _NOW)) if tap else "unknown",
-                     f"{offer.direction} on {printable(offer.dev)}", str(recorded) if known else "?",
-                     f"{modelled}{unsure}", "≠" if known and recorded != modelled and not unsure else ""])
+        rows.append(
+            [
+                f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
+                printable(bound_device(tap, counts.scene, _NOW)) if tap else "unknown",
+                f"{offer.direction} on {printable(offer.dev)}",
+                str(recorded) if known else "?",
+                f"{modelled}{unsure}",
+                "≠" if known and recorded != modelled and not unsure else "",
+            ]
+        )
     print(f"\n{heading(counts.era)}:", file=stream)
-    print(tabulate(rows, headers=["tap", "bound to", "offered", "recorded", counts.era.name, ""],
-                   disable_numparse=True), file=stream)
+    print(
+        tabulate(rows, headers=["tap", "bound to", "offered", "recorded", counts.era.name, ""], disable_numparse=True),
+        file=stream,
+    )
     print(f"The rule: {counts.era.rule}\n(source: {counts.era.source}).", file=stream, flush=True)
 
 
 def counts_object(counts: Counts) -> dict[str, Any]:
     """``as_if`` of a summary as JSON."""
-    return {**_era_object(counts.era),
-            "taps": [{"tap": inode, "dev": printable(offer.dev), "direction": offer.direction,
-                      "recorded": None if counts.not_watched[inode] else recorded,
-                      "modelled": modelled, "unknown": counts.unknown[inode]}
-                     for inode, offer, recorded, modelled in counts.rows()]}
+    return {
+        **_era_object(counts.era),
+        "taps": [
+            {
+                "tap": inode,
+                "dev": printable(offer.dev),
+                "direction": offer.direction,
+                "recorded": None if counts.not_watched[inode] else recorded,
+                "modelled": modelled,
+                "unknown": counts.unknown[inode],
+            }
+            for inode, offer, recorded, modelled in counts.rows()
+        ],
+    }

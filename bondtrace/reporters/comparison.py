@@ -67,6 +67,7 @@ class Row:
 
 # --- matching ------------------------------------------------------------------------------------------
 
+
 class _Kernel:
     """A kernel's counts, with names in place of inodes and ifindexes."""
 
@@ -87,8 +88,11 @@ class _Kernel:
     def places(self, packets: str, tap: TapName) -> dict[str, Counts]:
         """{"eth0 rx": offered and captured} of a tap."""
         summary, inode = self._find(packets, tap)
-        return {_place_name(place, self._scene): {"offered": offered, "captured": summary.captured[inode, place]}
-                for (one, place), offered in sorted(summary.offered.items()) if one == inode and offered}
+        return {
+            _place_name(place, self._scene): {"offered": offered, "captured": summary.captured[inode, place]}
+            for (one, place), offered in sorted(summary.offered.items())
+            if one == inode and offered
+        }
 
     def outcomes(self, packets: str, tap: TapName) -> Counts:
         summary, inode = self._find(packets, tap)
@@ -117,12 +121,18 @@ def _named_taps(observation: Observation) -> dict[int, TapName]:
 def _tap_name(tap: Optional[Tap], scene: Scene) -> TapName:
     if tap is None:
         return TapName("unknown", "(known only by its inode)", "", "", "", "")
-    return TapName(printable(bound_device(tap, scene, _NOW)), printable(label(tap)), _netns_name(tap.netns, scene),
-                   protocol_name(tap.protocol), tap.kind, tap.buffer or "")
+    return TapName(
+        printable(bound_device(tap, scene, _NOW)),
+        printable(label(tap)),
+        _netns_name(tap.netns, scene),
+        protocol_name(tap.protocol),
+        tap.kind,
+        tap.buffer or "",
+    )
 
 
 def _netns_name(netns: int, scene: Scene) -> str:
-    """"" for the namespace that is traced: names of the others are those of `ip netns`, where they have one."""
+    """ "" for the namespace that is traced: names of the others are those of `ip netns`, where they have one."""
     if netns == scene.start.get("netns"):
         return ""
     name = printable(scene.namespaces.get(netns, ""))
@@ -140,6 +150,7 @@ def _sorted(counts: Counts) -> Counts:
 
 
 # --- rows ----------------------------------------------------------------------------------------------
+
 
 def rows(observations: Sequence[Observation]) -> list[Row]:
     """The rows of all kernels that did not fail: for each class of packets how many, then tap by tap."""
@@ -163,17 +174,27 @@ def _rows_of(kernels: Sequence[Optional[_Kernel]], packets: str, tap: TapName, h
     kernels = [kernel if kernel and kernel.watches(tap) else None for kernel in kernels]
     by_place = [kernel.places(packets, tap) if kernel else None for kernel in kernels]
     places = sorted({place for one in by_place for place in one or ()})
-    found = [_row(tap, packets, _OFFERED, place, [None if one is None else one.get(place, {}) for one in by_place], had)
-             for place in places]
-    found.append(_row(tap, packets, _OUTCOME, "", [kernel.outcomes(packets, tap) if kernel else None
-                                                   for kernel in kernels], had))
-    found.append(_row(tap, packets, _UNSEEN, "", [kernel.unseen(packets, tap) if kernel else None
-                                                  for kernel in kernels], had))
+    found = [
+        _row(tap, packets, _OFFERED, place, [None if one is None else one.get(place, {}) for one in by_place], had)
+        for place in places
+    ]
+    found.append(
+        _row(tap, packets, _OUTCOME, "", [kernel.outcomes(packets, tap) if kernel else None for kernel in kernels], had)
+    )
+    found.append(
+        _row(tap, packets, _UNSEEN, "", [kernel.unseen(packets, tap) if kernel else None for kernel in kernels], had)
+    )
     return [row for row in found if any(row.cells)]
 
 
-def _row(tap: Optional[TapName], packets: str, aspect: str, where: str, cells: Sequence[Optional[Counts]],
-         had: Sequence[bool]) -> Row:
+def _row(
+    tap: Optional[TapName],
+    packets: str,
+    aspect: str,
+    where: str,
+    cells: Sequence[Optional[Counts]],
+    had: Sequence[bool],
+) -> Row:
     told = [cell for cell in cells if cell is not None]
     answers = {_answer(cell) for cell, there in zip(cells, had) if cell is not None and there}
     differs = "answer" if len(answers) > 1 else "count" if any(cell != told[0] for cell in told) else ""
@@ -186,6 +207,7 @@ def _answer(cell: Counts) -> frozenset[str]:
 
 
 # --- text ----------------------------------------------------------------------------------------------
+
 
 def write(observations: Sequence[Observation], stream: TextIO) -> None:
     """The table, what its marks mean, and for each kernel what was lost and where its files are."""
@@ -213,8 +235,10 @@ def _text_rows(found: Sequence[Row], failures: Sequence[str]) -> list[list[str]]
             heads[1] = "(packets)"
         packets, tap = row.packets, row.tap
         where = {_OFFERED: row.where, _OUTCOME: "not captured", _UNSEEN: "not offered"}.get(row.aspect, "")
-        cells = [_text(row, cell) if cell is not None or failed else _NOT_WATCHED
-                 for cell, failed in zip(row.cells, failures)]
+        cells = [
+            _text(row, cell) if cell is not None or failed else _NOT_WATCHED
+            for cell, failed in zip(row.cells, failures)
+        ]
         result.append([*heads, where, *cells, _MARKS[row.differs]])
     return result
 
@@ -223,8 +247,10 @@ def _tap_texts(found: Sequence[Row]) -> dict[TapName, str]:
     """What taps are called; those that are called alike also by what tells them apart."""
     taps = {row.tap for row in found if row.tap}
     alike = Counter((str(tap), tap.dev) for tap in taps)
-    return {tap: f"{tap} {tap.protocol} {tap.kind} {tap.buffer}".rstrip() if alike[str(tap), tap.dev] > 1 else str(tap)
-            for tap in taps}
+    return {
+        tap: f"{tap} {tap.protocol} {tap.kind} {tap.buffer}".rstrip() if alike[str(tap), tap.dev] > 1 else str(tap)
+        for tap in taps
+    }
 
 
 def _text(row: Row, cell: Optional[Counts]) -> str:
@@ -238,8 +264,9 @@ def _text(row: Row, cell: Optional[Counts]) -> str:
 
 
 def _last_row(observations: Sequence[Observation]) -> list[str]:
-    cells = ["failed" if one.error else "none" if trust_object(one.scene)["clean"] else "see below"
-             for one in observations]
+    cells = [
+        "failed" if one.error else "none" if trust_object(one.scene)["clean"] else "see below" for one in observations
+    ]
     return ["(losses)", "", "", "", *cells, ""]
 
 
@@ -259,15 +286,35 @@ def _kernel_line(one: Observation) -> str:
 
 # --- JSON ----------------------------------------------------------------------------------------------
 
+
 def comparison_object(scenario: str, observations: Sequence[Observation]) -> dict[str, Any]:
     """The comparison as JSON tells it."""
-    kernels = [{"kernel": one.kernel, "release": one.release or None, "error": one.error or None,
-                "directory": one.out_dir, "packets": one.total.journeys,
-                "trust": None if one.error else trust_object(one.scene)} for one in observations]
-    return {"scenario": scenario, "kernels": kernels, "rows": [
-        {"packets": row.packets, "tap": asdict(row.tap) if row.tap else None, "aspect": row.aspect,
-         "where": row.where or None, "differs": row.differs or None,
-         "cells": {one.kernel: cell for one, cell in zip(observations, row.cells)}} for row in rows(observations)]}
+    kernels = [
+        {
+            "kernel": one.kernel,
+            "release": one.release or None,
+            "error": one.error or None,
+            "directory": one.out_dir,
+            "packets": one.total.journeys,
+            "trust": None if one.error else trust_object(one.scene),
+        }
+        for one in observations
+    ]
+    return {
+        "scenario": scenario,
+        "kernels": kernels,
+        "rows": [
+            {
+                "packets": row.packets,
+                "tap": asdict(row.tap) if row.tap else None,
+                "aspect": row.aspect,
+                "where": row.where or None,
+                "differs": row.differs or None,
+                "cells": {one.kernel: cell for one, cell in zip(observations, row.cells)},
+            }
+            for row in rows(observations)
+        ],
+    }
 
 
 def write_json(scenario: str, observations: Sequence[Observation], stream: TextIO) -> None:

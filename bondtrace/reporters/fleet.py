@@ -20,8 +20,12 @@ _NOT_OFFERED, _NOT_KNOWN = "(not offered)", "(not known)"
 
 def fleet_object(rows: Sequence[FleetRow]) -> dict[str, Any]:
     """The summary as JSON tells it."""
-    return {"rows": [{name: printable(value) if isinstance(value, str) else value
-                      for name, value in asdict(row).items()} for row in rows]}
+    return {
+        "rows": [
+            {name: printable(value) if isinstance(value, str) else value for name, value in asdict(row).items()}
+            for row in rows
+        ]
+    }
 
 
 def write_json(rows: Sequence[FleetRow], stream: TextIO) -> None:
@@ -31,21 +35,32 @@ def write_json(rows: Sequence[FleetRow], stream: TextIO) -> None:
 
 def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
     """The table, and what its absences rest on."""
-    kinds = [name for name in _OUTCOMES if name in ("captured", "filtered", "full", "ignored")
-             or any(name in row.outcomes for row in rows)]
+    kinds = [
+        name
+        for name in _OUTCOMES
+        if name in ("captured", "filtered", "full", "ignored") or any(name in row.outcomes for row in rows)
+    ]
     headers = ["host", "tap", "pid", "bound to", "device", "direction", "offered", *kinds, "unseen"]
-    several = {host for host in {row.host for row in rows}
-               if len({row.netns for row in rows if row.host == host and row.netns is not None}) > 1}
-    print(tabulate([_cells(row, kinds, row.host in several) for row in rows], headers=headers, disable_numparse=True),
-          file=stream)
+    several = {
+        host
+        for host in {row.host for row in rows}
+        if len({row.netns for row in rows if row.host == host and row.netns is not None}) > 1
+    }
+    print(
+        tabulate([_cells(row, kinds, row.host in several) for row in rows], headers=headers, disable_numparse=True),
+        file=stream,
+    )
     open_ = sum(row.unseen.get(watched.REASON, 0) for row in rows)
     absences = sum(sum(row.unseen.values()) for row in rows) - open_
     doubtful = sum(row.doubtful for row in rows) - open_
     doubt = f"; {doubtful} of them may be losses" if doubtful > 0 else ", none of them in doubt"
     hosts = len({row.host for row in rows})
-    print(f"\n{hosts} host{'s' * (hosts != 1)}, {sum(row.offered for row in rows)} offers, {absences} absences"
-          f"{doubt if absences else ''}{f'; {open_} times it was not watched' if open_ else ''}.",
-          file=stream, flush=True)
+    print(
+        f"\n{hosts} host{'s' * (hosts != 1)}, {sum(row.offered for row in rows)} offers, {absences} absences"
+        f"{doubt if absences else ''}{f'; {open_} times it was not watched' if open_ else ''}.",
+        file=stream,
+        flush=True,
+    )
 
 
 def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
@@ -56,5 +71,11 @@ def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
         where = _NOT_KNOWN if set(row.unseen) == {watched.REASON} else _NOT_OFFERED
         return [*start, where, "", "", *("" for _ in kinds), unseen]
     where = printable(row.dev) + (f" ({printable(row.namespace or str(row.netns))})" if several else "")
-    return [*start, where, row.direction or "", str(row.offered), *(str(row.outcomes.get(name, 0)) for name in kinds),
-            ""]
+    return [
+        *start,
+        where,
+        row.direction or "",
+        str(row.offered),
+        *(str(row.outcomes.get(name, 0)) for name in kinds),
+        "",
+    ]

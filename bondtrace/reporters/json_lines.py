@@ -41,23 +41,47 @@ def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
     """A tap as JSON tells it."""
     first = tap.processes[0] if tap.processes else None
     return {
-        "pid": first.pid if first else None, "comm": printable(first.comm) if first else None,
-        "name": printable(label(tap)), "dev": printable(bound_device(tap, scene, time_ns)),
-        "protocol": protocol_name(tap.protocol), "kind": tap.kind, "buffer": tap.buffer,
-        "ring_version": tap.ring_version, "ring_bytes": tap.ring_bytes, "netns": tap.netns, "uid": tap.uid,
-        "running": tap.running, "fanout_id": tap.fanout_id, "has_filter": tap.has_filter,
-        "promiscuous": tap.promiscuous, "ignore_outgoing": tap.ignore_outgoing, "origdev": tap.origdev,
-        "processes": [{"pid": one.pid, "comm": printable(one.comm), "cmdline": printable(one.cmdline)}
-                      for one in tap.processes]}
+        "pid": first.pid if first else None,
+        "comm": printable(first.comm) if first else None,
+        "name": printable(label(tap)),
+        "dev": printable(bound_device(tap, scene, time_ns)),
+        "protocol": protocol_name(tap.protocol),
+        "kind": tap.kind,
+        "buffer": tap.buffer,
+        "ring_version": tap.ring_version,
+        "ring_bytes": tap.ring_bytes,
+        "netns": tap.netns,
+        "uid": tap.uid,
+        "running": tap.running,
+        "fanout_id": tap.fanout_id,
+        "has_filter": tap.has_filter,
+        "promiscuous": tap.promiscuous,
+        "ignore_outgoing": tap.ignore_outgoing,
+        "origdev": tap.origdev,
+        "processes": [
+            {"pid": one.pid, "comm": printable(one.comm), "cmdline": printable(one.cmdline)} for one in tap.processes
+        ],
+    }
 
 
 def _step_object(step: Step, netns: int) -> dict[str, Any]:
-    values: dict[str, Any] = {"t_ns": step.t_ns, "kind": step.kind, "round": step.round,
-                              "dev": printable(step.dev), "orig_dev": printable(step.orig_dev)}
+    values: dict[str, Any] = {
+        "t_ns": step.t_ns,
+        "kind": step.kind,
+        "round": step.round,
+        "dev": printable(step.dev),
+        "orig_dev": printable(step.orig_dev),
+    }
     optional: dict[str, Optional[Any]] = {
-        "function": step.function, "tap": step.tap, "outcome": step.outcome, "verdict": step.verdict,
-        "next_dev": printable(step.next_dev) if step.next_dev else None, "reason": step.reason,
-        "netns": step.netns if step.netns not in (0, netns) else None, "inferred": step.inferred or None}
+        "function": step.function,
+        "tap": step.tap,
+        "outcome": step.outcome,
+        "verdict": step.verdict,
+        "next_dev": printable(step.next_dev) if step.next_dev else None,
+        "reason": step.reason,
+        "netns": step.netns if step.netns not in (0, netns) else None,
+        "inferred": step.inferred or None,
+    }
     values.update({name: value for name, value in optional.items() if value is not None})
     return values
 
@@ -69,36 +93,60 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
     inodes |= {one.tap for one in journey.unseen}
     taps = {inode: scene.tap(inode, journey.time_ns) for inode in sorted(inodes)}
     return {
-        "id": journey.id, "time": timestamp(journey.wall_ns), "duration_ns": journey.duration_ns,
-        "direction": journey.direction, "complete": journey.complete,
-        "packet": {"len": packet.length, "ethertype": f"0x{packet.ethertype:04x}", "protocol": packet.protocol,
-                   "src": packet.src, "dst": packet.dst, "info": packet.info, "vlan": list(packet.vlan)},
-        "passes": [{"direction": one.direction, "cpu": one.cpu, "netns": one.netns, "skb": f"0x{one.skb:x}",
-                    "steps_lost": one.steps_lost, "steps": [_step_object(step, one.netns) for step in one.steps]}
-                   for one in journey.passes],
-        "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)}
-                   for one in journey.unseen],
+        "id": journey.id,
+        "time": timestamp(journey.wall_ns),
+        "duration_ns": journey.duration_ns,
+        "direction": journey.direction,
+        "complete": journey.complete,
+        "packet": {
+            "len": packet.length,
+            "ethertype": f"0x{packet.ethertype:04x}",
+            "protocol": packet.protocol,
+            "src": packet.src,
+            "dst": packet.dst,
+            "info": packet.info,
+            "vlan": list(packet.vlan),
+        },
+        "passes": [
+            {
+                "direction": one.direction,
+                "cpu": one.cpu,
+                "netns": one.netns,
+                "skb": f"0x{one.skb:x}",
+                "steps_lost": one.steps_lost,
+                "steps": [_step_object(step, one.netns) for step in one.steps],
+            }
+            for one in journey.passes
+        ],
+        "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)} for one in journey.unseen],
         "notes": [printable(note) for note in journey.notes],
         "taps": {str(inode): tap_object(tap, scene, journey.time_ns) for inode, tap in taps.items() if tap},
-        "trust": trust_object(scene)}
+        "trust": trust_object(scene),
+    }
 
 
 def trust_object(scene: Scene) -> dict[str, Any]:
     """Whether an absence can be believed: ``clean``, else what was lost and what is not attached; and the
     taps of which only the inode is known, which is no loss."""
     losses, missing = scene.losses(), scene.missing_stages()
-    return {"clean": not losses and not missing, "losses": losses, "not_attached": missing,
-            "does_not_see": watched.does_not_see(scene),
-            "unknown_taps": scene.unknown_taps(), "filter": scene.start.get("filter"),
-            "filter_blind": sum(scene.counters.get("filter_blind", ())),
-            "bytes_lost": sum(scene.counters.get("data_lost", ()))}
+    return {
+        "clean": not losses and not missing,
+        "losses": losses,
+        "not_attached": missing,
+        "does_not_see": watched.does_not_see(scene),
+        "unknown_taps": scene.unknown_taps(),
+        "filter": scene.start.get("filter"),
+        "filter_blind": sum(scene.counters.get("filter_blind", ())),
+        "bytes_lost": sum(scene.counters.get("data_lost", ())),
+    }
 
 
 class JsonReporter:
     """Writes one journey a line, flushed."""
 
-    def __init__(self, stream: TextIO, scene: Scene,
-                 more: Callable[[Journey], dict[str, Any]] = lambda journey: {}) -> None:
+    def __init__(
+        self, stream: TextIO, scene: Scene, more: Callable[[Journey], dict[str, Any]] = lambda journey: {}
+    ) -> None:
         """``more`` gives further keys of a journey."""
         self._stream, self._scene, self._more = stream, scene, more
 

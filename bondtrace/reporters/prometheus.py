@@ -55,34 +55,64 @@ class Metrics:
             offered[names[:-1]] += count
         yield self._counter("bondtrace_tap_offered", "Packets that a tap was offered.", (*_TAP, *_PLACE), offered)
         for outcome in OUTCOMES:
-            yield self._counter(f"bondtrace_tap_{outcome}", _MEANS[outcome], (*_TAP, *_PLACE), {
-                names[:-1]: count for names, count in tally.outcomes.items() if names[-1] == outcome})
-        yield self._counter("bondtrace_tap_unseen", "Packets that a tap was not offered, by the reason (not-watched: "
-                            "it may have been).", (*_TAP, "reason"), tally.unseen)
+            yield self._counter(
+                f"bondtrace_tap_{outcome}",
+                _MEANS[outcome],
+                (*_TAP, *_PLACE),
+                {names[:-1]: count for names, count in tally.outcomes.items() if names[-1] == outcome},
+            )
+        yield self._counter(
+            "bondtrace_tap_unseen",
+            "Packets that a tap was not offered, by the reason (not-watched: it may have been).",
+            (*_TAP, "reason"),
+            tally.unseen,
+        )
 
     def _of_devices(self, tally: Tally) -> Iterable[Any]:
         yield self._counter("bondtrace_device_packets", "Packets that passed a device's taps.", _PLACE, tally.passed)
-        yield self._counter("bondtrace_verdicts", "Answers of rx_handlers and VLAN handling.",
-                            (*_DEVICE, "function", "verdict"), tally.verdicts)
-        yield self._counter("bondtrace_drops", "Packets that the kernel dropped, by its function and reason.",
-                            (*_DEVICE, "function", "reason"), tally.drops)
+        yield self._counter(
+            "bondtrace_verdicts",
+            "Answers of rx_handlers and VLAN handling.",
+            (*_DEVICE, "function", "verdict"),
+            tally.verdicts,
+        )
+        yield self._counter(
+            "bondtrace_drops",
+            "Packets that the kernel dropped, by its function and reason.",
+            (*_DEVICE, "function", "reason"),
+            tally.drops,
+        )
 
     def _of_the_trace(self, tally: Tally, scene: Scene) -> Iterable[Any]:
         yield self._counter("bondtrace_journeys", "Packets that were told.", (), {(): tally.journeys})
-        yield self._counter("bondtrace_incomplete_journeys", "Packets of which a part was not seen.", (), {
-            (): tally.incomplete})
-        kinds = {"lost": 0, "steps_lost": 0, "too_deep": 0, "unbalanced": 0, "probe_misses": 0,
-                 **{name: sum(values) for name, values in scene.counters.items()}}
-        yield self._counter("bondtrace_losses", "What could not be told, by kind (docs/recording.md, losses).",
-                            ("kind",), {(name,): count for name, count in kinds.items()
-                                        if name not in ("sent", "filter_blind", "data_lost")})
+        yield self._counter(
+            "bondtrace_incomplete_journeys", "Packets of which a part was not seen.", (), {(): tally.incomplete}
+        )
+        kinds = {
+            "lost": 0,
+            "steps_lost": 0,
+            "too_deep": 0,
+            "unbalanced": 0,
+            "probe_misses": 0,
+            **{name: sum(values) for name, values in scene.counters.items()},
+        }
+        yield self._counter(
+            "bondtrace_losses",
+            "What could not be told, by kind (docs/recording.md, losses).",
+            ("kind",),
+            {(name,): count for name, count in kinds.items() if name not in ("sent", "filter_blind", "data_lost")},
+        )
         attached = self._core.GaugeMetricFamily(
-            "bondtrace_stage_attached", "Whether a stage of the probe plan is attached.", labels=("stage",))
+            "bondtrace_stage_attached", "Whether a stage of the probe plan is attached.", labels=("stage",)
+        )
         for name, stage in scene.stages.items():
             attached.add_metric((printable(name),), 0 if stage.get("missing") else 1)
         yield attached
-        yield self._core.InfoMetricFamily("bondtrace", "The tracer.", value={
-            "version": __version__, "kernel": printable(str(scene.start.get("kernel", "")))})
+        yield self._core.InfoMetricFamily(
+            "bondtrace",
+            "The tracer.",
+            value={"version": __version__, "kernel": printable(str(scene.start.get("kernel", "")))},
+        )
 
     def _counter(self, name: str, means: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], int]) -> Any:
         family = self._core.CounterMetricFamily(name, means, labels=labels)

@@ -27,8 +27,10 @@ _OUTCOMES = {
 def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = ()) -> None:
     """The whole story, wrapped at 100 columns; ``more`` paragraphs at its end."""
     for paragraph in [*paragraphs(journey, scene), *more]:
-        print(textwrap.fill(paragraph, 100, subsequent_indent="  ", break_long_words=False,
-                            break_on_hyphens=False), file=stream)
+        print(
+            textwrap.fill(paragraph, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False),
+            file=stream,
+        )
 
 
 def paragraphs(journey: Journey, scene: Scene) -> list[str]:
@@ -38,8 +40,11 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
         told += _pass(one, scene, journey)
     told.append(f"The journey took {duration(journey.duration_ns)}.")
     told += [f"Note: {printable(note)}." for note in journey.notes]
-    told += [f"{unseen_words(missed).capitalize()} {tap_name(missed.tap, scene, journey.time_ns)}: "
-             f"{printable(missed.detail)} ({missed.reason})." for missed in journey.unseen]
+    told += [
+        f"{unseen_words(missed).capitalize()} {tap_name(missed.tap, scene, journey.time_ns)}: "
+        f"{printable(missed.detail)} ({missed.reason})."
+        for missed in journey.unseen
+    ]
     if not journey.complete:
         told.append("The record of this journey is incomplete: what it does not tell may still have happened.")
     return [*told, f"({trust_line(scene)}.)"]
@@ -50,11 +55,15 @@ def _pass(one: Pass, scene: Scene, journey: Journey) -> list[str]:
         return []
     first = one.steps[0]
     if one.direction == "rx":
-        begin = (f"{_at(first)} CPU {one.cpu} received it on {printable(first.dev)} (__netif_receive_skb_core); "
-                 f"orig_dev is {printable(first.orig_dev)} from here on.")
+        begin = (
+            f"{_at(first)} CPU {one.cpu} received it on {printable(first.dev)} (__netif_receive_skb_core); "
+            f"orig_dev is {printable(first.orig_dev)} from here on."
+        )
     else:
-        begin = (f"{_at(first)} it was sent on {printable(first.dev)}, and dev_queue_xmit_nit offered a copy to the "
-                 "taps there that listen for all protocols.")
+        begin = (
+            f"{_at(first)} it was sent on {printable(first.dev)}, and dev_queue_xmit_nit offered a copy to the "
+            "taps there that listen for all protocols."
+        )
     told = [begin, *(_step(step, one.direction, scene, journey) for step in one.steps if step.kind != "enter")]
     if len(told) == 1:
         told.append(f"There {watched.nothing_took_it(scene, one.direction)}.")
@@ -76,8 +85,10 @@ def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
     sure = "" if not step.inferred else " (Its round was inferred: it was delivered late.)"
     if step.kind == "tap":
         name = tap_name(step.tap or 0, scene, journey.time_ns)
-        return (f"{_at(step)} {step.function} gave it, {_where(step)}, to {name}, "
-                f"{_OUTCOMES[step.outcome or 'unknown'].format(what=step.reason)}.{sure}")
+        return (
+            f"{_at(step)} {step.function} gave it, {_where(step)}, to {name}, "
+            f"{_OUTCOMES[step.outcome or 'unknown'].format(what=step.reason)}.{sure}"
+        )
     if step.kind == "fanout":
         return f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group, which chooses one member."
     if step.kind == "vlan":
@@ -92,8 +103,10 @@ def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
 
 def _vlan(step: Step) -> str:
     if step.next_dev:
-        return (f"{step.function} took its VLAN tag: skb->dev became {printable(step.next_dev)}, and the taps were "
-                f"walked again in round {step.round + 1}.")
+        return (
+            f"{step.function} took its VLAN tag: skb->dev became {printable(step.next_dev)}, and the taps were "
+            f"walked again in round {step.round + 1}."
+        )
     return f"{step.function} found no VLAN device for its tag on {printable(step.dev)}, and it went on as it was."
 
 
@@ -102,9 +115,9 @@ def _handler(step: Step) -> str:
     because = f" ({step.reason})" if step.reason else ""
     meaning = {
         "ANOTHER": f"and so skb->dev became {printable(step.next_dev or '?')}, and the taps were walked again in round "
-                   f"{step.round + 1}",
+        f"{step.round + 1}",
         "EXACT": f"and so skb->dev stays {dev}: only taps bound to {dev} for the packet's protocol may still have it, "
-                 "IP and ARP may not",
+        "IP and ARP may not",
         "PASS": f"and so it went on as a packet of {dev}",
         "CONSUMED": "and so its way through this function ended here",
     }.get(step.verdict or "", "its answer is not known")

@@ -32,8 +32,11 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     if form == "github":
         rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
-    print(f"\n{_what(summary, scene)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a "
-          "device.", file=stream)
+    print(
+        f"\n{_what(summary, scene)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a "
+        "device.",
+        file=stream,
+    )
     if any(not watched.totals_known(scene.tap(inode, _NOW), scene) for inode in summary.inodes(scene)):
         print(f"{_UNKNOWN}: not watched in this trace.", file=stream)
     for line in drop_lines(summary, scene):
@@ -53,8 +56,9 @@ def of_those(scene: Scene) -> str:
 def _what(summary: Summary, scene: Scene) -> str:
     those = of_those(scene)
     if summary.counted:
-        return (f"{summary.journeys} passes{those}, counted in the kernel: why a tap was not offered a packet is not "
-                "known")
+        return (
+            f"{summary.journeys} passes{those}, counted in the kernel: why a tap was not offered a packet is not known"
+        )
     incomplete = f" ({summary.incomplete} of them incomplete)" if summary.incomplete else ""
     return f"{summary.journeys} packets{those}{incomplete}"
 
@@ -63,13 +67,18 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     """(headers, rows) as text: a row a tap, and what passed each device."""
     places = summary.places()
     kinds = [name for name in OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
-    headers = ["tap", "bound to", *(place_name(place, places, scene) for place in places), *kinds,
-               *(["twice"] if summary.twice else []), *([] if summary.counted else ["unseen", "mostly because"])]
+    headers = [
+        "tap",
+        "bound to",
+        *(place_name(place, places, scene) for place in places),
+        *kinds,
+        *(["twice"] if summary.twice else []),
+        *([] if summary.counted else ["unseen", "mostly because"]),
+    ]
     rows = []
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, _NOW)
-        row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
-               bound_name(tap, scene)]
+        row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
         known = watched.totals_known(tap, scene)
         row += [_cell(*_offers(summary, scene, inode, place)) for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
@@ -97,9 +106,11 @@ def _cell(offered: Optional[int], captured: Optional[int]) -> str:
 
 def drop_lines(summary: Summary, scene: Scene) -> list[str]:
     """How many packets the kernel dropped where and why, the most frequent first."""
-    return [f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, _NOW))} in {function}: "
-            f"{reason or 'it gives no reason'}"
-            for (netns, ifindex, function, reason), count in summary.dropped.most_common()]
+    return [
+        f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, _NOW))} in {function}: "
+        f"{reason or 'it gives no reason'}"
+        for (netns, ifindex, function, reason), count in summary.dropped.most_common()
+    ]
 
 
 def why_lines(summary: Summary, scene: Scene) -> list[str]:
@@ -133,9 +144,9 @@ def place_name(place: Place, places: list[Place], scene: Scene) -> str:
 
 def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
     """The summary as JSON tells it."""
+
     def place(where: Place) -> dict[str, Any]:
-        return {"netns": where[0], "dev": printable(scene.device_name(where[0], where[1], _NOW)),
-                "direction": where[2]}
+        return {"netns": where[0], "dev": printable(scene.device_name(where[0], where[1], _NOW)), "direction": where[2]}
 
     taps = {}
     for inode in summary.inodes(scene):
@@ -144,25 +155,51 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
         taps[str(inode)] = {
             **(tap_object(tap, scene, _NOW) if tap else {}),
             "watched": known,
-            "devices": [{**place(where), "passed": summary.passed[where],
-                         **dict(zip(("offered", "captured"), _offers(summary, scene, inode, where)))}
-                        for where in summary.places()],
-            "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES
-                         if summary.outcomes[inode, name]} if known else None,
-            "unseen": {reason: {"packets": count, "example": summary.examples[inode, reason][0],
-                                "detail": printable(summary.examples[inode, reason][1])}
-                       for reason, count in summary.reasons(inode)},
-            "twice": summary.twice[inode] if known else None}
+            "devices": [
+                {
+                    **place(where),
+                    "passed": summary.passed[where],
+                    **dict(zip(("offered", "captured"), _offers(summary, scene, inode, where))),
+                }
+                for where in summary.places()
+            ],
+            "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
+            if known
+            else None,
+            "unseen": {
+                reason: {
+                    "packets": count,
+                    "example": summary.examples[inode, reason][0],
+                    "detail": printable(summary.examples[inode, reason][1]),
+                }
+                for reason, count in summary.reasons(inode)
+            },
+            "twice": summary.twice[inode] if known else None,
+        }
         if summary.counted:
             taps[str(inode)].update(unseen=None, twice=None)
     passed = [{**place(where), "packets": summary.passed[where]} for where in summary.places()]
-    packets = ({"passes": summary.journeys} if summary.counted else
-               {"journeys": summary.journeys, "incomplete": summary.incomplete})
-    return {**packets, "passed": passed, "taps": taps,
-            "dropped": [{"netns": netns, "dev": printable(scene.device_name(netns, ifindex, _NOW)),
-                         "function": function, "reason": reason, "packets": count}
-                        for (netns, ifindex, function, reason), count in summary.dropped.most_common()],
-            "trust": trust_object(scene)}
+    packets = (
+        {"passes": summary.journeys}
+        if summary.counted
+        else {"journeys": summary.journeys, "incomplete": summary.incomplete}
+    )
+    return {
+        **packets,
+        "passed": passed,
+        "taps": taps,
+        "dropped": [
+            {
+                "netns": netns,
+                "dev": printable(scene.device_name(netns, ifindex, _NOW)),
+                "function": function,
+                "reason": reason,
+                "packets": count,
+            }
+            for (netns, ifindex, function, reason), count in summary.dropped.most_common()
+        ],
+        "trust": trust_object(scene),
+    }
 
 
 def write_json(summary: Summary, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:

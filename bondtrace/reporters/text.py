@@ -16,8 +16,19 @@ from ..model import Journey, Pass, Step, Unseen
 from ..net.packet import one_line
 from ..util.untrusted import printable
 
-_COLOURS = {"captured": "32", "filtered": "33", "full": "31", "ignored": "33", "ANOTHER": "36", "EXACT": "33",
-            "PASS": "36", "CONSUMED": "31", "dropped": "31", "heading": "1", "unseen": "2"}
+_COLOURS = {
+    "captured": "32",
+    "filtered": "33",
+    "full": "31",
+    "ignored": "33",
+    "ANOTHER": "36",
+    "EXACT": "33",
+    "PASS": "36",
+    "CONSUMED": "31",
+    "dropped": "31",
+    "heading": "1",
+    "unseen": "2",
+}
 
 
 def clock(wall_ns: int) -> str:
@@ -28,8 +39,11 @@ def clock(wall_ns: int) -> str:
 
 def duration(value_ns: int) -> str:
     """A short time for people: 850 ns, 21.3 µs, 4.2 ms, 1.50 s."""
-    for limit, unit, scale, digits in ((1_000, "ns", 1, 0), (1_000_000, "µs", 1_000, 1),
-                                       (1_000_000_000, "ms", 1_000_000, 1)):
+    for limit, unit, scale, digits in (
+        (1_000, "ns", 1, 0),
+        (1_000_000, "µs", 1_000, 1),
+        (1_000_000_000, "ms", 1_000_000, 1),
+    ):
         if value_ns < limit:
             return f"{value_ns / scale:.{digits}f} {unit}"
     return f"{value_ns / 1e9:.2f} s"
@@ -38,8 +52,13 @@ def duration(value_ns: int) -> str:
 class TextReporter:
     """Writes journeys to a stream, each at once. ``colour`` adds terminal colours."""
 
-    def __init__(self, stream: TextIO, scene: Scene, colour: bool = False,
-                 more: Callable[[Journey], list[str]] = lambda journey: []) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        scene: Scene,
+        colour: bool = False,
+        more: Callable[[Journey], list[str]] = lambda journey: [],
+    ) -> None:
         """``more`` gives further lines under a journey."""
         self._stream, self._scene, self._colour, self._more = stream, scene, colour, more
 
@@ -55,17 +74,25 @@ class TextReporter:
 def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], str]) -> list[str]:
     """The lines of one journey, without their ends."""
     marks = "" if journey.complete else " (incomplete)"
-    heading = (f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
-               f"{printable(one_line(journey.packet))} ({duration(journey.duration_ns)}){marks}")
+    heading = (
+        f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
+        f"{printable(one_line(journey.packet))} ({duration(journey.duration_ns)}){marks}"
+    )
     result = [paint(heading, "heading")]
     for number, one in enumerate(journey.passes):
         if number:
             result.append(f"    {_pass_heading(one, journey, scene)}")
-        result += [_step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps
-                   if step.kind != "enter"]
+        result += [
+            _step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps if step.kind != "enter"
+        ]
         if all(step.kind == "enter" for step in one.steps):
-            result.append(_row(0 if not one.steps else one.steps[0].t_ns, one.steps[0] if one.steps else None,
-                               watched.nothing_took_it(scene, one.direction)))
+            result.append(
+                _row(
+                    0 if not one.steps else one.steps[0].t_ns,
+                    one.steps[0] if one.steps else None,
+                    watched.nothing_took_it(scene, one.direction),
+                )
+            )
         if one.steps_lost:
             result.append(f"    {one.steps_lost} more steps did not fit the record")
     result += [f"    {printable(note)}" for note in journey.notes]
@@ -99,8 +126,9 @@ def _row(t_ns: int, step: Optional[Step], what: str) -> str:
     return f"    {duration(t_ns):>9}  {where:<20} {what}"
 
 
-def _step_line(step: Step, direction: str, scene: Scene, time_ns: int,
-               paint: Callable[[str, Optional[str]], str]) -> str:
+def _step_line(
+    step: Step, direction: str, scene: Scene, time_ns: int, paint: Callable[[str, Optional[str]], str]
+) -> str:
     mark = " (inferred)" if step.inferred else ""
     because = f" ({step.reason})" if step.reason else ""
     if step.kind == "tap":
@@ -127,8 +155,11 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
 def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
     doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
     name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
-    return [f"    {unseen_words(one)} {name[one.tap]}: {printable(one.detail)} ({one.reason})"
-            f"{'' if one.reason == watched.REASON else doubt}" for one in journey.unseen]
+    return [
+        f"    {unseen_words(one)} {name[one.tap]}: {printable(one.detail)} ({one.reason})"
+        f"{'' if one.reason == watched.REASON else doubt}"
+        for one in journey.unseen
+    ]
 
 
 def unseen_words(one: Unseen) -> str:

@@ -24,23 +24,36 @@ def lines(total: Counted, new: Counted, seconds: float, scene: Scene) -> list[st
     kinds = [name for name in OUTCOMES if any(outcome == name for _, _, outcome in total.offers)]
     tables = (
         (["device", "packets/s", "packets"], _devices(total, new, seconds, scene)),
-        (["tap", "bound to", "on", "offers/s", *(f"{kind}/s" for kind in kinds), "offers", *kinds],
-         _taps(total, new, seconds, scene, kinds)),
+        (
+            ["tap", "bound to", "on", "offers/s", *(f"{kind}/s" for kind in kinds), "offers", *kinds],
+            _taps(total, new, seconds, scene, kinds),
+        ),
         (["rx_handler", "on", "verdict", "packets/s", "packets"], _verdicts(total, new, seconds, scene)),
-        (["dropped in", "on", "the kernel's reason", "packets/s", "packets"], _drops(total, new, seconds, scene)))
+        (["dropped in", "on", "the kernel's reason", "packets/s", "packets"], _drops(total, new, seconds, scene)),
+    )
     told: list[str] = []
     for headers, rows in tables:
         if rows:
             right = [name.endswith("/s") or name in ("packets", "offers", *kinds) for name in headers]
-            told += [*tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True,
-                               colalign=["right" if one else "left" for one in right]).splitlines(), ""]
+            told += [
+                *tabulate(
+                    rows,
+                    headers=headers,
+                    tablefmt="plain",
+                    disable_numparse=True,
+                    colalign=["right" if one else "left" for one in right],
+                ).splitlines(),
+                "",
+            ]
     return [*(told or [f"no packet so far{of_those(scene)}", ""]), trust_line(scene)]
 
 
 def _devices(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:
     places = list(total.passed)
-    return [[place_name(place, places, scene), _rate(new.passed[place], seconds), str(total.passed[place])]
-            for place in sorted(places, key=lambda one: (-new.passed[one], -total.passed[one], one))]
+    return [
+        [place_name(place, places, scene), _rate(new.passed[place], seconds), str(total.passed[place])]
+        for place in sorted(places, key=lambda one: (-new.passed[one], -total.passed[one], one))
+    ]
 
 
 def _taps(total: Counted, new: Counted, seconds: float, scene: Scene, kinds: list[str]) -> Rows:
@@ -53,22 +66,40 @@ def _taps(total: Counted, new: Counted, seconds: float, scene: Scene, kinds: lis
     rows = []
     for one in sorted(offers, key=lambda tap: (-offered(new, tap), -offered(total, tap), tap)):
         tap = scene.tap(one[0], _NOW)
-        rows.append([f"{printable(label(tap))} [{one[0]}]" if tap else f"[{one[0]}]", bound_name(tap, scene),
-                     place_name(one[1], places, scene), _rate(offered(new, one), seconds),
-                     *(_rate(new.offers[(*one, kind)], seconds) for kind in kinds), str(offered(total, one)),
-                     *(str(total.offers[(*one, kind)]) for kind in kinds)])
+        rows.append(
+            [
+                f"{printable(label(tap))} [{one[0]}]" if tap else f"[{one[0]}]",
+                bound_name(tap, scene),
+                place_name(one[1], places, scene),
+                _rate(offered(new, one), seconds),
+                *(_rate(new.offers[(*one, kind)], seconds) for kind in kinds),
+                str(offered(total, one)),
+                *(str(total.offers[(*one, kind)]) for kind in kinds),
+            ]
+        )
     return rows
 
 
 def _verdicts(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:
-    return [[printable(function), _name(netns, ifindex, scene), verdict, _rate(new.verdicts[key], seconds), str(count)]
-            for key, count in total.verdicts.most_common() for netns, ifindex, function, verdict in [key]]
+    return [
+        [printable(function), _name(netns, ifindex, scene), verdict, _rate(new.verdicts[key], seconds), str(count)]
+        for key, count in total.verdicts.most_common()
+        for netns, ifindex, function, verdict in [key]
+    ]
 
 
 def _drops(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:
-    return [[printable(function), _name(netns, ifindex, scene), reason or "it gives no reason",
-             _rate(new.drops[key], seconds), str(count)]
-            for key, count in total.drops.most_common() for netns, ifindex, function, reason in [key]]
+    return [
+        [
+            printable(function),
+            _name(netns, ifindex, scene),
+            reason or "it gives no reason",
+            _rate(new.drops[key], seconds),
+            str(count),
+        ]
+        for key, count in total.drops.most_common()
+        for netns, ifindex, function, reason in [key]
+    ]
 
 
 def _name(netns: int, ifindex: int, scene: Scene) -> str:

@@ -75,11 +75,14 @@ def query(table: Any) -> Any:
     told = table.filter(table.kind.isin(("tap", "unseen")))
     tap, unseen = told.kind == "tap", told.kind == "unseen"
     count = partial(_count, told.kind)
-    measures = {"offered": count(tap), "doubtful": count(unseen & ~told.clean),
-                "tap_name": told.tap_name.max(), "netns_name": told.netns_name.max()}
+    measures = {
+        "offered": count(tap),
+        "doubtful": count(unseen & ~told.clean),
+        "tap_name": told.tap_name.max(),
+        "netns_name": told.netns_name.max(),
+    }
     measures |= {f"outcome_{name}": count(tap & (told.outcome == name)) for name in OUTCOMES.values()}
-    measures |= {f"unseen_{number}": count(unseen & (told.reason == name))
-                 for number, name in enumerate(REASONS)}
+    measures |= {f"unseen_{number}": count(unseen & (told.reason == name)) for number, name in enumerate(REASONS)}
     return told.group_by(_KEYS).aggregate(**measures)
 
 
@@ -92,12 +95,21 @@ def _row(values: dict[str, Any]) -> FleetRow:
     outcomes = {name: values[f"outcome_{name}"] for name in OUTCOMES.values()}
     unseen = {name: values[f"unseen_{number}"] for number, name in enumerate(REASONS)}
     return FleetRow(
-        host=values["host"], inode=values["tap"], comm=values["tap_comm"], pid=values["tap_pid"],
-        name=values["tap_name"], bound=values["tap_dev"], netns=values["netns"], namespace=values["netns_name"],
-        dev=values["dev"], direction=values["pass_direction"], offered=values["offered"],
+        host=values["host"],
+        inode=values["tap"],
+        comm=values["tap_comm"],
+        pid=values["tap_pid"],
+        name=values["tap_name"],
+        bound=values["tap_dev"],
+        netns=values["netns"],
+        namespace=values["netns_name"],
+        dev=values["dev"],
+        direction=values["pass_direction"],
+        offered=values["offered"],
         outcomes={name: count for name, count in outcomes.items() if count},
         unseen={name: count for name, count in sorted(unseen.items(), key=lambda one: (-one[1], one[0])) if count},
-        doubtful=values["doubtful"])
+        doubtful=values["doubtful"],
+    )
 
 
 def _order(row: FleetRow) -> tuple[Any, ...]:
@@ -128,8 +140,13 @@ def _read(engine: str, dataset: str, files: str) -> Any:
     except (ImportError, AttributeError):
         raise missing(f"fleet with {engine}", f"ibis-framework[{engine}]", _EXTRAS[engine]) from None
     if engine == "duckdb":
-        return _ask(engine, dataset, lambda: backend.connect().read_parquet(
-            files, hive_partitioning=True, hive_types_autocast=False, union_by_name=True))
+        return _ask(
+            engine,
+            dataset,
+            lambda: backend.connect().read_parquet(
+                files, hive_partitioning=True, hive_types_autocast=False, union_by_name=True
+            ),
+        )
     return _ask(engine, dataset, lambda: _spark_table(backend, dataset))
 
 

@@ -21,8 +21,25 @@ from .summary import Summary
 #: Protocols whose packets are told apart by the words that their description begins with.
 _WITH_KINDS = frozenset(("ARP", "RARP", "ICMP", "ICMPv6", "IGMP"))
 #: Words of a description that introduce a value.
-_BEFORE_VALUES = frozenset(("id", "seq", "mtu", "code", "at", "to", "hop", "records", "target", "group", "for", "type",
-                            "hardware", "tell", "who-is"))
+_BEFORE_VALUES = frozenset(
+    (
+        "id",
+        "seq",
+        "mtu",
+        "code",
+        "at",
+        "to",
+        "hop",
+        "records",
+        "target",
+        "group",
+        "for",
+        "type",
+        "hardware",
+        "tell",
+        "who-is",
+    )
+)
 
 
 @dataclass

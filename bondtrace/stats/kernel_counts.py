@@ -37,8 +37,13 @@ class Counted:
 
     def since(self, earlier: Counted) -> Counted:
         """What came after an earlier reading."""
-        return Counted(self.passed - earlier.passed, self.offers - earlier.offers, self.verdicts - earlier.verdicts,
-                       self.drops - earlier.drops, self.passes - earlier.passes)
+        return Counted(
+            self.passed - earlier.passed,
+            self.offers - earlier.offers,
+            self.verdicts - earlier.verdicts,
+            self.drops - earlier.drops,
+            self.passes - earlier.passes,
+        )
 
     def summary(self) -> Summary:
         """The same as a summary, as far as it can be known."""

@@ -66,8 +66,7 @@ class Latencies:
         """Count the steps of these journeys. Those of a pass whose begin is not known are left out."""
         passes = columns.passes
         owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
-        told = np.flatnonzero((passes.steps["kind"] != STEP_NETNS)
-                              & (passes.records["kind"][owner] != RECORD_LATE))
+        told = np.flatnonzero((passes.steps["kind"] != STEP_NETNS) & (passes.records["kind"][owner] != RECORD_LATE))
         if not len(told):
             return
         netns = namespaces(passes)[told]
@@ -75,9 +74,12 @@ class Latencies:
         sent = passes.records["kind"][owner] == RECORD_TX
         has_address = np.isin(steps["kind"], (STEP_HANDLER, STEP_DROP))
         device = netns.astype(np.uint64) << np.uint64(32) | steps["ifindex"]
-        what = (np.where(has_address, steps["skb_low"], 0).astype(np.uint64) << np.uint64(32)
-                | steps["func"].astype(np.uint64) << np.uint64(16) | steps["kind"].astype(np.uint64) << np.uint64(8)
-                | sent.astype(np.uint64))
+        what = (
+            np.where(has_address, steps["skb_low"], 0).astype(np.uint64) << np.uint64(32)
+            | steps["func"].astype(np.uint64) << np.uint64(16)
+            | steps["kind"].astype(np.uint64) << np.uint64(8)
+            | sent.astype(np.uint64)
+        )
         devices, where = np.unique(device, return_inverse=True)
         kinds, which = np.unique(what, return_inverse=True)
         found, group = np.unique(where.reshape(-1) * len(kinds) + which.reshape(-1), return_inverse=True)
@@ -89,8 +91,9 @@ class Latencies:
         order = np.argsort(group, kind="stable")
         begins = np.searchsorted(group[order], np.arange(len(keys)))
         ordered = times_ns[order]
-        bins = np.bincount(group * BINS + np.searchsorted(EDGES_NS, times_ns, side="right"),
-                           minlength=len(keys) * BINS).reshape(-1, BINS)
+        bins = np.bincount(
+            group * BINS + np.searchsorted(EDGES_NS, times_ns, side="right"), minlength=len(keys) * BINS
+        ).reshape(-1, BINS)
         least, most = np.minimum.reduceat(ordered, begins), np.maximum.reduceat(ordered, begins)
         total = np.add.reduceat(ordered, begins)
         for place, key in enumerate(keys):

@@ -163,8 +163,12 @@ def _graph(drawn: list[tuple[Path, int]], others: list[tuple[Path, int]]) -> Gra
                 packets[before, here] += count
                 onward.setdefault(before, set()).add(here)
             before = here
-    return Graph(list(stops), [Link(source, target, count) for (source, target), count in packets.items()],
-                 len(others), sum(count for _, count in others))
+    return Graph(
+        list(stops),
+        [Link(source, target, count) for (source, target), count in packets.items()],
+        len(others),
+        sum(count for _, count in others),
+    )
 
 
 def _leads(onward: dict[int, set[int]], first: int, second: int) -> bool:

@@ -26,8 +26,12 @@ class Capability(NamedTuple):
 
 BPF = Capability("CAP_BPF", 39, "BPF programs and maps")
 PERFMON = Capability("CAP_PERFMON", 38, "attaching to kernel functions")
-SYS_ADMIN = Capability("CAP_SYS_ADMIN", 21, "entering other network namespaces",
-                       "taps and devices of other network namespaces are not known")
+SYS_ADMIN = Capability(
+    "CAP_SYS_ADMIN",
+    21,
+    "entering other network namespaces",
+    "taps and devices of other network namespaces are not known",
+)
 NEEDED = (BPF, PERFMON)
 HELPFUL = (
     Capability("CAP_NET_ADMIN", 12, "what packet_diag tells of taps", "whether a tap has a filter is not known"),
@@ -67,8 +71,10 @@ def require_rights() -> None:
     """``BondtraceError`` without the rights to load and attach BPF programs."""
     missing = [one.name for one in NEEDED if not has(one)]
     if missing:
-        raise BondtraceError(f"tracing needs root, or at least {' and '.join(one.name for one in NEEDED)} (missing: "
-                             f"{', '.join(missing)}): BPF programs are loaded into the kernel; run it with sudo")
+        raise BondtraceError(
+            f"tracing needs root, or at least {' and '.join(one.name for one in NEEDED)} (missing: "
+            f"{', '.join(missing)}): BPF programs are loaded into the kernel; run it with sudo"
+        )
 
 
 def drop_rights(files: bool) -> None:
@@ -102,5 +108,14 @@ def _keep(numbers: Iterable[int]) -> None:
     raise BondtraceError(f"cannot give up capabilities: {os.strerror(ctypes.get_errno())}")
 
 
-__all__ = ["HELPFUL", "NEEDED", "Capability", "drop_all_rights", "drop_rights", "effective", "has", "missing_helpful",
-           "require_rights"]
+__all__ = [
+    "HELPFUL",
+    "NEEDED",
+    "Capability",
+    "drop_all_rights",
+    "drop_rights",
+    "effective",
+    "has",
+    "missing_helpful",
+    "require_rights",
+]

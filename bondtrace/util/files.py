@@ -53,8 +53,12 @@ class NewFile:
         return None
 
     def _make(self) -> int:
-        descriptor = os.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600,
-                             dir_fd=self._directory)
+        descriptor = os.open(
+            self.name,
+            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o600,
+            dir_fd=self._directory,
+        )
         os.fchmod(descriptor, 0o600)
         give_to_caller(descriptor)
         return descriptor
@@ -70,8 +74,9 @@ class NewFile:
     def _linked(self) -> bool:
         """Take a name that nobody has, in one step; false where this file system has no links."""
         try:
-            os.link(self.name, self.path.name, src_dir_fd=self._directory, dst_dir_fd=self._directory,
-                    follow_symlinks=False)
+            os.link(
+                self.name, self.path.name, src_dir_fd=self._directory, dst_dir_fd=self._directory, follow_symlinks=False
+            )
         except FileExistsError:
             raise
         except OSError:
@@ -185,6 +190,10 @@ def aside_of(path: Path) -> str:
 
 
 def _kind(mode: int) -> str:
-    kinds = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a pipe"),
-             (stat.S_ISSOCK, "a socket"))
+    kinds = (
+        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
     return next((name for is_it, name in kinds if is_it(mode)), "a device")

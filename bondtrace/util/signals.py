@@ -31,6 +31,7 @@ def on_signals(stop: Callable[[], object]) -> None:
 
 def on_signals_end() -> None:
     """Raise ``Ended`` on SIGTERM and SIGHUP, as Python raises ``KeyboardInterrupt`` on SIGINT."""
+
     def end(number: int, _: object) -> NoReturn:
         raise Ended(number)
 

@@ -29,8 +29,9 @@ def printable(text: str) -> str:
 
 def raw(text: str) -> bytes:
     """The bytes that a text was read from: UTF-8, and as they were those that are not."""
-    return b"".join(char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass")
-                    for char in text)
+    return b"".join(
+        char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass") for char in text
+    )
 
 
 def number(value: Any) -> int:
@@ -111,17 +112,25 @@ def tap(value: Any) -> Tap:
 def stage(value: Any) -> dict[str, Any]:
     """A stage of the probe plan, from JSON: ``name``, ``tells``, ``missing`` and ``without`` are texts."""
     given = mapping(value)
-    return {**given, "name": text(given.get("name")), "missing": text(given.get("missing") or ""),
-            "tells": text(given.get("tells") or ""),
-            "without": text(given.get("without") or "")}
+    return {
+        **given,
+        "name": text(given.get("name")),
+        "missing": text(given.get("missing") or ""),
+        "tells": text(given.get("tells") or ""),
+        "without": text(given.get("without") or ""),
+    }
 
 
 @cache
 def _types(kind: type) -> dict[str, tuple[type, ...]]:
     """By field the types that its values may have."""
     hints = get_type_hints(kind)
-    return {one.name: get_args(hints[one.name]) if get_origin(hints[one.name]) is Union else
-            (get_origin(hints[one.name]) or hints[one.name],) for one in fields(kind)}
+    return {
+        one.name: get_args(hints[one.name])
+        if get_origin(hints[one.name]) is Union
+        else (get_origin(hints[one.name]) or hints[one.name],)
+        for one in fields(kind)
+    }
 
 
 def _typed(kind: type, values: dict[str, Any]) -> dict[str, Any]:
@@ -129,8 +138,11 @@ def _typed(kind: type, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in known.items():
         if type(value) not in _types(kind)[name]:
             raise ValueError(f"{_shown(value)} as {name!r} of a {kind.__name__.lower()}")
-    missing = [one for one in ("netns", "ifindex", "name", "kind", "inode", "protocol", "pid", "comm", "cmdline")
-               if one in _types(kind) and one not in known]
+    missing = [
+        one
+        for one in ("netns", "ifindex", "name", "kind", "inode", "protocol", "pid", "comm", "cmdline")
+        if one in _types(kind) and one not in known
+    ]
     if missing:
         raise ValueError(f"a {kind.__name__.lower()} without {missing[0]!r}")
     return known

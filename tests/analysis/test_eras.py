@@ -44,29 +44,32 @@ from build import (
 # What arrives, how it is treated (by the bond's mode and the slave's state), for taps bound to nothing, to the slave it
 # came by, to the bond, to the other slave. "inactive" frames are those that skb_bond_should_drop() is asked about.
 FRAMES = {
-    "active": (False, 0x0800, "active-backup"), "inactive": (True, 0x0800, "active-backup"),
-    "inactive 802.3ad": (True, 0x0800, "802.3ad"), "LACP, inactive 802.3ad": (True, 0x8809, "802.3ad"),
-    "LACP, active-backup": (True, 0x8809, "active-backup"), "broadcast, inactive alb": (True, 0x0806, "balance-alb"),
+    "active": (False, 0x0800, "active-backup"),
+    "inactive": (True, 0x0800, "active-backup"),
+    "inactive 802.3ad": (True, 0x0800, "802.3ad"),
+    "LACP, inactive 802.3ad": (True, 0x8809, "802.3ad"),
+    "LACP, active-backup": (True, 0x8809, "active-backup"),
+    "broadcast, inactive alb": (True, 0x0806, "balance-alb"),
     "active alb": (False, 0x0800, "balance-alb"),
 }
 #                             any      slave    bond     other
 SKB_BOND = {
-    "active":                ("bond0", "-",     "bond0", "-"),
-    "inactive":              ("-",     "-",     "-",     "-"),
-    "inactive 802.3ad":      ("-",     "-",     "-",     "-"),
-    "LACP, inactive 802.3ad": ("bond0", "-",    "bond0", "-"),
-    "LACP, active-backup":   ("-",     "-",     "-",     "-"),
-    "broadcast, inactive alb": ("-",   "-",     "-",     "-"),
-    "active alb":            ("bond0", "-",     "bond0", "-"),
+    "active": ("bond0", "-", "bond0", "-"),
+    "inactive": ("-", "-", "-", "-"),
+    "inactive 802.3ad": ("-", "-", "-", "-"),
+    "LACP, inactive 802.3ad": ("bond0", "-", "bond0", "-"),
+    "LACP, active-backup": ("-", "-", "-", "-"),
+    "broadcast, inactive alb": ("-", "-", "-", "-"),
+    "active alb": ("bond0", "-", "bond0", "-"),
 }
 NULL_OR_ORIG = {
-    "active":                ("bond0", "bond0", "bond0", "-"),
-    "inactive":              ("-",     "eth0",  "-",     "-"),
-    "inactive 802.3ad":      ("-",     "eth0",  "-",     "-"),
+    "active": ("bond0", "bond0", "bond0", "-"),
+    "inactive": ("-", "eth0", "-", "-"),
+    "inactive 802.3ad": ("-", "eth0", "-", "-"),
     "LACP, inactive 802.3ad": ("bond0", "bond0", "bond0", "-"),
-    "LACP, active-backup":   ("-",     "eth0",  "-",     "-"),
-    "broadcast, inactive alb": ("-",   "eth0",  "-",     "-"),
-    "active alb":            ("bond0", "bond0", "bond0", "-"),
+    "LACP, active-backup": ("-", "eth0", "-", "-"),
+    "broadcast, inactive alb": ("-", "eth0", "-", "-"),
+    "active alb": ("bond0", "bond0", "bond0", "-"),
 }
 BINDINGS = {"any": 0, "slave": 2, "bond": 4, "other": 3}
 
@@ -89,7 +92,10 @@ def test_without_a_bond_a_tap_matches_its_device_or_is_unbound(rule):
     given = Frame("eth2", 6, 1, 0x0800)
 
     assert {bound: rule(bound, given)[0] for bound in (0, 6, 7)} == {
-        0: [Offer("eth2", "rx")], 6: [Offer("eth2", "rx")], 7: []}
+        0: [Offer("eth2", "rx")],
+        6: [Offer("eth2", "rx")],
+        7: [],
+    }
 
 
 def around(**bond):
@@ -99,9 +105,12 @@ def around(**bond):
 
 def told(journey, era, surroundings):
     """{tap: "rx eth0, rx bond0"}, "-" for not offered, "?" for unknown."""
-    return {one.tap: "?" if one.modelled is None
-            else ", ".join(f"{offer.direction} {offer.dev}" for offer in one.modelled) or "-"
-            for one in answers(journey, surroundings, find_era(era))}
+    return {
+        one.tap: "?"
+        if one.modelled is None
+        else ", ".join(f"{offer.direction} {offer.dev}" for offer in one.modelled) or "-"
+        for one in answers(journey, surroundings, find_era(era))
+    }
 
 
 MODERN = ("2.6.39", "4.0", "4.19", "4.20", "6.15")
@@ -109,11 +118,13 @@ MODERN = ("2.6.39", "4.0", "4.19", "4.20", "6.15")
 REPLY = {
     "2.6.18": {ON_ETH0: "-", ON_ETH1: "-", ON_BOND0: "rx bond0", ON_ANY: "rx bond0"},
     "2.6.32": {ON_ETH0: "rx bond0", ON_ETH1: "-", ON_BOND0: "rx bond0", ON_ANY: "rx bond0"},
-    **{era: {ON_ETH0: "rx eth0", ON_ETH1: "-", ON_BOND0: "rx bond0", ON_ANY: "rx eth0, rx bond0"} for era in MODERN}}
+    **{era: {ON_ETH0: "rx eth0", ON_ETH1: "-", ON_BOND0: "rx bond0", ON_ANY: "rx eth0, rx bond0"} for era in MODERN},
+}
 BROADCAST = {
     "2.6.18": dict.fromkeys((ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY), "-"),
     "2.6.32": {ON_ETH0: "-", ON_ETH1: "rx eth1", ON_BOND0: "-", ON_ANY: "-"},
-    **{era: {ON_ETH0: "-", ON_ETH1: "rx eth1", ON_BOND0: "-", ON_ANY: "rx eth1"} for era in MODERN}}
+    **{era: {ON_ETH0: "-", ON_ETH1: "rx eth1", ON_BOND0: "-", ON_ANY: "rx eth1"} for era in MODERN},
+}
 REQUEST = {ON_ETH0: "tx eth0", ON_ETH1: "-", ON_BOND0: "tx bond0", ON_ANY: "tx bond0, tx eth0"}
 
 
@@ -128,8 +139,10 @@ def test_the_three_packets_of_the_ping_test(era):
         assert {inode: found[inode] for inode in expected} == expected
 
 
-@pytest.mark.parametrize(("era", "expected"), [
-    ("2.6.18", "-"), ("2.6.32", "rx eth1"), ("2.6.39", "rx eth1"), ("4.0", "rx eth1"), ("4.19", "rx eth1")])
+@pytest.mark.parametrize(
+    ("era", "expected"),
+    [("2.6.18", "-"), ("2.6.32", "rx eth1"), ("2.6.39", "rx eth1"), ("4.0", "rx eth1"), ("4.19", "rx eth1")],
+)
 def test_a_tap_for_lldp_on_the_backup_slave(era, expected):
     frame = ether(b"lldp", 0x88CC)
     surroundings = around()
@@ -162,10 +175,18 @@ def test_what_is_not_known_is_unknown_and_says_why():
     grouped = scene(taps={**TAPS, ON_ETH0: replace(TAPS[ON_ETH0], fanout_id=7)})
     cases = [
         (refused(), surroundings, ON_ETH1, "whether the ARP monitor wanted this frame is not recorded"),
-        (rx("bond0", vlan("bond0.7"), protocol("ip_rcv")), surroundings, ON_BOND0,
-         "how vlan_do_receive and its like were done then is not modelled"),
-        (rx("eth0", fanout(), tap(ON_ETH0)), grouped, ON_ETH0,
-         "which member of a fanout group is chosen is not modelled"),
+        (
+            rx("bond0", vlan("bond0.7"), protocol("ip_rcv")),
+            surroundings,
+            ON_BOND0,
+            "how vlan_do_receive and its like were done then is not modelled",
+        ),
+        (
+            rx("eth0", fanout(), tap(ON_ETH0)),
+            grouped,
+            ON_ETH0,
+            "which member of a fanout group is chosen is not modelled",
+        ),
         (rx("eth0", tap(ON_ETH0)), surroundings, ON_ETH0, "the bond's answer for eth0 was not recorded"),
     ]
     for passes, where, inode, why in cases:
@@ -178,12 +199,21 @@ def test_an_era_that_is_not_there_is_wrong_use():
     with pytest.raises(UsageError) as raised:
         find_era("3.2")
     assert str(raised.value) == (
-        "no era '3.2' is modelled: give one of 2.6.18, 2.6.32, rhel6, 2.6.39, 4.0, 4.19, 4.20, 6.15")
+        "no era '3.2' is modelled: give one of 2.6.18, 2.6.32, rhel6, 2.6.39, 4.0, 4.19, 4.20, 6.15"
+    )
 
 
-@pytest.mark.parametrize(("release", "era"), [
-    ("5.10.0-46-amd64", "4.20"), ("6.1.0-56-amd64", "4.20"), ("6.12.117+deb13-rt-amd64", "4.20"),
-    ("6.18.15+deb13-amd64", "6.15"), ("7.3.4+deb13-amd64", "6.15"), ("4.18.0-553.el8", "4.0")])
+@pytest.mark.parametrize(
+    ("release", "era"),
+    [
+        ("5.10.0-46-amd64", "4.20"),
+        ("6.1.0-56-amd64", "4.20"),
+        ("6.12.117+deb13-rt-amd64", "4.20"),
+        ("6.18.15+deb13-amd64", "6.15"),
+        ("7.3.4+deb13-amd64", "6.15"),
+        ("4.18.0-553.el8", "4.0"),
+    ],
+)
 def test_the_era_of_a_release(release, era):
     assert era_of(release).name == era
 
@@ -203,28 +233,39 @@ def offers(era):
     """{(tap's device, "rx eth0"): modelled offers} of the ping recording, those that are not 0."""
     answer = json.loads(said("summary", PING, "--as-if", era, "--json"))
     device = {int(inode): tap["dev"] for inode, tap in answer["taps"].items()}
-    return {(device[one["tap"]], f"{one['direction']} {one['dev']}"): one["modelled"]
-            for one in answer["as_if"]["taps"] if one["modelled"]}
+    return {
+        (device[one["tap"]], f"{one['direction']} {one['dev']}"): one["modelled"]
+        for one in answer["as_if"]["taps"]
+        if one["modelled"]
+    }
 
 
 SENT = {("eth0", "tx eth0"): 4, ("bond0", "tx bond0"): 4}
 
 
-@pytest.mark.parametrize(("era", "received_there"), [
-    # the symptom: eth0's tap has only what is sent, eth1's nothing
-    ("2.6.18", {("bond0", "rx bond0"): 4}),
-    ("2.6.32", {("bond0", "rx bond0"): 4, ("eth0", "rx bond0"): 4, ("eth1", "rx eth1"): 2}),
-    ("rhel6", {("bond0", "rx bond0"): 4, ("eth0", "rx bond0"): 4, ("eth1", "rx eth1"): 2}),
-    ("2.6.39", {("bond0", "rx bond0"): 4, ("eth0", "rx eth0"): 4, ("eth1", "rx eth1"): 2}),
-    ("6.15", {("bond0", "rx bond0"): 4, ("eth0", "rx eth0"): 4, ("eth1", "rx eth1"): 2})])
+@pytest.mark.parametrize(
+    ("era", "received_there"),
+    [
+        # the symptom: eth0's tap has only what is sent, eth1's nothing
+        ("2.6.18", {("bond0", "rx bond0"): 4}),
+        ("2.6.32", {("bond0", "rx bond0"): 4, ("eth0", "rx bond0"): 4, ("eth1", "rx eth1"): 2}),
+        ("rhel6", {("bond0", "rx bond0"): 4, ("eth0", "rx bond0"): 4, ("eth1", "rx eth1"): 2}),
+        ("2.6.39", {("bond0", "rx bond0"): 4, ("eth0", "rx eth0"): 4, ("eth1", "rx eth1"): 2}),
+        ("6.15", {("bond0", "rx bond0"): 4, ("eth0", "rx eth0"): 4, ("eth1", "rx eth1"): 2}),
+    ],
+)
 def test_the_ping_as_if_on_an_older_kernel(era, received_there):
     assert offers(era) == {**SENT, **received_there}
 
 
 def test_explain_names_the_rule_its_source_and_that_it_is_a_model():
     told = " ".join(said("explain", PING, "--journey", 5, "--as-if", "2.6.32").split())
-    for words in ("null_or_orig, skb->dev or orig_dev", "netif_receive_skb in net/core/dev.c",
-                  "modelled from source, not run", "is told bond0: a libpcap from 1.0 to 1.9.1"):
+    for words in (
+        "null_or_orig, skb->dev or orig_dev",
+        "netif_receive_skb in net/core/dev.c",
+        "modelled from source, not run",
+        "is told bond0: a libpcap from 1.0 to 1.9.1",
+    ):
         assert words in told
 
 
@@ -234,9 +275,14 @@ def test_show_marks_what_differs_and_nothing_where_the_kernel_is_of_that_era():
     assert said("show", PING, "--as-if", "4.20").count("modelled from source, not run") == 10
 
 
-@pytest.mark.parametrize("words", [
-    ["show", PING, "--as-if", "3.2"], ["summary", "--iface", "lo", "--as-if", "2.6.18"],
-    ["explain", "--iface", "lo", "--as-if", "2.6.18"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", PING, "--as-if", "3.2"],
+        ["summary", "--iface", "lo", "--as-if", "2.6.18"],
+        ["explain", "--iface", "lo", "--as-if", "2.6.18"],
+    ],
+)
 def test_an_unknown_era_and_a_live_trace_are_wrong_use(words):
     result = CliRunner().invoke(cli, [*map(str, words)], prog_name="bondtrace")
     assert isinstance(result.exception, UsageError)

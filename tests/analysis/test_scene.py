@@ -40,6 +40,7 @@ def at(us):
 
 # --- one thing over time -------------------------------------------------------------------------------
 
+
 def test_a_history_answers_as_of_a_time():
     # given something that was "a" from 10, "b" from 20, and went at 30
     history = History()
@@ -67,6 +68,7 @@ def test_what_came_back_has_not_gone():
 
 # --- events --------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("device", DEVICES.values(), ids=list(DEVICES))
 def test_a_device_survives_its_event_as_json(device):
     event = json.loads(json.dumps(device_event(5, device)))
@@ -74,8 +76,14 @@ def test_a_device_survives_its_event_as_json(device):
     assert (event["kind"], event["time_ns"], untrusted.device(event["device"])) == ("device", 5, device)
 
 
-@pytest.mark.parametrize("one", [*TAPS.values(), replace(TAPS[ON_ETH0], processes=(
-    Process(1, "init", "/sbin/init"), Process(9, "\udcff", "a b"))), Tap(5, THERE, -1, 0, "packet")])
+@pytest.mark.parametrize(
+    "one",
+    [
+        *TAPS.values(),
+        replace(TAPS[ON_ETH0], processes=(Process(1, "init", "/sbin/init"), Process(9, "\udcff", "a b"))),
+        Tap(5, THERE, -1, 0, "packet"),
+    ],
+)
 def test_a_tap_survives_its_event_as_json(one):
     event = json.loads(json.dumps(tap_event(5, one)))
 
@@ -85,13 +93,24 @@ def test_a_tap_survives_its_event_as_json(one):
 def test_what_a_newer_writer_says_is_passed_over():
     # given events with a kind and with fields that are not known here
     device = {"netns": HERE, "ifindex": 2, "name": "eth0", "kind": "ether", "newer": 1}
-    tap = {"inode": 7, "netns": HERE, "ifindex": 2, "protocol": 3, "kind": "raw", "newer": 1,
-           "processes": [{"pid": 1, "comm": "a", "cmdline": "a", "newer": 1}]}
+    tap = {
+        "inode": 7,
+        "netns": HERE,
+        "ifindex": 2,
+        "protocol": 3,
+        "kind": "raw",
+        "newer": 1,
+        "processes": [{"pid": 1, "comm": "a", "cmdline": "a", "newer": 1}],
+    }
     around = Scene()
 
     # when they are applied
-    for event in ({"kind": "newer", "time_ns": 1}, {"kind": "device", "time_ns": 1, "device": device, "newer": 1},
-                  {"kind": "tap", "time_ns": 1, "tap": tap}, {}):
+    for event in (
+        {"kind": "newer", "time_ns": 1},
+        {"kind": "device", "time_ns": 1, "device": device, "newer": 1},
+        {"kind": "tap", "time_ns": 1, "tap": tap},
+        {},
+    ):
         around.apply(event)
 
     # then the rest is known
@@ -104,8 +123,11 @@ def test_the_begin_and_the_end_of_a_trace():
     assert (around.handlers, around.wall_offset_ns, around.ended) == ([], 0, False)
 
     # when it begins and ends
-    for event in (start(handlers=["a", "b"], wall_offset_ns=5), {"kind": "note", "time_ns": 7, "text": "a word"},
-                  {"kind": "end", "time_ns": 9}):
+    for event in (
+        start(handlers=["a", "b"], wall_offset_ns=5),
+        {"kind": "note", "time_ns": 7, "text": "a word"},
+        {"kind": "end", "time_ns": 9},
+    ):
         around.apply(event)
 
     assert (around.handlers, around.wall_offset_ns, around.ended) == (["a", "b"], 5, True)
@@ -114,14 +136,23 @@ def test_the_begin_and_the_end_of_a_trace():
 
 # --- devices -------------------------------------------------------------------------------------------
 
+
 def test_a_device_is_called_as_it_was_then():
     # given eth0, called lan0 from 10 µs on, and gone at 20
-    around = scene(altered("eth0", 10, name="lan0"),
-                   {"kind": "device-gone", "time_ns": at(20), "netns": HERE, "ifindex": 2})
+    around = scene(
+        altered("eth0", 10, name="lan0"), {"kind": "device-gone", "time_ns": at(20), "netns": HERE, "ifindex": 2}
+    )
 
     # then it has its name of the time, and keeps the last one once it has gone
     assert [around.device_name(HERE, 2, at(us)) for us in (-5, 0, 9, 10, 19, 20, 99)] == [
-        "eth0", "eth0", "eth0", "lan0", "lan0", "lan0", "lan0"]
+        "eth0",
+        "eth0",
+        "eth0",
+        "lan0",
+        "lan0",
+        "lan0",
+        "lan0",
+    ]
 
 
 def test_the_same_ifindex_is_another_device_in_another_namespace():
@@ -142,13 +173,18 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
     keys = {name: (device.netns, device.ifindex) for name, device in DEVICES.items()}
 
     # then up and down exactly these are related, and all with the far end of a veth that their namespace may send into
-    found = {way: {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b], way)}
-             for way in ("up", "down", "over")}
+    found = {
+        way: {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b], way)}
+        for way in ("up", "down", "over")
+    }
     stacked = RELATED - {("veth0", "peer0")}
     across = {(name, "peer0") for name, device in DEVICES.items() if device.netns == HERE}
     across |= {("peer0", "veth0"), ("other1", "veth0")}
-    assert found == {"up": stacked | across, "down": {(b, a) for a, b in stacked},
-                     "over": {pair for a, b in stacked for pair in ((a, b), (b, a))} | across}
+    assert found == {
+        "up": stacked | across,
+        "down": {(b, a) for a, b in stacked},
+        "over": {pair for a, b in stacked for pair in ((a, b), (b, a))} | across,
+    }
 
 
 def test_devices_that_are_not_known_are_not_related():
@@ -159,13 +195,15 @@ def test_devices_that_are_not_known_are_not_related():
 
 def test_a_slave_that_left_its_bond_is_related_no_more_but_one_that_is_gone_is():
     # given eth0 that was released, and eth1 that went away
-    around = scene(altered("eth0", 10, master=None),
-                   {"kind": "device-gone", "time_ns": at(10), "netns": HERE, "ifindex": 3})
+    around = scene(
+        altered("eth0", 10, master=None), {"kind": "device-gone", "time_ns": at(10), "netns": HERE, "ifindex": 3}
+    )
 
     assert not around.related((HERE, 2), (HERE, 4), "up") and around.related((HERE, 3), (HERE, 4), "up")
 
 
 # --- taps ----------------------------------------------------------------------------------------------
+
 
 def presences(around, *times_us):
     """For each time: the presence of each tap, by inode."""
@@ -173,31 +211,46 @@ def presences(around, *times_us):
 
 
 def test_taps_that_were_there_from_the_begin_are_hooked():
-    assert presences(scene(), -10, 0, 10**9) == [
-        dict.fromkeys((ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP), "hooked")] * 3
+    assert (
+        presences(scene(), -10, 0, 10**9) == [dict.fromkeys((ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP), "hooked")] * 3
+    )
 
 
 def test_a_tap_that_opened_and_closed_unseen_is_unsure_in_between():
     # given a tap that opened between 10 and 20 µs, and closed between 30 and 40
-    around = scene(tap_event(at(20), tcpdump(5, None), at(10)),
-                   {"kind": "tap-gone", "time_ns": at(40), "not_before_ns": at(30), "inode": 5}, taps={})
+    around = scene(
+        tap_event(at(20), tcpdump(5, None), at(10)),
+        {"kind": "tap-gone", "time_ns": at(40), "not_before_ns": at(30), "inode": 5},
+        taps={},
+    )
 
     assert presences(around, 0, 10, 11, 20, 21, 29, 30, 40, 41) == [
-        {5: "not yet"}, {5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"},
-        {5: "unsure"}, {}]
+        {5: "not yet"},
+        {5: "not yet"},
+        {5: "unsure"},
+        {5: "unsure"},
+        {5: "hooked"},
+        {5: "hooked"},
+        {5: "unsure"},
+        {5: "unsure"},
+        {},
+    ]
 
 
 def test_a_tap_whose_hooks_were_told_is_there_exactly_in_between():
     # given the same, and exact times: hooked in at 12 ms, out at 32 ms
     margin = HOOK_MARGIN_NS // 1000
-    around = scene(tap_event(at(20_000), tcpdump(5, None), at(10_000)),
-                   {"kind": "tap-gone", "time_ns": at(40_000), "not_before_ns": at(30_000), "inode": 5}, taps={})
+    around = scene(
+        tap_event(at(20_000), tcpdump(5, None), at(10_000)),
+        {"kind": "tap-gone", "time_ns": at(40_000), "not_before_ns": at(30_000), "inode": 5},
+        taps={},
+    )
     around.take_hooks(both(hook(5, True, at=12_000), hook(5, False, at=32_000)))
 
     # then only what was under way then is unsure
-    assert presences(around, 11_999, 12_000, 12_000 + margin, 12_001 + margin, 31_999, 32_000, 32_000 + margin,
-                     32_001 + margin) == [
-        {5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {}]
+    assert presences(
+        around, 11_999, 12_000, 12_000 + margin, 12_001 + margin, 31_999, 32_000, 32_000 + margin, 32_001 + margin
+    ) == [{5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {}]
 
 
 def test_what_was_concluded_holds_until_more_is_told_even_of_the_same_time():
@@ -215,7 +268,9 @@ def test_what_was_concluded_holds_until_more_is_told_even_of_the_same_time():
     later = HOOK_MARGIN_NS // 1000 + 20
     assert [around.above((HERE, 2), at(us)) for us in (20, 5)] == [set(), {(HERE, 4), (HERE, 5)}]
     assert [(one.get(5), one[ON_ETH1]) for one in presences(around, 5, later)] == [
-        ("not yet", "hooked"), ("hooked", "out")]
+        ("not yet", "hooked"),
+        ("hooked", "out"),
+    ]
 
 
 def test_a_tap_of_a_fanout_group_is_unsure_on_both_sides_of_a_hook():
@@ -224,9 +279,9 @@ def test_a_tap_of_a_fanout_group_is_unsure_on_both_sides_of_a_hook():
     around = scene(tap_event(at(20_000), tcpdump(5, None, fanout_id=1), at(10_000)), taps={})
     around.take_hooks(both(hook(5, True, at=12_000), hook(5, False, at=32_000)))
 
-    assert presences(around, 11_999, 12_001, 20_000, 31_999 - margin, 32_000 - margin, 32_000 + margin,
-                     32_001 + margin) == [
-        {5: "not yet"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}]
+    assert presences(
+        around, 11_999, 12_001, 20_000, 31_999 - margin, 32_000 - margin, 32_000 + margin, 32_001 + margin
+    ) == [{5: "not yet"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}]
 
 
 def test_a_tap_that_is_bound_anew_is_out_for_a_while():
@@ -235,7 +290,13 @@ def test_a_tap_that_is_bound_anew_is_out_for_a_while():
     around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=20_000)))
 
     assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 10_500, 15_000, 20_500, 25_000)] == [
-        "hooked", "hooked", "unsure", "out", "unsure", "hooked"]
+        "hooked",
+        "hooked",
+        "unsure",
+        "out",
+        "unsure",
+        "hooked",
+    ]
 
 
 def test_a_tap_that_is_hooked_in_only_later_is_out_before():
@@ -253,8 +314,10 @@ def read_at(begun_us, ended_us, one, **more):
 
 def bindings(around, *times_us):
     """For each time: the ifindex that eth0's tap was bound to, and its presence."""
-    return [next((tap.ifindex, presence) for tap, presence in around.taps_at(at(us)) if tap.inode == ON_ETH0)
-            for us in times_us]
+    return [
+        next((tap.ifindex, presence) for tap, presence in around.taps_at(at(us)) if tap.inode == ON_ETH0)
+        for us in times_us
+    ]
 
 
 @pytest.fixture
@@ -282,7 +345,11 @@ def test_a_reading_during_which_a_tap_was_hooked_in_may_tell_of_before_or_of_aft
     # when it is read once more, then that reading counts for all the time since the hook
     bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
     assert bindings(bound_anew, 5_000, 12_000, 20_000, 40_000) == [
-        (2, "hooked"), (3, "hooked"), (3, "hooked"), (3, "hooked")]
+        (2, "hooked"),
+        (3, "hooked"),
+        (3, "hooked"),
+        (3, "hooked"),
+    ]
 
 
 def test_a_state_that_no_reading_met_stays_unread(bound_anew):
@@ -318,13 +385,18 @@ def test_a_tap_is_out_from_its_hook_until_it_is_hooked_in_again_read_or_not(time
 
 def test_a_tap_that_was_listed_after_its_last_hook_was_not_closed_by_then():
     # given a tap that goes out at 10 ms (its device goes down), is listed at 500, and no more at 1,000
-    around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), read_at(400_000, 500_000, TAPS[ON_ETH0]),
-                   {"kind": "tap-gone", "time_ns": at(1_000_000), "not_before_ns": at(450_000), "inode": ON_ETH0},
-                   taps={})
+    around = scene(
+        read_at(0, 1_000, TAPS[ON_ETH0]),
+        read_at(400_000, 500_000, TAPS[ON_ETH0]),
+        {"kind": "tap-gone", "time_ns": at(1_000_000), "not_before_ns": at(450_000), "inode": ON_ETH0},
+        taps={},
+    )
     around.take_hooks(hook(ON_ETH0, False, at=10_000))
 
-    assert [{inode: presence for inode, presence in one.items() if inode == ON_ETH0}
-            for one in presences(around, 100_000, 460_000)] == [{ON_ETH0: "out"}, {}]
+    assert [
+        {inode: presence for inode, presence in one.items() if inode == ON_ETH0}
+        for one in presences(around, 100_000, 460_000)
+    ] == [{ON_ETH0: "out"}, {}]
 
 
 def test_whether_a_tap_runs_is_what_its_hooks_say_where_they_tell():
@@ -338,15 +410,21 @@ def test_whether_a_tap_runs_is_what_its_hooks_say_where_they_tell():
 
 def test_a_tap_that_joined_a_group_without_a_hook_is_there_from_when_it_was_listed():
     # given a tap that opens while hooks are told, on a device that is down, and joins a group
-    around = scene(read_at(20_000, 21_000, replace(TAPS[ON_ETH0], fanout_id=7), not_before_ns=at(10_000)), taps={},
-                   stages=[{"name": "tap hooks", "missing": ""}])
+    around = scene(
+        read_at(20_000, 21_000, replace(TAPS[ON_ETH0], fanout_id=7), not_before_ns=at(10_000)),
+        taps={},
+        stages=[{"name": "tap hooks", "missing": ""}],
+    )
     assert bindings(around, 5_000, 15_000, 30_000) == [(2, "not yet"), (2, "unsure"), (2, "hooked")]
 
 
 def test_a_tap_that_is_listed_again_is_there_again():
     # given a tap whose namespace could not be entered for a while
-    around = scene({"kind": "tap-gone", "time_ns": at(20_000), "not_before_ns": at(10_000), "inode": ON_ETH0},
-                   read_at(30_000, 31_000, TAPS[ON_ETH0]), taps={ON_ETH0: TAPS[ON_ETH0]})
+    around = scene(
+        {"kind": "tap-gone", "time_ns": at(20_000), "not_before_ns": at(10_000), "inode": ON_ETH0},
+        read_at(30_000, 31_000, TAPS[ON_ETH0]),
+        taps={ON_ETH0: TAPS[ON_ETH0]},
+    )
 
     assert bindings(around, 5_000, 40_000) == [(2, "hooked")] * 2
     assert around.tap(ON_ETH0, at(40_000)) == around.tap(ON_ETH0, at(25_000)) == TAPS[ON_ETH0]
@@ -378,8 +456,14 @@ def test_what_a_tap_was_is_told_as_sure_only_where_it_was_read(bound_anew):
 
 def test_a_recording_that_does_not_tell_when_readings_began_is_taken_at_its_word():
     around = scene(tap_event(at(30_000), replace(TAPS[ON_ETH0], ifindex=3)), taps={ON_ETH0: TAPS[ON_ETH0]})
-    around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=10_100),
-                           hook(ON_ETH0, False, at=40_000), hook(ON_ETH0, True, at=40_100)))
+    around.take_hooks(
+        both(
+            hook(ON_ETH0, False, at=10_000),
+            hook(ON_ETH0, True, at=10_100),
+            hook(ON_ETH0, False, at=40_000),
+            hook(ON_ETH0, True, at=40_100),
+        )
+    )
 
     assert bindings(around, 5_000, 20_000, 50_000) == [(2, "hooked"), (3, "hooked"), (3, "hooked")]
 
@@ -395,15 +479,19 @@ def test_hooks_are_taken_out_of_the_passes_and_the_others_stay_as_they_are():
     # then the passes are left, with their steps
     alone = both(received(), received(20))
     assert (rest.records.tobytes(), rest.steps.tobytes(), rest.offsets.tolist()) == (
-        alone.records.tobytes(), alone.steps.tobytes(), alone.offsets.tolist())
+        alone.records.tobytes(),
+        alone.steps.tobytes(),
+        alone.offsets.tolist(),
+    )
     assert around.hooks == {5: [(at(5), True), (at(30), False)]}
     assert around.take_hooks(rest) is rest
 
 
 def test_a_tap_is_told_as_it_was_then_and_as_it_last_was():
     # given a tap that is rebound at 10 µs and closed at 20
-    around = scene(tap_event(at(10), replace(TAPS[ON_ETH0], ifindex=3)),
-                   {"kind": "tap-gone", "time_ns": at(20), "inode": ON_ETH0})
+    around = scene(
+        tap_event(at(10), replace(TAPS[ON_ETH0], ifindex=3)), {"kind": "tap-gone", "time_ns": at(20), "inode": ON_ETH0}
+    )
 
     assert [around.tap(ON_ETH0, at(us)).ifindex for us in (0, 9, 10, 30)] == [2, 2, 3, 3]
     assert around.tap(999, at(0)) is None
@@ -429,6 +517,7 @@ def test_every_change_of_devices_and_taps_is_a_time_at_which_answers_may_change(
 
 # --- losses --------------------------------------------------------------------------------------------
 
+
 def test_losses_are_the_newest_sums_and_only_those_that_are_not_zero():
     around = scene(losses(0, lost=[5, 5], too_deep=[1, 0]), losses(1, lost=[6, 5], too_deep=[0, 0], sent=[9, 9]))
 
@@ -438,8 +527,12 @@ def test_losses_are_the_newest_sums_and_only_those_that_are_not_zero():
 
 def test_missing_stages_are_told_with_what_they_cost_and_why():
     around = Scene()
-    for event in events(stages=[{"name": "tx", "without": "nothing sent is told", "missing": "no symbol"},
-                                {"name": "rx", "without": "nothing", "missing": ""}]):
+    for event in events(
+        stages=[
+            {"name": "tx", "without": "nothing sent is told", "missing": "no symbol"},
+            {"name": "rx", "without": "nothing", "missing": ""},
+        ]
+    ):
         around.apply(event)
 
     assert around.missing_stages() == ["tx: nothing sent is told (no symbol)"]

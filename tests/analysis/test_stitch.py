@@ -50,16 +50,23 @@ def told(*several):
     result = []
     for columns in several:
         for begin, end in zip(columns.offsets[:-1], columns.offsets[1:]):
-            result.append([f"{KINDS[r['kind']]} {NAMES[int(r['netns']), int(r['ifindex'])]} "
-                           f"{(int(r['time_ns']) - BEGIN_NS) // 1000}" for r in columns.passes.records[begin:end]])
+            result.append(
+                [
+                    f"{KINDS[r['kind']]} {NAMES[int(r['netns']), int(r['ifindex'])]} "
+                    f"{(int(r['time_ns']) - BEGIN_NS) // 1000}"
+                    for r in columns.passes.records[begin:end]
+                ]
+            )
     return result
 
 
 def steps_of(journeys, place=0):
     """(t_ns, arg, func, round) of every step of a pass."""
     passes = journeys.passes
-    return [(int(s["t_ns"]), int(s["arg"]), int(s["func"]), int(s["round"]))
-            for s in passes.steps[passes.offsets[place]: passes.offsets[place + 1]]]
+    return [
+        (int(s["t_ns"]), int(s["arg"]), int(s["func"]), int(s["round"]))
+        for s in passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
+    ]
 
 
 def test_a_reply_through_the_bond_is_one_journey_of_one_pass():
@@ -68,8 +75,14 @@ def test_a_reply_through_the_bond_is_one_journey_of_one_pass():
 
     # then it is one journey, with every step as it came
     assert told(journeys) == [["rx eth0 0"]]
-    assert steps_of(journeys) == [(1000, ON_ANY, 2, 1), (2000, ON_ETH0, 2, 1), (3000, 4, 63, 1), (4000, ON_ANY, 2, 2),
-                                  (5000, ON_BOND0, 2, 2), (6000, 0, 16, 2)]
+    assert steps_of(journeys) == [
+        (1000, ON_ANY, 2, 1),
+        (2000, ON_ETH0, 2, 1),
+        (3000, 4, 63, 1),
+        (4000, ON_ANY, 2, 2),
+        (5000, ON_BOND0, 2, 2),
+        (6000, 0, 16, 2),
+    ]
 
 
 def test_sent_on_the_bond_and_then_on_its_slave_is_one_journey():
@@ -115,11 +128,18 @@ def test_a_retransmission_on_one_device_is_a_journey_of_its_own():
 
 def test_retransmissions_of_two_packets_that_interleave_stay_apart():
     # given two skbs, each sent twice on bond0 and eth0, one just after the other
-    passes = [tx(dev, at=at + shift, skb=SKB + shift * 64) for at, dev in ((0, "bond0"), (10, "eth0"), (20, "bond0"),
-                                                                           (30, "eth0")) for shift in (0, 1)]
+    passes = [
+        tx(dev, at=at + shift, skb=SKB + shift * 64)
+        for at, dev in ((0, "bond0"), (10, "eth0"), (20, "bond0"), (30, "eth0"))
+        for shift in (0, 1)
+    ]
 
-    assert told(stitched(*passes)) == [["tx bond0 0", "tx eth0 10"], ["tx bond0 1", "tx eth0 11"],
-                                       ["tx bond0 20", "tx eth0 30"], ["tx bond0 21", "tx eth0 31"]]
+    assert told(stitched(*passes)) == [
+        ["tx bond0 0", "tx eth0 10"],
+        ["tx bond0 1", "tx eth0 11"],
+        ["tx bond0 20", "tx eth0 30"],
+        ["tx bond0 21", "tx eth0 31"],
+    ]
 
 
 @pytest.mark.parametrize("beyond_ns, joined", [(0, True), (1000, False)])
@@ -150,6 +170,7 @@ def test_a_device_that_is_not_known_joins_nothing():
 
 # --- nested passes -------------------------------------------------------------------------------------
 
+
 def test_a_bridges_local_delivery_belongs_to_the_packet_it_is_nested_in():
     # given the bridge's handler, within which the packet is received again on br0, sent first as it ends first
     inner = rx("br0", protocol("ip_rcv"), at=2, seq=6, parent=5)
@@ -171,8 +192,10 @@ B_MAC, C_MAC = bytes.fromhex("02000000000b"), bytes.fromhex("02000000000c")
 
 def test_a_reply_that_is_sent_while_its_request_is_received_is_a_journey_of_its_own():
     request = rx("eth0", at=0, seq=5, lasts=20, packet=ether(ip4(echo(8))))
-    answer = [tx("bond0", at=4, seq=6, parent=5, skb=SKB + 64, packet=ether(ip4(echo(0), src=2, dst=1))),
-              tx("eth0", at=6, seq=7, parent=5, skb=SKB + 64, packet=ether(ip4(echo(0), src=2, dst=1)))]
+    answer = [
+        tx("bond0", at=4, seq=6, parent=5, skb=SKB + 64, packet=ether(ip4(echo(0), src=2, dst=1))),
+        tx("eth0", at=6, seq=7, parent=5, skb=SKB + 64, packet=ether(ip4(echo(0), src=2, dst=1))),
+    ]
 
     assert told(stitched(*answer, request)) == [["rx eth0 0"], ["tx bond0 4", "tx eth0 6"]]
 
@@ -194,19 +217,26 @@ def test_a_routed_packet_that_waited_for_its_next_hop_is_one_journey():
 
 def test_copies_of_a_broadcast_join_by_the_data_they_share():
     # given three skbs with one head: a macvlan's worker hands copies to two devices on bond0 (here its VLANs)
-    around = scene(device_event(BEGIN_NS, Device(HERE, 20, "mv0", "macvlan", link=4)),
-                   device_event(BEGIN_NS, Device(HERE, 21, "mv1", "macvlan", link=4)),
-                   devices={**DEVICES, "mv0": Device(HERE, 20, "mv0", "macvlan", link=4)})
-    whole = rx("eth0", handler("ANOTHER", "bond0"), handler("PASS", function="macvlan_handle_frame"), packet=arp(),
-               head=7)
-    copies = [renumbered(rx("bond0.7", at=30 + number, packet=arp(), skb=SKB + 64 * number, head=7), 19 + number)
-              for number in (1, 2)]
+    around = scene(
+        device_event(BEGIN_NS, Device(HERE, 20, "mv0", "macvlan", link=4)),
+        device_event(BEGIN_NS, Device(HERE, 21, "mv1", "macvlan", link=4)),
+        devices={**DEVICES, "mv0": Device(HERE, 20, "mv0", "macvlan", link=4)},
+    )
+    whole = rx(
+        "eth0", handler("ANOTHER", "bond0"), handler("PASS", function="macvlan_handle_frame"), packet=arp(), head=7
+    )
+    copies = [
+        renumbered(rx("bond0.7", at=30 + number, packet=arp(), skb=SKB + 64 * number, head=7), 19 + number)
+        for number in (1, 2)
+    ]
 
     # then they are one journey; with another head, other contents or too late they are not
     assert [len(stitched(whole, *copies, around=around))] == [1]
-    others = [rx("bond0.7", at=30, packet=arp(), skb=SKB + 64, head=8),
-              rx("bond0.7", at=30, packet=reply(), skb=SKB + 64, head=7),
-              rx("bond0.7", at=60_000, packet=arp(), skb=SKB + 64, head=7)]
+    others = [
+        rx("bond0.7", at=30, packet=arp(), skb=SKB + 64, head=8),
+        rx("bond0.7", at=30, packet=reply(), skb=SKB + 64, head=7),
+        rx("bond0.7", at=60_000, packet=arp(), skb=SKB + 64, head=7),
+    ]
     assert [len(stitched(whole, renumbered(other, 20), around=around)) for other in others] == [2, 2, 2]
 
 
@@ -223,8 +253,11 @@ def test_what_is_sent_inside_a_list_receive_joins_the_packet_with_its_skb():
     sent_on = tx("eth2", at=20, skb=SKB + 64, seq=3, frame=9, inside_list=True)
     stranger = tx("eth2", at=22, skb=SKB + 128, seq=4, frame=9, inside_list=True)
 
-    assert told(stitched(first, second, sent_on, stranger)) == [["rx eth0 0"], ["rx eth0 10", "tx eth2 20"],
-                                                                 ["tx eth2 22"]]
+    assert told(stitched(first, second, sent_on, stranger)) == [
+        ["rx eth0 0"],
+        ["rx eth0 10", "tx eth2 20"],
+        ["tx eth2 22"],
+    ]
 
 
 def test_a_late_drop_joins_its_packet_and_a_stray_one_says_nothing():
@@ -236,7 +269,10 @@ def test_a_late_drop_joins_its_packet_and_a_stray_one_says_nothing():
     # then only the first has a place
     [journey] = journeys(packet, dropped, stray)
     assert [(step.kind, step.dev, step.round, step.reason) for step in journey.passes[0].steps] == [
-        ("enter", "eth0", 1, None), ("rx_handler", "eth0", 1, "active slave"), ("drop", "bond0", 2, "NO_SOCKET")]
+        ("enter", "eth0", 1, None),
+        ("rx_handler", "eth0", 1, "active slave"),
+        ("drop", "bond0", 2, "NO_SOCKET"),
+    ]
     assert journey.complete
 
 
@@ -250,11 +286,13 @@ def test_two_tags_do_not_make_another_packet():
 
 # --- late records --------------------------------------------------------------------------------------
 
+
 def test_a_late_step_joins_the_packet_of_its_list_with_the_same_skb():
     # given two packets received in a list, whose last taps run after both core calls
     first = rx("eth0", handler("ANOTHER", "bond0"), at=0, skb=SKB, seq=1, frame=9, in_list=True)
-    second = rx("eth0", handler("ANOTHER", "bond0"), at=10, skb=SKB + 64, seq=2, frame=9, in_list=True,
-                packet=reply(seq=2))
+    second = rx(
+        "eth0", handler("ANOTHER", "bond0"), at=10, skb=SKB + 64, seq=2, frame=9, in_list=True, packet=reply(seq=2)
+    )
     after = late("bond0", protocol("ip_list_rcv"), protocol("ip_list_rcv", skb=SKB + 64), at=20, frame=9)
 
     # when stitched
@@ -308,6 +346,7 @@ def test_a_late_record_with_a_fitting_and_a_strange_step_gives_away_only_the_one
 
 # --- streams -------------------------------------------------------------------------------------------
 
+
 def test_a_journey_is_given_once_nothing_can_add_to_it():
     # given a stitcher that has seen the bond's pass (it ends after 3 µs), and then the slave's
     stitcher, pair = Stitcher(scene().related), sent()
@@ -339,14 +378,20 @@ def long_stream():
         elif kind == 1:
             parts += [refused(at, seq=seq, skb=skb, cpu=n % 3)]
         elif kind == 2:
-            parts += [tx("bond0", at=at, seq=seq, packet=packet, **more),
-                      tx("eth0", at=at + 10, seq=seq + 1, packet=packet, **more)]
+            parts += [
+                tx("bond0", at=at, seq=seq, packet=packet, **more),
+                tx("eth0", at=at + 10, seq=seq + 1, packet=packet, **more),
+            ]
         elif kind == 3:
-            parts += [rx("eth2", handler("CONSUMED", function="br_handle_frame"), at=at, seq=seq, lasts=500, **more),
-                      rx("br0", at=at + 100, seq=seq + 1, parent=seq, **more)]
+            parts += [
+                rx("eth2", handler("CONSUMED", function="br_handle_frame"), at=at, seq=seq, lasts=500, **more),
+                rx("br0", at=at + 100, seq=seq + 1, parent=seq, **more),
+            ]
         elif kind == 4:
-            parts += [rx("eth0", handler("ANOTHER", "bond0"), at=at, seq=seq, frame=n + 1, in_list=True, **more),
-                      late("bond0", protocol("ip_list_rcv"), at=at + 900, frame=n + 1, **more)]
+            parts += [
+                rx("eth0", handler("ANOTHER", "bond0"), at=at, seq=seq, frame=n + 1, in_list=True, **more),
+                late("bond0", protocol("ip_list_rcv"), at=at + 900, frame=n + 1, **more),
+            ]
         else:
             parts += [late("eth1", tap(ON_ANY), at=at, frame=9999, **more)]
     stream = concatenate(parts)
@@ -428,43 +473,49 @@ def prints(*packets, dev="eth0"):
     return fingerprint(both(*(rx(dev, packet=packet) for packet in packets))).tolist()
 
 
-@pytest.mark.parametrize("packet, changed", [
-    pytest.param(PLAIN, ether(ip4(echo()), src=B_MAC, dst=C_MAC), id="MAC addresses"),
-    pytest.param(PLAIN, ether(ip4(echo()), tag=7), id="a VLAN tag"),
-    pytest.param(arp(), arp()[:12] + b"\x81\x00\x00\x07" + arp()[12:], id="a VLAN tag on a short packet"),
-    pytest.param(PLAIN, ether(ip4(echo(), ttl=63)), id="TTL"),
-    pytest.param(PLAIN, ether(ip4(echo(), checksum=0xABCD)), id="IPv4 header checksum"),
-    pytest.param(UDP4, ether(ip4(udp(checksum=9), 17)), id="UDP checksum"),
-    pytest.param(UDP6, ether(ip6(udp(checksum=9)), 0x86DD), id="UDP checksum over IPv6"),
-    pytest.param(UDP6, ether(ip6(udp(), hops=63), 0x86DD), id="hop limit"),
-    pytest.param(TCP4, ether(ip4(tcp(checksum=9), 6)), id="TCP checksum"),
-    pytest.param(TCP6, ether(ip6(tcp(checksum=9), 6), 0x86DD), id="TCP checksum over IPv6"),
-])
+@pytest.mark.parametrize(
+    "packet, changed",
+    [
+        pytest.param(PLAIN, ether(ip4(echo()), src=B_MAC, dst=C_MAC), id="MAC addresses"),
+        pytest.param(PLAIN, ether(ip4(echo()), tag=7), id="a VLAN tag"),
+        pytest.param(arp(), arp()[:12] + b"\x81\x00\x00\x07" + arp()[12:], id="a VLAN tag on a short packet"),
+        pytest.param(PLAIN, ether(ip4(echo(), ttl=63)), id="TTL"),
+        pytest.param(PLAIN, ether(ip4(echo(), checksum=0xABCD)), id="IPv4 header checksum"),
+        pytest.param(UDP4, ether(ip4(udp(checksum=9), 17)), id="UDP checksum"),
+        pytest.param(UDP6, ether(ip6(udp(checksum=9)), 0x86DD), id="UDP checksum over IPv6"),
+        pytest.param(UDP6, ether(ip6(udp(), hops=63), 0x86DD), id="hop limit"),
+        pytest.param(TCP4, ether(ip4(tcp(checksum=9), 6)), id="TCP checksum"),
+        pytest.param(TCP6, ether(ip6(tcp(checksum=9), 6), 0x86DD), id="TCP checksum over IPv6"),
+    ],
+)
 def test_what_a_hop_rewrites_keeps_the_fingerprint(packet, changed):
     first, second = prints(packet, changed)
     assert first == second
 
 
-@pytest.mark.parametrize("packet, changed", [
-    pytest.param(PLAIN, ether(ip4(echo(), src=3)), id="source address"),
-    pytest.param(PLAIN, ether(ip4(echo(), dst=3)), id="destination address"),
-    pytest.param(PLAIN, ether(ip4(echo(), ident=78)), id="IPv4 id"),
-    pytest.param(PLAIN, ether(ip4(echo(), protocol=2)), id="protocol"),
-    pytest.param(PLAIN, ether(ip4(echo(8))), id="ICMP type"),
-    pytest.param(PLAIN, ether(ip4(echo(ident=129))), id="ICMP id"),
-    pytest.param(PLAIN, ether(ip4(echo(seq=2))), id="ICMP sequence"),
-    pytest.param(PLAIN, ether(ip4(echo()), kind=0x88B5), id="ethertype"),
-    pytest.param(UDP4, ether(ip4(udp(source=4001), 17)), id="UDP source port"),
-    pytest.param(UDP4, ether(ip4(udp(destination=5001), 17)), id="UDP destination port"),
-    pytest.param(UDP6, ether(ip6(udp(source=4001)), 0x86DD), id="UDP port over IPv6"),
-    pytest.param(UDP6, ether(ip6(udp(), src=3), 0x86DD), id="IPv6 source"),
-    pytest.param(UDP6, ether(ip6(udp(), dst=3), 0x86DD), id="IPv6 destination"),
-    pytest.param(TCP4, ether(ip4(tcp(seq=2), 6)), id="TCP sequence"),
-    pytest.param(TCP4, ether(ip4(tcp(destination=23), 6)), id="TCP port"),
-    pytest.param(TCP6, ether(ip6(tcp(seq=2), 6), 0x86DD), id="TCP sequence over IPv6"),
-    pytest.param(arp(), arp(src=3), id="ARP sender"),
-    pytest.param(arp(), arp(dst=3), id="ARP target"),
-])
+@pytest.mark.parametrize(
+    "packet, changed",
+    [
+        pytest.param(PLAIN, ether(ip4(echo(), src=3)), id="source address"),
+        pytest.param(PLAIN, ether(ip4(echo(), dst=3)), id="destination address"),
+        pytest.param(PLAIN, ether(ip4(echo(), ident=78)), id="IPv4 id"),
+        pytest.param(PLAIN, ether(ip4(echo(), protocol=2)), id="protocol"),
+        pytest.param(PLAIN, ether(ip4(echo(8))), id="ICMP type"),
+        pytest.param(PLAIN, ether(ip4(echo(ident=129))), id="ICMP id"),
+        pytest.param(PLAIN, ether(ip4(echo(seq=2))), id="ICMP sequence"),
+        pytest.param(PLAIN, ether(ip4(echo()), kind=0x88B5), id="ethertype"),
+        pytest.param(UDP4, ether(ip4(udp(source=4001), 17)), id="UDP source port"),
+        pytest.param(UDP4, ether(ip4(udp(destination=5001), 17)), id="UDP destination port"),
+        pytest.param(UDP6, ether(ip6(udp(source=4001)), 0x86DD), id="UDP port over IPv6"),
+        pytest.param(UDP6, ether(ip6(udp(), src=3), 0x86DD), id="IPv6 source"),
+        pytest.param(UDP6, ether(ip6(udp(), dst=3), 0x86DD), id="IPv6 destination"),
+        pytest.param(TCP4, ether(ip4(tcp(seq=2), 6)), id="TCP sequence"),
+        pytest.param(TCP4, ether(ip4(tcp(destination=23), 6)), id="TCP port"),
+        pytest.param(TCP6, ether(ip6(tcp(seq=2), 6), 0x86DD), id="TCP sequence over IPv6"),
+        pytest.param(arp(), arp(src=3), id="ARP sender"),
+        pytest.param(arp(), arp(dst=3), id="ARP target"),
+    ],
+)
 def test_what_makes_another_packet_changes_the_fingerprint(packet, changed):
     first, second = prints(packet, changed)
     assert first != second
@@ -473,7 +524,7 @@ def test_what_makes_another_packet_changes_the_fingerprint(packet, changed):
 def test_what_lies_behind_the_captured_bytes_of_a_record_does_not_count():
     # given the same short packet twice, with rubbish behind it in the second record
     passes = both(rx("eth0", packet=arp()), rx("eth0", packet=arp()))
-    passes.records["packet"][1, len(arp()):] = 0xEE
+    passes.records["packet"][1, len(arp()) :] = 0xEE
 
     first, second = fingerprint(passes).tolist()
     assert first == second
@@ -515,7 +566,9 @@ def test_where_there_is_much_traffic_journeys_wait_for_company_and_are_the_same(
 
 def whole(given):
     """All of several groups of journeys as comparable values."""
-    return ([number for journeys in given for number in journeys.numbers.tolist()],
-            [size for journeys in given for size in np.diff(journeys.offsets).tolist()],
-            b"".join(journeys.passes.records.tobytes() for journeys in given),
-            b"".join(journeys.passes.steps.tobytes() for journeys in given))
+    return (
+        [number for journeys in given for number in journeys.numbers.tolist()],
+        [size for journeys in given for size in np.diff(journeys.offsets).tolist()],
+        b"".join(journeys.passes.records.tobytes() for journeys in given),
+        b"".join(journeys.passes.steps.tobytes() for journeys in given),
+    )

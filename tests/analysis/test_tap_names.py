@@ -64,10 +64,7 @@ def test_a_tap_without_a_process_says_so():
 
 
 def test_processes_of_one_name_are_named_once():
-    assert (
-        label(tap(Process(7, "lldpd", "lldpd: monitor."), Process(8, "lldpd", "lldpd: no neighbor.")))
-        == "lldpd"
-    )
+    assert label(tap(Process(7, "lldpd", "lldpd: monitor."), Process(8, "lldpd", "lldpd: no neighbor."))) == "lldpd"
 
 
 def test_of_several_the_first_is_named_and_process_1_last():

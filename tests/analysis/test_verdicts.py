@@ -33,21 +33,27 @@ from build import (
 BOND = DEVICES["bond0"]
 
 
-@pytest.mark.parametrize(("verdict", "mode", "protocol_number", "phrase"), [
-    ("ANOTHER", "active-backup", 0x0800, "active slave"),
-    ("ANOTHER", "balance-rr", 0x0800, "every slave receives in balance-rr"),
-    ("ANOTHER", "802.3ad", 0x0800, "enabled port of 802.3ad"),
-    ("EXACT", "802.3ad", 0x0800, "port of 802.3ad that is not enabled"),
-    ("EXACT", "active-backup", 0x0806, "inactive slave"),
-    ("PASS", "active-backup", 0x88CC, "link-local frame on an inactive slave"),
-    ("CONSUMED", "802.3ad", 0x8809, "LACP frame consumed by the bond"),
-    ("unknown", "active-backup", 0x0800, None)])
+@pytest.mark.parametrize(
+    ("verdict", "mode", "protocol_number", "phrase"),
+    [
+        ("ANOTHER", "active-backup", 0x0800, "active slave"),
+        ("ANOTHER", "balance-rr", 0x0800, "every slave receives in balance-rr"),
+        ("ANOTHER", "802.3ad", 0x0800, "enabled port of 802.3ad"),
+        ("EXACT", "802.3ad", 0x0800, "port of 802.3ad that is not enabled"),
+        ("EXACT", "active-backup", 0x0806, "inactive slave"),
+        ("PASS", "active-backup", 0x88CC, "link-local frame on an inactive slave"),
+        ("CONSUMED", "802.3ad", 0x8809, "LACP frame consumed by the bond"),
+        ("unknown", "active-backup", 0x0800, None),
+    ],
+)
 def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number, phrase):
     assert verdicts.reason(verdicts.BOND, verdict, protocol_number, replace(BOND, bond_mode=mode)) == phrase
 
 
-@pytest.mark.parametrize(("interval", "number", "looked"), [(100, 0x0806, True), (100, 0x0800, False),
-                                                            (0, 0x0806, False), (None, 0x0806, False)])
+@pytest.mark.parametrize(
+    ("interval", "number", "looked"),
+    [(100, 0x0806, True), (100, 0x0800, False), (0, 0x0806, False), (None, 0x0806, False)],
+)
 def test_the_arp_monitor_looks_at_arp_where_it_is_on(interval, number, looked):
     phrase = verdicts.reason(verdicts.BOND, "ANOTHER", number, replace(BOND, arp_interval_ms=interval))
 
@@ -56,7 +62,9 @@ def test_the_arp_monitor_looks_at_arp_where_it_is_on(interval, number, looked):
 
 def test_a_handler_that_is_not_known_has_the_general_reasons():
     assert [verdicts.reason("frobnicate", verdict, 0x0800, None) for verdict in ("CONSUMED", "PASS")] == [
-        "taken over by the handler", "left to the device itself"]
+        "taken over by the handler",
+        "left to the device itself",
+    ]
 
 
 # A bridge br0 with the ports eth2 and veth0, whose other end lives in another namespace.
@@ -71,14 +79,20 @@ def taken(*more):
     return found[0].passes[0].steps[1].reason
 
 
-@pytest.mark.parametrize(("more", "reason"), [
-    ([rx("br0", at=5, seq=6, parent=5)], "taken by the bridge: passed up to br0"),
-    ([tx("veth0", at=5, seq=6, parent=5)], "taken by the bridge: forwarded to veth0"),
-    ([rx("br0", at=5, seq=6, parent=5), tx("veth0", at=7, seq=7, parent=5)],
-     "taken by the bridge: passed up to br0, forwarded to veth0"),
-    ([rx("peer0", at=50)], "taken by the bridge: forwarded by a veth without taps"),
-    ([drop("NOT_SPECIFIED")], "taken by the bridge: dropped by it"),
-    ([], "taken by the bridge: where it went on is not traced")])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ([rx("br0", at=5, seq=6, parent=5)], "taken by the bridge: passed up to br0"),
+        ([tx("veth0", at=5, seq=6, parent=5)], "taken by the bridge: forwarded to veth0"),
+        (
+            [rx("br0", at=5, seq=6, parent=5), tx("veth0", at=7, seq=7, parent=5)],
+            "taken by the bridge: passed up to br0, forwarded to veth0",
+        ),
+        ([rx("peer0", at=50)], "taken by the bridge: forwarded by a veth without taps"),
+        ([drop("NOT_SPECIFIED")], "taken by the bridge: dropped by it"),
+        ([], "taken by the bridge: where it went on is not traced"),
+    ],
+)
 def test_a_bridge_is_told_with_where_the_packet_went_on(more, reason):
     assert taken(*more) == reason
 
@@ -93,8 +107,10 @@ def test_a_drop_before_the_bond_is_told_to_the_bonds_tap_with_the_kernels_reason
     dropped = rx("eth0", tap(ON_ETH0), drop("TC_INGRESS"))
 
     assert answers(dropped, scene())[ON_BOND0] == (
-        "dropped-before", "bound to bond0, and the packet went no further than eth0: the kernel dropped it in "
-                          "sch_handle_ingress: TC_INGRESS")
+        "dropped-before",
+        "bound to bond0, and the packet went no further than eth0: the kernel dropped it in "
+        "sch_handle_ingress: TC_INGRESS",
+    )
 
 
 def test_a_kernel_without_reasons_still_tells_who_dropped_it():
@@ -106,26 +122,35 @@ def test_a_kernel_without_reasons_still_tells_who_dropped_it():
 
 
 def test_a_vlan_devices_turn_is_a_round_and_its_lack_is_told():
-    [journey] = journeys(rx("eth0", vlan(), handler("ANOTHER", "bond0"), vlan("bond0.7"), protocol("arp_rcv"),
-                            packet=arp()))
+    [journey] = journeys(
+        rx("eth0", vlan(), handler("ANOTHER", "bond0"), vlan("bond0.7"), protocol("arp_rcv"), packet=arp())
+    )
 
     assert [(step.kind, step.round, step.dev, step.verdict, step.next_dev) for step in journey.passes[0].steps[1:]] == [
-        ("vlan", 1, "eth0", "PASS", None), ("rx_handler", 1, "eth0", "ANOTHER", "bond0"),
-        ("vlan", 2, "bond0", "ANOTHER", "bond0.7"), ("protocol", 3, "bond0.7", None, None)]
+        ("vlan", 1, "eth0", "PASS", None),
+        ("rx_handler", 1, "eth0", "ANOTHER", "bond0"),
+        ("vlan", 2, "bond0", "ANOTHER", "bond0.7"),
+        ("protocol", 3, "bond0.7", None, None),
+    ]
 
 
 def test_a_macvlan_in_another_namespace_has_its_own_name_and_taps():
     # given a macvlan on bond0 whose ifindex is that of eth0 here
     away = Device(THERE, 2, "mv0", "macvlan", link=4, link_netnsid=0, link_netns=HERE)
     inside = replace(AROUND.tap(ON_BOND0, BEGIN_NS), inode=50001, netns=THERE, ifindex=2, dev="mv0")
-    around = scene(devices={**{name: one for name, one in DEVICES.items() if name != "peer0"}, "mv0": away},
-                   taps={ON_ETH0: AROUND.tap(ON_ETH0, BEGIN_NS), 50001: inside})
+    around = scene(
+        devices={**{name: one for name, one in DEVICES.items() if name != "peer0"}, "mv0": away},
+        taps={ON_ETH0: AROUND.tap(ON_ETH0, BEGIN_NS), 50001: inside},
+    )
     whole = rx("bond0", handler("ANOTHER", "peer0", "macvlan_handle_frame"), enters(THERE), tap(50001), skb=SKB)
 
     # when told, then the last round is mv0's, and its tap has seen it
     [journey] = journeys(whole, around=around)
     assert [(step.kind, step.dev, step.netns) for step in journey.passes[0].steps] == [
-        ("enter", "bond0", HERE), ("rx_handler", "bond0", HERE), ("tap", "mv0", THERE)]
+        ("enter", "bond0", HERE),
+        ("rx_handler", "bond0", HERE),
+        ("tap", "mv0", THERE),
+    ]
     assert journey.passes[0].steps[1].next_dev == "mv0"
     assert [missed.tap for missed in journey.unseen] == [ON_ETH0]
     # and where the bond kept the packet, the macvlan's tap is told so

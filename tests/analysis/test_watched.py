@@ -52,14 +52,19 @@ STAGES = {
     "VLAN": ("the turn of a tag's VLAN device", "the step to a VLAN device is only seen by what comes after it"),
     "bond_handle_frame": ("its verdicts", "its verdicts are not seen"),
     "macvlan_handle_frame": ("its verdicts", "its verdicts are not seen"),
-    "ip_rcv": ("the protocol handler's turn", "delivery to it is not told")}
+    "ip_rcv": ("the protocol handler's turn", "delivery to it is not told"),
+}
 
 
 def start_without(*names):
     """The start of a trace in which these stages are not attached."""
-    return start(handlers=[name for name in HANDLERS if name not in names], stages=[
-        {"name": name, "tells": tells, "without": without, "missing": REASON if name in names else "", "probes": []}
-        for name, (tells, without) in STAGES.items()])
+    return start(
+        handlers=[name for name in HANDLERS if name not in names],
+        stages=[
+            {"name": name, "tells": tells, "without": without, "missing": REASON if name in names else "", "probes": []}
+            for name, (tells, without) in STAGES.items()
+        ],
+    )
 
 
 def around(*names, taps=TAPS):
@@ -94,14 +99,14 @@ def test_a_tap_that_had_no_hook_is_told_so_all_the_same():
     assert told[50002][0] == "not-running"
 
 
-@pytest.mark.parametrize(("missing", "asked", "passes"), [
-    ("transmit", ("rx", "tx"), [rx("eth0", *WAY)]),
-    ("receive", ("rx", "tx"), [tx("bond0")])])
+@pytest.mark.parametrize(
+    ("missing", "asked", "passes"),
+    [("transmit", ("rx", "tx"), [rx("eth0", *WAY)]), ("receive", ("rx", "tx"), [tx("bond0")])],
+)
 def test_what_may_have_passed_in_the_direction_that_is_missing_is_not_absent(missing, asked, passes):
     surroundings = around(missing)
     told = unseen(surroundings, *passes)
-    assert told[ON_ETH1] == ("not-watched",
-                             f"{STAGES[missing][1]} in this trace: bondtrace cannot tell")
+    assert told[ON_ETH1] == ("not-watched", f"{STAGES[missing][1]} in this trace: bondtrace cannot tell")
 
 
 def test_a_direction_that_was_not_asked_for_is_not_missing():
@@ -131,7 +136,9 @@ def test_without_the_protocol_handlers_a_packet_is_not_told_as_dropped():
     by_protocol = {50003: Tap(50003, HERE, 2, 0x0800, "raw", "eth0", buffer="queue", running=True)}
     assert unseen(around(taps=by_protocol), rx("eth0"))[50003][0] == "dropped-before"
     assert unseen(around("ip_rcv", taps=by_protocol), rx("eth0"))[50003] == (
-        "unknown", f"{UNKNOWN}delivery to it is not told in this trace: bondtrace cannot tell")
+        "unknown",
+        f"{UNKNOWN}delivery to it is not told in this trace: bondtrace cannot tell",
+    )
 
 
 def test_the_kernels_own_word_for_a_drop_needs_no_protocol_handler():
@@ -142,12 +149,15 @@ def test_the_kernels_own_word_for_a_drop_needs_no_protocol_handler():
 
 def test_the_handler_of_another_protocol_decides_nothing():
     by_protocol = {50003: Tap(50003, HERE, 2, 0x0800, "raw", "eth0", buffer="queue", running=True)}
-    surroundings = scene(start(stages=[{"name": "ipv6_rcv", "tells": "t", "without": "w", "missing": "no function",
-                                        "probes": []}]), taps=by_protocol)
+    surroundings = scene(
+        start(stages=[{"name": "ipv6_rcv", "tells": "t", "without": "w", "missing": "no function", "probes": []}]),
+        taps=by_protocol,
+    )
     assert unseen(surroundings, rx("eth0"))[50003][0] == "dropped-before"
 
 
 # --- outputs -------------------------------------------------------------------------------------------
+
 
 def text_of(surroundings, *passes):
     stream = io.StringIO()
@@ -248,6 +258,7 @@ def test_a_recording_with_all_stages_is_told_as_before(run, tmp_path):
 
 # --- counts that are known in part ---------------------------------------------------------------------
 
+
 def table_of(recording, run):
     """{tap: cells} of the summary, and its other lines."""
     lines = run("summary", recording)[1].splitlines()
@@ -257,8 +268,10 @@ def table_of(recording, run):
 def test_one_reason_that_is_not_known_costs_no_counts(run, tmp_path):
     # given a tap that captured, and once was not offered a packet for a reason that nobody knows
     ring_taps = {inode: TAPS[inode] for inode in (ON_ETH1, ON_BOND0)}
-    record(tmp_path / "trace.arrows", (both(received(), refused(30)), [start_without("bond_handle_frame"),
-                                                                       *events(ring_taps)[1:]]))
+    record(
+        tmp_path / "trace.arrows",
+        (both(received(), refused(30)), [start_without("bond_handle_frame"), *events(ring_taps)[1:]]),
+    )
     rows, lines = table_of(tmp_path / "trace.arrows", run)
     assert "1/1" in rows["tcpdump -i bond0"] and rows["tcpdump -i bond0"][-2:] == ["1", "unknown"]
     assert "?: not watched in this trace." not in lines
@@ -267,8 +280,10 @@ def test_one_reason_that_is_not_known_costs_no_counts(run, tmp_path):
 @pytest.mark.parametrize("passes", [[], [tx("bond0", tap(ON_BOND0)), tx("eth0", tap(ON_ETH0))]], ids=["none", "sent"])
 def test_without_a_direction_no_total_is_known_and_every_cell_is(passes, run, tmp_path):
     ring_taps = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0)}
-    record(tmp_path / "trace.arrows", (both(*passes) if passes else EMPTY,
-                                       [start_without("receive"), *events(ring_taps)[1:]]))
+    record(
+        tmp_path / "trace.arrows",
+        (both(*passes) if passes else EMPTY, [start_without("receive"), *events(ring_taps)[1:]]),
+    )
     rows, lines = table_of(tmp_path / "trace.arrows", run)
     assert {tuple(row[-2:]) for row in rows.values()} == {("?", "not-watched")}
     assert any(f"{len(passes) // 2} packets of those that are watched" in line for line in lines)
@@ -333,6 +348,7 @@ def test_odd_directions_are_no_crash(odd, run, tmp_path):
 
 # --- warnings ------------------------------------------------------------------------------------------
 
+
 def test_only_what_everybody_asks_for_is_warned_of():
     assert watched.does_not_see(around("VLAN", "bond_handle_frame")) == []
     [phrase] = watched.does_not_see(around("ring taps"))
@@ -340,7 +356,8 @@ def test_only_what_everybody_asks_for_is_warned_of():
     only_rx.start["directions"] = ["rx"]
     assert watched.does_not_see(around("transmit")) != [] == watched.does_not_see(only_rx)
     assert watched.warning([phrase]).startswith(
-        f"WARNING: this trace does not see taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON}). ")
+        f"WARNING: this trace does not see taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON}). "
+    )
 
 
 class Source:
@@ -369,11 +386,20 @@ class Source:
         yield Batch(EMPTY, [{"kind": "end", "time_ns": BEGIN_NS + 10**9}], BEGIN_NS + 10**9)
 
 
-@pytest.mark.parametrize("words", [
-    ("--iface", "bond0"), ("--iface", "bond0", "--json"), ("--iface", "bond0", "--summary-only"),
-    ("record", "--iface", "bond0", "-o", "trace.arrows"), ("top", "--iface", "bond0"),
-    ("summary", "--iface", "bond0"), ("explain", "--iface", "bond0"),
-    ("exporter", "--iface", "bond0", "--listen", "127.0.0.1:{port}")], ids=lambda words: words[0] + words[-1])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--iface", "bond0"),
+        ("--iface", "bond0", "--json"),
+        ("--iface", "bond0", "--summary-only"),
+        ("record", "--iface", "bond0", "-o", "trace.arrows"),
+        ("top", "--iface", "bond0"),
+        ("summary", "--iface", "bond0"),
+        ("explain", "--iface", "bond0"),
+        ("exporter", "--iface", "bond0", "--listen", "127.0.0.1:{port}"),
+    ],
+    ids=lambda words: words[0] + words[-1],
+)
 @pytest.mark.parametrize("colour", [False, True])
 def test_every_tracer_warns_at_its_start_and_at_its_end(words, colour, run, monkeypatch, tmp_path):
     import socket

@@ -29,8 +29,15 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def run(*words, **environment):
-    return subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False, timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
 
 
 @pytest.fixture
@@ -41,19 +48,20 @@ def bash(tmp_path):
     command.chmod(0o755)
 
     def complete(*words):
-        done = run("bash", "--norc", "-c", BASH, "bash", "bondtrace", *words,
-                   PATH=f"{tmp_path}:{os.environ['PATH']}")
+        done = run("bash", "--norc", "-c", BASH, "bash", "bondtrace", *words, PATH=f"{tmp_path}:{os.environ['PATH']}")
         assert (done.returncode, done.stderr) == (0, "")
         registered, *found = done.stdout.splitlines()
         assert registered == "complete -o nosort -F _bondtrace_completion bondtrace"
         return [one for one in found if one]
+
     return complete
 
 
 def asked(shell, words, word):
     """The answer to what the script of zsh or fish asks."""
-    done = run(sys.executable, "-m", "bondtrace", COMP_WORDS=words, COMP_CWORD=word,
-               _BONDTRACE_COMPLETE=f"{shell}_complete")
+    done = run(
+        sys.executable, "-m", "bondtrace", COMP_WORDS=words, COMP_CWORD=word, _BONDTRACE_COMPLETE=f"{shell}_complete"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -62,26 +70,48 @@ def devices():
     return sorted(name for name in os.listdir("/sys/class/net") if re.fullmatch(r"[\w.@+-]+", name, re.ASCII))
 
 
-@pytest.mark.parametrize("words, wanted", [
-    (("",), list(COMMANDS)), (("su",), ["summary"]), (("--vers",), ["--version"]), (("--if",), ["--iface"]),
-    (("show", "--as-if", ""), [era.name for era in ERAS]), (("show", "--j"), ["--json"]),
-    (("--rx", "--t"), ["--tx"]), (("summary", "--format", "t"), ["tsv"]), (("completion", ""), ["bash", "zsh", "fish"]),
-    (("lab", "--scenario", ""), [one.name for one in lab.scenarios()]), (("sumary", "--nosuch"), []),
-], ids=str)
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (("",), list(COMMANDS)),
+        (("su",), ["summary"]),
+        (("--vers",), ["--version"]),
+        (("--if",), ["--iface"]),
+        (("show", "--as-if", ""), [era.name for era in ERAS]),
+        (("show", "--j"), ["--json"]),
+        (("--rx", "--t"), ["--tx"]),
+        (("summary", "--format", "t"), ["tsv"]),
+        (("completion", ""), ["bash", "zsh", "fish"]),
+        (("lab", "--scenario", ""), [one.name for one in lab.scenarios()]),
+        (("sumary", "--nosuch"), []),
+    ],
+    ids=str,
+)
 def test_bash_completes_commands_options_and_values(bash, words, wanted):
     assert bash(*words) == wanted
 
 
-@pytest.mark.parametrize("words", [("--iface", ""), ("-i", ""), ("record", "--iface", ""), ("summary", "-i", "")],
-                         ids=str)
+@pytest.mark.parametrize(
+    "words", [("--iface", ""), ("-i", ""), ("record", "--iface", ""), ("summary", "-i", "")], ids=str
+)
 def test_bash_completes_the_devices_of_this_host(bash, words):
     assert bash(*words) == devices()
     assert bash(*words[:-1], devices()[0][:-1]) == [one for one in devices() if one.startswith(devices()[0][:-1])]
 
 
-@pytest.mark.parametrize("words", [
-    ("show", ""), ("summary", "ex"), ("explain", ""), ("record", "-o", ""), ("--write", ""),
-    ("lab", "--scenario", "./"), ("--netns", "/proc/")], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", ""),
+        ("summary", "ex"),
+        ("explain", ""),
+        ("record", "-o", ""),
+        ("--write", ""),
+        ("lab", "--scenario", "./"),
+        ("--netns", "/proc/"),
+    ],
+    ids=str,
+)
 def test_bash_completes_files(bash, words):
     assert bash(*words) == ["compopt: -o default"]
 
@@ -99,10 +129,14 @@ def test_fish_is_told_a_kind_a_value_and_a_help_in_a_line():
     assert asked("fish", "bondtrace show ", "") == "file,\n"
 
 
-@pytest.mark.parametrize("shell, marks", [
-    ("bash", ["_BONDTRACE_COMPLETE=bash_complete", "complete -o nosort -F"]),
-    ("zsh", ["#compdef bondtrace\n", "_BONDTRACE_COMPLETE=zsh_complete"]),
-    ("fish", ["_BONDTRACE_COMPLETE=fish_complete", "--command bondtrace"])])
+@pytest.mark.parametrize(
+    "shell, marks",
+    [
+        ("bash", ["_BONDTRACE_COMPLETE=bash_complete", "complete -o nosort -F"]),
+        ("zsh", ["#compdef bondtrace\n", "_BONDTRACE_COMPLETE=zsh_complete"]),
+        ("fish", ["_BONDTRACE_COMPLETE=fish_complete", "--command bondtrace"]),
+    ],
+)
 def test_the_script_is_printed(shell, marks):
     done = run(sys.executable, "-m", "bondtrace", "completion", shell)
     assert (done.returncode, done.stderr) == (0, "")

@@ -29,12 +29,13 @@ def words_of(line):
     words = shlex.split(inner.group(1) if inner else line)
     end = next((place for place, word in enumerate(words) if word in OPERATORS), len(words))
     assert "bondtrace" in words[:2], line
-    return words[words.index("bondtrace") + 1: end]
+    return words[words.index("bondtrace") + 1 : end]
 
 
 @pytest.fixture
 def parsed(monkeypatch):
     """parsed(words): the (command, its parameters) that bondtrace would be run with, as far as it parses."""
+
     def parse(words):
         calls = []
         for name in COMMANDS:
@@ -42,6 +43,7 @@ def parsed(monkeypatch):
                 monkeypatch.setattr(one, "callback", lambda run_=name, **given: calls.append((run_, given)))
         cli.main(words, "bondtrace", standalone_mode=False)
         return calls[0]
+
     return parse
 
 
@@ -75,7 +77,8 @@ def test_bondtrace_understands_it_and_it_is_of_that_command(parsed, name, line):
 def test_what_needs_root_says_so(parsed, name, line):
     run, given = parsed(words_of(line))
     traces = run in ("live", "top", "record", "taps", "doctor", "exporter") or (
-        run in ("summary", "explain") and not given["files"])
+        run in ("summary", "explain") and not given["files"]
+    )
     assert line.startswith("sudo ") == traces
 
 

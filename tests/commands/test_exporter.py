@@ -82,20 +82,24 @@ def test_the_numbers_are_those_of_the_summary():
         unseen.update({(tap["dev"], reason): one["packets"] for reason, one in tap["unseen"].items()})
     for name in ("captured", "filtered", "full", "ignored", "unknown"):
         assert summed(samples, f"bondtrace_tap_{name}_total", "bound_to") == {
-            (dev,): count for (dev, outcome), count in outcomes.items() if outcome == name}
+            (dev,): count for (dev, outcome), count in outcomes.items() if outcome == name
+        }
     assert summed(samples, "bondtrace_tap_unseen_total", "bound_to", "reason") == unseen and unseen
     assert summed(samples, "bondtrace_device_packets_total", "device", "direction") == {
-        (one["dev"], one["direction"]): one["packets"] for one in summary["passed"]}
+        (one["dev"], one["direction"]): one["packets"] for one in summary["passed"]
+    }
     assert summed(samples, "bondtrace_journeys_total") == {(): summary["journeys"]}
     assert summed(samples, "bondtrace_drops_total", "function", "reason") == {
-        (one["function"], one["reason"]): one["packets"] for one in summary["dropped"]}
+        (one["function"], one["reason"]): one["packets"] for one in summary["dropped"]
+    }
 
 
 def test_the_probe_plan():
     samples, _ = scraped(PING)
 
-    stages = {dict(pairs)["stage"]: value for (name, pairs), value in samples.items()
-              if name == "bondtrace_stage_attached"}
+    stages = {
+        dict(pairs)["stage"]: value for (name, pairs), value in samples.items() if name == "bondtrace_stage_attached"
+    }
     assert stages["receive"] == stages["bond_handle_frame"] == 1 and set(stages.values()) == {1}
 
 
@@ -105,7 +109,9 @@ def test_verdicts_and_losses(tmp_path):
     samples, _ = scraped(path)
 
     assert summed(samples, "bondtrace_verdicts_total", "device", "function", "verdict") == {
-        ("eth0", "bond_handle_frame", "ANOTHER"): 1, ("eth1", "bond_handle_frame", "EXACT"): 1}
+        ("eth0", "bond_handle_frame", "ANOTHER"): 1,
+        ("eth1", "bond_handle_frame", "EXACT"): 1,
+    }
     assert summed(samples, "bondtrace_losses_total", "kind") == {("lost",): 5}
     assert samples["bondtrace_losses_total", (("kind", "unbalanced"),)] == 0
 
@@ -148,8 +154,9 @@ def test_it_listens_on_loopback_unless_told_otherwise():
     assert ipaddress.ip_address(address).is_loopback
 
 
-@pytest.mark.parametrize("said, place", [
-    ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")])
+@pytest.mark.parametrize(
+    "said, place", [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")]
+)
 def test_it_listens_where_it_is_told_and_no_more_after_its_end(said, place):
     port = free_port()
     server, thread = serve(Updating(Pipeline()).metrics, said, port)
@@ -217,15 +224,23 @@ cli.main()
 def test_it_answers_until_it_is_told_to_end(number):
     # given the exporter as a process of its own
     url = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen([sys.executable, "-c", PLAYED, "exporter", "--iface", "bond0", "--listen", url],
-                               cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PLAYED, "exporter", "--iface", "bond0", "--listen", url],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         assert process.stderr.readline() == f"bondtrace: metrics at http://{url}/metrics\n"
         assert "played" in process.stderr.readline()
 
         # when it is scraped until it has counted, and then ended
-        while b"bondtrace_journeys_total" not in (text := urllib.request.urlopen(
-                f"http://{url}/metrics", timeout=30).read()) or b"bondtrace_journeys_total 0.0" in text:
+        while (
+            b"bondtrace_journeys_total"
+            not in (text := urllib.request.urlopen(f"http://{url}/metrics", timeout=30).read())
+            or b"bondtrace_journeys_total 0.0" in text
+        ):
             pass
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
@@ -270,8 +285,10 @@ def test_every_metric_is_documented_with_its_labels():
 def test_the_example_is_a_scrape():
     samples, _ = scraped(PING)
     example = PAGE.partition("## An example")[2].split("```")[1].partition("\n")[2]
-    there = {f"{metric}{{{','.join(f'{label}={json.dumps(value)}' for label, value in pairs)}}} {value}"
-             for (metric, pairs), value in samples.items()}
+    there = {
+        f"{metric}{{{','.join(f'{label}={json.dumps(value)}' for label, value in pairs)}}} {value}"
+        for (metric, pairs), value in samples.items()
+    }
     assert len(example.splitlines()) > 4
     assert set(example.splitlines()) - there == set()
 

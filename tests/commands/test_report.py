@@ -32,11 +32,13 @@ needs_browser = pytest.mark.skipif(not BROWSER, reason="Chromium is not installe
 @pytest.fixture
 def inside(monkeypatch, capsys):
     """inside(*words): (exit status, stdout, stderr) of the command line, within this process."""
+
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
             command_line.main()
         return (caught.value.code, *capsys.readouterr())
+
     return run
 
 
@@ -90,11 +92,27 @@ class Page(HTMLParser):
 def browse(path, directory, *words):
     """(the page after its script ran, what was said on the console)."""
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-dev-shm-usage", f"--user-data-dir={directory / 'profile'}", "--enable-logging=stderr",
-         "--virtual-time-budget=10000", "--window-size=1400,3000", *words, "--dump-dom",
-         path if "://" in str(path) else path.as_uri()],
-        capture_output=True, text=True, check=True, timeout=120)
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={directory / 'profile'}",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            "--window-size=1400,3000",
+            *words,
+            "--dump-dom",
+            path if "://" in str(path) else path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
@@ -109,11 +127,13 @@ def made(tmp_path, inside, recording, *words):
 def lossy(path):
     """A recording with every kind of packet of tests/build.py, in which something was lost."""
     parts = [(received(100 * n, packet=reply(seq=n), skb=SKB + 64 * n), []) for n in range(5)]
-    return record(path, (EMPTY, events()), *parts, (refused(700), []), (sent(800), []),
-                  (EMPTY, [losses(900, lost=[2, 0])]))
+    return record(
+        path, (EMPTY, events()), *parts, (refused(700), []), (sent(800), []), (EMPTY, [losses(900, lost=[2, 0])])
+    )
 
 
 # --- in a browser --------------------------------------------------------------------------------------
+
 
 def whole(text):
     """A number as the page shows it."""
@@ -128,17 +148,25 @@ def cells_of(page):
 
 def expected_cells(summary):
     """The same from the summary's JSON."""
-    kinds = [name for name in ("captured", "filtered", "full", "ignored", "unknown")
-             if any(name in tap["outcomes"] for tap in summary["taps"].values())]
+    kinds = [
+        name
+        for name in ("captured", "filtered", "full", "ignored", "unknown")
+        if any(name in tap["outcomes"] for tap in summary["taps"].values())
+    ]
     twice = any(tap["twice"] for tap in summary["taps"].values())
     told = {}
     for inode, tap in summary["taps"].items():
-        devices = {f"{one['dev']} {one['direction']}": f"{one['offered']}/{one['captured']}" if one["offered"] else "-"
-                   for one in tap["devices"]}
+        devices = {
+            f"{one['dev']} {one['direction']}": f"{one['offered']}/{one['captured']}" if one["offered"] else "-"
+            for one in tap["devices"]
+        }
         told[f"{tap['name']} [{inode}]"] = {
-            "bound to": tap["dev"], **devices, **{name: str(tap["outcomes"].get(name, 0)) for name in kinds},
+            "bound to": tap["dev"],
+            **devices,
+            **{name: str(tap["outcomes"].get(name, 0)) for name in kinds},
             **({"twice": str(tap["twice"])} if twice else {}),
-            "unseen": str(sum(one["packets"] for one in tap["unseen"].values()))}
+            "unseen": str(sum(one["packets"] for one in tap["unseen"].values())),
+        }
     passed = {f"{one['dev']} {one['direction']}": str(one["packets"]) for one in summary["passed"]}
     return {**told, "(packets that passed)": {"bound to": "", **passed}}
 
@@ -160,14 +188,21 @@ def test_the_numbers_on_the_page_are_those_of_the_summary(tmp_path, inside, trac
     assert json.loads(page.scripts["summary"]) == summary
     assert cells_of(page) == expected_cells(summary)
     assert {name: whole(text) for name, text in page.counts.items()} == {
-        "journeys": summary["journeys"], "incomplete": summary["incomplete"], "taps": len(summary["taps"]),
-        "paths": len(page.tables["paths"]) - 1, "dropped": sum(one["packets"] for one in summary["dropped"])}
+        "journeys": summary["journeys"],
+        "incomplete": summary["incomplete"],
+        "taps": len(summary["taps"]),
+        "paths": len(page.tables["paths"]) - 1,
+        "dropped": sum(one["packets"] for one in summary["dropped"]),
+    }
     assert sorted(page.tables["unseen"][1:]) == sorted(
         [f"{tap['name']} [{inode}]", str(one["packets"]), reason, one["detail"], f"#{one['example']}"]
-        for inode, tap in summary["taps"].items() for reason, one in tap["unseen"].items())
+        for inode, tap in summary["taps"].items()
+        for reason, one in tap["unseen"].items()
+    )
     if summary["dropped"]:
         assert page.tables["dropped"][1:] == [
-            [str(one["packets"]), one["dev"], one["function"], one["reason"]] for one in summary["dropped"]]
+            [str(one["packets"]), one["dev"], one["function"], one["reason"]] for one in summary["dropped"]
+        ]
     assert sum(whole(row[0]) for row in page.tables["paths"][1:]) == summary["journeys"]
     # and the line on losses is that of the table
     assert page.texts["trust"] == table.splitlines()[-1]
@@ -179,15 +214,27 @@ def test_the_numbers_on_the_page_are_those_of_the_summary(tmp_path, inside, trac
 def test_the_flow_picture_and_the_steps_of_a_ping(tmp_path, inside):
     page, _ = browse(made(tmp_path, inside, PING), tmp_path)
 
-    assert {"received(6)", "sent by this host(4)", "bond_handle_frameANOTHER (4)", "bond_handle_frameEXACT (2)",
-            "ip_rcv(2)", "dropped in icmp_rcvNO_SOCKET (1)"} <= set(page.labels)
+    assert {
+        "received(6)",
+        "sent by this host(4)",
+        "bond_handle_frameANOTHER (4)",
+        "bond_handle_frameEXACT (2)",
+        "ip_rcv(2)",
+        "dropped in icmp_rcvNO_SOCKET (1)",
+    } <= set(page.labels)
     assert [row[:4] for row in page.tables["latencies"][1:]] == [
-        ["eth0 rx", "tap", "tpacket_rcv", "4"], ["eth0 rx", "rx_handler", "bond_handle_frame", "4"],
-        ["eth0 tx", "tap", "tpacket_rcv", "4"], ["eth1 rx", "tap", "tpacket_rcv", "2"],
-        ["eth1 rx", "rx_handler", "bond_handle_frame", "2"], ["eth1 rx", "drop", "__netif_receive_skb_core", "2"],
-        ["bond0 rx", "protocol", "ip_rcv", "2"], ["bond0 rx", "tap", "tpacket_rcv", "4"],
-        ["bond0 rx", "protocol", "arp_rcv", "2"], ["bond0 rx", "drop", "icmp_rcv", "1"],
-        ["bond0 tx", "tap", "tpacket_rcv", "4"]]
+        ["eth0 rx", "tap", "tpacket_rcv", "4"],
+        ["eth0 rx", "rx_handler", "bond_handle_frame", "4"],
+        ["eth0 tx", "tap", "tpacket_rcv", "4"],
+        ["eth1 rx", "tap", "tpacket_rcv", "2"],
+        ["eth1 rx", "rx_handler", "bond_handle_frame", "2"],
+        ["eth1 rx", "drop", "__netif_receive_skb_core", "2"],
+        ["bond0 rx", "protocol", "ip_rcv", "2"],
+        ["bond0 rx", "tap", "tpacket_rcv", "4"],
+        ["bond0 rx", "protocol", "arp_rcv", "2"],
+        ["bond0 rx", "drop", "icmp_rcv", "1"],
+        ["bond0 tx", "tap", "tpacket_rcv", "4"],
+    ]
 
 
 @needs_browser
@@ -217,12 +264,18 @@ def test_an_error_of_the_script_is_seen_by_these_tests(tmp_path, inside):
 def hostile(directory, filename):
     """A recording in which every name is hostile."""
     evil = Process(1, EVIL, f"{EVIL} \x1b[31m <!-- ${{title}} %{{label}} <b>&amp;")
-    devices = {name: replace(one, name=f"{EVIL}{name}" if name != "bond0" else "<b>&lt;</b>")
-               for name, one in DEVICES.items()}
+    devices = {
+        name: replace(one, name=f"{EVIL}{name}" if name != "bond0" else "<b>&lt;</b>") for name, one in DEVICES.items()
+    }
     taps = {inode: replace(one, processes=(evil,)) for inode, one in TAPS.items()}
-    return record(directory / filename,
-                  (EMPTY, events(taps=taps, devices=devices, host=EVIL, kernel=EVIL, filter=EVIL)),
-                  (received(), []), (refused(30), []), (sent(60), []), (EMPTY, [losses(70, lost=[1])]))
+    return record(
+        directory / filename,
+        (EMPTY, events(taps=taps, devices=devices, host=EVIL, kernel=EVIL, filter=EVIL)),
+        (received(), []),
+        (refused(30), []),
+        (sent(60), []),
+        (EMPTY, [losses(70, lost=[1])]),
+    )
 
 
 @needs_browser
@@ -239,8 +292,10 @@ def test_hostile_names_stay_names(tmp_path, inside):
     assert [values for tag, values in page.tags if tag == "img" or any(name.startswith("on") for name in values)] == []
     assert [values.get("id") for tag, values in page.tags if tag == "script"] == ["summary", "report", None, None]
     assert json.loads(page.scripts["summary"]) == summary
-    assert not any(tag in ("b", "a") and "skip" not in str(values) and not values.get("href", "").startswith("#")
-                   for tag, values in page.tags)
+    assert not any(
+        tag in ("b", "a") and "skip" not in str(values) and not values.get("href", "").startswith("#")
+        for tag, values in page.tags
+    )
     # and they are there to be read
     assert page.texts["name"] == str(recording) and EVIL in page.texts["trace"]
     assert cells_of(page).keys() == expected_cells(summary).keys()
@@ -270,6 +325,7 @@ def test_the_page_loads_nothing(tmp_path, inside):
 
 # --- the list ------------------------------------------------------------------------------------------
 
+
 def report_of(path):
     return json.loads(Page(path.read_text()).scripts["report"])
 
@@ -297,6 +353,7 @@ def test_a_recording_without_a_journey(tmp_path, inside):
 
 # --- the command ---------------------------------------------------------------------------------------
 
+
 def test_what_it_says_and_who_may_read_it(tmp_path, inside):
     path = tmp_path / "report.html"
 
@@ -317,7 +374,10 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path, inside):
     path.write_text("mine")
 
     assert inside("report", PING, "-o", path) == (
-        2, "", f"bondtrace: {path} exists already; name another file, or --force to overwrite it\n")
+        2,
+        "",
+        f"bondtrace: {path} exists already; name another file, or --force to overwrite it\n",
+    )
     assert path.read_text() == "mine"
     assert inside("report", PING, "-o", path, "--force")[0] == 0
     assert path.read_text().startswith("<!DOCTYPE html>")
@@ -328,7 +388,10 @@ def test_the_recording_is_not_overwritten_by_its_report(tmp_path, inside):
     before = recording.read_bytes()
 
     assert inside("report", recording, "-o", recording, "--force") == (
-        2, "", f"bondtrace: {recording} is the recording itself; name another file to write\n")
+        2,
+        "",
+        f"bondtrace: {recording} is the recording itself; name another file to write\n",
+    )
     assert recording.read_bytes() == before
 
 
@@ -336,7 +399,10 @@ def test_two_traces_are_refused(tmp_path, inside):
     other = lossy(tmp_path / "trace.arrows")
 
     assert inside("report", PING, other, "-o", tmp_path / "report.html") == (
-        2, "", "bondtrace: a report is of one trace, these are 2: give the parts of one\n")
+        2,
+        "",
+        "bondtrace: a report is of one trace, these are 2: give the parts of one\n",
+    )
 
 
 def test_a_file_that_is_no_recording_leaves_no_report(tmp_path, inside):
@@ -359,7 +425,10 @@ def test_without_plotly_it_says_how_to_get_it(tmp_path, inside, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
 
     assert inside("report", PING, "-o", tmp_path / "report.html") == (
-        1, "", f"bondtrace: report needs the Python package plotly: `{extras.command('report', 'plotly')}`\n")
+        1,
+        "",
+        f"bondtrace: report needs the Python package plotly: `{extras.command('report', 'plotly')}`\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

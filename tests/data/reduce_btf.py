@@ -24,8 +24,18 @@ from pathlib import Path
 
 INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO = range(1, 14)
 VAR, DATASEC, FLOAT, DECL_TAG, TYPE_TAG, ENUM64 = range(14, 20)
-WORDS_AFTER = {INT: (1, 0), ARRAY: (3, 0), STRUCT: (0, 3), UNION: (0, 3), ENUM: (0, 2), FUNC_PROTO: (0, 2),
-               VAR: (1, 0), DATASEC: (0, 3), DECL_TAG: (1, 0), ENUM64: (0, 3)}
+WORDS_AFTER = {
+    INT: (1, 0),
+    ARRAY: (3, 0),
+    STRUCT: (0, 3),
+    UNION: (0, 3),
+    ENUM: (0, 2),
+    FUNC_PROTO: (0, 2),
+    VAR: (1, 0),
+    DATASEC: (0, 3),
+    DECL_TAG: (1, 0),
+    ENUM64: (0, 3),
+}
 QUALIFIERS = (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG)
 INTEGERS = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long"}
 SIZED = (INT, STRUCT, UNION, ENUM, FLOAT, ENUM64)
@@ -59,8 +69,9 @@ class Writer:
             self._strings += text.encode() + b"\0"
         return self._offsets[text]
 
-    def add(self, kind: int, name: str = "", size_or_type: int = 0, *words: int, count: int = 0,
-            flag: bool = False) -> int:
+    def add(
+        self, kind: int, name: str = "", size_or_type: int = 0, *words: int, count: int = 0, flag: bool = False
+    ) -> int:
         """One type of any kind; ``words`` follow it as they are. Answers its number."""
         number = self.next_id
         info = flag << 31 | kind << 24 | count
@@ -107,8 +118,11 @@ class Writer:
 
     def data(self) -> bytes:
         types = b"".join(self._types)
-        return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(self._strings)) \
-            + types + self._strings
+        return (
+            struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(self._strings))
+            + types
+            + self._strings
+        )
 
 
 class Reader:
@@ -116,7 +130,7 @@ class Reader:
 
     def __init__(self, data: bytes) -> None:
         _, _, _, header, type_at, type_bytes, string_at, string_bytes = struct.unpack_from("<HBBIIIII", data)
-        self._strings = data[header + string_at: header + string_at + string_bytes]
+        self._strings = data[header + string_at : header + string_at + string_bytes]
         self.types = [("", 0, False, 0, 0, ())]
         at, end = header + type_at, header + type_at + type_bytes
         while at < end:
@@ -128,7 +142,7 @@ class Reader:
             at += 12 + 4 * len(words)
 
     def string(self, offset: int) -> str:
-        return self._strings[offset: self._strings.index(b"\0", offset)].decode()
+        return self._strings[offset : self._strings.index(b"\0", offset)].decode()
 
     def find(self, name: str, kind: int) -> int:
         return next((number for number, one in enumerate(self.types) if one[:2] == (name, kind)), 0)
@@ -146,8 +160,15 @@ class Reader:
     def members(self, number: int) -> list[tuple[str, int, int, int]]:
         """(name, type, bit offset, width of a bit field or 0)."""
         _, _, flag, _, _, words = self.types[number]
-        return [(self.string(words[i]), words[i + 1], words[i + 2] & 0xFFFFFF if flag else words[i + 2],
-                 words[i + 2] >> 24 if flag else 0) for i in range(0, len(words), 3)]
+        return [
+            (
+                self.string(words[i]),
+                words[i + 1],
+                words[i + 2] & 0xFFFFFF if flag else words[i + 2],
+                words[i + 2] >> 24 if flag else 0,
+            )
+            for i in range(0, len(words), 3)
+        ]
 
 
 class Reducer:
@@ -213,8 +234,10 @@ def wanted_paths() -> dict[str, set[tuple[str, ...]]]:
     """Struct name to the paths that bondtrace.capture.kernel.layout looks for."""
     from bondtrace.capture.kernel import layout
 
-    paths: dict[str, set[tuple[str, ...]]] = {"pt_regs": {("di",)},
-                                              "socket_alloc": {("socket",), ("vfs_inode", "i_ino")}}
+    paths: dict[str, set[tuple[str, ...]]] = {
+        "pt_regs": {("di",)},
+        "socket_alloc": {("socket",), ("vfs_inode", "i_ino")},
+    }
     for wanted in layout.WANTED:
         paths.setdefault(wanted.struct, set()).add(tuple(wanted.path.split(".")))
     return paths

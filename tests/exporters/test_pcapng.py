@@ -51,8 +51,17 @@ from build import (
     vlan,
 )
 
-FIELDS = ("frame.number", "frame.time_epoch", "frame.interface_name", "frame.packet_flags_direction",
-          "frame.packet_flags_reception_type", "frame.cap_len", "frame.len", "_ws.col.Protocol", "frame.comment")
+FIELDS = (
+    "frame.number",
+    "frame.time_epoch",
+    "frame.interface_name",
+    "frame.packet_flags_direction",
+    "frame.packet_flags_reception_type",
+    "frame.cap_len",
+    "frame.len",
+    "_ws.col.Protocol",
+    "frame.comment",
+)
 needs_tshark = pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
 
 
@@ -81,39 +90,89 @@ def frames(data, *fields):
 @needs_tshark
 def test_a_packet_is_there_once_a_device_with_what_happened_there():
     assert frames(exported(received(), refused(50), sent(100))) == [
-        ["1", "1795348800.000000000", "eth0", "0x00000001", "1", "80", "98", "ICMP",
-         "journey #1, 1 of 2: rx on eth0, CPU 0, pass 1, round 1|captured by tcpdump -i any [41004]|"
-         "captured by tcpdump -i eth0 [41001]|bond_handle_frame: ANOTHER, next bond0 (active slave)"],
-        ["2", "1795348800.000003000", "bond0", "0x00000001", "1", "80", "98", "ICMP",
-         "journey #1, 2 of 2: rx on bond0, CPU 0, pass 1, round 2|captured by tcpdump -i any [41004]|"
-         "captured by tcpdump -i bond0 [41003]|delivered to ip_rcv|"
-         "tcpdump -i any [41004] saw it twice: on eth0, then bond0|"
-         "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed eth0 and bond0 (bound-elsewhere)|"
-         "not seen by lldpd [41005]: bound to eth1; the packet passed eth0 and bond0 (bound-elsewhere)"],
-        ["3", "1795348800.000050000", "eth1", "0x00000001", "1", "42", "42", "ARP",
-         "journey #2, 1 of 1: rx on eth1, CPU 1, pass 1, round 1|captured by tcpdump -i any [41004]|"
-         "captured by tcpdump -i eth1 arp [41002]|bond_handle_frame: EXACT (inactive slave)|"
-         "not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)|"
-         "not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: "
-         "inactive slave (EXACT) (inactive-slave)|"
-         "not seen by lldpd [41005]: it takes only protocol 0x88cc; this packet is 0x0806 (protocol)"],
-        ["4", "1795348800.000100000", "bond0", "0x00000002", "0", "80", "98", "ICMP",
-         "journey #3, 1 of 2: tx on bond0, CPU 0, pass 1, round 1|captured by tcpdump -i any [41004]|"
-         "filtered by tcpdump -i bond0 [41003]"],
-        ["5", "1795348800.000110000", "eth0", "0x00000002", "0", "80", "98", "ICMP",
-         "journey #3, 2 of 2: tx on eth0, CPU 0, pass 2, round 1|captured by tcpdump -i any [41004]|"
-         "full: no room at tcpdump -i eth0 [41001] (ring)|tcpdump -i any [41004] saw it twice: on bond0, then eth0|"
-         "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed bond0 and eth0 (bound-elsewhere)|"
-         "not seen by lldpd [41005]: bound to eth1; the packet passed bond0 and eth0 (bound-elsewhere)"]]
+        [
+            "1",
+            "1795348800.000000000",
+            "eth0",
+            "0x00000001",
+            "1",
+            "80",
+            "98",
+            "ICMP",
+            "journey #1, 1 of 2: rx on eth0, CPU 0, pass 1, round 1|captured by tcpdump -i any [41004]|"
+            "captured by tcpdump -i eth0 [41001]|bond_handle_frame: ANOTHER, next bond0 (active slave)",
+        ],
+        [
+            "2",
+            "1795348800.000003000",
+            "bond0",
+            "0x00000001",
+            "1",
+            "80",
+            "98",
+            "ICMP",
+            "journey #1, 2 of 2: rx on bond0, CPU 0, pass 1, round 2|captured by tcpdump -i any [41004]|"
+            "captured by tcpdump -i bond0 [41003]|delivered to ip_rcv|"
+            "tcpdump -i any [41004] saw it twice: on eth0, then bond0|"
+            "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed eth0 and bond0 "
+            "(bound-elsewhere)|"
+            "not seen by lldpd [41005]: bound to eth1; the packet passed eth0 and bond0 (bound-elsewhere)",
+        ],
+        [
+            "3",
+            "1795348800.000050000",
+            "eth1",
+            "0x00000001",
+            "1",
+            "42",
+            "42",
+            "ARP",
+            "journey #2, 1 of 1: rx on eth1, CPU 1, pass 1, round 1|captured by tcpdump -i any [41004]|"
+            "captured by tcpdump -i eth1 arp [41002]|bond_handle_frame: EXACT (inactive slave)|"
+            "not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)|"
+            "not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: "
+            "inactive slave (EXACT) (inactive-slave)|"
+            "not seen by lldpd [41005]: it takes only protocol 0x88cc; this packet is 0x0806 (protocol)",
+        ],
+        [
+            "4",
+            "1795348800.000100000",
+            "bond0",
+            "0x00000002",
+            "0",
+            "80",
+            "98",
+            "ICMP",
+            "journey #3, 1 of 2: tx on bond0, CPU 0, pass 1, round 1|captured by tcpdump -i any [41004]|"
+            "filtered by tcpdump -i bond0 [41003]",
+        ],
+        [
+            "5",
+            "1795348800.000110000",
+            "eth0",
+            "0x00000002",
+            "0",
+            "80",
+            "98",
+            "ICMP",
+            "journey #3, 2 of 2: tx on eth0, CPU 0, pass 2, round 1|captured by tcpdump -i any [41004]|"
+            "full: no room at tcpdump -i eth0 [41001] (ring)|tcpdump -i any [41004] saw it twice: on bond0, then eth0|"
+            "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed bond0 and eth0 "
+            "(bound-elsewhere)|"
+            "not seen by lldpd [41005]: bound to eth1; the packet passed bond0 and eth0 (bound-elsewhere)",
+        ],
+    ]
 
 
 @needs_tshark
 def test_interfaces_say_which_device_they_are():
     data = exported(received(), refused(50))
     done = frames(data, "frame.interface_name", "frame.interface_description", "frame.interface_id")
-    assert done == [["eth0", f"ether, ifindex 2, netns {HERE} (host), host lab", "0"],
-                    ["bond0", f"bond (active-backup), ifindex 4, netns {HERE} (host), host lab", "1"],
-                    ["eth1", f"ether, ifindex 3, netns {HERE} (host), host lab", "2"]]
+    assert done == [
+        ["eth0", f"ether, ifindex 2, netns {HERE} (host), host lab", "0"],
+        ["bond0", f"bond (active-backup), ifindex 4, netns {HERE} (host), host lab", "1"],
+        ["eth1", f"ether, ifindex 3, netns {HERE} (host), host lab", "2"],
+    ]
 
 
 @needs_tshark
@@ -167,20 +226,30 @@ def test_the_devices_of_several_recordings_are_several_interfaces(tmp_path, monk
     first = record(tmp_path / "first.arrows", (received(), events()))
     second = record(tmp_path / "second.arrows", (refused(), events(host="other")))
     target = tmp_path / "both.pcapng"
-    monkeypatch.setattr(sys, "argv", ["bondtrace", "export", str(first), str(second), "--format", "pcapng", "-o",
-                                      str(target)])
+    monkeypatch.setattr(
+        sys, "argv", ["bondtrace", "export", str(first), str(second), "--format", "pcapng", "-o", str(target)]
+    )
     with pytest.raises(SystemExit) as caught:
         command_line.main()
-    assert (caught.value.code, capsys.readouterr().err.splitlines()) == (0, [
-        f"bondtrace: {first}: losses: none", f"bondtrace: {second}: losses: none",
-        f"bondtrace: 2 journeys written to {target}"])
+    assert (caught.value.code, capsys.readouterr().err.splitlines()) == (
+        0,
+        [
+            f"bondtrace: {first}: losses: none",
+            f"bondtrace: {second}: losses: none",
+            f"bondtrace: 2 journeys written to {target}",
+        ],
+    )
     done = frames(target.read_bytes(), "frame.interface_name", "frame.interface_description")
     assert [(name, text.rpartition(", ")[2]) for name, text in done] == [
-        ("eth0", "host lab"), ("bond0", "host lab"), ("eth1", "host other")]
+        ("eth0", "host lab"),
+        ("bond0", "host lab"),
+        ("eth1", "host other"),
+    ]
     assert target.stat().st_mode & 0o777 == 0o600
 
 
 # --- bytes that were kept ---------------------------------------------------------------------------------
+
 
 @needs_tshark
 def test_kept_bytes_are_in_the_file_and_what_is_missing_is_told_by_the_lengths():
@@ -208,10 +277,12 @@ def test_kept_bytes_come_out_of_a_recording(parts, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         command_line.main()
     assert [int(kept) for kept, _ in frames(target.read_bytes(), "frame.cap_len", "frame.number")] == [
-        100 + number for number in range(1, 9)]
+        100 + number for number in range(1, 9)
+    ]
 
 
 # --- frames --------------------------------------------------------------------------------------------
+
 
 def test_longer_contents_take_the_place_of_the_records_bytes():
     whole = ether(ip4(echo()))
@@ -221,8 +292,18 @@ def test_longer_contents_take_the_place_of_the_records_bytes():
     assert frame(one, 0, {(3, 8): whole}) == Frame(B + A + b"\x81\x00\x00\x07" + whole[12:80], 102)
 
 
-@pytest.mark.parametrize("arphrd, link", [(1, LINK_ETHERNET), (772, LINK_ETHERNET), (65534, LINK_RAW), (519, LINK_RAW),
-                                          (768, LINK_RAW), (803, LINK_USER), (32, LINK_USER)])
+@pytest.mark.parametrize(
+    "arphrd, link",
+    [
+        (1, LINK_ETHERNET),
+        (772, LINK_ETHERNET),
+        (65534, LINK_RAW),
+        (519, LINK_RAW),
+        (768, LINK_RAW),
+        (803, LINK_USER),
+        (32, LINK_USER),
+    ],
+)
 def test_link_types(arphrd, link):
     records = rx("eth0").records
     records["arphrd"], records["flags"] = arphrd, RECORD_VLAN

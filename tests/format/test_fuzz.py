@@ -56,36 +56,58 @@ def refusal(path):
     return why.removeprefix("the recording is damaged: ")
 
 
-@pytest.mark.parametrize("event, why", [
-    ({"kind": "note", "time_ns": 1 << 63, "text": ""},
-     "an event's time is a number of more than 64 bits where a whole number from 0 up belongs"),
-    ({"kind": "note", "time_ns": -1, "text": ""},
-     "an event's time is -1 where a whole number from 0 up belongs"),
-    ({"kind": "note", "time_ns": 1, "text": ["x"]},
-     "an event 'note' does not hold together (a list where a text belongs)"),
-    (start(wall_offset_ns=1 << 70),
-     "an event 'start' does not hold together (a number of more than 64 bits where a whole number "
-     "of 64 bits belongs)"),
-    (start(stages=[{"missing": "x"}]),
-     "an event 'start' does not hold together (None where a text belongs)"),
-    (start(handlers="bond_handle_frame"),
-     "an event 'start' does not hold together ('bond_handle_frame' where a list belongs)"),
-    ({"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": 1, "name": 7, "kind": "x"}},
-     "an event 'device' does not hold together (7 as 'name' of a device)"),
-    ({"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": True, "name": "x", "kind": "x"}},
-     "an event 'device' does not hold together (True as 'ifindex' of a device)"),
-    ({"kind": "device", "time_ns": 1, "device": {"netns": 1}},
-     "an event 'device' does not hold together (a device without 'ifindex')"),
-    ({"kind": "tap", "time_ns": 1, "tap": {"processes": [None]}},
-     "an event 'tap' does not hold together (None where an object belongs)"),
-    ({"kind": "losses", "time_ns": 1, "counters": {"lost": [1.5]}},
-     "an event 'losses' does not hold together (1.5 where a whole number of 64 bits belongs)"),
-    ({"kind": "tap-gone", "time_ns": 1, "inode": {}},
-     "an event 'tap-gone' does not hold together (an object where a whole number from 0 up "
-     "belongs)"),
-    ({"kind": "note", "time_ns": 1, "text": "x", "more": [[[[[[[[[1]]]]]]]]]},
-     "an event 'note' does not hold together (it is nested too deep)"),
-])
+@pytest.mark.parametrize(
+    "event, why",
+    [
+        (
+            {"kind": "note", "time_ns": 1 << 63, "text": ""},
+            "an event's time is a number of more than 64 bits where a whole number from 0 up belongs",
+        ),
+        ({"kind": "note", "time_ns": -1, "text": ""}, "an event's time is -1 where a whole number from 0 up belongs"),
+        (
+            {"kind": "note", "time_ns": 1, "text": ["x"]},
+            "an event 'note' does not hold together (a list where a text belongs)",
+        ),
+        (
+            start(wall_offset_ns=1 << 70),
+            "an event 'start' does not hold together (a number of more than 64 bits where a whole number "
+            "of 64 bits belongs)",
+        ),
+        (start(stages=[{"missing": "x"}]), "an event 'start' does not hold together (None where a text belongs)"),
+        (
+            start(handlers="bond_handle_frame"),
+            "an event 'start' does not hold together ('bond_handle_frame' where a list belongs)",
+        ),
+        (
+            {"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": 1, "name": 7, "kind": "x"}},
+            "an event 'device' does not hold together (7 as 'name' of a device)",
+        ),
+        (
+            {"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": True, "name": "x", "kind": "x"}},
+            "an event 'device' does not hold together (True as 'ifindex' of a device)",
+        ),
+        (
+            {"kind": "device", "time_ns": 1, "device": {"netns": 1}},
+            "an event 'device' does not hold together (a device without 'ifindex')",
+        ),
+        (
+            {"kind": "tap", "time_ns": 1, "tap": {"processes": [None]}},
+            "an event 'tap' does not hold together (None where an object belongs)",
+        ),
+        (
+            {"kind": "losses", "time_ns": 1, "counters": {"lost": [1.5]}},
+            "an event 'losses' does not hold together (1.5 where a whole number of 64 bits belongs)",
+        ),
+        (
+            {"kind": "tap-gone", "time_ns": 1, "inode": {}},
+            "an event 'tap-gone' does not hold together (an object where a whole number from 0 up belongs)",
+        ),
+        (
+            {"kind": "note", "time_ns": 1, "text": "x", "more": [[[[[[[[[1]]]]]]]]]},
+            "an event 'note' does not hold together (it is nested too deep)",
+        ),
+    ],
+)
 def test_events_of_other_types_are_refused(path, event, why):
     record(path, (received(), [start(), event]))
     assert refusal(path) == why
@@ -111,8 +133,10 @@ def test_a_step_alone_may_be_missing(path, without):
 
 def test_parts_with_numbers_far_apart_take_no_memory(tmp_path):
     """It once listed every number between them."""
-    paths = [record(tmp_path / f"{number}.arrows", (received(), [start(trace="x", part=number)]))
-             for number in (1, (1 << 63) - 1)]
+    paths = [
+        record(tmp_path / f"{number}.arrows", (received(), [start(trace="x", part=number)]))
+        for number in (1, (1 << 63) - 1)
+    ]
 
     [trace] = gather(tuple(paths))
 
@@ -121,8 +145,10 @@ def test_parts_with_numbers_far_apart_take_no_memory(tmp_path):
 
 
 def test_devices_that_are_one_anothers_masters(path):
-    circle = [device_event(BEGIN_NS, Device(HERE, 100 + n, f"v{n}", "vlan", link=100 + (n + 1) % 50, master=100 + n))
-              for n in range(50)]
+    circle = [
+        device_event(BEGIN_NS, Device(HERE, 100 + n, f"v{n}", "vlan", link=100 + (n + 1) % 50, master=100 + n))
+        for n in range(50)
+    ]
     taps = [replace(TAPS[ON_ETH0], inode=7000 + n, ifindex=100 + n) for n in range(50)]
     record(path, (rx("eth0", tap(ON_ANY)), [*events(taps={one.inode: one for one in taps}), *circle]))
     fuzzing.read_all(path)
@@ -130,6 +156,7 @@ def test_devices_that_are_one_anothers_masters(path):
 
 def test_the_work_on_many_hooks_grows_with_their_number_and_not_with_its_square(path):
     """Counted, not timed: the hooks that are looked at for each packet."""
+
     def looked_at(count):
         many = hook(ON_ETH0, True).take(np.zeros(count, int))
         many.records["time_ns"] = BEGIN_NS + np.arange(count, dtype=np.uint64)[::-1] * 3000

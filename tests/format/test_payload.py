@@ -7,8 +7,9 @@ from bondtrace.format.payload import PACKETS_AN_EVENT, Contents, bytes_events
 
 
 def test_what_goes_into_events_comes_out():
-    packets = [(number % 3, number, bytes([number % 256]) * (number % 90))
-               for number in range(PACKETS_AN_EVENT * 2 + 1)]
+    packets = [
+        (number % 3, number, bytes([number % 256]) * (number % 90)) for number in range(PACKETS_AN_EVENT * 2 + 1)
+    ]
     events = bytes_events(7, packets)
     assert [len(event["packets"]) for event in events] == [PACKETS_AN_EVENT, PACKETS_AN_EVENT, 1]
     contents = Contents()
@@ -24,9 +25,24 @@ def test_of_too_many_the_oldest_are_forgotten():
     assert list(contents) == [(0, seq) for seq in range(40, 50)]
 
 
-@pytest.mark.parametrize("packets", [None, 7, "text", {"a": 1}, [7], [[1, 2]], [["x", 2, "AA=="]], [[1, 2, 3]],
-                                     [[1, 2, "A"]], [[1, float("inf"), "AA=="]], [[1, 2, "\u20ac"]],
-                                     [None], [[[], {}, "AA=="]]])
+@pytest.mark.parametrize(
+    "packets",
+    [
+        None,
+        7,
+        "text",
+        {"a": 1},
+        [7],
+        [[1, 2]],
+        [["x", 2, "AA=="]],
+        [[1, 2, 3]],
+        [[1, 2, "A"]],
+        [[1, float("inf"), "AA=="]],
+        [[1, 2, "\u20ac"]],
+        [None],
+        [[[], {}, "AA=="]],
+    ],
+)
 def test_what_does_not_hold_together_is_passed_over(packets):
     contents = Contents()
     contents.take([{"kind": "bytes", "time_ns": 0, "packets": packets}, *bytes_events(0, [(1, 2, b"ok")])])

@@ -49,9 +49,15 @@ from build import (
 
 ROOT = Path(__file__).parents[2]
 EVERYTHING = both(
-    received(vlan=7, sender=LLDP), refused(20), sent(30), hook(ON_ETH0, True, at=60), hook(ON_ETH0, False, at=70),
-    late("bond0", protocol("ip_list_rcv"), at=80, frame=9), rx("eth2", at=90, packet=b""),
-    rx("eth0", *(tap(41000 + n, "captured") for n in range(40)), at=100, steps_lost=3, cpu=5, parent=2, in_list=True))
+    received(vlan=7, sender=LLDP),
+    refused(20),
+    sent(30),
+    hook(ON_ETH0, True, at=60),
+    hook(ON_ETH0, False, at=70),
+    late("bond0", protocol("ip_list_rcv"), at=80, frame=9),
+    rx("eth2", at=90, packet=b""),
+    rx("eth0", *(tap(41000 + n, "captured") for n in range(40)), at=100, steps_lost=3, cpu=5, parent=2, in_list=True),
+)
 
 
 def batches_of(path):
@@ -61,8 +67,7 @@ def batches_of(path):
 
 
 def whole(passes, happened):
-    return (passes.records.tobytes(), passes.steps.tobytes(), passes.offsets.tolist(),
-            json.loads(json.dumps(happened)))
+    return (passes.records.tobytes(), passes.steps.tobytes(), passes.offsets.tolist(), json.loads(json.dumps(happened)))
 
 
 @pytest.fixture
@@ -72,13 +77,18 @@ def path(tmp_path):
 
 # --- what is written is what is read -------------------------------------------------------------------
 
-@pytest.mark.parametrize("batches", [
-    pytest.param([(EVERYTHING, events())], id="everything at once"),
-    pytest.param([(EMPTY, events()), (received(), []), (refused(), [losses(5, lost=[1, 2])]), (sent(), [])],
-                 id="several"),
-    pytest.param([(received(), [])], id="passes alone"),
-    pytest.param([(EMPTY, [start()])], id="an event alone"),
-])
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        pytest.param([(EVERYTHING, events())], id="everything at once"),
+        pytest.param(
+            [(EMPTY, events()), (received(), []), (refused(), [losses(5, lost=[1, 2])]), (sent(), [])], id="several"
+        ),
+        pytest.param([(received(), [])], id="passes alone"),
+        pytest.param([(EMPTY, [start()])], id="an event alone"),
+    ],
+)
 def test_what_was_written_is_read(path, batches):
     record(path, *batches)
 
@@ -127,44 +137,132 @@ def test_the_recorder_tells_how_much_it_wrote(path):
 def test_any_arrow_reader_reads_it(path):
     # given a recording of an event, a received packet and a late step
     event = losses(0, lost=[0, 1])
-    record(path, (both(rx("eth0", tap(ON_ETH0, "filtered"), packet=arp(), cpu=3, vlan=7, frame=4, sender=9,
-                          head=0x8102),
-                       late("bond0", protocol("ip_rcv"), at=5, skb=SKB + 64)), [event]))
+    record(
+        path,
+        (
+            both(
+                rx("eth0", tap(ON_ETH0, "filtered"), packet=arp(), cpu=3, vlan=7, frame=4, sender=9, head=0x8102),
+                late("bond0", protocol("ip_rcv"), at=5, skb=SKB + 64),
+            ),
+            [event],
+        ),
+    )
 
     # when pyarrow reads it
     with open(path, "rb") as file:
         table = pa.ipc.open_stream(file).read_all()
 
     # then the schema is the documented one
-    numbers = {"kind": pa.uint8(), "time_ns": pa.uint64(), "skb": pa.uint64(), "netns": pa.uint32(),
-               "ifindex": pa.uint32(), "len": pa.uint32(), "cpu": pa.uint16(), "protocol": pa.uint16(),
-               "vlan_tci": pa.uint16(), "flags": pa.uint8(), "steps_lost": pa.uint16(), "seq": pa.uint32(),
-               "parent": pa.uint32(), "duration_ns": pa.uint32(), "arphrd": pa.uint16(), "pkt_type": pa.uint8(),
-               "last_skb": pa.uint32(), "frame": pa.uint32(), "sender": pa.uint32(), "head": pa.uint32(),
-               "captured": pa.uint8(), "packet": pa.binary(80)}
-    of_step = {"t_ns": pa.uint32(), "ifindex": pa.uint32(), "orig_ifindex": pa.uint32(), "arg": pa.uint32(),
-               "kind": pa.uint8(), "round": pa.uint8(), "result": pa.uint8(), "func": pa.uint8(),
-               "skb_low": pa.uint32()}
+    numbers = {
+        "kind": pa.uint8(),
+        "time_ns": pa.uint64(),
+        "skb": pa.uint64(),
+        "netns": pa.uint32(),
+        "ifindex": pa.uint32(),
+        "len": pa.uint32(),
+        "cpu": pa.uint16(),
+        "protocol": pa.uint16(),
+        "vlan_tci": pa.uint16(),
+        "flags": pa.uint8(),
+        "steps_lost": pa.uint16(),
+        "seq": pa.uint32(),
+        "parent": pa.uint32(),
+        "duration_ns": pa.uint32(),
+        "arphrd": pa.uint16(),
+        "pkt_type": pa.uint8(),
+        "last_skb": pa.uint32(),
+        "frame": pa.uint32(),
+        "sender": pa.uint32(),
+        "head": pa.uint32(),
+        "captured": pa.uint8(),
+        "packet": pa.binary(80),
+    }
+    of_step = {
+        "t_ns": pa.uint32(),
+        "ifindex": pa.uint32(),
+        "orig_ifindex": pa.uint32(),
+        "arg": pa.uint32(),
+        "kind": pa.uint8(),
+        "round": pa.uint8(),
+        "result": pa.uint8(),
+        "func": pa.uint8(),
+        "skb_low": pa.uint32(),
+    }
     step = pa.struct([pa.field(name, kind, nullable=name == "skb_low") for name, kind in of_step.items()])
-    assert table.schema == pa.schema([
-        *(pa.field(name, kind, nullable=name == "last_skb") for name, kind in numbers.items()),
-        pa.field("steps", pa.list_(pa.field("item", step, nullable=False)), nullable=False),
-        pa.field("event", pa.string())])
+    assert table.schema == pa.schema(
+        [
+            *(pa.field(name, kind, nullable=name == "last_skb") for name, kind in numbers.items()),
+            pa.field("steps", pa.list_(pa.field("item", step, nullable=False)), nullable=False),
+            pa.field("event", pa.string()),
+        ]
+    )
 
     # and the values are what was written, addresses that are the low half of the pass's skb null
     nothing = {**dict.fromkeys(numbers, 0), "last_skb": None, "packet": bytes(80)}
     assert table.to_pylist() == [
         {**nothing, "steps": [], "event": json.dumps(event, separators=(",", ":"))},
-        {**nothing, "kind": 1, "time_ns": BEGIN_NS, "skb": SKB, "netns": HERE, "ifindex": 2, "len": 42, "cpu": 3,
-         "protocol": 0x0806, "vlan_tci": 7, "flags": 1, "seq": 1, "duration_ns": 2000, "arphrd": 1,
-         "frame": 4, "sender": 9, "head": 0x8102, "captured": len(arp()), "packet": arp().ljust(80, b"\0"),
-         "event": None,
-         "steps": [{"t_ns": 1000, "ifindex": 2, "orig_ifindex": 2, "arg": ON_ETH0, "kind": 1, "round": 1, "result": 2,
-                    "func": 2, "skb_low": None}]},
-        {**nothing, "kind": 3, "time_ns": BEGIN_NS + 5000, "skb": SKB + 64, "netns": HERE, "ifindex": 4, "seq": 1,
-         "duration_ns": 2000, "arphrd": 1, "frame": 1, "event": None,
-         "steps": [{"t_ns": 1000, "ifindex": 4, "orig_ifindex": 4, "arg": 0, "kind": 4, "round": 0, "result": 0,
-                    "func": 16, "skb_low": None}]}]
+        {
+            **nothing,
+            "kind": 1,
+            "time_ns": BEGIN_NS,
+            "skb": SKB,
+            "netns": HERE,
+            "ifindex": 2,
+            "len": 42,
+            "cpu": 3,
+            "protocol": 0x0806,
+            "vlan_tci": 7,
+            "flags": 1,
+            "seq": 1,
+            "duration_ns": 2000,
+            "arphrd": 1,
+            "frame": 4,
+            "sender": 9,
+            "head": 0x8102,
+            "captured": len(arp()),
+            "packet": arp().ljust(80, b"\0"),
+            "event": None,
+            "steps": [
+                {
+                    "t_ns": 1000,
+                    "ifindex": 2,
+                    "orig_ifindex": 2,
+                    "arg": ON_ETH0,
+                    "kind": 1,
+                    "round": 1,
+                    "result": 2,
+                    "func": 2,
+                    "skb_low": None,
+                }
+            ],
+        },
+        {
+            **nothing,
+            "kind": 3,
+            "time_ns": BEGIN_NS + 5000,
+            "skb": SKB + 64,
+            "netns": HERE,
+            "ifindex": 4,
+            "seq": 1,
+            "duration_ns": 2000,
+            "arphrd": 1,
+            "frame": 1,
+            "event": None,
+            "steps": [
+                {
+                    "t_ns": 1000,
+                    "ifindex": 4,
+                    "orig_ifindex": 4,
+                    "arg": 0,
+                    "kind": 4,
+                    "round": 0,
+                    "result": 0,
+                    "func": 16,
+                    "skb_low": None,
+                }
+            ],
+        },
+    ]
 
 
 def test_other_addresses_than_the_skbs_are_kept(path):
@@ -186,7 +284,7 @@ def test_other_addresses_than_the_skbs_are_kept(path):
 def test_bytes_behind_a_packets_end_are_not_kept(path):
     # given a packet with others' bytes behind it, as a record of the kernel may have
     passes = rx("eth0", packet=arp())
-    passes.records["packet"][0, len(arp()):] = 0xAA
+    passes.records["packet"][0, len(arp()) :] = 0xAA
     record(path, (passes, []))
 
     assert table_of(path)["packet"].to_pylist() == [arp().ljust(80, b"\0")]
@@ -221,6 +319,7 @@ def test_what_format_1_has_otherwise_is_read(path):
 
 
 # --- the file ------------------------------------------------------------------------------------------
+
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
@@ -321,8 +420,10 @@ def test_a_symbolic_link_is_never_followed(tmp_path, path, force, exists):
     # when it is to be recorded to, then it is refused and the target untouched
     with pytest.raises(BondtraceError) as caught:
         Recorder(path, force)
-    assert str(caught.value) in (f"{path} is a symbolic link, no regular file; name another file",
-                                 f"{path} exists already; name another file, or --force to overwrite it")
+    assert str(caught.value) in (
+        f"{path} is a symbolic link, no regular file; name another file",
+        f"{path} exists already; name another file, or --force to overwrite it",
+    )
     assert target.exists() == exists and (not exists or target.read_bytes() == b"precious")
 
 
@@ -356,6 +457,7 @@ def test_a_directory_that_is_not_there_is_named(tmp_path):
 
 
 # --- files that stop short -----------------------------------------------------------------------------
+
 
 def test_cut_off_anywhere_it_gives_exactly_the_whole_batches(path, tmp_path):
     # given a recording of four batches, and where each of them ends
@@ -405,8 +507,11 @@ def test_a_recorder_that_is_killed_leaves_every_batch_that_was_written(path):
             number += 1
             print(number, flush=True)
     """
-    writer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), str(path)], stdout=subprocess.PIPE,
-                              env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
 
     # when it is killed somewhere after the 50th
     with writer:
@@ -443,8 +548,13 @@ def test_a_full_disk_is_told_and_what_was_written_is_read(path):
             print(number)
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(path)], capture_output=True, text=True,
-                          check=True, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
 
     # then it says why it ends, and every batch before is read
     number, message = done.stdout.splitlines()
@@ -455,6 +565,7 @@ def test_a_full_disk_is_told_and_what_was_written_is_read(path):
 
 # --- files that are something else ---------------------------------------------------------------------
 
+
 def error_of(path):
     """The message of reading it, without the file's name and the remedy, which are always there."""
     with pytest.raises(BondtraceError) as caught:
@@ -462,11 +573,21 @@ def error_of(path):
     before, after = f"{path} is no bondtrace recording: ", "; `bondtrace record -o FILE` makes one"
     text = str(caught.value)
     assert text.startswith(before) and text.endswith(after) and "\n" not in text
-    return text[len(before): -len(after)]
+    return text[len(before) : -len(after)]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"hello\n" * 100, b"\xff\xff\xff\xff", b"\xff" * 4096, b"ARROW1\0\0",
-                                     b"\xd4\xc3\xb2\xa1" + bytes(200)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"hello\n" * 100,
+        b"\xff\xff\xff\xff",
+        b"\xff" * 4096,
+        b"ARROW1\0\0",
+        b"\xd4\xc3\xb2\xa1" + bytes(200),
+    ],
+)
 def test_a_file_that_is_no_arrow_stream_is_told(path, content):
     path.write_bytes(content)
 
@@ -499,12 +620,19 @@ def rewrite(path, table):
 def of_format_1(table):
     """The same as format 1 had it: packets of a size each, addresses without nulls."""
     packets = [packet[:size] for packet, size in zip(table["packet"].to_pylist(), table["captured"].to_pylist())]
-    last = [skb & 0xFFFFFFFF if last is None else last for skb, last in zip(table["skb"].to_pylist(),
-                                                                            table["last_skb"].to_pylist())]
-    steps = [[{**step, "skb_low": skb & 0xFFFFFFFF if step["skb_low"] is None else step["skb_low"]} for step in steps]
-             for skb, steps in zip(table["skb"].to_pylist(), table["steps"].to_pylist())]
-    columns = {"packet": pa.array(packets, pa.binary()), "last_skb": pa.array(last, pa.uint64()),
-               "steps": pa.array(steps, table["steps"].type)}
+    last = [
+        skb & 0xFFFFFFFF if last is None else last
+        for skb, last in zip(table["skb"].to_pylist(), table["last_skb"].to_pylist())
+    ]
+    steps = [
+        [{**step, "skb_low": skb & 0xFFFFFFFF if step["skb_low"] is None else step["skb_low"]} for step in steps]
+        for skb, steps in zip(table["skb"].to_pylist(), table["steps"].to_pylist())
+    ]
+    columns = {
+        "packet": pa.array(packets, pa.binary()),
+        "last_skb": pa.array(last, pa.uint64()),
+        "steps": pa.array(steps, table["steps"].type),
+    }
     for name, column in columns.items():
         column = pa.chunked_array([column.slice(begin, len(chunk)) for begin, chunk in _chunks(table)])
         table = table.set_column(table.schema.get_field_index(name), name, column)
@@ -527,35 +655,52 @@ def with_column(path, name, kind, values):
     rewrite(path, table.set_column(place, pa.field(name, kind), pa.array(values, kind)))
 
 
-@pytest.mark.parametrize("name, kind, values", [
-    ("time_ns", pa.int64(), [1, 2, 3, 4]), ("time_ns", pa.string(), ["a", "b", "c", "d"]),
-    ("time_ns", pa.null(), [None] * 4), ("kind", pa.uint32(), [1] * 4), ("event", pa.large_string(), ["{}"] * 4),
-    ("packet", pa.string(), ["x"] * 4), ("packet", pa.large_binary(), [b"x"] * 4),
-    ("packet", pa.binary(79), [b"x" * 79] * 4), ("captured", pa.uint16(), [1] * 4),
-    ("steps", pa.list_(pa.int32()), [[1]] * 4), ("steps", pa.large_list(pa.struct([("t_ns", pa.uint32())])), [[]] * 4),
-])
+@pytest.mark.parametrize(
+    "name, kind, values",
+    [
+        ("time_ns", pa.int64(), [1, 2, 3, 4]),
+        ("time_ns", pa.string(), ["a", "b", "c", "d"]),
+        ("time_ns", pa.null(), [None] * 4),
+        ("kind", pa.uint32(), [1] * 4),
+        ("event", pa.large_string(), ["{}"] * 4),
+        ("packet", pa.string(), ["x"] * 4),
+        ("packet", pa.large_binary(), [b"x"] * 4),
+        ("packet", pa.binary(79), [b"x" * 79] * 4),
+        ("captured", pa.uint16(), [1] * 4),
+        ("steps", pa.list_(pa.int32()), [[1]] * 4),
+        ("steps", pa.large_list(pa.struct([("t_ns", pa.uint32())])), [[]] * 4),
+    ],
+)
 def test_a_column_of_another_type_is_told(path, name, kind, values):
     with_column(path, name, kind, values)
 
     assert error_of(path) == f"its column {name!r} has another type"
 
 
-@pytest.mark.parametrize("name, kind, values", [
-    pytest.param("captured", pa.uint8(), [0, 80, 81, 0], id="format 2"),
-    pytest.param("packet", pa.binary(), [b"", reply(), b"x" * 81, b""], id="format 1"),
-])
+@pytest.mark.parametrize(
+    "name, kind, values",
+    [
+        pytest.param("captured", pa.uint8(), [0, 80, 81, 0], id="format 2"),
+        pytest.param("packet", pa.binary(), [b"", reply(), b"x" * 81, b""], id="format 1"),
+    ],
+)
 def test_a_packet_longer_than_a_record_holds_is_told(path, name, kind, values):
     with_column(path, name, kind, values)
 
     assert error_of(path) == "a batch does not hold together (packet too long)"
 
 
-@pytest.mark.parametrize("event, why", [
-    ("[1]", "an event is not an object"), ("5", "an event is not an object"), ("null", "an event is not an object"),
-    ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-    ('{"time_ns": "soon"}', "invalid literal for int() with base 10: 'soon'"),
-    ('{"time_ns": 1e999}', "cannot convert float infinity to integer"),
-])
+@pytest.mark.parametrize(
+    "event, why",
+    [
+        ("[1]", "an event is not an object"),
+        ("5", "an event is not an object"),
+        ("null", "an event is not an object"),
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ('{"time_ns": "soon"}', "invalid literal for int() with base 10: 'soon'"),
+        ('{"time_ns": 1e999}', "cannot convert float infinity to integer"),
+    ],
+)
 def test_an_event_that_is_no_object_with_a_time_is_told(path, event, why):
     with_column(path, "event", pa.string(), [event, None, None, None])
 
@@ -587,7 +732,7 @@ def test_offsets_out_of_order_are_told(path, column, value, place):
     data, offsets = bytearray(path.read_bytes()), chunk.buffers()[1].to_pybytes()
     where = data.rfind(offsets)
     assert where > 0 and len(chunk) == 4
-    data[where + 4 * place: where + 4 * place + 4] = struct.pack("<i", value)
+    data[where + 4 * place : where + 4 * place + 4] = struct.pack("<i", value)
     path.write_bytes(data)
 
     # when it is read, then the first batch comes, and for the second an error
@@ -602,7 +747,7 @@ def test_every_byte_may_be_wrong(path):
     data = path.read_bytes()
     outcomes = set()
     for place in range(len(data)):
-        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1:])
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
 
         # when it is read, then it is read, or there is a clear error: nothing else is raised
         try:

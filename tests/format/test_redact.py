@@ -54,6 +54,7 @@ def kept(packet, mode="hash", privacy=None, **more):
 
 # --- packets, byte by byte -----------------------------------------------------------------------------
 
+
 def span(*parts):
     return {place for begin, end in parts for place in range(begin, end)}
 
@@ -136,7 +137,7 @@ def test_any_bytes_may_come(mode):
         passes.records["captured"] = chance.randrange(256)
         passes.records["arphrd"] = chance.choice((1, 772, 65534, 512, 6, 803))
         told = privacy.passes(passes).records[0]
-        assert told["captured"] <= PACKET_BYTES and not told["packet"][int(told["captured"]):].any()
+        assert told["captured"] <= PACKET_BYTES and not told["packet"][int(told["captured"]) :].any()
 
 
 # --- surroundings --------------------------------------------------------------------------------------
@@ -148,14 +149,29 @@ def secret_events():
     devices = {name: replace(one, address="de:ad:be:ef:00:01") for name, one in DEVICES.items()}
     evil = Process(7, "tcpdump", "/usr/sbin/tcpdump -i eth0 host 10.1.2.3 --password hunter2")
     taps = {inode: replace(one, processes=(evil,)) for inode, one in TAPS.items()}
-    return [*events(taps=taps, devices=devices, host="secret-host", filter="host 10.1.2.3"),
-            {"kind": "bytes", "time_ns": 5, "packets": [[0, 1, "aHVudGVyMg=="]]}]
+    return [
+        *events(taps=taps, devices=devices, host="secret-host", filter="host 10.1.2.3"),
+        {"kind": "bytes", "time_ns": 5, "packets": [[0, 1, "aHVudGVyMg=="]]},
+    ]
 
 
 def everything():
-    return both(received(), refused(50), sent(100), late("bond0", tap(ON_BOND0), at=3),
-                rx("eth0", tap(ON_ANY), vlan("bond0.7"), tap(ON_ANY), at=300, vlan=7, skb=9,
-                   packet=ether(ip4(udp(), protocol=17))))
+    return both(
+        received(),
+        refused(50),
+        sent(100),
+        late("bond0", tap(ON_BOND0), at=3),
+        rx(
+            "eth0",
+            tap(ON_ANY),
+            vlan("bond0.7"),
+            tap(ON_ANY),
+            at=300,
+            vlan=7,
+            skb=9,
+            packet=ether(ip4(udp(), protocol=17)),
+        ),
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -165,8 +181,9 @@ def test_what_surrounds_the_packets_tells_no_secrets(mode):
     text = json.dumps(batch.events)
     assert [one for one in (*SECRETS, "aHVudGVyMg==") if one in text] == []
     assert batch.events[0]["privacy"] == mode and batch.events[0]["filter"] == "(withheld)"
-    assert {process["cmdline"] for event in batch.events if event["kind"] == "tap"
-            for process in event["tap"]["processes"]} == {"tcpdump"}
+    assert {
+        process["cmdline"] for event in batch.events if event["kind"] == "tap" for process in event["tap"]["processes"]
+    } == {"tcpdump"}
     assert not any(event["kind"] == "bytes" for event in batch.events)
     if mode == "drop":
         assert batch.events[0]["host"] == "(withheld)"
@@ -174,21 +191,41 @@ def test_what_surrounds_the_packets_tells_no_secrets(mode):
         assert batch.events[0]["host"].startswith("host-")
 
 
-@pytest.mark.parametrize("event", [{"kind": "device", "device": 5}, {"kind": "device", "device": {"address": 5}},
-                                   {"kind": "tap", "tap": None}, {"kind": "tap", "tap": {"processes": [5, {}]}},
-                                   {"kind": "tap", "tap": {"processes": 5}}, {"kind": "start"}, {}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "device", "device": 5},
+        {"kind": "device", "device": {"address": 5}},
+        {"kind": "tap", "tap": None},
+        {"kind": "tap", "tap": {"processes": [5, {}]}},
+        {"kind": "tap", "tap": {"processes": 5}},
+        {"kind": "start"},
+        {},
+    ],
+)
 def test_events_of_hostile_recordings_are_left_to_who_checks_them(event):
     assert len(list(Privacy("hash").batches([Batch(received(), [event], 0)]))) == 1
 
 
 # --- journeys ------------------------------------------------------------------------------------------
 
+
 def shapes(batches):
     """All of the journeys but for packets and names of taps."""
     found = []
-    pipeline = Pipeline(show=lambda one: found.append(
-        (one.id, one.time_ns, one.duration_ns, one.complete, one.passes, [(m.tap, m.reason) for m in one.unseen],
-         (one.packet.protocol, one.packet.length, one.packet.vlan))))
+    pipeline = Pipeline(
+        show=lambda one: found.append(
+            (
+                one.id,
+                one.time_ns,
+                one.duration_ns,
+                one.complete,
+                one.passes,
+                [(m.tap, m.reason) for m in one.unseen],
+                (one.packet.protocol, one.packet.length, one.packet.vlan),
+            )
+        )
+    )
     pipeline.run(batches)
     return found
 
@@ -202,13 +239,16 @@ def test_recorded_journeys_are_the_same(file, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_journeys_of_every_kind_are_the_same(mode):
-    many = both(everything(), *(received(1000 + n, skb=7 + n, packet=ether(ip4(tcp(seq=n), protocol=6, ident=n)))
-                                for n in range(50)))
+    many = both(
+        everything(),
+        *(received(1000 + n, skb=7 + n, packet=ether(ip4(tcp(seq=n), protocol=6, ident=n))) for n in range(50)),
+    )
     plain = shapes([Batch(many, events(), 0)])
     assert len(plain) > 50 and shapes(Privacy(mode).batches([Batch(many, events(), 0)])) == plain
 
 
 # --- commands ------------------------------------------------------------------------------------------
+
 
 class FakeSource:
     """A trace of two batches in the place of the kernel's."""
@@ -275,6 +315,7 @@ def test_exports_and_reports_of_recordings(run, tmp_path, mode):
         assert [one for one in told if one.encode() in data] == []
     with contextlib.suppress(ImportError):
         import plotly  # noqa: F401
+
         status, _, err = run("report", path, "-o", tmp_path / "page.html", "--privacy", mode)
         assert status == 0, err
         text = (tmp_path / "page.html").read_text()
@@ -284,5 +325,7 @@ def test_exports_and_reports_of_recordings(run, tmp_path, mode):
 def test_payload_cannot_be_asked_for_and_left_out(run, tmp_path):
     status, _, err = run("record", "-o", tmp_path / "x", "--snaplen", "100", "--privacy", "drop")
     assert (status, err) == (
-        2, "bondtrace: --snaplen 100 keeps payload and --privacy leaves it out: leave one of them out\n")
+        2,
+        "bondtrace: --snaplen 100 keeps payload and --privacy leaves it out: leave one of them out\n",
+    )
     assert list(tmp_path.iterdir()) == []

@@ -44,8 +44,9 @@ ROOT = Path(__file__).parents[2]
 
 def begun(trace, at=0):
     """The events of a begin of the trace of this name."""
-    return [{**one, "trace": trace, "time_ns": BEGIN_NS + at * 1000} if one["kind"] == "start" else one
-            for one in events()]
+    return [
+        {**one, "trace": trace, "time_ns": BEGIN_NS + at * 1000} if one["kind"] == "start" else one for one in events()
+    ]
 
 
 def in_parts(path, keep=None, **limits):
@@ -71,19 +72,26 @@ def told(*traces):
 
 
 def bondtrace(*words):
-    return subprocess.run([sys.executable, "-m", "bondtrace", *map(str, words)], cwd=ROOT, capture_output=True,
-                          text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "bondtrace", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 # --- parts ---------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("limits", [{"part_bytes": 1}, {"part_s": 1e-9}])
 def test_parts_put_together_are_the_whole(tmp_path, limits):
     # given a recording in one file, and the same in parts
     parts = in_parts(tmp_path / "trace.arrows", **limits)
-    whole = record(tmp_path / "whole.arrows", (EMPTY, begun("a")), *(
-        (batch, [losses(50_000 * number, lost=[number])])
-        for number, batch in enumerate((received(), refused(20_000), sent(40_000)))))
+    whole = record(
+        tmp_path / "whole.arrows",
+        (EMPTY, begun("a")),
+        *(
+            (batch, [losses(50_000 * number, lost=[number])])
+            for number, batch in enumerate((received(), refused(20_000), sent(40_000)))
+        ),
+    )
     assert [one.name for one in parts] == [f"trace-000{number}.arrows" for number in (1, 2, 3, 4, 5)]
 
     # when read, in whatever order they are given, then they tell the same
@@ -105,8 +113,9 @@ def test_a_tap_that_opened_in_an_earlier_part_was_there_when_a_later_one_began(t
     stage = {"name": "tap hooks", "tells": "", "without": "", "missing": "", "probes": []}
     recorder = RotatingRecorder(tmp_path / "trace.arrows", part_bytes=1)
     recorder.write(EMPTY, events(taps={}, stages=[stage], trace="a"))
-    recorder.write(hook(ON_BOND0, True, at=10), [
-        tap_event(BEGIN_NS + 30_000, TAPS[ON_BOND0], BEGIN_NS, read_ns=BEGIN_NS + 20_000)])
+    recorder.write(
+        hook(ON_BOND0, True, at=10), [tap_event(BEGIN_NS + 30_000, TAPS[ON_BOND0], BEGIN_NS, read_ns=BEGIN_NS + 20_000)]
+    )
     for number in (1, 2):
         recorder.write(refused(20_000 * number), [losses(50_000 * number)])
     recorder.close()
@@ -132,8 +141,9 @@ def test_a_part_that_is_missing_is_said(tmp_path):
     done = bondtrace("summary", tmp_path)
 
     assert done.returncode == 0
-    assert done.stderr == (f"bondtrace: {parts[0]} to trace-0005.arrows: 1 parts between these are missing, the first "
-                           "of them part 3\n")
+    assert done.stderr == (
+        f"bondtrace: {parts[0]} to trace-0005.arrows: 1 parts between these are missing, the first of them part 3\n"
+    )
 
 
 def test_parts_of_an_earlier_recording_are_not_overwritten(tmp_path):
@@ -177,6 +187,7 @@ def test_passes_wait_for_company_but_not_for_ever(tmp_path):
 
 # --- several -------------------------------------------------------------------------------------------
 
+
 def test_traces_come_in_order_of_time(tmp_path):
     later = record(tmp_path / "a.arrows", (received(5_000_000), begun("later", 5_000_000)))
     first = record(tmp_path / "b.arrows", (received(), begun("first")))
@@ -185,7 +196,9 @@ def test_traces_come_in_order_of_time(tmp_path):
     done = bondtrace("show", later, first)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line for line in done.stdout.splitlines() if line.startswith("==")] == [
-        f"== {first}: lab, Linux 6.1.0", f"== {later}: lab, Linux 6.1.0"]
+        f"== {first}: lab, Linux 6.1.0",
+        f"== {later}: lab, Linux 6.1.0",
+    ]
 
 
 def test_several_summaries_as_json_are_an_object_a_line(tmp_path):
@@ -209,7 +222,9 @@ def test_explain_wants_one_trace(tmp_path):
     done = bondtrace("explain", *names, "--journey", 1)
 
     assert (done.returncode, done.stderr) == (
-        2, f"bondtrace: explain is for one trace, these are 2: {names[0]}, {names[1]}, ...\n")
+        2,
+        f"bondtrace: explain is for one trace, these are 2: {names[0]}, {names[1]}, ...\n",
+    )
 
 
 def test_the_same_part_twice_is_refused(tmp_path):
@@ -227,13 +242,18 @@ def test_an_empty_directory_is_told(tmp_path):
 
 # --- one that is being written -------------------------------------------------------------------------
 
+
 def test_follow_tells_what_comes_until_the_recording_ends(tmp_path):
     # given a recording of a received packet, still open
     path = tmp_path / "trace.arrows"
     with Recorder(path) as recorder:
         recorder.write(received(), begun("a"))
-        following = subprocess.Popen([sys.executable, "-m", "bondtrace", "show", "--json", "--follow", str(path)],
-                                     cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        following = subprocess.Popen(
+            [sys.executable, "-m", "bondtrace", "show", "--json", "--follow", str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
         # then its journey is told although nothing else comes
         assert json.loads(following.stdout.readline())["id"] == 1
@@ -249,8 +269,13 @@ def test_follow_ends_with_an_interrupt(tmp_path):
     path = tmp_path / "trace.arrows"
     with Recorder(path) as recorder:
         recorder.write(received(), begun("a"))
-        following = subprocess.Popen([sys.executable, "-m", "bondtrace", "show", "--json", "--follow", str(path)],
-                                     cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        following = subprocess.Popen(
+            [sys.executable, "-m", "bondtrace", "show", "--json", "--follow", str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         following.stdout.readline()
         time.sleep(0.1)
         following.send_signal(signal.SIGINT)
@@ -262,7 +287,8 @@ def test_follow_is_for_one_trace(tmp_path):
     names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
 
     assert bondtrace("show", "--follow", *names).stderr == (
-        "bondtrace: --follow is for one trace, these are 2: give the file that is being written\n")
+        "bondtrace: --follow is for one trace, these are 2: give the file that is being written\n"
+    )
 
 
 def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitches():
@@ -282,7 +308,10 @@ def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitch
     assert kept == [len(batch.passes) for batch in batches] * 2
     assert scenes[0].unknown_taps() == scenes[1].unknown_taps() != []
     assert (scenes[0].hooks, scenes[0].changes_ns, scenes[0].ended) == (
-        scenes[1].hooks, scenes[1].changes_ns, scenes[1].ended)
+        scenes[1].hooks,
+        scenes[1].changes_ns,
+        scenes[1].ended,
+    )
 
 
 def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
@@ -292,8 +321,12 @@ def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
     heard = [device_event(heard_ns, DEVICES["bond0.7"]), tap_event(heard_ns, tcpdump(77, "bond0.7"), BEGIN_NS + 1)]
 
     journeys = []
-    Pipeline(show=journeys.append).run([Batch(EMPTY, known, BEGIN_NS), Batch(
-        both(tx("bond0.7", tap(77), at=1), tx("bond0", tap(ON_BOND0), at=5)), heard, heard_ns)])
+    Pipeline(show=journeys.append).run(
+        [
+            Batch(EMPTY, known, BEGIN_NS),
+            Batch(both(tx("bond0.7", tap(77), at=1), tx("bond0", tap(ON_BOND0), at=5)), heard, heard_ns),
+        ]
+    )
 
     # then both passes are one journey, under the names
     assert [[one.steps[0].dev for one in journey.passes] for journey in journeys] == [["bond0.7", "bond0"]]
@@ -305,22 +338,31 @@ def test_how_a_tap_is_since_its_hook_is_known_before_what_passed_meanwhile_is_to
     unbound = replace(TAPS[ON_BOND0], ifindex=0, protocol=0, running=False)
     known = [*events(taps={}), tap_event(BEGIN_NS, unbound, read_ns=BEGIN_NS)]
     read_ns, heard_ns = BEGIN_NS + 160_000_000, BEGIN_NS + 161_000_000
-    batch = Batch(both(hook(ON_BOND0, True, at=10_000), refused(at=30_000)),
-                  [tap_event(heard_ns, TAPS[ON_BOND0], read_ns=read_ns)], heard_ns)
+    batch = Batch(
+        both(hook(ON_BOND0, True, at=10_000), refused(at=30_000)),
+        [tap_event(heard_ns, TAPS[ON_BOND0], read_ns=read_ns)],
+        heard_ns,
+    )
 
     journeys = []
     Pipeline(show=journeys.append).run([Batch(EMPTY, known, BEGIN_NS), batch])
 
     # then it is told by how the tap was bound then
     assert [[(one.tap, one.reason) for one in journey.unseen] for journey in journeys] == [
-        [(ON_BOND0, "inactive-slave")]]
+        [(ON_BOND0, "inactive-slave")]
+    ]
 
 
 def test_a_tap_that_was_gone_and_is_listed_again_in_one_batch_is_there():
     # given a tap of which the same batch tells that it is gone, and what it is
-    batch = Batch(received(at=400_000), [
-        {"kind": "tap-gone", "time_ns": BEGIN_NS + 200_000_000, "not_before_ns": BEGIN_NS, "inode": ON_BOND0},
-        tap_event(BEGIN_NS + 301_000_000, TAPS[ON_BOND0], read_ns=BEGIN_NS + 300_000_000)], BEGIN_NS + 500_000_000)
+    batch = Batch(
+        received(at=400_000),
+        [
+            {"kind": "tap-gone", "time_ns": BEGIN_NS + 200_000_000, "not_before_ns": BEGIN_NS, "inode": ON_BOND0},
+            tap_event(BEGIN_NS + 301_000_000, TAPS[ON_BOND0], read_ns=BEGIN_NS + 300_000_000),
+        ],
+        BEGIN_NS + 500_000_000,
+    )
     pipeline = Pipeline()
     pipeline.run([Batch(EMPTY, events(), BEGIN_NS), batch])
 

@@ -17,18 +17,38 @@ WIRE_H = bpf_dir() / "wire.h"
 
 # Every name in bpf/wire.h and the number that Python takes it for.
 VALUES = {
-    "SLOT_BYTES": wire.SLOT_BYTES, "SLOTS_MAX": wire.SLOTS_MAX, "SLOT_CONTINUES": wire.SLOT_CONTINUES,
-    "PACKET_BYTES": wire.PACKET_BYTES, "FIRST_STEPS": wire.FIRST_STEPS, "MORE_STEPS": wire.MORE_STEPS,
-    "RECORD_RX": wire.RECORD_RX, "RECORD_TX": wire.RECORD_TX, "RECORD_LATE": wire.RECORD_LATE,
-    "RECORD_HOOK": wire.RECORD_HOOK, "RECORD_DATA": wire.RECORD_DATA, "DATA_BYTES": wire.DATA_BYTES,
+    "SLOT_BYTES": wire.SLOT_BYTES,
+    "SLOTS_MAX": wire.SLOTS_MAX,
+    "SLOT_CONTINUES": wire.SLOT_CONTINUES,
+    "PACKET_BYTES": wire.PACKET_BYTES,
+    "FIRST_STEPS": wire.FIRST_STEPS,
+    "MORE_STEPS": wire.MORE_STEPS,
+    "RECORD_RX": wire.RECORD_RX,
+    "RECORD_TX": wire.RECORD_TX,
+    "RECORD_LATE": wire.RECORD_LATE,
+    "RECORD_HOOK": wire.RECORD_HOOK,
+    "RECORD_DATA": wire.RECORD_DATA,
+    "DATA_BYTES": wire.DATA_BYTES,
     "RECORD_INSIDE_LIST": wire.RECORD_INSIDE_LIST,
-    "RECORD_VLAN": wire.RECORD_VLAN, "RECORD_LIST": wire.RECORD_LIST, "RECORD_CLONED": wire.RECORD_CLONED,
-    "STEP_PASS": wire.STEP_PASS, "STEP_TAP": wire.STEP_TAP, "STEP_FANOUT": wire.STEP_FANOUT,
+    "RECORD_VLAN": wire.RECORD_VLAN,
+    "RECORD_LIST": wire.RECORD_LIST,
+    "RECORD_CLONED": wire.RECORD_CLONED,
+    "STEP_PASS": wire.STEP_PASS,
+    "STEP_TAP": wire.STEP_TAP,
+    "STEP_FANOUT": wire.STEP_FANOUT,
     "STEP_HANDLER": wire.STEP_HANDLER,
-    "STEP_PROTOCOL": wire.STEP_PROTOCOL, "STEP_HOOK": wire.STEP_HOOK,
-    "STEP_VLAN": wire.STEP_VLAN, "STEP_DROP": wire.STEP_DROP, "STEP_NETNS": wire.STEP_NETNS, "FUNC_VLAN": 32,
-    "HOOK_REMOVED": 0, "HOOK_ADDED": 1, "VERDICT_PENDING": wire.VERDICT_PENDING,
-    "FUNC_NONE": 0, "FUNC_HANDLER": wire.FUNC_HANDLER, "COUNTERS": wire.COUNTERS_MAX,
+    "STEP_PROTOCOL": wire.STEP_PROTOCOL,
+    "STEP_HOOK": wire.STEP_HOOK,
+    "STEP_VLAN": wire.STEP_VLAN,
+    "STEP_DROP": wire.STEP_DROP,
+    "STEP_NETNS": wire.STEP_NETNS,
+    "FUNC_VLAN": 32,
+    "HOOK_REMOVED": 0,
+    "HOOK_ADDED": 1,
+    "VERDICT_PENDING": wire.VERDICT_PENDING,
+    "FUNC_NONE": 0,
+    "FUNC_HANDLER": wire.FUNC_HANDLER,
+    "COUNTERS": wire.COUNTERS_MAX,
     **{f"OUTCOME_{name.upper()}": value for value, name in wire.OUTCOMES.items()},
     **{f"FUNC_{name.upper()}": value for value, name in wire.FUNCTIONS.items() if value != 32},
     **{f"COUNT_{name.upper()}": value for value, name in enumerate(wire.COUNTERS)},
@@ -42,15 +62,26 @@ def ask_compiler(directory, expressions):
         pytest.skip("no C compiler (cc, gcc or clang) to ask for the offsets of bpf/wire.h; `make` installs gcc")
     lines = [f'printf("%llu\\n", (unsigned long long)({expression}));' for expression in expressions]
     program = directory / "ask.c"
-    program.write_text("\n".join(["#include <stddef.h>", "#include <stdio.h>", f'#include "{WIRE_H}"',
-                                  "int main(void) {", *lines, "return 0; }"]))
+    program.write_text(
+        "\n".join(
+            [
+                "#include <stddef.h>",
+                "#include <stdio.h>",
+                f'#include "{WIRE_H}"',
+                "int main(void) {",
+                *lines,
+                "return 0; }",
+            ]
+        )
+    )
     subprocess.run([compiler, str(program), "-o", str(directory / "ask")], check=True)
     said = subprocess.run([str(directory / "ask")], check=True, capture_output=True, text=True).stdout
     return dict(zip(expressions, map(int, said.split())))
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("step", wire.STEP), ("record", wire.RECORD),
-                                             ("count_key", wire.COUNT_KEY)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("step", wire.STEP), ("record", wire.RECORD), ("count_key", wire.COUNT_KEY)]
+)
 def test_a_field_is_where_the_compiler_puts_it(name, dtype, tmp_path):
     # given every field of the numpy mirror
     places = {f"offsetof(struct {name}, {field})": offset for field, (_, offset) in dtype.fields.items()}
@@ -91,9 +122,31 @@ def test_every_name_of_the_header_is_compared():
 # --- slots to passes; structs spelled out once more, so that the mirror is not tested with itself
 
 RECORD = struct.Struct("<QQIIIHHHBBHHIIIHBBIIII80s")
-RECORD_FIELDS = ("time_ns", "skb", "netns", "ifindex", "len", "cpu", "protocol", "vlan_tci", "kind", "flags", "steps",
-                 "steps_lost", "seq", "parent", "duration_ns", "arphrd", "captured", "pkt_type", "last_skb", "head",
-                 "frame", "sender", "packet")
+RECORD_FIELDS = (
+    "time_ns",
+    "skb",
+    "netns",
+    "ifindex",
+    "len",
+    "cpu",
+    "protocol",
+    "vlan_tci",
+    "kind",
+    "flags",
+    "steps",
+    "steps_lost",
+    "seq",
+    "parent",
+    "duration_ns",
+    "arphrd",
+    "captured",
+    "pkt_type",
+    "last_skb",
+    "head",
+    "frame",
+    "sender",
+    "packet",
+)
 STEPS_PLACE = RECORD_FIELDS.index("steps")
 KIND_PLACE = RECORD_FIELDS.index("kind")
 STEP = struct.Struct("<IIIIBBBBI")
@@ -114,7 +167,7 @@ def slots_of(rng, passes):
     for record, steps in passes:
         packed = [STEP.pack(*step) for step in steps]
         bodies = [RECORD.pack(*record) + b"".join(packed[:4])]
-        bodies += [b"".join(packed[i:i + 10]) for i in range(4, len(packed), 10)]
+        bodies += [b"".join(packed[i : i + 10]) for i in range(4, len(packed), 10)]
         length = 256 * len(bodies) - 8
         heads = [struct.pack("<II", length, 3), *[struct.pack("<Q", 0x0B07D7AC)] * (len(bodies) - 1)]
         for head, body in zip(heads, bodies):
@@ -144,10 +197,13 @@ def plain(passes):
     assert passes.records.dtype == wire.RECORD
     assert passes.steps.dtype == wire.STEP
     assert passes.offsets.shape == (len(passes) + 1,)
-    records = [(*(int(record[name]) for name in RECORD_FIELDS[:-1]), record["packet"].tobytes())
-               for record in passes.records]
-    return [(record, passes.steps[begin:end].tolist())
-            for record, begin, end in zip(records, passes.offsets[:-1], passes.offsets[1:])]
+    records = [
+        (*(int(record[name]) for name in RECORD_FIELDS[:-1]), record["packet"].tobytes()) for record in passes.records
+    ]
+    return [
+        (record, passes.steps[begin:end].tolist())
+        for record, begin, end in zip(records, passes.offsets[:-1], passes.offsets[1:])
+    ]
 
 
 def decoded(seed, counts):
@@ -157,12 +213,23 @@ def decoded(seed, counts):
     return made, wire.decode(slots_of(rng, made))
 
 
-@pytest.mark.parametrize("counts", [
-    [0], [1], [4],                                    # one slot: empty, begun, full
-    [5], [14], [15], [STEPS_MAX],                     # just more, a full second slot, a third, the longest
-    [0, 4, 2], [5, 74, 14], [2, 30, 0, 5, 4, 74, 1],  # one by one, all long, mixed
-    [74, 4], [4, 74],                                 # the long one first, and last
-])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [0],
+        [1],
+        [4],  # one slot: empty, begun, full
+        [5],
+        [14],
+        [15],
+        [STEPS_MAX],  # just more, a full second slot, a third, the longest
+        [0, 4, 2],
+        [5, 74, 14],
+        [2, 30, 0, 5, 4, 74, 1],  # one by one, all long, mixed
+        [74, 4],
+        [4, 74],  # the long one first, and last
+    ],
+)
 def test_passes_come_out_as_they_went_in(counts):
     # given passes with so many steps, when their slots are decoded
     made, passes = decoded(1, counts)
@@ -200,17 +267,15 @@ def test_decoded_passes_outlive_their_slots():
     assert plain(passes) == made
 
 
-@pytest.mark.parametrize("places", [
-    [], [0], [3, 1], [1, 1, 4], [4, 3, 2, 1, 0],
-])
+@pytest.mark.parametrize("places", [[], [0], [3, 1], [1, 1, 4], [4, 3, 2, 1, 0]])
 def test_take_by_number_keeps_the_order_asked_for(places):
     made, passes = decoded(3, [2, 0, 30, 4, 5])
     assert plain(passes.take(np.array(places, np.int64))) == [made[place] for place in places]
 
 
-@pytest.mark.parametrize("mask", [
-    [True, False, True, False, True], [False] * 5, [True] * 5, [False, True, False, False, False],
-])
+@pytest.mark.parametrize(
+    "mask", [[True, False, True, False, True], [False] * 5, [True] * 5, [False, True, False, False, False]]
+)
 def test_take_by_mask_keeps_what_is_marked(mask):
     made, passes = decoded(3, [2, 0, 30, 4, 5])
     assert plain(passes.take(np.array(mask))) == [one for one, keep in zip(made, mask) if keep]
@@ -221,9 +286,7 @@ def test_taken_passes_can_be_taken_from_again():
     assert plain(passes.take(np.array([3, 0, 1])).take(np.array([2, 0]))) == [made[1], made[3]]
 
 
-@pytest.mark.parametrize("batches", [
-    [], [[]], [[3, 20]], [[1], []], [[], [5, 0]], [[1, 74], [], [4], [0, 6, 2]],
-])
+@pytest.mark.parametrize("batches", [[], [[]], [[3, 20]], [[1], []], [[], [5, 0]], [[1, 74], [], [4], [0, 6, 2]]])
 def test_batches_joined_are_their_passes_in_order(batches):
     # given several batches, some empty
     both = [decoded(seed, counts) for seed, counts in enumerate(batches)]
@@ -241,9 +304,15 @@ def test_joining_changes_no_batch():
 
 def data_slots(rng, cpu, seq, data):
     """A packet's bytes as the ring holds them."""
-    values = {**dict.fromkeys(RECORD_FIELDS, 0), "kind": 5, "cpu": cpu, "seq": seq, "len": len(data),
-              "packet": bytes(80)}
-    parts = [data[at: at + 248] for at in range(0, len(data), 248)]
+    values = {
+        **dict.fromkeys(RECORD_FIELDS, 0),
+        "kind": 5,
+        "cpu": cpu,
+        "seq": seq,
+        "len": len(data),
+        "packet": bytes(80),
+    }
+    parts = [data[at : at + 248] for at in range(0, len(data), 248)]
     slots = struct.pack("<II", 256 * (len(parts) + 1) - 8, 3) + RECORD.pack(*values.values())
     slots += rng.randbytes(256 - len(slots))
     for part in parts:
@@ -256,8 +325,14 @@ def test_kept_bytes_stand_beside_the_passes(size):
     rng = random.Random(size)
     passes = [random_pass(rng, count) for count in (2, 30)]
     data = rng.randbytes(size)
-    slots = np.concatenate([data_slots(rng, 3, 9, data), slots_of(rng, passes[:1]), data_slots(rng, 4, 10, data[::-1]),
-                            slots_of(rng, passes[1:])])
+    slots = np.concatenate(
+        [
+            data_slots(rng, 3, 9, data),
+            slots_of(rng, passes[:1]),
+            data_slots(rng, 4, 10, data[::-1]),
+            slots_of(rng, passes[1:]),
+        ]
+    )
     assert wire.kept_bytes(slots) == [(3, 9, data), (4, 10, data[::-1])]
     assert plain(wire.decode(slots)) == plain(wire.decode(slots_of(rng, passes)))
     assert len(wire.decode(slots)) == 2

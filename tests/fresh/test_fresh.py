@@ -40,9 +40,16 @@ class Machine:
         """What it prints, errors included. A command that fails is a failure of the test."""
         begin = time.monotonic()
         apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"])]
-        done = subprocess.run([*apart, "bash", "-c", ENTER, "-", self.root, self.user, command], check=False, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"]})
+        done = subprocess.run(
+            [*apart, "bash", "-c", ENTER, "-", self.root, self.user, command],
+            check=False,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"]},
+        )
         self._figure(f"{self.root.name}, {self.user}: {command.splitlines()[0]}: {time.monotonic() - begin:.0f} s")
         if done.returncode:
             print(done.stdout)
@@ -60,9 +67,20 @@ def fresh(request, figure):
         root = directory / codename
         sources = directory / "fresh.sources"
         sources.write_text(apt.userland_sources(apt.machine_sources(), apt.machine_codename(), codename))
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={ADDED}",
-                        '--aptopt=Acquire::Check-Valid-Until "false"', codename, root, sources],
-                       check=True, env={**os.environ, "TMPDIR": name})
+        subprocess.run(
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                f"--include={ADDED}",
+                '--aptopt=Acquire::Check-Valid-Until "false"',
+                codename,
+                root,
+                sources,
+            ],
+            check=True,
+            env={**os.environ, "TMPDIR": name},
+        )
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as an installer writes it
         reach_pypi(root)
         if user != "root":
@@ -108,8 +126,13 @@ def test_the_two_commands(fresh):
 def test_an_installation_without_pypi(fresh):
     # given a machine with lists of Debian's packages, on which nothing but those is to be had
     fresh.run("sudo apt-get -q update")
-    here = subprocess.run([sys.executable, "-m", "bondtrace", "show", "examples/ping.arrows"], cwd=ROOT, check=True,
-                          capture_output=True, text=True).stdout
+    here = subprocess.run(
+        [sys.executable, "-m", "bondtrace", "show", "examples/ping.arrows"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     # when it is done as README says, then a recording looks as it does here, each time
     shows = 0
     for command in commands_of("Without PyPI"):

@@ -172,11 +172,7 @@ def test_a_spec_chooses_the_newest_release_of_its_series_and_flavour(spec, expec
         ("6.19.14+deb13-amd64", ["linux-image-6.19.14+deb13-amd64", "linux-binary-6.19.14+deb13-amd64"]),
         (
             "7.3.4+deb13-amd64",
-            [
-                "linux-image-7.3.4+deb13-amd64",
-                "linux-binary-7.3.4+deb13-amd64",
-                "linux-modules-7.3.4+deb13-amd64",
-            ],
+            ["linux-image-7.3.4+deb13-amd64", "linux-binary-7.3.4+deb13-amd64", "linux-modules-7.3.4+deb13-amd64"],
         ),
     ],
 )

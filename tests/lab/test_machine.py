@@ -55,17 +55,25 @@ def test_a_panic_is_told_with_the_consoles_end(tmp_path, monkeypatch):
 
 def test_a_kernel_that_panics_at_boot_is_booted_once_more(tmp_path, monkeypatch):
     # given a machine that panics the first time, and then runs the guest's script
-    fake_vng(tmp_path, monkeypatch, f"""[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again
+    fake_vng(
+        tmp_path,
+        monkeypatch,
+        f"""[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again
         echo Kernel panic - not syncing: oh; exit; }}
-        sed -i "/^grep/d" "$script"; exec bash "$script\"""")
+        sed -i "/^grep/d" "$script"; exec bash "$script\"""",
+    )
     received = []
     assert machine.run(KERNEL, ["echo", "done"], tmp_path / "out", on_output=received.append) == 0
     assert received == [b"done\n"]
 
 
 def test_a_kernel_that_panics_while_the_command_runs_is_not_booted_again(tmp_path, monkeypatch):
-    fake_vng(tmp_path, monkeypatch, f"""echo boot >>{tmp_path}/boots; sed -i "/^grep/d" "$script"
-        timeout --foreground 1 bash "$script"; echo Kernel panic - not syncing: oh""")
+    fake_vng(
+        tmp_path,
+        monkeypatch,
+        f"""echo boot >>{tmp_path}/boots; sed -i "/^grep/d" "$script"
+        timeout --foreground 1 bash "$script"; echo Kernel panic - not syncing: oh""",
+    )
     with pytest.raises(BondtraceError, match="panicked in the lab"):
         machine.run(KERNEL, ["sleep", "100"], tmp_path / "out")
     assert (tmp_path / "boots").read_text() == "boot\n"
@@ -95,8 +103,10 @@ def test_a_machine_that_takes_too_long_is_ended_with_all_it_started(tmp_path, mo
     assert has_ended(int((tmp_path / "child").read_text()))
 
 
-@pytest.mark.parametrize("out_dir, system, python", [
-    ("/tmp/out", True, True), ("/opt/python/out", True, False), ("/usr/local/src/out", False, False)])
+@pytest.mark.parametrize(
+    "out_dir, system, python",
+    [("/tmp/out", True, True), ("/opt/python/out", True, False), ("/usr/local/src/out", False, False)],
+)
 def test_the_mounts_that_remember_never_hide_the_output_directory(out_dir, system, python, monkeypatch):
     # given this Python in a directory of its own
     monkeypatch.setattr(sys, "prefix", "/opt/python")
@@ -109,9 +119,7 @@ def test_a_path_that_cannot_be_shared_is_refused(tmp_path):
     with pytest.raises(UsageError) as raised:
         machine.run(KERNEL, ["true"], tmp_path / "two words")
     shown = repr(str(tmp_path / "two words"))
-    assert str(raised.value) == (
-        f"cannot share {shown} with the guest: choose a path without spaces, commas, quotes"
-    )
+    assert str(raised.value) == (f"cannot share {shown} with the guest: choose a path without spaces, commas, quotes")
 
 
 def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):

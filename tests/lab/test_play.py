@@ -31,7 +31,9 @@ def guest(monkeypatch):
         def run(kernel, words, out_dir, *, env, on_output, **_):
             (out_dir / "lab").mkdir(parents=True, exist_ok=True)
             return body(words, out_dir, env, on_output, kernel.release)
+
         monkeypatch.setattr(machine, "run", run)
+
     return guest
 
 
@@ -51,6 +53,7 @@ def leave(out_dir, name, status, output=""):
 
 # --- several scenarios ---------------------------------------------------------------------------------
 
+
 def test_each_scenario_has_its_directory_device_status_and_output(guest, tmp_path):
     asked = []
 
@@ -61,13 +64,30 @@ def test_each_scenario_has_its_directory_device_status_and_output(guest, tmp_pat
         return 0
 
     guest(body)
-    played = lab.run_scenarios(kernel="6.1", scenarios=["ping", "mixed"], command=["bondtrace", "record"],
-                               out_dir=tmp_path, scenario_s=60)
+    played = lab.run_scenarios(
+        kernel="6.1", scenarios=["ping", "mixed"], command=["bondtrace", "record"], out_dir=tmp_path, scenario_s=60
+    )
     scenarios = Path(lab.__file__).parent / "scenarios"
-    assert asked == [(["ping", f"{scenarios}/ping.sh", "bond0", "mixed", f"{scenarios}/mixed.sh", "bond0", "--",
-                       "bondtrace", "record"], {"LAB_SCENARIO_S": "60"})]
-    assert played == {"ping": lab.LabResult(0, tmp_path / "ping", "6.1.0-amd64"),
-                      "mixed": lab.LabResult(3, tmp_path / "mixed", "6.1.0-amd64")}
+    assert asked == [
+        (
+            [
+                "ping",
+                f"{scenarios}/ping.sh",
+                "bond0",
+                "mixed",
+                f"{scenarios}/mixed.sh",
+                "bond0",
+                "--",
+                "bondtrace",
+                "record",
+            ],
+            {"LAB_SCENARIO_S": "60"},
+        )
+    ]
+    assert played == {
+        "ping": lab.LabResult(0, tmp_path / "ping", "6.1.0-amd64"),
+        "mixed": lab.LabResult(3, tmp_path / "mixed", "6.1.0-amd64"),
+    }
     assert [one.output for one in played.values()] == ["attached\n", "oh\n"]
 
 
@@ -81,7 +101,9 @@ def test_what_a_machine_played_before_it_ended_is_kept(guest, tmp_path):
     leave(tmp_path, "mixed", 0)
     played = lab.run_scenarios(kernel="6.1", scenarios=["ping", "mixed"], command=["true"], out_dir=tmp_path)
     assert {name: (one.status, one.error) for name, one in played.items()} == {
-        "ping": (0, ""), "mixed": (1, "kernel 6.1 panicked in the lab")}
+        "ping": (0, ""),
+        "mixed": (1, "kernel 6.1 panicked in the lab"),
+    }
 
 
 def test_a_machine_that_plays_nothing_is_an_error(guest, tmp_path):
@@ -94,6 +116,7 @@ def test_a_machine_that_plays_nothing_is_an_error(guest, tmp_path):
 
 
 # --- several kernels -----------------------------------------------------------------------------------
+
 
 def trace(words, out_dir, env, on_output, _):
     """A machine in which all goes well."""
@@ -115,15 +138,26 @@ def test_each_kernel_is_recorded_in_a_directory_of_its_own(guest, tmp_path):
         return trace(words, out_dir, env, on_output, release)
 
     guest(body)
-    runs = compare.run_kernels(specs=["5.10", "/boot/vmlinuz-6.1"], scenario="ping", out_dir=tmp_path, cpus=2,
-                               notify=said.append)
+    runs = compare.run_kernels(
+        specs=["5.10", "/boot/vmlinuz-6.1"], scenario="ping", out_dir=tmp_path, cpus=2, notify=said.append
+    )
     first, second = tmp_path / "5.10", tmp_path / "vmlinuz-6.1"
     assert [(one.kernel, one.recording, one.error) for one in runs] == [
-        ("5.10", first / "trace.arrows", ""), ("vmlinuz-6.1", second / "trace.arrows", "")]
-    assert asked[0] == ([sys.executable, "-m", "bondtrace", "record", "--force", "-o", str(first / "trace.arrows"),
-                         "--iface", "bond0"], first, {"LAB_IFACE": "bond0"}, "5.10.0-amd64")
-    assert said[:4] == ["5.10: machine 1 of 2", "5.10: booting kernel 5.10.0-amd64", "5.10: attached in 1.0 s",
-                        "5.10: done"]
+        ("5.10", first / "trace.arrows", ""),
+        ("vmlinuz-6.1", second / "trace.arrows", ""),
+    ]
+    assert asked[0] == (
+        [sys.executable, "-m", "bondtrace", "record", "--force", "-o", str(first / "trace.arrows"), "--iface", "bond0"],
+        first,
+        {"LAB_IFACE": "bond0"},
+        "5.10.0-amd64",
+    )
+    assert said[:4] == [
+        "5.10: machine 1 of 2",
+        "5.10: booting kernel 5.10.0-amd64",
+        "5.10: attached in 1.0 s",
+        "5.10: done",
+    ]
 
 
 def test_a_kernel_that_fails_does_not_end_the_others(guest, tmp_path):
@@ -136,13 +170,19 @@ def test_a_kernel_that_fails_does_not_end_the_others(guest, tmp_path):
         return trace(words, out_dir, env, on_output, release)
 
     guest(body)
-    runs = compare.run_kernels(specs=["5.10", "6.1", "9.9", "7.3"], scenario="ping", out_dir=tmp_path, cpus=2,
-                               notify=lambda text: None)
+    runs = compare.run_kernels(
+        specs=["5.10", "6.1", "9.9", "7.3"], scenario="ping", out_dir=tmp_path, cpus=2, notify=lambda text: None
+    )
     assert [(one.kernel, one.error) for one in runs] == [
         ("5.10", "kernel 5.10 panicked in the lab"),
-        ("6.1", "the run ended with status 4: bondtrace lab: the scenario failed in its setup at: false; "
-                f"see {tmp_path}/6.1"),
-        ("9.9", "no kernel 9.9 is on offer"), ("7.3", "")]
+        (
+            "6.1",
+            "the run ended with status 4: bondtrace lab: the scenario failed in its setup at: false; "
+            f"see {tmp_path}/6.1",
+        ),
+        ("9.9", "no kernel 9.9 is on offer"),
+        ("7.3", ""),
+    ]
 
 
 def test_the_command_prints_one_table_and_says_which_kernel_failed(guest, tmp_path):
@@ -164,16 +204,25 @@ def test_the_command_prints_json_and_is_done(guest, tmp_path):
     assert {row["differs"] for row in value["rows"]} == {None}
 
 
-@pytest.mark.parametrize("words, message", [
-    (["--kernel", "6.1,6.1"], "two kernels would be called 6.1: give each --kernel once"),
-    (["--kernel", ","], "--kernel ',' names no kernel: give one as 6.1, or several as 5.10,6.1"),
-    (["--kernel", "6.1,/nowhere"], "no kernel in /nowhere"),
-    (["--kernel", "6.1,7.3", "--", "bondtrace", "doctor"], "several kernels are recorded and compared, so there is no "
-     "place for a command (bondtrace doctor): leave it out, or give one --kernel"),
-    (["--kernel", "6.1", "--json"], "--json is for the comparison of several kernels; for one, have the command print "
-     "it: bondtrace lab -- bondtrace --json --iface bond0"),
-    (["--kernel", "6.1,7.3", "--scenario", "pong"], "no scenario pong: give one of "),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--kernel", "6.1,6.1"], "two kernels would be called 6.1: give each --kernel once"),
+        (["--kernel", ","], "--kernel ',' names no kernel: give one as 6.1, or several as 5.10,6.1"),
+        (["--kernel", "6.1,/nowhere"], "no kernel in /nowhere"),
+        (
+            ["--kernel", "6.1,7.3", "--", "bondtrace", "doctor"],
+            "several kernels are recorded and compared, so there is no "
+            "place for a command (bondtrace doctor): leave it out, or give one --kernel",
+        ),
+        (
+            ["--kernel", "6.1", "--json"],
+            "--json is for the comparison of several kernels; for one, have the command print "
+            "it: bondtrace lab -- bondtrace --json --iface bond0",
+        ),
+        (["--kernel", "6.1,7.3", "--scenario", "pong"], "no scenario pong: give one of "),
+    ],
+)
 def test_wrong_use_is_said_before_anything_boots(guest, words, message):
     guest(lambda *_: pytest.fail("it boots"))
     result = run(*words)
@@ -192,8 +241,13 @@ def test_one_kernel_is_played_as_ever(guest, tmp_path):
     guest(body)
     result = run("--kernel", "6.1", "--out", str(tmp_path))
     assert (result.exit_code, result.stdout) == (5, "journeys\n")
-    assert asked == [([sys.executable, "-m", "bondtrace", "--iface", "bond0", "--write", "trace.arrows", "--force"],
-                      tmp_path, "6.1.0-amd64")]
+    assert asked == [
+        (
+            [sys.executable, "-m", "bondtrace", "--iface", "bond0", "--write", "trace.arrows", "--force"],
+            tmp_path,
+            "6.1.0-amd64",
+        )
+    ]
 
 
 def test_the_list_tells_how_to_bring_a_scenario_of_ones_own():

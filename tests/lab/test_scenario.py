@@ -28,10 +28,14 @@ def test_every_scenario_has_a_title_a_description_and_a_device():
 
 
 def test_a_users_own_scenario_is_read_from_its_path(tmp_path):
-    path = scenario(tmp_path, "# title: Mine\n# iface: team0\n# needs: teamd (libteam-utils)\n# needs: nft\n\n"
-                              "setup() { :; }\n# description: too late\n# needs: nothing\n")
+    path = scenario(
+        tmp_path,
+        "# title: Mine\n# iface: team0\n# needs: teamd (libteam-utils)\n# needs: nft\n\n"
+        "setup() { :; }\n# description: too late\n# needs: nothing\n",
+    )
     assert lab.find_scenario(str(path)) == lab.Scenario(
-        "mine", "Mine", "", "team0", path, (Need("teamd", "libteam-utils"), Need("nft")))
+        "mine", "Mine", "", "team0", path, (Need("teamd", "libteam-utils"), Need("nft"))
+    )
 
 
 def test_a_header_that_says_nothing_has_the_usual_device(tmp_path):
@@ -49,8 +53,10 @@ def test_a_need_that_cannot_be_read_is_told_with_its_form(tmp_path):
     path = scenario(tmp_path, "# needs: ovs-vsctl from openvswitch-switch\n")
     with pytest.raises(UsageError) as raised:
         read_scenario(path)
-    assert str(raised.value) == (f"the scenario {path} says 'needs: ovs-vsctl from openvswitch-switch': "
-                                 "write '# needs: PROGRAM (PACKAGE)', a line each")
+    assert str(raised.value) == (
+        f"the scenario {path} says 'needs: ovs-vsctl from openvswitch-switch': "
+        "write '# needs: PROGRAM (PACKAGE)', a line each"
+    )
 
 
 def test_a_scenario_that_is_no_text_is_wrong_use(tmp_path):
@@ -66,13 +72,16 @@ def test_what_a_scenario_lacks_is_said_before_anything_boots(tmp_path, monkeypat
     monkeypatch.setattr(machine, "run", lambda *_, **__: pytest.fail("it boots"))
     path = scenario(tmp_path, "# needs: ovs-nothing (openvswitch-switch)\n# needs: sh\n# needs: no-such-program\n")
     # then playing it alone, with others or on several kernels says what to install
-    for play in (lambda: lab.run_scenario(kernel=None, scenario=str(path), command=["true"], on_output=print),
-                 lambda: lab.run_scenarios(kernel=None, scenarios=["ping", str(path)], command=["true"]),
-                 lambda: require_tools([read_scenario(path)])):
+    for play in (
+        lambda: lab.run_scenario(kernel=None, scenario=str(path), command=["true"], on_output=print),
+        lambda: lab.run_scenarios(kernel=None, scenarios=["ping", str(path)], command=["true"]),
+        lambda: require_tools([read_scenario(path)]),
+    ):
         with pytest.raises(BondtraceError) as raised:
             play()
-        assert str(raised.value) == ("the scenario mine needs ovs-nothing (install the package openvswitch-switch), "
-                                     "no-such-program (install it)")
+        assert str(raised.value) == (
+            "the scenario mine needs ovs-nothing (install the package openvswitch-switch), no-such-program (install it)"
+        )
 
 
 def test_what_the_lab_checks_for_is_what_make_installs():
@@ -97,10 +106,17 @@ def test_two_scenarios_of_one_name_are_refused(tmp_path):
 
 # --- runner.sh, as far as it goes without a machine ------------------------------------------------------
 
+
 def run(path, out, *command):
     environment = {**os.environ, "LAB_OUT": str(out), "LAB_WAIT_S": "5"}
-    return subprocess.run(["bash", str(ROOT / "bondtrace/lab/runner.sh"), str(path), *command], cwd=out,
-                          env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["bash", str(ROOT / "bondtrace/lab/runner.sh"), str(path), *command],
+        cwd=out,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 ATTACHED = ["bash", "-c", "trap exit INT; echo 'bondtrace: attached' >&2; while :; do sleep 0.1; done"]
@@ -118,18 +134,23 @@ def test_a_scenario_without_its_functions_is_refused(tmp_path, text, missing):
     path = scenario(tmp_path, text)
     result = run(path, tmp_path, "true")
     assert (result.returncode, result.stderr) == (
-        1, f"bondtrace lab: the scenario {path} has no function {missing}: it needs setup and play\n")
+        1,
+        f"bondtrace lab: the scenario {path} has no function {missing}: it needs setup and play\n",
+    )
 
 
 def test_a_failing_command_is_told_with_the_logs_end(tmp_path):
     path = scenario(tmp_path, "setup() { echo so far; grep nothing /dev/null; echo beyond; }\nplay() { :; }\n")
     result = run(path, tmp_path, "true")
     assert (result.returncode, result.stderr) == (
-        1, f"bondtrace lab: the scenario failed in its setup at: grep nothing /dev/null; {tmp_path}/play.log ends:\n"
-           "so far\n")
+        1,
+        f"bondtrace lab: the scenario failed in its setup at: grep nothing /dev/null; {tmp_path}/play.log ends:\n"
+        "so far\n",
+    )
 
 
 # --- the documents -------------------------------------------------------------------------------------
+
 
 def example():
     [text] = re.findall(r"^```bash\n(# SPDX.*?)^```$", (ROOT / "docs/lab.md").read_text(), re.DOTALL | re.MULTILINE)

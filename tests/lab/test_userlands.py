@@ -28,11 +28,14 @@ Components: main
 def mmdebstrap(tmp_path, monkeypatch):
     """A machine with an archive and a mmdebstrap of this body; it is given the words that it was called with, a line
     each, and the root directory as $root."""
+
     def put(body):
         program = tmp_path / "bin" / "mmdebstrap"
         program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{tmp_path}/words\n'
-                           f'cat "${{@: -1}}" >{tmp_path}/sources\nroot="${{@: -2:1}}"\n{body}\n')
+        program.write_text(
+            f'#!/bin/bash\nprintf "%s\\n" "$@" >{tmp_path}/words\n'
+            f'cat "${{@: -1}}" >{tmp_path}/sources\nroot="${{@: -2:1}}"\n{body}\n'
+        )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
     monkeypatch.setenv("BONDTRACE_CACHE", str(tmp_path / "cache"))
@@ -54,9 +57,17 @@ def test_a_release_is_made_once_from_the_machines_own_archive(mmdebstrap, tmp_pa
     words = (tmp_path / "words").read_text().splitlines()
     assert f"--include={','.join(userlands.PACKAGES)}" in words and "trixie" in words
     assert (tmp_path / "sources").read_text().splitlines() == [
-        "Types: deb", "URIs: http://archive.example/debian", "Suites: trixie", "Components: main",
-        "Signed-By: /usr/share/keyrings/a.gpg", "", "Types: deb", "URIs: http://security.example/debian-security",
-        "Suites: trixie-security", "Components: main"]
+        "Types: deb",
+        "URIs: http://archive.example/debian",
+        "Suites: trixie",
+        "Components: main",
+        "Signed-By: /usr/share/keyrings/a.gpg",
+        "",
+        "Types: deb",
+        "URIs: http://security.example/debian-security",
+        "Suites: trixie-security",
+        "Components: main",
+    ]
 
 
 def test_sid_has_no_security_archive(mmdebstrap, tmp_path):
@@ -95,15 +106,18 @@ def test_a_root_directory_of_ones_own_is_taken_as_it_is(tmp_path):
 def test_what_is_no_user_land_is_refused(spec):
     with pytest.raises(UsageError) as raised:
         userlands.resolve(spec)
-    assert str(raised.value) == (f"no user land {spec}: give one of bookworm, trixie, sid, or a root directory that "
-                                 "has usr/bin/python3")
+    assert str(raised.value) == (
+        f"no user land {spec}: give one of bookworm, trixie, sid, or a root directory that has usr/bin/python3"
+    )
 
 
 def test_the_guest_runs_the_command_in_the_root_directory():
     script = machine.guest_script(["bondtrace", "doctor"], Path("/tmp/out"), {}, True, [Path("/mine/scenarios")])
     lines = script.splitlines()
-    assert ("chroot /run/userland/root bash -c 'cd \"$1\" && shift && exec \"$@\"' - /tmp/out bondtrace doctor "
-            "</dev/null >>/tmp/out/lab/output 2>&1") in lines
+    assert (
+        'chroot /run/userland/root bash -c \'cd "$1" && shift && exec "$@"\' - /tmp/out bondtrace doctor '
+        "</dev/null >>/tmp/out/lab/output 2>&1"
+    ) in lines
     # and finds there the output directory, this bondtrace and the scenarios, each at its own path
     assert {f"show {machine.PACKAGE}", "show /mine/scenarios", 'mount --bind /tmp/out "$new"/tmp/out'} <= set(lines)
 

@@ -63,6 +63,7 @@ def column(tmp_path):
     def column(kernel, *passes, **more):
         (tmp_path / kernel).mkdir()
         return observed(tmp_path, kernel, *passes, **more)
+
     return column
 
 
@@ -78,25 +79,32 @@ def told(*observations):
 
 def marks(*observations):
     """[(tap's device, aspect, where, mark)] of the rows that are marked."""
-    return [(row.tap.dev if row.tap else "", row.aspect, row.where, row.differs)
-            for row in rows(observations) if row.differs]
+    return [
+        (row.tap.dev if row.tap else "", row.aspect, row.where, row.differs)
+        for row in rows(observations)
+        if row.differs
+    ]
 
 
 # --- classes -------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("protocol, info, expected", [
-    ("ICMP", "echo request id 456 seq 1", "ICMP echo request"),
-    ("ICMP", "port unreachable", "ICMP port unreachable"),
-    ("ICMP", "type 42 code 1", "ICMP"),
-    ("ICMPv6", "neighbour solicitation target fe80::2", "ICMPv6 neighbour solicitation"),
-    ("ARP", "who-has 10.9.0.1 tell 10.9.0.2", "ARP who-has"),
-    ("ARP", "10.9.0.1 is-at 02:00:00:00:00:0a (gratuitous)", "ARP is-at"),
-    ("ARP", "[truncated]", "ARP"),
-    ("UDP", "4000 > 7 len 40", "UDP"),
-    ("TCP", "4000 > 22 [P.] seq 7", "TCP"),
-    ("LLDP", "chassis 02:00:00:00:00:0a ttl 120", "LLDP"),
-    ("0x88b5", "", "0x88b5"),
-])
+
+@pytest.mark.parametrize(
+    "protocol, info, expected",
+    [
+        ("ICMP", "echo request id 456 seq 1", "ICMP echo request"),
+        ("ICMP", "port unreachable", "ICMP port unreachable"),
+        ("ICMP", "type 42 code 1", "ICMP"),
+        ("ICMPv6", "neighbour solicitation target fe80::2", "ICMPv6 neighbour solicitation"),
+        ("ARP", "who-has 10.9.0.1 tell 10.9.0.2", "ARP who-has"),
+        ("ARP", "10.9.0.1 is-at 02:00:00:00:00:0a (gratuitous)", "ARP is-at"),
+        ("ARP", "[truncated]", "ARP"),
+        ("UDP", "4000 > 7 len 40", "UDP"),
+        ("TCP", "4000 > 22 [P.] seq 7", "TCP"),
+        ("LLDP", "chassis 02:00:00:00:00:0a ttl 120", "LLDP"),
+        ("0x88b5", "", "0x88b5"),
+    ],
+)
 def test_a_class_has_no_word_that_differs_from_packet_to_packet(protocol, info, expected):
     assert packet_class(packet(protocol, info)) == expected
 
@@ -107,25 +115,32 @@ def test_a_class_has_its_vlans():
 
 # --- rows ----------------------------------------------------------------------------------------------
 
+
 def test_kernels_that_answer_alike_have_no_marks(column):
     assert marks(column("6.1", seen(), seen(20)), column("7.3", seen(), seen(20))) == []
 
 
 def test_a_tap_that_sees_packets_on_one_kernel_only_is_marked(column):
     assert marks(column("6.1", seen()), column("7.3", consumed())) == [
-        ("bond0", "offered", "bond0 rx", "answer"), ("bond0", "unseen", "", "answer")]
+        ("bond0", "offered", "bond0 rx", "answer"),
+        ("bond0", "unseen", "", "answer"),
+    ]
 
 
 def test_another_outcome_is_marked(column):
     full = rx("eth0", tap(ON_ETH0, "full"), handler("ANOTHER", "bond0"), tap(ON_BOND0), protocol("ip_rcv"))
     assert marks(column("6.1", seen()), column("7.3", full)) == [
-        ("eth0", "offered", "eth0 rx", "answer"), ("eth0", "outcome", "", "answer")]
+        ("eth0", "offered", "eth0 rx", "answer"),
+        ("eth0", "outcome", "", "answer"),
+    ]
 
 
 def test_other_numbers_are_only_numbers(column):
     assert marks(column("6.1", seen()), column("7.3", seen(), seen(20))) == [
-        ("", "packets", "", "count"), ("bond0", "offered", "bond0 rx", "count"),
-        ("eth0", "offered", "eth0 rx", "count")]
+        ("", "packets", "", "count"),
+        ("bond0", "offered", "bond0 rx", "count"),
+        ("eth0", "offered", "eth0 rx", "count"),
+    ]
 
 
 def test_packets_that_one_kernel_never_had_are_only_numbers(column):
@@ -136,11 +151,19 @@ def test_packets_that_one_kernel_never_had_are_only_numbers(column):
 
 def test_taps_are_matched_though_inodes_pids_and_ifindexes_are_others(column):
     # given the same taps and devices under other numbers, opened in another order
-    moved = {name: replace(device, ifindex=device.ifindex + 20, master=device.master and device.master + 20)
-             for name, device in DEVICES.items()}
-    taps = {inode + 7: replace(one, inode=inode + 7, ifindex=one.ifindex + 20,
-                               processes=tuple(replace(process, pid=process.pid + 5) for process in one.processes))
-            for inode, one in reversed(FEW.items())}
+    moved = {
+        name: replace(device, ifindex=device.ifindex + 20, master=device.master and device.master + 20)
+        for name, device in DEVICES.items()
+    }
+    taps = {
+        inode + 7: replace(
+            one,
+            inode=inode + 7,
+            ifindex=one.ifindex + 20,
+            processes=tuple(replace(process, pid=process.pid + 5) for process in one.processes),
+        )
+        for inode, one in reversed(FEW.items())
+    }
     later = seen()
     later.steps["arg"][[0, 2]] += 7
     later.steps["arg"][1] += 20
@@ -161,7 +184,9 @@ def test_taps_that_are_called_alike_are_told_with_what_tells_them_apart(column):
     both_kinds = {**FEW, LLDP: TAPS[LLDP], 50001: replace(TAPS[LLDP], inode=50001, protocol=0x0806, kind="cooked")}
     lines = [line.split() for line in told(column("6.1", seen(), taps=both_kinds)).splitlines()]
     assert [line[:5] for line in lines if line[:1] == ["lldpd"]] == [
-        ["lldpd", "0x0806", "cooked", "queue", "eth1"], ["lldpd", "0x88cc", "raw", "queue", "eth1"]]
+        ["lldpd", "0x0806", "cooked", "queue", "eth1"],
+        ["lldpd", "0x88cc", "raw", "queue", "eth1"],
+    ]
 
 
 def test_the_traced_namespace_has_no_name_and_another_has_its_own(column):
@@ -172,13 +197,19 @@ def test_the_traced_namespace_has_no_name_and_another_has_its_own(column):
 
 # --- text ----------------------------------------------------------------------------------------------
 
+
 def test_the_table(column, tmp_path):
     # given a kernel on which the bond keeps a reply from its tap, one on which records were lost, and one that fails
     request = ether(ip4(echo(8)))
     lossy = column("6.1", consumed(), seen(20, packet=request), seen(40, packet=request), happened=[losses(lost=[3])])
-    text = told(column("5.10", seen(), seen(20, packet=request)), lossy,
-                failed("7.3", "kernel 7.3.4-amd64 panicked in the lab", "/out/7.3"))
-    assert text.replace(str(tmp_path), "/out") == """\
+    text = told(
+        column("5.10", seen(), seen(20, packet=request)),
+        lossy,
+        failed("7.3", "kernel 7.3.4-amd64 panicked in the lab", "/out/7.3"),
+    )
+    assert (
+        text.replace(str(tmp_path), "/out")
+        == """\
 packets            tap               bound to    where        5.10    6.1                7.3
 -----------------  ----------------  ----------  -----------  ------  -----------------  ------  --
 ICMP echo reply    (packets)                                  1       1
@@ -195,14 +226,18 @@ a cell is offers/captures, or how many and why; ≠ the kernels answer different
 6.1 (6.1.0-amd64): losses: records lost 3 (so an absence may be a loss); capture files and logs: /out/6.1
 7.3: failed: kernel 7.3.4-amd64 panicked in the lab
 """
+    )
 
 
 def test_when_every_kernel_failed_the_reasons_are_told():
     assert told(failed("6.1"), failed("7.3")).splitlines()[-2:] == [
-        "6.1: failed: it panicked", "7.3: failed: it panicked"]
+        "6.1: failed: it panicked",
+        "7.3: failed: it panicked",
+    ]
 
 
 # --- recordings that are none --------------------------------------------------------------------------
+
 
 def test_a_recording_that_is_missing_or_cut_off_is_the_columns_error(tmp_path):
     path = tmp_path / "trace.arrows"
@@ -214,20 +249,56 @@ def test_a_recording_that_is_missing_or_cut_off_is_the_columns_error(tmp_path):
 
 # --- JSON ----------------------------------------------------------------------------------------------
 
+
 def test_the_comparison_as_json(column, tmp_path):
     stream = io.StringIO()
     comparison.write_json("ping", [column("6.1", seen()), failed("7.3")], stream)
     value = json.loads(stream.getvalue())
-    tap_object = {"dev": "bond0", "name": "tcpdump -i bond0", "netns": "", "protocol": "ALL", "kind": "raw",
-                  "buffer": "ring", "number": 1}
+    tap_object = {
+        "dev": "bond0",
+        "name": "tcpdump -i bond0",
+        "netns": "",
+        "protocol": "ALL",
+        "kind": "raw",
+        "buffer": "ring",
+        "number": 1,
+    }
     assert value["kernels"] == [
-        {"kernel": "6.1", "release": "6.1.0-amd64", "error": None, "directory": str(tmp_path / "6.1"), "packets": 1,
-         "trust": {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [], "unknown_taps": [],
-                  "filter": None, "filter_blind": 0, "bytes_lost": 0}},
-        {"kernel": "7.3", "release": None, "error": "it panicked", "directory": "/out", "packets": 0, "trust": None}]
+        {
+            "kernel": "6.1",
+            "release": "6.1.0-amd64",
+            "error": None,
+            "directory": str(tmp_path / "6.1"),
+            "packets": 1,
+            "trust": {
+                "clean": True,
+                "losses": {},
+                "not_attached": [],
+                "does_not_see": [],
+                "unknown_taps": [],
+                "filter": None,
+                "filter_blind": 0,
+                "bytes_lost": 0,
+            },
+        },
+        {"kernel": "7.3", "release": None, "error": "it panicked", "directory": "/out", "packets": 0, "trust": None},
+    ]
     assert value["rows"][:2] == [
-        {"packets": "ICMP echo reply", "tap": None, "aspect": "packets", "where": None, "differs": None,
-         "cells": {"6.1": {"packets": 1}, "7.3": None}},
-        {"packets": "ICMP echo reply", "tap": tap_object, "aspect": "offered", "where": "bond0 rx", "differs": None,
-         "cells": {"6.1": {"offered": 1, "captured": 1}, "7.3": None}}]
+        {
+            "packets": "ICMP echo reply",
+            "tap": None,
+            "aspect": "packets",
+            "where": None,
+            "differs": None,
+            "cells": {"6.1": {"packets": 1}, "7.3": None},
+        },
+        {
+            "packets": "ICMP echo reply",
+            "tap": tap_object,
+            "aspect": "offered",
+            "where": "bond0 rx",
+            "differs": None,
+            "cells": {"6.1": {"offered": 1, "captured": 1}, "7.3": None},
+        },
+    ]
     assert (value["scenario"], len(value["rows"])) == ("ping", 3)

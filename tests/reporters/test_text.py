@@ -76,8 +76,11 @@ def words(*passes, around=None):
 
 # --- text ----------------------------------------------------------------------------------------------
 
+
 def test_text_of_a_reply_through_the_bond():
-    assert text(received()) == """\
+    assert (
+        text(received())
+        == """\
 12:00:00.000000 rx eth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (7.0 µs)
        1.0 µs  eth0                 rx tap tcpdump -i any [41004]: captured
        2.0 µs  eth0                 rx tap tcpdump -i eth0 [41001]: captured
@@ -87,10 +90,13 @@ def test_text_of_a_reply_through_the_bond():
        6.0 µs  bond0 (orig eth0)    → ip_rcv
     tcpdump -i any [41004] saw it twice: on eth0, then bond0
 """
+    )
 
 
 def test_text_of_an_arp_request_on_the_backup_slave():
-    assert text(refused(30)) == """\
+    assert (
+        text(refused(30))
+        == """\
 12:00:00.000030 rx eth1 #1 ARP 10.9.0.1 > 10.9.0.2 who-has 10.9.0.2 tell 10.9.0.1, 42 bytes (4.0 µs)
        1.0 µs  eth1                 rx tap tcpdump -i any [41004]: captured
        2.0 µs  eth1                 rx tap [41002] (known only by its inode): captured
@@ -99,10 +105,13 @@ def test_text_of_an_arp_request_on_the_backup_slave():
     not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: inactive \
 slave (EXACT) (inactive-slave)
 """
+    )
 
 
 def test_text_of_a_request_sent_on_the_bond_and_its_slave():
-    assert text(sent(1_500_000)) == """\
+    assert (
+        text(sent(1_500_000))
+        == """\
 12:00:01.500000 tx bond0 #1 ICMP 10.9.0.2 > 10.9.0.1 echo request id 128 seq 1, 98 bytes (13.0 µs)
        1.0 µs  bond0                tx tap tcpdump -i any [41004]: captured
        2.0 µs  bond0                tx tap tcpdump -i bond0 [41003]: filtered
@@ -111,30 +120,38 @@ def test_text_of_a_request_sent_on_the_bond_and_its_slave():
       12.0 µs  eth0                 tx tap tcpdump -i eth0 [41001]: full (ring)
     tcpdump -i any [41004] saw it twice: on bond0, then eth0
 """
+    )
 
 
 def test_text_tells_another_cpu_a_veth_and_a_fanout_group():
     # given a packet sent into a veth, received by its peer in another namespace on another CPU
     around = scene(taps={})
 
-    assert text(tx("veth0"), rx("peer0", fanout(), tap(99, "ignored"), at=5, cpu=3), around=around) == """\
+    assert (
+        text(tx("veth0"), rx("peer0", fanout(), tap(99, "ignored"), at=5, cpu=3), around=around)
+        == """\
 12:00:00.000000 tx veth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (8.0 µs)
          0 ns  veth0                no tap, rx_handler or protocol handler took it
     then received on peer0 (blue), CPU 3
        6.0 µs  peer0                rx tap: offered to a fanout group
        7.0 µs  peer0                rx tap [99] (known only by its inode): ignored
 """
+    )
 
 
 def test_text_marks_what_is_incomplete_and_what_is_inferred():
     # given a pass that lost steps, one with a late step, and a late record alone
     around = scene(taps={})
-    passes = [rx("eth0", handler("CONSUMED"), at=0, steps_lost=2),
-              rx("eth1", at=10, frame=9, in_list=True, skb=SKB + 64),
-              late("eth1", protocol("ip_list_rcv"), at=12, frame=9, skb=SKB + 64),
-              late("eth2", tap(5, "unknown"), at=20, frame=8)]
+    passes = [
+        rx("eth0", handler("CONSUMED"), at=0, steps_lost=2),
+        rx("eth1", at=10, frame=9, in_list=True, skb=SKB + 64),
+        late("eth1", protocol("ip_list_rcv"), at=12, frame=9, skb=SKB + 64),
+        late("eth2", tap(5, "unknown"), at=20, frame=8),
+    ]
 
-    assert text(*passes, around=around) == """\
+    assert (
+        text(*passes, around=around)
+        == """\
 12:00:00.000000 rx eth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (2.0 µs) (incomplete)
        1.0 µs  eth0                 bond_handle_frame → CONSUMED (consumed by the bond; why is not recorded)
     2 more steps did not fit the record
@@ -143,6 +160,7 @@ def test_text_marks_what_is_incomplete_and_what_is_inferred():
 12:00:00.000020 rx eth2 #3 unknown its begin was not recorded, 0 bytes (2.0 µs) (incomplete)
        1.0 µs  eth2                 rx tap [5] (known only by its inode): unknown (inferred)
 """
+    )
 
 
 def test_text_in_colour_is_the_same_text_with_the_outcomes_and_verdicts_painted():
@@ -157,12 +175,23 @@ def test_text_in_colour_is_the_same_text_with_the_outcomes_and_verdicts_painted(
     # and what is painted is: headings, outcomes, verdicts, what was not seen
     painted = re.findall("\033\\[([0-9]+)m([^\033]*)\033\\[0m", coloured)
     assert [(code, word) for code, word in painted if code not in ("1", "2")] == [
-        *[("32", "captured")] * 2, ("36", "ANOTHER"), *[("32", "captured")] * 4, ("33", "EXACT"), ("32", "captured"),
-        ("33", "filtered"), ("32", "captured"), ("31", "full")]
+        *[("32", "captured")] * 2,
+        ("36", "ANOTHER"),
+        *[("32", "captured")] * 4,
+        ("33", "EXACT"),
+        ("32", "captured"),
+        ("33", "filtered"),
+        ("32", "captured"),
+        ("31", "full"),
+    ]
     assert [word for code, word in painted if code == "1"] == [
-        line for line in plain.splitlines() if not line.startswith(" ")]
+        line for line in plain.splitlines() if not line.startswith(" ")
+    ]
     assert [word.partition("#")[0] for code, word in painted if code == "1"] == [
-        "12:00:00.000000 rx eth0 ", "12:00:00.000030 rx eth1 ", "12:00:00.000060 tx bond0 "]
+        "12:00:00.000000 rx eth0 ",
+        "12:00:00.000030 rx eth1 ",
+        "12:00:00.000060 tx bond0 ",
+    ]
     assert coloured.count("\033") == 2 * len(painted)
 
 
@@ -173,8 +202,12 @@ def hostile_scene():
     """A scene in which every name that others choose holds what a terminal would obey."""
     evil = Tap(7, HERE, 2, 3, "raw", processes=(Process(1234, HOSTILE, HOSTILE),))
     away = Tap(8, HERE, 4, 3, "raw", processes=(Process(1235, f"tcpdump{HOSTILE}", HOSTILE),))
-    return scene(altered("eth0", name=f"e{HOSTILE}"), altered("bond0", name=f"b{HOSTILE}"),
-                 taps={7: evil, 8: away}, devices={"eth1": DEVICES["eth1"]})
+    return scene(
+        altered("eth0", name=f"e{HOSTILE}"),
+        altered("bond0", name=f"b{HOSTILE}"),
+        taps={7: evil, 8: away},
+        devices={"eth1": DEVICES["eth1"]},
+    )
 
 
 HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
@@ -220,14 +253,24 @@ def strings(value):
             yield from strings(one)
 
 
-@pytest.mark.parametrize("value_ns, words_of_it", [
-    (0, "0 ns"), (999, "999 ns"), (1000, "1.0 µs"), (21_340, "21.3 µs"), (4_200_000, "4.2 ms"),
-    (1_500_000_000, "1.50 s"), (90_000_000_000, "90.00 s")])
+@pytest.mark.parametrize(
+    "value_ns, words_of_it",
+    [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (1000, "1.0 µs"),
+        (21_340, "21.3 µs"),
+        (4_200_000, "4.2 ms"),
+        (1_500_000_000, "1.50 s"),
+        (90_000_000_000, "90.00 s"),
+    ],
+)
 def test_durations(value_ns, words_of_it):
     assert duration(value_ns) == words_of_it
 
 
 # --- how far it can be trusted -------------------------------------------------------------------------
+
 
 def test_nothing_lost():
     around = scene(losses(0, sent=[5, 6], lost=[0, 0], steps_lost=[0, 0], too_deep=[0, 0], unbalanced=[0, 0]))
@@ -237,14 +280,20 @@ def test_nothing_lost():
 
 def test_every_loss_is_told_with_its_sum_and_every_stage_that_is_missing():
     # given losses on two CPUs (the newest count) and a stage that is not attached
-    stages = [{"name": "receive", "without": "nothing is received", "missing": ""},
-              {"name": "handlers", "without": "verdicts are not told", "missing": "no bond_handle_frame"}]
-    around = scene(losses(0, lost=[9, 9]), losses(1, lost=[1, 2], steps_lost=[0, 4], too_deep=[5, 0],
-                                                  unbalanced=[6, 0], probe_misses=[0, 7]), stages=stages)
+    stages = [
+        {"name": "receive", "without": "nothing is received", "missing": ""},
+        {"name": "handlers", "without": "verdicts are not told", "missing": "no bond_handle_frame"},
+    ]
+    around = scene(
+        losses(0, lost=[9, 9]),
+        losses(1, lost=[1, 2], steps_lost=[0, 4], too_deep=[5, 0], unbalanced=[6, 0], probe_misses=[0, 7]),
+        stages=stages,
+    )
 
     assert trust_line(around) == (
         "losses: records lost 3; steps that did not fit 4; passes nested too deep 5; begins or ends missed 6; "
-        "probe firings missed 7; handlers: verdicts are not told (no bond_handle_frame) (so an absence may be a loss)")
+        "probe firings missed 7; handlers: verdicts are not told (no bond_handle_frame) (so an absence may be a loss)"
+    )
 
 
 def met(*passes, around):
@@ -271,61 +320,137 @@ def test_taps_known_only_by_inode_are_told_after_the_losses():
     assert trust_line(around) == "losses: records lost 3 (so an absence may be a loss); taps known only by inode: 1"
 
 
-@pytest.mark.parametrize("function, what", [
-    ("tpacket_rcv", "ring"), ("packet_rcv", "receive buffer"), ("packet_rcv_spkt", "receive buffer")])
+@pytest.mark.parametrize(
+    "function, what", [("tpacket_rcv", "ring"), ("packet_rcv", "receive buffer"), ("packet_rcv_spkt", "receive buffer")]
+)
 def test_what_was_full_is_told(function, what):
     passes, around = rx("eth0", tap(ON_ETH0, "full", function)), scene(taps=FEW)
     (journey,) = journeys(passes, around=around)
 
     assert f"[{ON_ETH0}]: full ({what})\n" in text(passes)
-    assert any(one.endswith(f", whose {what} had no room for it: it is lost to this tap.")
-               for one in paragraphs(journey, around))
+    assert any(
+        one.endswith(f", whose {what} had no room for it: it is lost to this tap.")
+        for one in paragraphs(journey, around)
+    )
     assert words(passes)[0]["passes"][0]["steps"][1]["reason"] == what
 
 
 # --- JSON ----------------------------------------------------------------------------------------------
 
-UNTOLD = dict.fromkeys(("ring_version", "ring_bytes", "uid", "running", "fanout_id", "has_filter", "promiscuous",
-                        "ignore_outgoing", "origdev"))
+UNTOLD = dict.fromkeys(
+    (
+        "ring_version",
+        "ring_bytes",
+        "uid",
+        "running",
+        "fanout_id",
+        "has_filter",
+        "promiscuous",
+        "ignore_outgoing",
+        "origdev",
+    )
+)
 
 
 def tap_words(inode, name, dev, pid, kind="raw"):
-    return {str(inode): {"pid": pid, "comm": "tcpdump", "name": name, "dev": dev, "protocol": "ALL", "kind": kind,
-                         "buffer": "ring", **UNTOLD, "netns": HERE, "running": True,
-                         "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}]}}
+    return {
+        str(inode): {
+            "pid": pid,
+            "comm": "tcpdump",
+            "name": name,
+            "dev": dev,
+            "protocol": "ALL",
+            "kind": kind,
+            "buffer": "ring",
+            **UNTOLD,
+            "netns": HERE,
+            "running": True,
+            "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}],
+        }
+    }
 
 
 ETH0 = tap_words(ON_ETH0, "tcpdump -i eth0", "eth0", 801)
 BOND0 = tap_words(ON_BOND0, "tcpdump -i bond0", "bond0", 803)
 ANY = tap_words(ON_ANY, "tcpdump -i any", "any", 804, "cooked")
-TRUSTED = {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [],
-                  "unknown_taps": [], "filter": None, "filter_blind": 0, "bytes_lost": 0}
+TRUSTED = {
+    "clean": True,
+    "losses": {},
+    "not_attached": [],
+    "does_not_see": [],
+    "unknown_taps": [],
+    "filter": None,
+    "filter_blind": 0,
+    "bytes_lost": 0,
+}
 
 
 def test_json_of_a_reply_through_the_bond():
     slave, bond = {"round": 1, "dev": "eth0", "orig_dev": "eth0"}, {"round": 2, "dev": "bond0", "orig_dev": "eth0"}
     captured = {"kind": "tap", "function": "tpacket_rcv", "outcome": "captured"}
 
-    assert words(received(1_123_456)) == [{
-        "id": 1, "time": "2026-11-22T12:00:01.123456000Z", "duration_ns": 7000, "direction": "rx", "complete": True,
-        "packet": {"len": 98, "ethertype": "0x0800", "protocol": "ICMP", "src": "10.9.0.1", "dst": "10.9.0.2",
-                   "info": "echo reply id 128 seq 1", "vlan": []},
-        "passes": [{"direction": "rx", "cpu": 0, "netns": HERE, "skb": "0xffff888000001000", "steps_lost": 0, "steps": [
-            {"t_ns": 0, "kind": "enter", **slave},
-            {"t_ns": 1000, "tap": ON_ANY, **captured, **slave},
-            {"t_ns": 2000, "tap": ON_ETH0, **captured, **slave},
-            {"t_ns": 3000, "kind": "rx_handler", "function": "bond_handle_frame", "verdict": "ANOTHER",
-             "next_dev": "bond0", "reason": "active slave", **slave},
-            {"t_ns": 4000, "tap": ON_ANY, **captured, **bond},
-            {"t_ns": 5000, "tap": ON_BOND0, **captured, **bond},
-            {"t_ns": 6000, "kind": "protocol", "function": "ip_rcv", **bond}]}],
-        "unseen": [], "notes": ["tcpdump -i any [41004] saw it twice: on eth0, then bond0"],
-        "taps": {**ETH0, **BOND0, **ANY}, "trust": TRUSTED}]
+    assert words(received(1_123_456)) == [
+        {
+            "id": 1,
+            "time": "2026-11-22T12:00:01.123456000Z",
+            "duration_ns": 7000,
+            "direction": "rx",
+            "complete": True,
+            "packet": {
+                "len": 98,
+                "ethertype": "0x0800",
+                "protocol": "ICMP",
+                "src": "10.9.0.1",
+                "dst": "10.9.0.2",
+                "info": "echo reply id 128 seq 1",
+                "vlan": [],
+            },
+            "passes": [
+                {
+                    "direction": "rx",
+                    "cpu": 0,
+                    "netns": HERE,
+                    "skb": "0xffff888000001000",
+                    "steps_lost": 0,
+                    "steps": [
+                        {"t_ns": 0, "kind": "enter", **slave},
+                        {"t_ns": 1000, "tap": ON_ANY, **captured, **slave},
+                        {"t_ns": 2000, "tap": ON_ETH0, **captured, **slave},
+                        {
+                            "t_ns": 3000,
+                            "kind": "rx_handler",
+                            "function": "bond_handle_frame",
+                            "verdict": "ANOTHER",
+                            "next_dev": "bond0",
+                            "reason": "active slave",
+                            **slave,
+                        },
+                        {"t_ns": 4000, "tap": ON_ANY, **captured, **bond},
+                        {"t_ns": 5000, "tap": ON_BOND0, **captured, **bond},
+                        {"t_ns": 6000, "kind": "protocol", "function": "ip_rcv", **bond},
+                    ],
+                }
+            ],
+            "unseen": [],
+            "notes": ["tcpdump -i any [41004] saw it twice: on eth0, then bond0"],
+            "taps": {**ETH0, **BOND0, **ANY},
+            "trust": TRUSTED,
+        }
+    ]
 
 
 def test_json_tells_all_that_identifies_a_tap():
-    known = {"uid": 1000, "running": False, "has_filter": True, "promiscuous": True, "ignore_outgoing": False,
-             "origdev": True, "fanout_id": 7, "ring_version": 3, "ring_bytes": 4096}
+    known = {
+        "uid": 1000,
+        "running": False,
+        "has_filter": True,
+        "promiscuous": True,
+        "ignore_outgoing": False,
+        "origdev": True,
+        "fanout_id": 7,
+        "ring_version": 3,
+        "ring_bytes": 4096,
+    }
     around = scene(taps={ON_ETH0: replace(TAPS[ON_ETH0], **known)})
 
     (one,) = words(rx("eth0", tap(ON_ETH0)), around=around)
@@ -338,35 +463,104 @@ def test_json_of_an_incomplete_journey_with_losses():
     around = scene(losses(0, lost=[1, 0]), taps={5: lone, ON_BOND0: TAPS[ON_BOND0]})
     place = {"round": 1, "dev": "eth1", "orig_dev": "eth1"}
 
-    assert words(rx("eth1", tap(404, "full"), handler("EXACT"), vlan=7, steps_lost=1, cpu=2), around=around) == [{
-        "id": 1, "time": "2026-11-22T12:00:00.000000000Z", "duration_ns": 3000, "direction": "rx", "complete": False,
-        "packet": {"len": 98, "ethertype": "0x0800", "protocol": "ICMP", "src": "10.9.0.1", "dst": "10.9.0.2",
-                   "info": "echo reply id 128 seq 1", "vlan": [7]},
-        "passes": [{"direction": "rx", "cpu": 2, "netns": HERE, "skb": "0xffff888000001000", "steps_lost": 1, "steps": [
-            {"t_ns": 0, "kind": "enter", **place},
-            {"t_ns": 1000, "kind": "tap", "function": "tpacket_rcv", "tap": 404, "outcome": "full",
-             "reason": "ring", **place},
-            {"t_ns": 2000, "kind": "rx_handler", "function": "bond_handle_frame", "verdict": "EXACT",
-             "reason": "inactive slave", **place}]}],
-        "unseen": [
-            {"tap": 5, "reason": "protocol", "detail": "it takes only protocol 0x88cc; this packet is 0x0800"},
-            {"tap": ON_BOND0, "reason": "inactive-slave",
-             "detail": "bound to bond0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT)"}],
-        "notes": [],
-        "taps": {"5": {"pid": None, "comm": None, "name": "(no process: held by the kernel or hidden)", "dev": "eth1",
-                       "protocol": "0x88cc", "kind": "raw", "buffer": None, **UNTOLD, "netns": HERE,
-                       "processes": []}, **BOND0},
-        "trust": {"clean": False, "losses": {"records lost": 1}, "not_attached": [], "does_not_see": [],
-                  "unknown_taps": [], "filter": None, "filter_blind": 0, "bytes_lost": 0}}]
+    assert words(rx("eth1", tap(404, "full"), handler("EXACT"), vlan=7, steps_lost=1, cpu=2), around=around) == [
+        {
+            "id": 1,
+            "time": "2026-11-22T12:00:00.000000000Z",
+            "duration_ns": 3000,
+            "direction": "rx",
+            "complete": False,
+            "packet": {
+                "len": 98,
+                "ethertype": "0x0800",
+                "protocol": "ICMP",
+                "src": "10.9.0.1",
+                "dst": "10.9.0.2",
+                "info": "echo reply id 128 seq 1",
+                "vlan": [7],
+            },
+            "passes": [
+                {
+                    "direction": "rx",
+                    "cpu": 2,
+                    "netns": HERE,
+                    "skb": "0xffff888000001000",
+                    "steps_lost": 1,
+                    "steps": [
+                        {"t_ns": 0, "kind": "enter", **place},
+                        {
+                            "t_ns": 1000,
+                            "kind": "tap",
+                            "function": "tpacket_rcv",
+                            "tap": 404,
+                            "outcome": "full",
+                            "reason": "ring",
+                            **place,
+                        },
+                        {
+                            "t_ns": 2000,
+                            "kind": "rx_handler",
+                            "function": "bond_handle_frame",
+                            "verdict": "EXACT",
+                            "reason": "inactive slave",
+                            **place,
+                        },
+                    ],
+                }
+            ],
+            "unseen": [
+                {"tap": 5, "reason": "protocol", "detail": "it takes only protocol 0x88cc; this packet is 0x0800"},
+                {
+                    "tap": ON_BOND0,
+                    "reason": "inactive-slave",
+                    "detail": "bound to bond0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT)",
+                },
+            ],
+            "notes": [],
+            "taps": {
+                "5": {
+                    "pid": None,
+                    "comm": None,
+                    "name": "(no process: held by the kernel or hidden)",
+                    "dev": "eth1",
+                    "protocol": "0x88cc",
+                    "kind": "raw",
+                    "buffer": None,
+                    **UNTOLD,
+                    "netns": HERE,
+                    "processes": [],
+                },
+                **BOND0,
+            },
+            "trust": {
+                "clean": False,
+                "losses": {"records lost": 1},
+                "not_attached": [],
+                "does_not_see": [],
+                "unknown_taps": [],
+                "filter": None,
+                "filter_blind": 0,
+                "bytes_lost": 0,
+            },
+        }
+    ]
 
 
 def test_json_and_text_tell_the_same_steps_of_a_sent_pair():
     (one,) = words(sent())
 
-    assert [(step["t_ns"], step["dev"], step.get("tap"), step.get("outcome"))
-            for part in one["passes"] for step in part["steps"]] == [
-        (0, "bond0", None, None), (1000, "bond0", ON_ANY, "captured"), (2000, "bond0", ON_BOND0, "filtered"),
-        (10000, "eth0", None, None), (11000, "eth0", ON_ANY, "captured"), (12000, "eth0", ON_ETH0, "full")]
+    assert [
+        (step["t_ns"], step["dev"], step.get("tap"), step.get("outcome"))
+        for part in one["passes"]
+        for step in part["steps"]
+    ] == [
+        (0, "bond0", None, None),
+        (1000, "bond0", ON_ANY, "captured"),
+        (2000, "bond0", ON_BOND0, "filtered"),
+        (10000, "eth0", None, None),
+        (11000, "eth0", ON_ANY, "captured"),
+        (12000, "eth0", ON_ETH0, "full"),
+    ]
     assert [part["direction"] for part in one["passes"]] == ["tx", "tx"]
 
 
@@ -380,8 +574,10 @@ def test_names_are_those_of_the_time():
     around = scene(altered("eth0", 50, name="lan0"), tap_event(BEGIN_NS + 50_000, other), taps={ON_ETH0: TAPS[ON_ETH0]})
 
     # when packets come before and after
-    first, second = (journey_object(one, around) for one in journeys(
-        rx("eth0", tap(ON_ETH0)), rx("eth0", tap(ON_ETH0), at=90), around=around))
+    first, second = (
+        journey_object(one, around)
+        for one in journeys(rx("eth0", tap(ON_ETH0)), rx("eth0", tap(ON_ETH0), at=90), around=around)
+    )
 
     # then each is told with the names of its own time
     assert (first["passes"][0]["steps"][1]["dev"], second["passes"][0]["steps"][1]["dev"]) == ("eth0", "lan0")

@@ -50,8 +50,11 @@ def recordings(tmp_path):
     return [
         record(tmp_path / "a.arrows", (busy, events(host="alpha"))),
         record(tmp_path / "b.arrows", (both(received(), received(900)), events(host="alpha", wall_offset_ns=at(1)))),
-        record(tmp_path / "c.arrows", (both(busy, elsewhere), [
-            *events(host="../b=%7 ü", wall_offset_ns=at(2)), losses(lost=[2])]))]
+        record(
+            tmp_path / "c.arrows",
+            (both(busy, elsewhere), [*events(host="../b=%7 ü", wall_offset_ns=at(2)), losses(lost=[2])]),
+        ),
+    ]
 
 
 @pytest.fixture
@@ -108,8 +111,18 @@ def test_the_numbers_are_those_of_the_summaries_added_up(run, recordings, fleet)
     assert (status, err) == (0, "")
     expected = added_up(run, [*recordings, *RECORDINGS])
     assert counted(json.loads(out)["rows"]) == expected
-    assert {key[-1] for key in expected} >= {"offered", "captured", "filtered", "full", "ignored", "unknown",
-                                             "bound-elsewhere", "inactive-slave", "protocol", "netns"}
+    assert {key[-1] for key in expected} >= {
+        "offered",
+        "captured",
+        "filtered",
+        "full",
+        "ignored",
+        "unknown",
+        "bound-elsewhere",
+        "inactive-slave",
+        "protocol",
+        "netns",
+    }
 
 
 TABLE = """\
@@ -185,13 +198,22 @@ def test_a_directory_with_a_name_of_a_pattern(run, tmp_path):
 def test_what_is_no_dataset_is_told_in_a_line(run, tmp_path):
     remedy = "`bondtrace export FILE... --format parquet -o DIR/` makes one\n"
     assert run("fleet", "summary", tmp_path / "no") == (
-        2, "", f"bondtrace: there is no dataset {tmp_path}/no; {remedy}")
+        2,
+        "",
+        f"bondtrace: there is no dataset {tmp_path}/no; {remedy}",
+    )
     assert run("fleet", "summary", tmp_path) == (
-        2, "", f"bondtrace: {tmp_path} is no dataset of bondtrace: it has no host=*/day=*/*.parquet; {remedy}")
+        2,
+        "",
+        f"bondtrace: {tmp_path} is no dataset of bondtrace: it has no host=*/day=*/*.parquet; {remedy}",
+    )
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"host": ["a"]}), other)
     assert run("fleet", "summary", other) == (
-        2, "", f"bondtrace: {other} is no dataset of bondtrace: it has no column 'tap'; {remedy}")
+        2,
+        "",
+        f"bondtrace: {other} is no dataset of bondtrace: it has no column 'tap'; {remedy}",
+    )
     other.write_text("no Parquet")
     status, out, err = run("fleet", "summary", other)
     assert (status, out, len(err.splitlines())) == (1, "", 1)
@@ -202,15 +224,23 @@ def test_without_ibis_the_extra_is_named(run, fleet, monkeypatch):
     monkeypatch.setitem(sys.modules, "ibis", None)
     for engine, extra in (("duckdb", "fleet"), ("pyspark", "fleet-spark")):
         assert run("fleet", "summary", fleet, "--engine", engine) == (
-            1, "", f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: "
-                   f"`{extras.command(extra, 'ibis-framework')}`\n")
+            1,
+            "",
+            f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: "
+            f"`{extras.command(extra, 'ibis-framework')}`\n",
+        )
 
 
 @pytest.mark.fleet
 def test_spark_gives_the_same(fleet):
     def ask(*words):
-        done = subprocess.run([sys.executable, "-m", "bondtrace", "fleet", "summary", str(fleet), *words], cwd=ROOT,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "bondtrace", "fleet", "summary", str(fleet), *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

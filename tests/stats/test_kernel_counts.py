@@ -25,21 +25,31 @@ def key(ifindex, kind, count, arg=0, more=0, result=0, func=0, outgoing=0, netns
     return ((netns, ifindex, arg, more, kind, result, func, outgoing), count)
 
 
-READING = np.array([
-    key(ETH0, STEP_PASS, 100), key(BOND0, STEP_PASS, 90, result=1), key(BOND0, STEP_PASS, 7, outgoing=1),
-    key(ETH0, STEP_HANDLER, 90, arg=HANDLER, result=1, func=63),
-    key(ETH0, STEP_HANDLER, 10, arg=HANDLER, result=2, func=63),
-    key(BOND0, STEP_TAP, 80, arg=TAP, result=1, func=2), key(BOND0, STEP_TAP, 10, arg=TAP, result=3, func=2),
-    key(BOND0, STEP_TAP, 7, arg=TAP, result=1, func=2, outgoing=1), key(BOND0, STEP_TAP, 3, arg=77, result=2, func=1),
-    key(ETH0, STEP_DROP, 10, arg=DROP_PLACE, more=3),
-], COUNT)
+READING = np.array(
+    [
+        key(ETH0, STEP_PASS, 100),
+        key(BOND0, STEP_PASS, 90, result=1),
+        key(BOND0, STEP_PASS, 7, outgoing=1),
+        key(ETH0, STEP_HANDLER, 90, arg=HANDLER, result=1, func=63),
+        key(ETH0, STEP_HANDLER, 10, arg=HANDLER, result=2, func=63),
+        key(BOND0, STEP_TAP, 80, arg=TAP, result=1, func=2),
+        key(BOND0, STEP_TAP, 10, arg=TAP, result=3, func=2),
+        key(BOND0, STEP_TAP, 7, arg=TAP, result=1, func=2, outgoing=1),
+        key(BOND0, STEP_TAP, 3, arg=77, result=2, func=1),
+        key(ETH0, STEP_DROP, 10, arg=DROP_PLACE, more=3),
+    ],
+    COUNT,
+)
 
 
 @pytest.fixture
 def pipeline():
     """One that was given the reading."""
-    events = [*build.events(), {"kind": "symbol", "time_ns": 1, "address": HANDLER, "name": "bond_handle_frame"},
-              {"kind": "symbol", "time_ns": 1, "address": DROP_PLACE, "name": "__netif_receive_skb_core"}]
+    events = [
+        *build.events(),
+        {"kind": "symbol", "time_ns": 1, "address": HANDLER, "name": "bond_handle_frame"},
+        {"kind": "symbol", "time_ns": 1, "address": DROP_PLACE, "name": "__netif_receive_skb_core"},
+    ]
     told = Pipeline()
     told.run([Batch(EMPTY, events, 10, READING[:3]), Batch(EMPTY, [], 20), Batch(EMPTY, [], 30, READING)])
     return told
@@ -47,8 +57,11 @@ def pipeline():
 
 def test_a_reading_replaces_the_one_before(pipeline):
     assert pipeline.summary.journeys == pipeline.counted.passes == 107
-    assert pipeline.summary.passed == {(build.HERE, ETH0, "rx"): 100, (build.HERE, BOND0, "rx"): 90,
-                                       (build.HERE, BOND0, "tx"): 7}
+    assert pipeline.summary.passed == {
+        (build.HERE, ETH0, "rx"): 100,
+        (build.HERE, BOND0, "rx"): 90,
+        (build.HERE, BOND0, "tx"): 7,
+    }
 
 
 def test_a_direction_is_left_out(pipeline):
@@ -58,8 +71,10 @@ def test_a_direction_is_left_out(pipeline):
 
 
 def test_verdicts_and_drops_are_named(pipeline):
-    assert pipeline.counted.verdicts == {(build.HERE, ETH0, "bond_handle_frame", "ANOTHER"): 90,
-                                         (build.HERE, ETH0, "bond_handle_frame", "EXACT"): 10}
+    assert pipeline.counted.verdicts == {
+        (build.HERE, ETH0, "bond_handle_frame", "ANOTHER"): 90,
+        (build.HERE, ETH0, "bond_handle_frame", "EXACT"): 10,
+    }
     assert pipeline.counted.drops == {(build.HERE, ETH0, "__netif_receive_skb_core", "NO_SOCKET"): 10}
 
 
@@ -131,10 +146,12 @@ def test_a_file_gets_blocks_without_control_codes():
     assert stream.getvalue() == "one\n\ntwo\n\n"
 
 
-@pytest.mark.parametrize("words", [["--summary-only", "--count", "3"], ["--summary-only", "--write", "x.arrows"],
-                                   ["top", "--count", "3"]])
+@pytest.mark.parametrize(
+    "words", [["--summary-only", "--count", "3"], ["--summary-only", "--write", "x.arrows"], ["top", "--count", "3"]]
+)
 def test_what_counts_journeys_is_refused(words, monkeypatch, capsys, tmp_path):
     from bondtrace import cli
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["bondtrace", *words])
     with pytest.raises(SystemExit) as end:

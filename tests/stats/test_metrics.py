@@ -51,8 +51,10 @@ def by(series, *labels):
 
 
 def taps_called(*names):
-    return {41000 + place: replace(TAPS[ON_ETH0], inode=41000 + place, processes=(Process(7 + place, name, ""),))
-            for place, name in enumerate(names)}
+    return {
+        41000 + place: replace(TAPS[ON_ETH0], inode=41000 + place, processes=(Process(7 + place, name, ""),))
+        for place, name in enumerate(names)
+    }
 
 
 def offered_to(taps, around, **more):
@@ -71,7 +73,8 @@ def test_names_cannot_break_a_scrape(generate, parse):
     # then every name has its series, written so that nothing is taken for syntax
     assert by(found["bondtrace_tap_captured_total"], "tap", "device") == {
         (name, r'e"\x0a\\xff'): 1
-        for name in ('a"} 1\\x0abondtrace_journeys_total 9', "back\\slash", "\\xff\\xfe", "\\x1b[2J", "ü", "")}
+        for name in ('a"} 1\\x0abondtrace_journeys_total 9', "back\\slash", "\\xff\\xfe", "\\x1b[2J", "ü", "")
+    }
     assert found["bondtrace_journeys_total"] == {(): 1}
 
 
@@ -88,15 +91,24 @@ def test_the_number_of_names_is_bounded_and_nothing_goes_uncounted():
     # given more taps, and more devices, than are admitted
     taps = taps_called(*(f"p{n}" for n in range(9)))
     around = scene(taps=taps)
-    told = [one for n, dev in enumerate(("eth0", "eth1", "eth2")) for one in journeys(
-        rx(dev, *(tap(inode) for inode in taps), at=100 * n, skb=n + 1), around=around)]
+    told = [
+        one
+        for n, dev in enumerate(("eth0", "eth1", "eth2"))
+        for one in journeys(rx(dev, *(tap(inode) for inode in taps), at=100 * n, skb=n + 1), around=around)
+    ]
 
     found = scraped(tally_of(around, told, limit=2))
 
     assert by(found["bondtrace_tap_captured_total"], "tap", "kind") == {
-        ("p0", "raw"): 3, ("p1", "raw"): 3, ("other", "other"): 21}
+        ("p0", "raw"): 3,
+        ("p1", "raw"): 3,
+        ("other", "other"): 21,
+    }
     assert by(found["bondtrace_device_packets_total"], "device", "namespace") == {
-        ("eth0", "host"): 1, ("eth1", "host"): 1, ("other", "other"): 1}
+        ("eth0", "host"): 1,
+        ("eth1", "host"): 1,
+        ("other", "other"): 1,
+    }
 
 
 def test_taps_of_the_same_program_come_and_go_in_one_series():
@@ -117,8 +129,13 @@ def test_a_count_stays_where_it_was_when_a_device_is_renamed_and_a_tap_bound_ane
 
     # then no series has fallen or is gone
     after = scraped(tally)
-    fallen = [name for name, series in before.items() if name.endswith("_total")
-              for labels, value in series.items() if after[name].get(labels, 0) < value]
+    fallen = [
+        name
+        for name, series in before.items()
+        if name.endswith("_total")
+        for labels, value in series.items()
+        if after[name].get(labels, 0) < value
+    ]
     assert fallen == []
     assert by(after["bondtrace_device_packets_total"], "device") == {("eth0",): 1, ("lan0",): 1, ("bond0",): 2}
     bound = by(after["bondtrace_tap_captured_total"], "bound_to")
@@ -132,8 +149,9 @@ def test_a_drop_without_a_reason_is_told():
     assert by(found["bondtrace_drops_total"], "reason", "device") == {("", "eth0"): 1}
 
 
-@pytest.mark.parametrize("given, label", [
-    ("blue", "blue"), ("netns of pid 4711", str(HERE)), (f"net:[{HERE}]", str(HERE)), ("", str(HERE))])
+@pytest.mark.parametrize(
+    "given, label", [("blue", "blue"), ("netns of pid 4711", str(HERE)), (f"net:[{HERE}]", str(HERE)), ("", str(HERE))]
+)
 def test_a_namespace_without_a_name_is_its_inode_for_pids_change(given, label):
     around = scene()
     around.namespaces[HERE] = given

@@ -44,13 +44,30 @@ from build import (
 )
 
 KINDS = (
-    received, refused, sent,
-    lambda at, **m: rx("eth0", tap(ON_ETH0, "full"), tap(ON_ANY), handler("ANOTHER", "bond0"), vlan("bond0.7"),
-                       protocol("arp_rcv"), at=at, **m),
+    received,
+    refused,
+    sent,
+    lambda at, **m: rx(
+        "eth0",
+        tap(ON_ETH0, "full"),
+        tap(ON_ANY),
+        handler("ANOTHER", "bond0"),
+        vlan("bond0.7"),
+        protocol("arp_rcv"),
+        at=at,
+        **m,
+    ),
     lambda at, **m: rx("eth1", tap(ON_ETH1, "filtered"), handler("CONSUMED"), at=at, **m),
     lambda at, **m: rx("eth1", handler("EXACT"), tap(LLDP, "ignored"), drop("NO_SOCKET"), at=at, **m),
-    lambda at, **m: rx("eth2", handler("ANOTHER", "peer0", "macvlan_handle_frame"), enters(THERE), tap(77),
-                       protocol("ip_rcv"), at=at, **m),
+    lambda at, **m: rx(
+        "eth2",
+        handler("ANOTHER", "peer0", "macvlan_handle_frame"),
+        enters(THERE),
+        tap(77),
+        protocol("ip_rcv"),
+        at=at,
+        **m,
+    ),
     lambda at, **m: rx("peer0", fanout(), drop("NO_SOCKET", "macvlan_handle_frame"), at=at, **m),
     lambda at, **m: tx("bond0", at=at, **m),
     lambda at, **m: late("eth0", tap(ON_ETH0), at=at, **m),
@@ -60,8 +77,10 @@ KINDS = (
 def many(seed, count=500):
     """Packets of all kinds, one every 150 µs or so, with times of their own for their steps."""
     rng = np.random.default_rng(seed)
-    parts = [KINDS[int(rng.integers(len(KINDS)))](150 * n + int(rng.integers(50)), skb=SKB + 64 * n, frame=n)
-             for n in range(count)]
+    parts = [
+        KINDS[int(rng.integers(len(KINDS)))](150 * n + int(rng.integers(50)), skb=SKB + 64 * n, frame=n)
+        for n in range(count)
+    ]
     passes = both(*parts)
     passes.steps["t_ns"] = np.sort(2.0 ** rng.uniform(0, 31, len(passes.steps))) + np.arange(len(passes.steps))
     return passes
@@ -86,12 +105,14 @@ def fate(journey):
     """The word for what the taps made of it, and whether it was dropped."""
     steps = [step for one in journey.passes for step in one.steps]
     outcomes = {step.outcome for step in steps if step.kind == "tap"}
-    word = ("full" if "full" in outcomes else "captured" if "captured" in outcomes
-            else "offered" if outcomes else "unseen")
+    word = (
+        "full" if "full" in outcomes else "captured" if "captured" in outcomes else "offered" if outcomes else "unseen"
+    )
     return word, any(step.kind == "drop" for step in steps)
 
 
 # --- against counting one by one -----------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("seed", range(4))
 def test_paths_are_those_of_going_through_the_journeys(seed):
@@ -122,8 +143,12 @@ def test_the_timeline_is_that_of_going_through_the_journeys(seed):
         place = int(first["netns"]), int(first["ifindex"]), journey.direction
         for name in [word, *([DROPPED] if dropped else [])]:
             expected[place, name, (journey.time_ns - begin_ns) // timeline.width_ns] += 1
-    found = {(*key, place): count for key, row in timeline.counts.items() for place, count in enumerate(row.tolist())
-             if count}
+    found = {
+        (*key, place): count
+        for key, row in timeline.counts.items()
+        for place, count in enumerate(row.tolist())
+        if count
+    }
     assert found == dict(expected)
     assert {name for _, name, _ in found} == {*FATES, DROPPED}
     assert timeline.begin_ns == begin_ns and timeline.used == max(place for *_, place in found) + 1 > 128
@@ -145,13 +170,19 @@ def test_latencies_are_those_of_going_through_the_journeys(seed):
     spreads = digested(passes).latencies.spreads
 
     names = {1: "tap", 2: "fanout", 3: "rx_handler", 4: "protocol", 6: "vlan", 7: "drop"}
-    found = {(kind.netns, kind.ifindex, "tx" if kind.sent else "rx", names[kind.step], kind.function(around)): spread
-             for kind, spread in spreads.items()}
+    found = {
+        (kind.netns, kind.ifindex, "tx" if kind.sent else "rx", names[kind.step], kind.function(around)): spread
+        for kind, spread in spreads.items()
+    }
     assert found.keys() == expected.keys() and len(found) == len(spreads) > 15
     for key, times_ns in expected.items():
         spread, bins = found[key], Counter(bisect_right(EDGES_NS.tolist(), one) for one in times_ns)
         assert (spread.count, spread.total_ns, spread.least_ns, spread.most_ns) == (
-            len(times_ns), sum(times_ns), min(times_ns), max(times_ns))
+            len(times_ns),
+            sum(times_ns),
+            min(times_ns),
+            max(times_ns),
+        )
         assert {place: count for place, count in enumerate(spread.bins.tolist()) if count} == dict(bins)
 
 
@@ -164,7 +195,8 @@ def test_the_summary_of_a_digest_is_the_summary():
 
     ignored = ("also",)
     assert {key: value for key, value in vars(found).items() if key not in ignored} == {
-        key: value for key, value in vars(plain.summary).items() if key not in ignored}
+        key: value for key, value in vars(plain.summary).items() if key not in ignored
+    }
 
 
 # --- paths ---------------------------------------------------------------------------------------------
@@ -177,17 +209,26 @@ def test_the_path_of_a_packet_through_a_bond():
     [journey] = journeys(received())
 
     assert path(journey) == (
-        Node("source", NOWHERE, "received"), Node("device", ETH0), Node("taps", ETH0, "", "captured"),
-        Node("rx_handler", ETH0, "bond_handle_frame", "ANOTHER"), Node("device", BOND0),
-        Node("taps", BOND0, "", "captured"), Node("protocol", (HERE, 0, ""), "ip_rcv"))
+        Node("source", NOWHERE, "received"),
+        Node("device", ETH0),
+        Node("taps", ETH0, "", "captured"),
+        Node("rx_handler", ETH0, "bond_handle_frame", "ANOTHER"),
+        Node("device", BOND0),
+        Node("taps", BOND0, "", "captured"),
+        Node("protocol", (HERE, 0, ""), "ip_rcv"),
+    )
 
 
 def test_the_path_of_a_packet_that_is_kept_on_the_backup_slave():
     [journey] = journeys(refused())
 
     assert path(journey) == (
-        Node("source", NOWHERE, "received"), Node("device", ETH1), Node("taps", ETH1, "", "captured"),
-        Node("rx_handler", ETH1, "bond_handle_frame", "EXACT"), Node("end", NOWHERE, "nothing"))
+        Node("source", NOWHERE, "received"),
+        Node("device", ETH1),
+        Node("taps", ETH1, "", "captured"),
+        Node("rx_handler", ETH1, "bond_handle_frame", "EXACT"),
+        Node("end", NOWHERE, "nothing"),
+    )
 
 
 def test_the_path_of_a_sent_packet_with_the_most_telling_outcome_of_each_device():
@@ -195,15 +236,25 @@ def test_the_path_of_a_sent_packet_with_the_most_telling_outcome_of_each_device(
 
     bond0, eth0 = (HERE, 4, "tx"), (HERE, 2, "tx")
     assert path(journey) == (
-        Node("source", NOWHERE, "sent"), Node("device", bond0), Node("taps", bond0, "", "captured"),
-        Node("device", eth0), Node("taps", eth0, "", "full"), Node("end", NOWHERE, "driver"))
+        Node("source", NOWHERE, "sent"),
+        Node("device", bond0),
+        Node("taps", bond0, "", "captured"),
+        Node("device", eth0),
+        Node("taps", eth0, "", "full"),
+        Node("end", NOWHERE, "driver"),
+    )
 
 
-@pytest.mark.parametrize("steps, end", [
-    pytest.param((handler("CONSUMED"),), Node("rx_handler", ETH0, "bond_handle_frame", "CONSUMED"), id="consumed"),
-    pytest.param((drop("NO_SOCKET"),), Node("drop", (HERE, 0, ""), "sch_handle_ingress", "NO_SOCKET"), id="dropped"),
-    pytest.param((handler("ANOTHER", "bond0"),), Node("end", NOWHERE, "nothing"), id="nothing more"),
-])
+@pytest.mark.parametrize(
+    "steps, end",
+    [
+        pytest.param((handler("CONSUMED"),), Node("rx_handler", ETH0, "bond_handle_frame", "CONSUMED"), id="consumed"),
+        pytest.param(
+            (drop("NO_SOCKET"),), Node("drop", (HERE, 0, ""), "sch_handle_ingress", "NO_SOCKET"), id="dropped"
+        ),
+        pytest.param((handler("ANOTHER", "bond0"),), Node("end", NOWHERE, "nothing"), id="nothing more"),
+    ],
+)
 def test_the_ends_of_paths(steps, end):
     [journey] = journeys(rx("eth0", *steps))
 
@@ -246,7 +297,9 @@ def test_paths_in_opposite_order_do_not_make_a_circle():
 
     names = [("ab"[stop.node == b], stop.turn) for stop in graph.stops]
     assert [(names[link.source], names[link.target], link.packets) for link in graph.links] == [
-        (("a", 0), ("b", 0), 6), (("b", 0), ("a", 1), 4)]
+        (("a", 0), ("b", 0), 6),
+        (("b", 0), ("a", 1), 4),
+    ]
 
 
 def test_less_frequent_paths_are_left_out_of_the_picture_and_counted():
@@ -261,6 +314,7 @@ def test_less_frequent_paths_are_left_out_of_the_picture_and_counted():
 
 # --- times ---------------------------------------------------------------------------------------------
 
+
 def test_a_long_trace_gets_wider_bins_and_loses_none():
     # given a bin for 0.1 ms at first, and packets over a minute
     timeline = Timeline()
@@ -268,7 +322,7 @@ def test_a_long_trace_gets_wider_bins_and_loses_none():
         timeline.add(stitched(rx("eth0", at=at)))
 
     [row] = timeline.counts.values()
-    assert timeline.width_ns == 100_000 * 2 ** 12
+    assert timeline.width_ns == 100_000 * 2**12
     assert row.tolist()[0] == 4 and row.tolist()[60_000_000_000 // timeline.width_ns] == 1 and row.sum() == 5
 
 
@@ -281,6 +335,7 @@ def test_a_quantile_is_the_upper_edge_of_its_bin_but_no_more_than_the_most():
 
 
 # --- the list ------------------------------------------------------------------------------------------
+
 
 def test_few_journeys_are_all_listed():
     digest = digested(many(1, 100), limit=200)

@@ -69,8 +69,11 @@ def written(*passes, form="simple", why=False, around=None):
 
 # --- the table -----------------------------------------------------------------------------------------
 
+
 def test_the_table():
-    assert written(*SMALL) == """\
+    assert (
+        written(*SMALL)
+        == """\
 tap                       bound to    eth0 rx    eth1 rx    bond0 rx    captured    twice    unseen    mostly because
 ------------------------  ----------  ---------  ---------  ----------  ----------  -------  --------  ----------------
 tcpdump -i any [41004]    any         3/3        1/1        3/3         7           3        0
@@ -82,13 +85,16 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
 losses: none
 """
+    )
 
 
 def test_the_plain_table_with_reasons_and_losses():
     # given a trace that lost something
     around = scene(losses(0, lost=[2, 1]), taps=FEW)
 
-    assert written(*SMALL, form="plain", why=True, around=around) == """\
+    assert (
+        written(*SMALL, form="plain", why=True, around=around)
+        == """\
 tap                       bound to    eth0 rx    eth1 rx    bond0 rx    captured    twice    unseen    mostly because
 tcpdump -i any [41004]    any         3/3        1/1        3/3         7           3        0
 tcpdump -i bond0 [41003]  bond0       -          -          3/3         3           0        1         inactive-slave
@@ -105,6 +111,7 @@ tcpdump -i bond0 [41003] did not see
 (for example #3)
 losses: records lost 3 (so an absence may be a loss)
 """
+    )
 
 
 CELLS = [
@@ -113,7 +120,8 @@ CELLS = [
     ["tcpdump -i bond0 [41003]", "bond0", "-", "-", "3/3", "3", "0", "1", "inactive-slave"],
     ["tcpdump -i eth0 [41001]", "eth0", "3/3", "-", "-", "3", "0", "1", "bound-elsewhere"],
     ["[41002]", "unknown", "-", "1/1", "-", "1", "0", "0", ""],
-    ["(packets that passed)", "", "3", "1", "3", "", "", "", ""]]
+    ["(packets that passed)", "", "3", "1", "3", "", "", "", ""],
+]
 
 
 def test_the_table_for_programs_has_its_cells_between_tabs_and_nothing_else():
@@ -131,8 +139,9 @@ def test_the_table_for_github():
     rows = [line.strip("|").split("|") for line in head.splitlines()]
     assert [[cell.strip() for cell in row] for row in rows if set(row[0]) != {"-"}] == CELLS
     assert [set(cell) for cell in rows[1]] == [{"-"}] * len(CELLS[0])
-    assert below == ["4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.\n"
-                     "losses: none\n"]
+    assert below == [
+        "4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.\nlosses: none\n"
+    ]
 
 
 def cells(*passes, around):
@@ -145,13 +154,27 @@ def test_what_was_sent_and_what_taps_did_with_it():
     around = scene(taps={})
 
     assert cells(sent(), rx("eth2", tap(9, "ignored"), tap(9, "unknown"), at=90), around=around) == [
-        ["tap", "bound to", "eth0 tx", "bond0 tx", "eth2 rx", "captured", "filtered", "full", "ignored", "unknown",
-         "twice", "unseen", "mostly because"],
+        [
+            "tap",
+            "bound to",
+            "eth0 tx",
+            "bond0 tx",
+            "eth2 rx",
+            "captured",
+            "filtered",
+            "full",
+            "ignored",
+            "unknown",
+            "twice",
+            "unseen",
+            "mostly because",
+        ],
         ["[41001]", "unknown", "1/0", "-", "-", "0", "0", "1", "0", "0", "0", "0"],
         ["[41003]", "unknown", "-", "1/0", "-", "0", "1", "0", "0", "0", "0", "0"],
         ["[41004]", "unknown", "1/1", "1/1", "-", "2", "0", "0", "0", "0", "1", "0"],
         ["[9]", "unknown", "-", "-", "2/0", "0", "0", "0", "1", "1", "0", "0"],
-        ["(packets that passed)", "", "1", "1", "1"]]
+        ["(packets that passed)", "", "1", "1", "1"],
+    ]
 
 
 def test_the_same_ifindex_in_two_namespaces_has_two_columns():
@@ -159,10 +182,19 @@ def test_the_same_ifindex_in_two_namespaces_has_two_columns():
     around = scene(taps={})
 
     assert cells(tx("veth0"), rx("peer0", tap(9), at=5), rx("eth0", at=50, skb=SKB + 64), around=around) == [
-        ["tap", "bound to", "eth0 rx (host)", "veth0 tx (host)", "peer0 rx (blue)", "captured", "unseen",
-         "mostly because"],
+        [
+            "tap",
+            "bound to",
+            "eth0 rx (host)",
+            "veth0 tx (host)",
+            "peer0 rx (blue)",
+            "captured",
+            "unseen",
+            "mostly because",
+        ],
         ["[9]", "unknown", "-", "-", "1/1", "1", "0"],
-        ["(packets that passed)", "", "1", "1", "1"]]
+        ["(packets that passed)", "", "1", "1", "1"],
+    ]
 
 
 def test_incomplete_journeys_are_counted_and_said():
@@ -173,7 +205,9 @@ def test_incomplete_journeys_are_counted_and_said():
 
 
 def test_nothing_at_all():
-    assert written(around=scene(taps={})) == """\
+    assert (
+        written(around=scene(taps={}))
+        == """\
 tap                    bound to    unseen    mostly because
 ---------------------  ----------  --------  ----------------
 (packets that passed)
@@ -181,6 +215,7 @@ tap                    bound to    unseen    mostly because
 0 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
 losses: none
 """
+    )
 
 
 def test_names_cannot_break_the_table():
@@ -191,10 +226,12 @@ def test_names_cannot_break_the_table():
     assert cells(rx("eth0", tap(5)), around=around) == [
         ["tap", "bound to", "e\\x09\\x0d\\x0a0 rx", "captured", "unseen", "mostly because"],
         ["a\\x09b\\x0ac\\x1b[31m [5]", "e\\x09\\x0d\\x0a0", "1/1", "1", "0"],
-        ["(packets that passed)", "", "1"]]
+        ["(packets that passed)", "", "1"],
+    ]
 
 
 # --- JSON ----------------------------------------------------------------------------------------------
+
 
 def test_the_summary_as_json():
     # given a reply through the bond and an ARP request on the backup slave, with two taps known
@@ -209,37 +246,94 @@ def test_the_summary_as_json():
         return {"netns": HERE, "dev": dev, "direction": "rx", **counts}
 
     def devices(*offered):
-        return [place(dev, passed=1, offered=count, captured=count)
-                for dev, count in zip(("eth0", "eth1", "bond0"), offered)]
+        return [
+            place(dev, passed=1, offered=count, captured=count)
+            for dev, count in zip(("eth0", "eth1", "bond0"), offered)
+        ]
 
     def known(name, dev, pid, kind):
-        return {"pid": pid, "comm": "tcpdump", "name": name, "dev": dev, "protocol": "ALL", "kind": kind,
-                "buffer": "ring", "ring_version": None, "ring_bytes": None, "netns": HERE, "uid": None, "running": True,
-                "fanout_id": None, "has_filter": None, "promiscuous": None, "ignore_outgoing": None, "origdev": None,
-                "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}]}
+        return {
+            "pid": pid,
+            "comm": "tcpdump",
+            "name": name,
+            "dev": dev,
+            "protocol": "ALL",
+            "kind": kind,
+            "buffer": "ring",
+            "ring_version": None,
+            "ring_bytes": None,
+            "netns": HERE,
+            "uid": None,
+            "running": True,
+            "fanout_id": None,
+            "has_filter": None,
+            "promiscuous": None,
+            "ignore_outgoing": None,
+            "origdev": None,
+            "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}],
+        }
 
     line, end = stream.getvalue().split("\n")
     assert end == ""
     assert json.loads(line) == {
-        "journeys": 2, "incomplete": 0, "dropped": [],
+        "journeys": 2,
+        "incomplete": 0,
+        "dropped": [],
         "passed": [place("eth0", packets=1), place("eth1", packets=1), place("bond0", packets=1)],
         "taps": {
-            str(ON_BOND0): {**known("tcpdump -i bond0", "bond0", 803, "raw"), "watched": True,
-                            "devices": devices(0, 0, 1), "outcomes": {"captured": 1}, "twice": 0,
-                            "unseen": {"inactive-slave": {
-                                "packets": 1, "example": 2, "detail": "bound to bond0, and bond_handle_frame kept the "
-                                                                      "packet on eth1: inactive slave (EXACT)"}}},
-            str(ON_ANY): {**known("tcpdump -i any", "any", 804, "cooked"), "watched": True, "devices": devices(1, 1, 1),
-                          "outcomes": {"captured": 3}, "twice": 1, "unseen": {}},
-            str(ON_ETH0): {"watched": True, "devices": devices(1, 0, 0), "outcomes": {"captured": 1}, "twice": 0,
-                           "unseen": {}},
-            str(ON_ETH1): {"watched": True, "devices": devices(0, 1, 0), "outcomes": {"captured": 1}, "twice": 0,
-                           "unseen": {}}},
-        "trust": {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [], "unknown_taps": [],
-                  "filter": None, "filter_blind": 0, "bytes_lost": 0}}
+            str(ON_BOND0): {
+                **known("tcpdump -i bond0", "bond0", 803, "raw"),
+                "watched": True,
+                "devices": devices(0, 0, 1),
+                "outcomes": {"captured": 1},
+                "twice": 0,
+                "unseen": {
+                    "inactive-slave": {
+                        "packets": 1,
+                        "example": 2,
+                        "detail": "bound to bond0, and bond_handle_frame kept the "
+                        "packet on eth1: inactive slave (EXACT)",
+                    }
+                },
+            },
+            str(ON_ANY): {
+                **known("tcpdump -i any", "any", 804, "cooked"),
+                "watched": True,
+                "devices": devices(1, 1, 1),
+                "outcomes": {"captured": 3},
+                "twice": 1,
+                "unseen": {},
+            },
+            str(ON_ETH0): {
+                "watched": True,
+                "devices": devices(1, 0, 0),
+                "outcomes": {"captured": 1},
+                "twice": 0,
+                "unseen": {},
+            },
+            str(ON_ETH1): {
+                "watched": True,
+                "devices": devices(0, 1, 0),
+                "outcomes": {"captured": 1},
+                "twice": 0,
+                "unseen": {},
+            },
+        },
+        "trust": {
+            "clean": True,
+            "losses": {},
+            "not_attached": [],
+            "does_not_see": [],
+            "unknown_taps": [],
+            "filter": None,
+            "filter_blind": 0,
+            "bytes_lost": 0,
+        },
+    }
 
 
 # --- counting by shape ---------------------------------------------------------------------------------
+
 
 def test_journeys_that_differ_in_time_and_contents_alone_have_one_shape():
     # given ten replies with other numbers, times and addresses of their skb, and two ARP requests among them
@@ -250,19 +344,22 @@ def test_journeys_that_differ_in_time_and_contents_alone_have_one_shape():
     assert list(shapes(columns, around)) == [(0, 2), (1, 10)]
 
 
-@pytest.mark.parametrize("other", [
-    pytest.param(rx("eth1", tap(ON_ANY), at=50), id="device"),
-    pytest.param(tx("eth0", tap(ON_ANY), at=50), id="direction"),
-    pytest.param(rx("eth0", tap(ON_ETH0), at=50), id="tap"),
-    pytest.param(rx("eth0", tap(ON_ANY, "full"), at=50), id="outcome"),
-    pytest.param(rx("eth0", tap(ON_ANY, function="packet_rcv"), at=50), id="function"),
-    pytest.param(rx("eth0", tap(ON_ANY), handler("EXACT"), at=50), id="a step more"),
-    pytest.param(rx("eth0", at=50), id="a step less"),
-    pytest.param(rx("eth0", tap(ON_ANY), at=50, steps_lost=1), id="steps lost"),
-    pytest.param(rx("eth0", tap(ON_ANY), at=50, packet=arp()), id="protocol"),
-    pytest.param(rx("eth0", tap(ON_ANY), at=50, packet=reply(tag=7)), id="VLAN tag in the bytes"),
-    pytest.param(rx("peer0", tap(ON_ANY), at=50), id="namespace"),
-])
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(rx("eth1", tap(ON_ANY), at=50), id="device"),
+        pytest.param(tx("eth0", tap(ON_ANY), at=50), id="direction"),
+        pytest.param(rx("eth0", tap(ON_ETH0), at=50), id="tap"),
+        pytest.param(rx("eth0", tap(ON_ANY, "full"), at=50), id="outcome"),
+        pytest.param(rx("eth0", tap(ON_ANY, function="packet_rcv"), at=50), id="function"),
+        pytest.param(rx("eth0", tap(ON_ANY), handler("EXACT"), at=50), id="a step more"),
+        pytest.param(rx("eth0", at=50), id="a step less"),
+        pytest.param(rx("eth0", tap(ON_ANY), at=50, steps_lost=1), id="steps lost"),
+        pytest.param(rx("eth0", tap(ON_ANY), at=50, packet=arp()), id="protocol"),
+        pytest.param(rx("eth0", tap(ON_ANY), at=50, packet=reply(tag=7)), id="VLAN tag in the bytes"),
+        pytest.param(rx("peer0", tap(ON_ANY), at=50), id="namespace"),
+    ],
+)
 def test_journeys_that_differ_in_anything_else_have_two_shapes(other):
     around = scene()
     first = rx("eth0", tap(ON_ANY), at=10, skb=SKB + 64)
@@ -280,8 +377,11 @@ def test_who_sent_it_is_part_of_the_shape():
 def test_the_protocol_behind_a_vlan_tag_is_part_of_the_shape():
     # given a reply and an ARP request, both with a tag in their bytes
     around = scene()
-    columns = stitched(rx("eth0", packet=reply(tag=7), at=10),
-                       rx("eth0", packet=arp()[:12] + b"\x81\x00\x00\x07" + arp()[12:], at=50), around=around)
+    columns = stitched(
+        rx("eth0", packet=reply(tag=7), at=10),
+        rx("eth0", packet=arp()[:12] + b"\x81\x00\x00\x07" + arp()[12:], at=50),
+        around=around,
+    )
 
     assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
 
@@ -292,8 +392,9 @@ def test_changes_that_are_told_late_divide_shapes_too():
     around.take_hooks(hook(ON_ETH0, False, at=10_000))
 
     # when packets came at 5, 8, 30, 40 and 90 ms
-    columns = stitched(*(rx("eth2", at=at, skb=SKB + at) for at in (5_000, 8_000, 30_000, 40_000, 90_000)),
-                       around=around)
+    columns = stitched(
+        *(rx("eth2", at=at, skb=SKB + at) for at in (5_000, 8_000, 30_000, 40_000, 90_000)), around=around
+    )
 
     # then they are of three states
     assert list(shapes(columns, around)) == [(0, 2), (2, 2), (4, 1)]
@@ -316,8 +417,10 @@ def one_by_one(columns, around):
 
 def plain(summary):
     """The counts that are not zero, and the examples."""
-    return {name: {key: count for key, count in value.items() if count} if hasattr(value, "items") else value
-            for name, value in vars(summary).items()}
+    return {
+        name: {key: count for key, count in value.items() if count} if hasattr(value, "items") else value
+        for name, value in vars(summary).items()
+    }
 
 
 def large_trace(seed):
@@ -330,22 +433,37 @@ def large_trace(seed):
         at = int(rng.integers(40_000))
         happened.append(tap_event(BEGIN_NS + (at + 500) * 1000, one, BEGIN_NS + at * 1000))
         if n % 2:
-            happened.append({"kind": "tap-gone", "time_ns": BEGIN_NS + 1000 * int(rng.integers(at + 600, 60_000)),
-                             "inode": one.inode})
+            happened.append(
+                {
+                    "kind": "tap-gone",
+                    "time_ns": BEGIN_NS + 1000 * int(rng.integers(at + 600, 60_000)),
+                    "inode": one.inode,
+                }
+            )
     swap = int(rng.integers(40_000))
-    happened += [altered("eth0", swap, slave_state="backup"), altered("eth1", swap, slave_state="active"),
-                 altered("bond0", swap, active_slave=3)]
+    happened += [
+        altered("eth0", swap, slave_state="backup"),
+        altered("eth1", swap, slave_state="active"),
+        altered("bond0", swap, active_slave=3),
+    ]
     happened.sort(key=lambda event: event["time_ns"])
     around = scene()
-    hooks = [hook(inode, bool(added), at=int(at)) for inode, added, at in zip(
-        rng.integers(600, 603, 6), rng.integers(0, 2, 6), np.sort(rng.integers(0, 60_000, 6)))]
+    hooks = [
+        hook(inode, bool(added), at=int(at))
+        for inode, added, at in zip(
+            rng.integers(600, 603, 6), rng.integers(0, 2, 6), np.sort(rng.integers(0, 60_000, 6))
+        )
+    ]
     around.take_hooks(both(*hooks))  # before the events: those come up to half a second later
     for event in happened:
         around.apply(event)
-    kinds = [lambda at, **m: received(at, **m), lambda at, **m: refused(at, skb=m["skb"]),
-             lambda at, **m: sent(at, skb=m["skb"]), lambda at, **m: rx("eth1", tap(601), handler("ANOTHER", "bond0"),
-                                                                       protocol("ip_rcv"), at=at, **m),
-             lambda at, **m: rx("eth2", at=at, **m)]
+    kinds = [
+        lambda at, **m: received(at, **m),
+        lambda at, **m: refused(at, skb=m["skb"]),
+        lambda at, **m: sent(at, skb=m["skb"]),
+        lambda at, **m: rx("eth1", tap(601), handler("ANOTHER", "bond0"), protocol("ip_rcv"), at=at, **m),
+        lambda at, **m: rx("eth2", at=at, **m),
+    ]
     parts = [kinds[int(rng.integers(len(kinds)))](150 * n, skb=SKB + 64 * (n % 7)) for n in range(400)]
     return both(*parts), around
 

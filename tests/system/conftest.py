@@ -33,8 +33,14 @@ class Run:
 
     def bondtrace(self, *words):
         """Run bondtrace here, outside the machine, in the run's directory."""
-        return subprocess.run([sys.executable, "-m", "bondtrace", *words], cwd=self.out, capture_output=True,
-                              text=True, check=False, env={"PYTHONPATH": str(Path(lab.__file__).parents[2])})
+        return subprocess.run(
+            [sys.executable, "-m", "bondtrace", *words],
+            cwd=self.out,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PYTHONPATH": str(Path(lab.__file__).parents[2])},
+        )
 
 
 # Of a scenario and, of that, of a tracer's start: only to end what hangs, as one emulator takes several times as long
@@ -65,9 +71,16 @@ def play():
             out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix=f"bondtrace-{Path(scenario).stem}-")))
             said = []
             with once(done, key):
-                result = lab.run_scenario(kernel=kernel, scenario=scenario, command=["bash", "-c", command],
-                                          out_dir=out, cpus=cpus, on_output=said.append, timeout_s=TIMEOUT_S,
-                                          env={"LAB_ATTACH_S": ATTACH_S})
+                result = lab.run_scenario(
+                    kernel=kernel,
+                    scenario=scenario,
+                    command=["bash", "-c", command],
+                    out_dir=out,
+                    cpus=cpus,
+                    on_output=said.append,
+                    timeout_s=TIMEOUT_S,
+                    env={"LAB_ATTACH_S": ATTACH_S},
+                )
                 done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
         run_done = done[key]
         assert not isinstance(run_done, Exception), f"the machine failed before: {run_done}"
@@ -98,8 +111,17 @@ def play_all():
     done = {}
     kept = ExitStack()
 
-    def run(kernel=None, scenarios=None, command=RECORD, cpus=1, memory_mb=1024, scenario_s=TIMEOUT_S,
-            userland=None, files=None, **env):
+    def run(
+        kernel=None,
+        scenarios=None,
+        command=RECORD,
+        cpus=1,
+        memory_mb=1024,
+        scenario_s=TIMEOUT_S,
+        userland=None,
+        files=None,
+        **env,
+    ):
         names = tuple(scenarios or [one.name for one in lab.scenarios()])
         key = kernel, names, command, cpus, userland, *sorted(env.items())
         if key not in done:
@@ -107,12 +129,20 @@ def play_all():
             for name, file in (files or {}).items():
                 shutil.copy(file, out / name)
             with once(done, key):
-                played = lab.run_scenarios(kernel=kernel, scenarios=names, command=["bash", "-c", command],
-                                           out_dir=out, cpus=cpus, memory_mb=memory_mb,
-                                           env={"LAB_ATTACH_S": ATTACH_S, **env}, scenario_s=scenario_s,
-                                           userland=userland)
-                done[key] = Runs({name: Run(one.out_dir, one.output + one.error, one.status)
-                                  for name, one in played.items()})
+                played = lab.run_scenarios(
+                    kernel=kernel,
+                    scenarios=names,
+                    command=["bash", "-c", command],
+                    out_dir=out,
+                    cpus=cpus,
+                    memory_mb=memory_mb,
+                    env={"LAB_ATTACH_S": ATTACH_S, **env},
+                    scenario_s=scenario_s,
+                    userland=userland,
+                )
+                done[key] = Runs(
+                    {name: Run(one.out_dir, one.output + one.error, one.status) for name, one in played.items()}
+                )
         assert not isinstance(done[key], Exception), f"the machine failed before: {done[key]}"
         return done[key]
 

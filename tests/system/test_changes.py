@@ -28,8 +28,12 @@ def changes(runs):
 
 def taps(run):
     """{device: inode} of the tcpdumps."""
-    return {tap["dev"]: int(inode) for one in run.lines("live.jsonl") for inode, tap in one["taps"].items()
-            if tap["comm"] == "tcpdump"}
+    return {
+        tap["dev"]: int(inode)
+        for one in run.lines("live.jsonl")
+        for inode, tap in one["taps"].items()
+        if tap["comm"] == "tcpdump"
+    }
 
 
 def answers(journey):
@@ -40,8 +44,9 @@ def answers(journey):
 
 
 def received(run, protocol):
-    return [one for one in run.lines("live.jsonl")
-            if one["direction"] == "rx" and one["packet"]["protocol"] == protocol]
+    return [
+        one for one in run.lines("live.jsonl") if one["direction"] == "rx" and one["packet"]["protocol"] == protocol
+    ]
 
 
 def test_lacp_frames_are_consumed_before_the_bonds_tap(withheld):
@@ -51,10 +56,14 @@ def test_lacp_frames_are_consumed_before_the_bonds_tap(withheld):
     for frame in frames:
         slave = frame["passes"][0]["steps"][0]["dev"]
         other = {"eth0": "eth1", "eth1": "eth0"}[slave]
-        assert answers(frame) == {inode[slave]: "captured", inode[other]: "bound-elsewhere",
-                                  inode["bond0"]: "consumed-before"}
-        verdicts = [(step["verdict"], step["reason"]) for step in frame["passes"][0]["steps"]
-                    if step["kind"] == "rx_handler"]
+        assert answers(frame) == {
+            inode[slave]: "captured",
+            inode[other]: "bound-elsewhere",
+            inode["bond0"]: "consumed-before",
+        }
+        verdicts = [
+            (step["verdict"], step["reason"]) for step in frame["passes"][0]["steps"] if step["kind"] == "rx_handler"
+        ]
         assert verdicts == [("CONSUMED", "LACP frame consumed by the bond")]
 
 
@@ -79,13 +88,17 @@ def test_a_slave_is_followed_as_it_joins_is_renamed_and_leaves(changes):
     replies = [one for one in received(changes, "ICMP") if one["packet"]["info"].startswith("echo reply")]
     # then each reply is told with the device it came by, under the name it had
     assert [one["passes"][0]["steps"][0]["dev"] for one in replies] == (
-        ["eth0"] * 3 + ["eth2"] * 3 + ["up2"] * 3 + ["eth1"] * 3)
+        ["eth0"] * 3 + ["eth2"] * 3 + ["up2"] * 3 + ["eth1"] * 3
+    )
     assert {one["passes"][0]["steps"][-1]["dev"] for one in replies} == {"bond0"}
 
 
 def test_sent_packets_are_one_journey_over_whichever_slave_is_active(changes):
-    requests = [one for one in changes.lines("live.jsonl") if one["direction"] == "tx"
-                and one["packet"]["info"].startswith("echo request")]
+    requests = [
+        one
+        for one in changes.lines("live.jsonl")
+        if one["direction"] == "tx" and one["packet"]["info"].startswith("echo request")
+    ]
     # given that only eth0 and bond0 have taps of their own, the kernel offers what the others send to nobody
     ways = Counter(tuple(one["steps"][0]["dev"] for one in request["passes"]) for request in requests)
     assert ways == {("bond0", "eth0"): 3, ("bond0",): 9}

@@ -38,8 +38,14 @@ def run(play_all, request):
     """The run of a scenario; each starts tracers of its own, in its setup."""
     name = request.param
     two = name in ON_TWO_CPUS
-    return play_all(scenarios=[str(HERE / f"{one}.sh") for one in (ON_TWO_CPUS if two else ON_ONE_CPU)],
-                    command="true", cpus=1 + two, memory_mb=3000, scenario_s=3600, **MORE)[name]
+    return play_all(
+        scenarios=[str(HERE / f"{one}.sh") for one in (ON_TWO_CPUS if two else ON_ONE_CPU)],
+        command="true",
+        cpus=1 + two,
+        memory_mb=3000,
+        scenario_s=3600,
+        **MORE,
+    )[name]
 
 
 def said(run, name):
@@ -60,15 +66,22 @@ def recorded(run, name):
     """(passes, events, whether the file stops short) of a recording."""
     recording = Recording(run.out / name)
     batches = list(recording.batches())
-    return concatenate([batch.passes for batch in batches]), [
-        event for batch in batches for event in batch.events], recording.cut_off
+    return (
+        concatenate([batch.passes for batch in batches]),
+        [event for batch in batches for event in batch.events],
+        recording.cut_off,
+    )
 
 
 def replies(passes):
     """Of these, the received answers to pings that are not fragments."""
     packets = passes.records["packet"]
-    return passes.take((passes.records["kind"] == RECORD_RX) & (packets[:, 12:14] == (8, 0)).all(axis=1)
-                       & (packets[:, 23] == 1) & (packets[:, 34] == 0))
+    return passes.take(
+        (passes.records["kind"] == RECORD_RX)
+        & (packets[:, 12:14] == (8, 0)).all(axis=1)
+        & (packets[:, 23] == 1)
+        & (packets[:, 34] == 0)
+    )
 
 
 def losses(run, name):
@@ -89,8 +102,20 @@ def test_nothing_is_left_in_the_kernel_however_a_trace_ended(run, what, most):
 
 
 @of("ends")
-@pytest.mark.parametrize("name, wanted", [("term", 0), ("int", 0), ("hup", 0), ("pipe", 0), ("terminal", 0),
-                                          ("kill", 137), ("full", 1), ("fixed", 1), ("early", 143)])
+@pytest.mark.parametrize(
+    "name, wanted",
+    [
+        ("term", 0),
+        ("int", 0),
+        ("hup", 0),
+        ("pipe", 0),
+        ("terminal", 0),
+        ("kill", 137),
+        ("full", 1),
+        ("fixed", 1),
+        ("early", 143),
+    ],
+)
 def test_the_status_tells_how_it_ended(run, name, wanted):
     assert status(run, name) == wanted
 
@@ -108,8 +133,9 @@ def test_what_was_recorded_is_whole(run, name):
 
 @of("ends")
 def test_a_message_says_what_stood_in_the_way(run):
-    assert said(run, "full") == ["cannot write to small/full.arrows: No space left on device; what was written "
-                                 "before is whole"]
+    assert said(run, "full") == [
+        "cannot write to small/full.arrows: No space left on device; what was written before is whole"
+    ]
     assert said(run, "fixed") == ["cannot create fixed/never.arrows: Read-only file system; name another file"]
     assert not (run.out / "early.arrows").exists()
 
@@ -137,8 +163,10 @@ def test_every_ping_is_told_through_all_changes(run):
     told = replies(passes)
     devices = [one["device"] for one in events if one["kind"] == "device"]
     name = {(one["netns"], one["ifindex"]): one["name"] for one in devices}
-    verdicts = [told.steps[begin:end]["result"][told.steps[begin:end]["kind"] == STEP_HANDLER].tolist()
-                for begin, end in zip(told.offsets[:-1], told.offsets[1:])]
+    verdicts = [
+        told.steps[begin:end]["result"][told.steps[begin:end]["kind"] == STEP_HANDLER].tolist()
+        for begin, end in zip(told.offsets[:-1], told.offsets[1:])
+    ]
     # five after each change, ten by the slave that took over while the tracer stood still, and a first one after each
     # new bond that may have been too early
     by = Counter(name[key] for key in zip(told.records["netns"].tolist(), told.records["ifindex"].tolist()))
@@ -155,9 +183,17 @@ def test_a_vlan_device_is_traced_from_its_first_packet(run):
         told = [one for one in trace.journeys() if "10.9.5.2" in (one.packet.src, one.packet.dst)]
     # given that the tracer stood still until the last of five pings had been answered
     assert Counter((one.direction, *((step.kind, step.dev) for step in one.passes[0].steps)) for one in told) == {
-        ("rx", ("enter", "eth0"), ("vlan", "eth0"), ("rx_handler", "eth0"), ("vlan", "bond0"), ("tap", "bond0.5"),
-         ("protocol", "bond0.5")): 5,
-        ("tx", ("enter", "bond0.5"), ("tap", "bond0.5")): 5}
+        (
+            "rx",
+            ("enter", "eth0"),
+            ("vlan", "eth0"),
+            ("rx_handler", "eth0"),
+            ("vlan", "bond0"),
+            ("tap", "bond0.5"),
+            ("protocol", "bond0.5"),
+        ): 5,
+        ("tx", ("enter", "bond0.5"), ("tap", "bond0.5")): 5,
+    }
 
 
 @of("turmoil")
@@ -170,7 +206,8 @@ def test_what_happened_is_told(run):
         "bond0 is there again",
         "module bonding was loaded anew: bond_handle_frame is attached again",
         "dv1 is gone; one of that name will be traced once it is there",
-        "network namespace doomed has neither a name nor a process any more: let go; the others are traced on"]
+        "network namespace doomed has neither a name nor a process any more: let go; the others are traced on",
+    ]
     moved_s = [float(one.split()[6]) for one in told if "time of day" in one]
     # then by an hour, less the parts of seconds that `date` sets to nothing
     assert [round(one / 3600, 2) for one in moved_s] == [1, -1]
@@ -192,8 +229,10 @@ def test_hundreds_of_taps_come_and_go(run):
 
 @of("turmoil")
 def test_members_of_a_fanout_group_come_and_go(run):
-    own = {int(inode): (int(received), int(dropped))
-           for inode, received, dropped in map(str.split, read(run, "members").splitlines())}
+    own = {
+        int(inode): (int(received), int(dropped))
+        for inode, received, dropped in map(str.split, read(run, "members").splitlines())
+    }
     with bondtrace.open(run.out / "trace.arrows") as trace:
         summary = trace.summary()
     assert len(own) == 11 and all(received > 0 for received, _ in own.values())
@@ -212,8 +251,11 @@ def requests(passes):
 @of("interrupted")
 def test_what_a_plain_socket_captured_is_told_where_the_kernel_skips_a_program(run, figure):
     assert status(run, "fentry") == 0
-    skipped = [one["recursion_misses"] for one in json.loads(read(run, "fentry.programs"))
-               if one.get("name", "").startswith("bt_tap_qu") and one.get("recursion_misses")]
+    skipped = [
+        one["recursion_misses"]
+        for one in json.loads(read(run, "fentry.programs"))
+        if one.get("name", "").startswith("bt_tap_qu") and one.get("recursion_misses")
+    ]
     [socket] = json.loads(read(run, "fentry.sockets"))
     passes, _, _ = recorded(run, "fentry.arrows")
     steps = passes.steps[(passes.steps["kind"] == STEP_TAP) & (passes.steps["func"] == PACKET_RCV)]
@@ -221,8 +263,9 @@ def test_what_a_plain_socket_captured_is_told_where_the_kernel_skips_a_program(r
     assert sum(skipped) > 0
     assert losses(run, "fentry.arrows") == {}
     assert len(requests(passes)) == 2000
-    assert Counter(steps["result"].tolist()) == Counter({CAPTURED: socket["packets"] - socket["drops"],
-                                                         FULL: socket["drops"]})
+    assert Counter(steps["result"].tolist()) == Counter(
+        {CAPTURED: socket["packets"] - socket["drops"], FULL: socket["drops"]}
+    )
     figure(f"2,000 pings that interrupted a busy process: {sum(skipped)} programs skipped, by their twins made good")
 
 
@@ -250,8 +293,10 @@ def test_every_packet_of_a_flood_is_told_or_reported_lost(run, figure):
     assert told + len(replies(passes)) + lost == sum(sent) + 15
     # given that the ring could not hold what came while the reader was stopped, for a minute
     assert lost > 0 and int(read(run, "stopped")) >= 60
-    figure(f"reader stopped for {read(run, 'stopped').strip()} s, in a flood: {sum(sent)} packets sent, {told} told, "
-           f"{lost} reported lost")
+    figure(
+        f"reader stopped for {read(run, 'stopped').strip()} s, in a flood: {sum(sent)} packets sent, {told} told, "
+        f"{lost} reported lost"
+    )
 
 
 @of("overload")
@@ -270,9 +315,11 @@ def test_once_it_runs_again_it_tells_everything_and_needs_no_more_memory(run, fi
     rows = [line.split() for line in read(run, "memory").splitlines()]
     most_kb = {name: int(most) for name, _, most in rows}
     assert most_kb["end"] < most_kb["crowded"] + 150_000
-    figure(f"{read(run, 'taps').strip()} taps, {read(run, 'devices').strip()} devices: MB of memory now and at most: "
-           + ", ".join(f"{name} {int(now) // 1000}, {int(most) // 1000}" for name, now, most in rows)
-           + f"; {read(run, 'trace.err').splitlines()[0]}")
+    figure(
+        f"{read(run, 'taps').strip()} taps, {read(run, 'devices').strip()} devices: MB of memory now and at most: "
+        + ", ".join(f"{name} {int(now) // 1000}, {int(most) // 1000}" for name, now, most in rows)
+        + f"; {read(run, 'trace.err').splitlines()[0]}"
+    )
 
 
 # --- traffic that must not feel it, and other tracers beside it -------------------------------------------
@@ -298,8 +345,9 @@ def test_two_of_them_and_bpftrace_count_the_same(run):
     counted = dict(line[1:].split(": ") for line in read(run, "third.out").splitlines() if line.startswith("@"))
     assert counted["handled"] == counted["returned"]
     assert [status(run, name) for name in ("one", "two")] == [0, 0]
-    handled = {name: int((recorded(run, f"{name}.arrows")[0].steps["kind"] == STEP_HANDLER).sum())
-               for name in ("one", "two")}
+    handled = {
+        name: int((recorded(run, f"{name}.arrows")[0].steps["kind"] == STEP_HANDLER).sum()) for name in ("one", "two")
+    }
     # then, where a packet interrupted a program, kprobes skipped both bpftrace's and those of the one by kprobes, which
     # says so
     assert losses(run, "one.arrows") == {}
@@ -318,19 +366,26 @@ def test_a_user_with_the_capabilities_traces_and_is_told_what_is_missing(run):
     journeys = run.lines("least.out")
     assert status(run, "least") == 0
     got = [one for one in journeys if one["packet"]["info"].startswith("echo reply") and one["direction"] == "rx"]
-    assert [[step.get("verdict") for step in one["passes"][0]["steps"] if step["kind"] == "rx_handler"]
-            for one in got] == [["ANOTHER"]] * 5
+    assert [
+        [step.get("verdict") for step in one["passes"][0]["steps"] if step["kind"] == "rx_handler"] for one in got
+    ] == [["ANOTHER"]] * 5
     assert {tap["comm"] for tap in journeys[0]["taps"].values()} == {None}
     told = said(run, "least")
     assert [one.split()[1] for one in told if one.startswith("without ")] == [
-        "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYSLOG", "CAP_SYS_ADMIN"]
+        "CAP_SYS_PTRACE",
+        "CAP_DAC_READ_SEARCH",
+        "CAP_SYSLOG",
+        "CAP_SYS_ADMIN",
+    ]
 
 
 @of("rights")
 def test_without_the_rights_they_are_named(run):
     assert status(run, "none") == 1
-    assert said(run, "none") == ["tracing needs root, or at least CAP_BPF and CAP_PERFMON (missing: CAP_BPF, "
-                                 "CAP_PERFMON): BPF programs are loaded into the kernel; run it with sudo"]
+    assert said(run, "none") == [
+        "tracing needs root, or at least CAP_BPF and CAP_PERFMON (missing: CAP_BPF, "
+        "CAP_PERFMON): BPF programs are loaded into the kernel; run it with sudo"
+    ]
 
 
 @of("rights")
@@ -354,11 +409,15 @@ def test_the_doctor_names_what_it_would_not_see_and_the_verifiers_sentence(run):
     refused = [line for line in told if line.startswith("refused: ")]
     assert refused and refused[0].startswith("refused: fentry tpacket_rcv")
     for line in refused:
-        assert re.search(r": R\d+ invalid mem access '(scalar|inv)' \(program tap_ring_enter, instruction "
-                         r"\d+: \(71\) r\d+ = \*\(u8 \*\)\(r\d+ [+]0\)\)$", line), line
+        assert re.search(
+            r": R\d+ invalid mem access '(scalar|inv)' \(program tap_ring_enter, instruction "
+            r"\d+: \(71\) r\d+ = \*\(u8 \*\)\(r\d+ [+]0\)\)$",
+            line,
+        ), line
     # and with --verbose all of it, of the fentry attempt, too
     assert [line for line in told if line.endswith(", program tap_ring_enter:")] == [
-        f"  {how} tpacket_rcv, program tap_ring_enter:" for how in ("fentry", "kprobe")]
+        f"  {how} tpacket_rcv, program tap_ring_enter:" for how in ("fentry", "kprobe")
+    ]
     assert sum(line.strip().startswith("processed ") for line in told) == 2
 
 

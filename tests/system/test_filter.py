@@ -24,8 +24,11 @@ if os.environ.get("BONDTRACE_KERNELS"):  # `make test-kernels`
     PLAYED |= {"7.3": ("gro",)}
 
 
-@pytest.fixture(scope="module", params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
-                ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
+@pytest.fixture(
+    scope="module",
+    params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
+    ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
+)
 def run(request, play_all):
     kernel, name = request.param
     return play_all(kernel, PLAYED[kernel], COMMAND)[name]
@@ -45,11 +48,18 @@ def told(run):
 @pytest.mark.parametrize("device", ["eth0", "bond0"])
 def test_what_is_told_is_what_libpcap_finds_in_the_file(run, told, device):
     scene, _ = told
-    tap = next(one for history in scene.taps.values() for one in [history.last_known()]
-               if one.processes and f"{device}.pcap" in one.processes[0].cmdline)
+    tap = next(
+        one
+        for history in scene.taps.values()
+        for one in [history.last_known()]
+        if one.processes and f"{device}.pcap" in one.processes[0].cmdline
+    )
     everything = in_file(run.out / f"{device}.pcap", *traced_time(run.out / "trace.arrows"))
-    chosen = [packet for packet, match in zip(everything, pcap.verdicts(EXPRESSION, [data for _, data in everything]))
-              if match]
+    chosen = [
+        packet
+        for packet, match in zip(everything, pcap.verdicts(EXPRESSION, [data for _, data in everything]))
+        if match
+    ]
     assert 0 < len(chosen) < len(everything)
 
     said = captured_by(run.out / "trace.arrows", tap.inode)
@@ -59,8 +69,11 @@ def test_what_is_told_is_what_libpcap_finds_in_the_file(run, told, device):
 
 def test_no_journey_is_of_another_packet(told):
     assert {one.packet.protocol for one in told[1]} <= {"UDP", "ARP", "ICMP"}
-    assert all(one.packet.vlan[:1] == (100,) or one.passes[0].steps[0].dev == "bond0.100"
-               for one in told[1] if one.packet.protocol == "ICMP")
+    assert all(
+        one.packet.vlan[:1] == (100,) or one.passes[0].steps[0].dev == "bond0.100"
+        for one in told[1]
+        if one.packet.protocol == "ICMP"
+    )
 
 
 def test_no_late_step_is_of_another_packet(run):
@@ -70,8 +83,10 @@ def test_no_late_step_is_of_another_packet(run):
             where = int(record["cpu"]), int(record["frame"])
             in_lists += int(record["flags"]) & RECORD_LIST
             if record["kind"] == RECORD_LATE:
-                late |= {(*where, int(step["skb_low"] if step["kind"] == STEP_PROTOCOL else record["skb"]) & 0xFFFFFFFF)
-                         for step in steps}
+                late |= {
+                    (*where, int(step["skb_low"] if step["kind"] == STEP_PROTOCOL else record["skb"]) & 0xFFFFFFFF)
+                    for step in steps
+                }
             else:
                 told.add((*where, int(record["skb"]) & 0xFFFFFFFF))
     assert late - told == set()

@@ -40,8 +40,11 @@ def mixed(here):
 
 
 def icmp(run, info):
-    return [one for one in run.lines("live.jsonl")
-            if one["packet"]["protocol"] == "ICMP" and one["packet"]["info"].startswith(info)]
+    return [
+        one
+        for one in run.lines("live.jsonl")
+        if one["packet"]["protocol"] == "ICMP" and one["packet"]["info"].startswith(info)
+    ]
 
 
 def tap_of(run, device):
@@ -56,9 +59,23 @@ def tap_of(run, device):
 def told(journey):
     """The steps of a journey as a list of short tuples; without what IP does with a packet once it has it (an echo
     reply that ping's raw socket has a copy of is dropped)."""
-    return [(one["direction"], step["kind"], step["round"], step["dev"], step["orig_dev"],
-             step.get("function"), step.get("tap"), step.get("outcome"), step.get("verdict"), step.get("next_dev"))
-            for one in journey["passes"] for step in one["steps"] if step["kind"] != "drop"]
+    return [
+        (
+            one["direction"],
+            step["kind"],
+            step["round"],
+            step["dev"],
+            step["orig_dev"],
+            step.get("function"),
+            step.get("tap"),
+            step.get("outcome"),
+            step.get("verdict"),
+            step.get("next_dev"),
+        )
+        for one in journey["passes"]
+        for step in one["steps"]
+        if step["kind"] != "drop"
+    ]
 
 
 def received(eth0, bond0, protocol):
@@ -111,7 +128,8 @@ def test_a_broadcast_on_the_backup_slave_shows_its_tap_and_exact(ping):
     expected = [
         ("rx", "enter", 1, "eth1", "eth1", None, None, None, None, None),
         ("rx", "tap", 1, "eth1", "eth1", "tpacket_rcv", eth1, "captured", None, None),
-        ("rx", "rx_handler", 1, "eth1", "eth1", "bond_handle_frame", None, None, "EXACT", None)]
+        ("rx", "rx_handler", 1, "eth1", "eth1", "bond_handle_frame", None, None, "EXACT", None),
+    ]
     # the host's own request comes back through the bridge, the gateway's is sent to both slaves
     assert backup == [expected, expected]
 
@@ -126,13 +144,25 @@ def test_what_a_tap_captured_is_what_its_file_holds(mixed, device):
         assert len(truth) >= 200
 
 
-CLEAN = {"clean": True, "losses": {}, "not_attached": [], "does_not_see": [], "unknown_taps": [], "filter": None,
-         "filter_blind": 0, "bytes_lost": 0}
+CLEAN = {
+    "clean": True,
+    "losses": {},
+    "not_attached": [],
+    "does_not_see": [],
+    "unknown_taps": [],
+    "filter": None,
+    "filter_blind": 0,
+    "bytes_lost": 0,
+}
 
 
 def test_the_kernel_takes_every_program_with_typed_arguments(ping):
-    [start] = [event for batch in Recording(ping.out / "trace.arrows").batches() for event in batch.events
-               if event["kind"] == "start"]
+    [start] = [
+        event
+        for batch in Recording(ping.out / "trace.arrows").batches()
+        for event in batch.events
+        if event["kind"] == "start"
+    ]
     by_kprobe = {probe for stage in start["stages"] for probe in stage["probes"] if "kprobe" in probe}
     # fentry in modules: since 5.11
     in_modules = {"kprobe bond_handle_frame", "kretprobe bond_handle_frame"}
@@ -151,8 +181,15 @@ def test_nothing_of_the_mix_was_lost(mixed):
 
 def test_every_packet_of_the_mix_is_one_complete_journey(mixed):
     journeys = mixed.lines("live.jsonl")
-    ways = {tuple((one["direction"], step["dev"]) for one in journey["passes"] for step in one["steps"]
-                  if step["kind"] == "enter") for journey in journeys}
+    ways = {
+        tuple(
+            (one["direction"], step["dev"])
+            for one in journey["passes"]
+            for step in one["steps"]
+            if step["kind"] == "enter"
+        )
+        for journey in journeys
+    }
     # then each was received by one slave, or sent by the bond and then by its active slave
     assert ways == {(("rx", "eth0"),), (("rx", "eth1"),), (("tx", "bond0"), ("tx", "eth0"))}
     assert {journey["complete"] for journey in journeys} == {True}
@@ -201,16 +238,37 @@ def test_in_list_mode_too_a_tap_captured_what_its_file_holds(lists, device):
 def test_in_list_mode_late_steps_find_their_packets(lists):
     journeys = lists.lines("live.jsonl")
     # given that IP took packets in lists, after their core calls
-    functions = {step["function"] for one in journeys for part in one["passes"] for step in part["steps"]
-                 if step["kind"] == "protocol"}
+    functions = {
+        step["function"]
+        for one in journeys
+        for part in one["passes"]
+        for step in part["steps"]
+        if step["kind"] == "protocol"
+    }
     assert functions >= {"ip_list_rcv", "ipv6_list_rcv"}
     # then every received packet still is one complete journey from eth0 to bond0 to its protocol handler
-    received = [one for one in journeys if one["direction"] == "rx" and one["packet"]["protocol"] != "ARP"
-                and one["passes"][0]["steps"][0]["dev"] == "eth0"]
-    ways = {tuple((step["kind"], step["dev"], step["round"]) for step in one["passes"][0]["steps"]
-                  if step["kind"] != "drop") for one in received}
-    assert ways == {(("enter", "eth0", 1), ("tap", "eth0", 1), ("rx_handler", "eth0", 1), ("tap", "bond0", 2),
-                     ("protocol", "bond0", 2))}
+    received = [
+        one
+        for one in journeys
+        if one["direction"] == "rx"
+        and one["packet"]["protocol"] != "ARP"
+        and one["passes"][0]["steps"][0]["dev"] == "eth0"
+    ]
+    ways = {
+        tuple(
+            (step["kind"], step["dev"], step["round"]) for step in one["passes"][0]["steps"] if step["kind"] != "drop"
+        )
+        for one in received
+    }
+    assert ways == {
+        (
+            ("enter", "eth0", 1),
+            ("tap", "eth0", 1),
+            ("rx_handler", "eth0", 1),
+            ("tap", "bond0", 2),
+            ("protocol", "bond0", 2),
+        )
+    }
     assert {one["complete"] for one in journeys} == {True}
 
 
@@ -221,6 +279,8 @@ def test_only_received_packets_are_told_when_asked_for(play):
     assert {one["direction"] for one in journeys} == {"rx"}
     assert {len(one["passes"]) for one in journeys} == {1}
     assert [told(one) for one in icmp(run, "echo reply")] == [
-        received(tap_of(run, "eth0"), tap_of(run, "bond0"), "ip_rcv")]
+        received(tap_of(run, "eth0"), tap_of(run, "bond0"), "ip_rcv")
+    ]
     assert [told(one) for one in icmp(run, "echo request")] == [
-        received(tap_of(run, "eth0"), tap_of(run, "bond0"), "ip_rcv")]
+        received(tap_of(run, "eth0"), tap_of(run, "bond0"), "ip_rcv")
+    ]

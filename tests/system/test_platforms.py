@@ -21,8 +21,11 @@ from bondtrace.lab import kernels, machine, userlands
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="needs root to enter a root directory")]
 
 USERLANDS, KERNELS = ("bookworm", "trixie", "sid"), ("5.10", "6.1", "6.12", "6.18", "7.3")
-CELLS = ([(userland, kernel) for kernel in KERNELS for userland in USERLANDS]
-         if os.environ.get("BONDTRACE_PLATFORMS") == "all" else [("trixie", "6.12"), ("trixie", "7.3")])
+CELLS = (
+    [(userland, kernel) for kernel in KERNELS for userland in USERLANDS]
+    if os.environ.get("BONDTRACE_PLATFORMS") == "all"
+    else [("trixie", "6.12"), ("trixie", "7.3")]
+)
 HERE = Path(__file__).parent / "platforms"
 FILTERS = [line for line in (HERE / "filters.txt").read_text().splitlines() if not line.startswith("#")]
 COMMAND = f"exec bash {HERE / 'tracers.sh'}"
@@ -64,10 +67,30 @@ def cell(request, play_all, platform, facts):
     userland, kernel = request.param
     platform(userland, kernel)
     compiled = f"{userland}.jsonl"
-    subprocess.run(["unshare", "--mount", "bash", "-c", IN_ROOT, "bash", str(userlands.resolve(userland).root),
-                    str(HERE.parents[2]), str(facts(kernel)), compiled], check=True)
-    played = play_all(kernel, (str(HERE / "ping.sh"),), COMMAND, cpus=2, memory_mb=2048, userland=userland,
-                      files={"compiled.jsonl": facts(kernel) / compiled})
+    subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "bash",
+            "-c",
+            IN_ROOT,
+            "bash",
+            str(userlands.resolve(userland).root),
+            str(HERE.parents[2]),
+            str(facts(kernel)),
+            compiled,
+        ],
+        check=True,
+    )
+    played = play_all(
+        kernel,
+        (str(HERE / "ping.sh"),),
+        COMMAND,
+        cpus=2,
+        memory_mb=2048,
+        userland=userland,
+        files={"compiled.jsonl": facts(kernel) / compiled},
+    )
     return userland, kernel, played["ping"]
 
 
@@ -90,8 +113,9 @@ def test_all_that_is_essential_is_seen_and_no_program_is_refused(cell, how):
 
 
 def test_the_mechanism_is_what_was_asked_for(cell):
-    by = {how: {probe.split()[0] for stage in doctor(cell[2], how)["stages"] for probe in stage["probes"]}
-          for how in HOW}
+    by = {
+        how: {probe.split()[0] for stage in doctor(cell[2], how)["stages"] for probe in stage["probes"]} for how in HOW
+    }
     assert by["kprobes"] == {"kprobe", "kretprobe", "raw_tracepoint", "typed_tracepoint"}
     assert {"fentry", "fexit"} <= by["fentry"]
 
@@ -115,9 +139,12 @@ def test_every_way_of_tracing_is_taken(cell, how):
 def test_what_the_taps_captured_is_what_their_files_hold(cell, platform, how):
     userland, kernel, run = cell
     trace = run.out / f"{how}.arrows"
-    taps = {event["tap"]["processes"][0]["cmdline"].split()[-1]: event["tap"]["inode"]
-            for batch in Recording(trace).batches() for event in batch.events
-            if event["kind"] == "tap" and event["tap"]["processes"]}
+    taps = {
+        event["tap"]["processes"][0]["cmdline"].split()[-1]: event["tap"]["inode"]
+        for batch in Recording(trace).batches()
+        for event in batch.events
+        if event["kind"] == "tap" and event["tap"]["processes"]
+    }
     compared = 0
     for device in ("eth0", "eth1", "bond0"):
         [inode] = [inode for file, inode in taps.items() if file.endswith(f"{device}.pcap")]

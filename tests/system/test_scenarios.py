@@ -26,8 +26,11 @@ SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",")
 FEWER = ["lldp", "vlan"]
 ON_TWO_CPUS = {"rps", "flood"}
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
-KERNELS = dict.fromkeys(EVERY.split(","), SCENARIOS) if EVERY else {None: SCENARIOS, "5.10": FEWER, "6.12": FEWER,
-                                                                    "7.3": FEWER}
+KERNELS = (
+    dict.fromkeys(EVERY.split(","), SCENARIOS)
+    if EVERY
+    else {None: SCENARIOS, "5.10": FEWER, "6.12": FEWER, "7.3": FEWER}
+)
 USERLAND = {} if EVERY else {"6.12": "trixie"}  # Debian 13's kernel with its own bcc, compiler, Python and iproute2
 COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
 
@@ -42,8 +45,12 @@ class Played:
         pipeline = Pipeline(show=self.journeys.append)
         pipeline.run(Recording(self.recording).batches())
         self.scene, self.summary = pipeline.scene, pipeline.summary
-        self.taps = {name: tap for tap in (history.last_known() for history in self.scene.taps.values())
-                     for name in [file_of(tap)] if name}
+        self.taps = {
+            name: tap
+            for tap in (history.last_known() for history in self.scene.taps.values())
+            for name in [file_of(tap)]
+            if name
+        }
         self.names = {tap.inode: name for name, tap in self.taps.items()}
 
     def ways(self, select=lambda journey: True):
@@ -65,8 +72,11 @@ class Played:
             if step.kind in ("protocol", "tap"):
                 delivered |= {step.round} if step.kind == "protocol" else set()
             origin = "" if step.dev == step.orig_dev else f"<{step.orig_dev}"
-            what = {"tap": f"tap {self.names.get(step.tap, step.tap)} {step.outcome}", "protocol": "protocol",
-                    "drop": "drop"}.get(step.kind, f"{step.function} {step.verdict} {step.next_dev or ''}".strip())
+            what = {
+                "tap": f"tap {self.names.get(step.tap, step.tap)} {step.outcome}",
+                "protocol": "protocol",
+                "drop": "drop",
+            }.get(step.kind, f"{step.function} {step.verdict} {step.next_dev or ''}".strip())
             told.append(f"{step.round} {step.dev}{origin} {what}")
         return told
 
@@ -82,21 +92,30 @@ def file_of(tap):
 
 
 def kind_of(journey):
-    """"rx ARP who-has eth0": direction, protocol, what it is, the first device, and the tag."""
+    """ "rx ARP who-has eth0": direction, protocol, what it is, the first device, and the tag."""
     packet = journey.packet
     info = {"ARP": "who-has" if "who-has" in packet.info else "is-at", "ICMP": " ".join(packet.info.split()[:2])}
-    words = [journey.direction, packet.protocol, info.get(packet.protocol, ""), journey.passes[0].steps[0].dev,
-             *(f"vlan {tag}" for tag in packet.vlan)]
+    words = [
+        journey.direction,
+        packet.protocol,
+        info.get(packet.protocol, ""),
+        journey.passes[0].steps[0].dev,
+        *(f"vlan {tag}" for tag in packet.vlan),
+    ]
     return " ".join(word for word in words if word)
 
 
-@pytest.fixture(scope="session", params=[(kernel, name) for kernel, names in KERNELS.items() for name in names],
-                ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
+@pytest.fixture(
+    scope="session",
+    params=[(kernel, name) for kernel, names in KERNELS.items() for name in names],
+    ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
+)
 def played(request, play_all):
     kernel, name = request.param
     beside = tuple(one for one in KERNELS[kernel] if (one in ON_TWO_CPUS) == (name in ON_TWO_CPUS))
-    return name, Played(play_all(kernel, beside, COMMAND, cpus=1 + (name in ON_TWO_CPUS),
-                                 userland=USERLAND.get(kernel))[name])
+    return name, Played(
+        play_all(kernel, beside, COMMAND, cpus=1 + (name in ON_TWO_CPUS), userland=USERLAND.get(kernel))[name]
+    )
 
 
 def test_the_packets_go_the_ways_that_the_kernel_demands(played, matrix):
@@ -132,6 +151,7 @@ def test_the_model_of_this_kernels_era_gives_what_was_recorded(played):
 
 # --- what the kernel demands ---------------------------------------------------------------------------
 
+
 def up(slave="eth0", bond="bond0", handler="bond_handle_frame", end="protocol", taps=("",)):
     """Received on the active slave, handed to the bond, delivered there."""
     first = "".join(f" | 1 {slave} tap {tap or slave} captured" for tap in taps)
@@ -155,11 +175,16 @@ def pings(bond="bond0", handler="bond_handle_frame", taps=("",)):
     """A ping each way, each beginning with ARP; the gateway's bridge floods both ARP requests to the backup slave."""
     received, sent = up(bond=bond, handler=handler, taps=taps), down(bond, "eth0", taps=taps)
     return {
-        f"tx ARP who-has {bond}": {sent: 1}, "rx ARP is-at eth0": {received: 1},
-        f"tx ICMP echo request {bond}": {sent: 1}, "rx ICMP echo reply eth0": {received: 1},
-        "rx ARP who-has eth0": {received: 1}, "rx ARP who-has eth1": {refused(handler=handler, taps=taps): 2},
-        f"tx ARP is-at {bond}": {sent: 1}, "rx ICMP echo request eth0": {received: 1},
-        f"tx ICMP echo reply {bond}": {sent: 1}}
+        f"tx ARP who-has {bond}": {sent: 1},
+        "rx ARP is-at eth0": {received: 1},
+        f"tx ICMP echo request {bond}": {sent: 1},
+        "rx ICMP echo reply eth0": {received: 1},
+        "rx ARP who-has eth0": {received: 1},
+        "rx ARP who-has eth1": {refused(handler=handler, taps=taps): 2},
+        f"tx ARP is-at {bond}": {sent: 1},
+        "rx ICMP echo request eth0": {received: 1},
+        f"tx ICMP echo reply {bond}": {sent: 1},
+    }
 
 
 def expect_any(run):
@@ -182,14 +207,19 @@ def expect_team(run):
 def expect_ovs(run):
     assert run.ways() == {
         "rx ICMP echo request eth0": {
-            up(end="netdev_frame_hook CONSUMED") + "\nrx: ovs0 | 1 ovs0 tap ovs0 captured | 1 ovs0 protocol": 1},
-        "tx ICMP echo reply ovs0": {down("ovs0", "bond0", "eth0"): 1}}
+            up(end="netdev_frame_hook CONSUMED") + "\nrx: ovs0 | 1 ovs0 tap ovs0 captured | 1 ovs0 protocol": 1
+        },
+        "tx ICMP echo reply ovs0": {down("ovs0", "bond0", "eth0"): 1},
+    }
 
 
 def replies(run):
     """[(slave, way)] of the echo replies received, in order."""
-    return [(journey.passes[0].steps[0].dev, run.way(journey)) for journey in run.journeys
-            if journey.direction == "rx" and journey.packet.info.startswith("echo reply")]
+    return [
+        (journey.passes[0].steps[0].dev, run.way(journey))
+        for journey in run.journeys
+        if journey.direction == "rx" and journey.packet.info.startswith("echo reply")
+    ]
 
 
 def expect_failover(run):
@@ -205,23 +235,31 @@ def expect_joins(run):
 
 def expect_lldp(run):
     # given two frames on each slave; LLDP sockets are served last, where the packet ends
-    active = (up(end="") + " | 2 bond0<eth0 tap lldp-any captured | 2 bond0<eth0 tap lldp-eth0 captured"
-              " | 2 bond0<eth0 tap lldp-bond0 captured")
-    backup = ("rx: eth1 | 1 eth1 tap eth1 captured | 1 eth1 bond_handle_frame PASS | 1 eth1 tap lldp-any captured"
-              " | 1 eth1 tap lldp-eth1 captured")
+    active = (
+        up(end="") + " | 2 bond0<eth0 tap lldp-any captured | 2 bond0<eth0 tap lldp-eth0 captured"
+        " | 2 bond0<eth0 tap lldp-bond0 captured"
+    )
+    backup = (
+        "rx: eth1 | 1 eth1 tap eth1 captured | 1 eth1 bond_handle_frame PASS | 1 eth1 tap lldp-any captured"
+        " | 1 eth1 tap lldp-eth1 captured"
+    )
     assert run.ways() == {"rx LLDP eth0": {active: 2}, "rx LLDP eth1": {backup: 2}}
 
 
 def tagged_up(last):
     """Through the bond to its VLAN device; no VLAN device of the slave's has the tag."""
-    return ("rx: eth0 | 1 eth0 tap eth0 captured | 1 eth0 vlan_do_receive PASS | 1 eth0 bond_handle_frame ANOTHER bond0"
-            f" | 2 bond0<eth0 tap bond0 captured | 2 bond0<eth0 vlan_do_receive {last}")
+    return (
+        "rx: eth0 | 1 eth0 tap eth0 captured | 1 eth0 vlan_do_receive PASS | 1 eth0 bond_handle_frame ANOTHER bond0"
+        f" | 2 bond0<eth0 tap bond0 captured | 2 bond0<eth0 vlan_do_receive {last}"
+    )
 
 
 def expect_vlan(run):
     on_bond = tagged_up("ANOTHER bond0.100 | 3 bond0.100<eth0 tap bond0.100 captured")
-    on_slave = ("rx: eth0 | 1 eth0 tap eth0 captured | 1 eth0 vlan_do_receive ANOTHER eth0.200"
-                " | 2 eth0.200<eth0 tap eth0.200 captured | 2 eth0.200<eth0 protocol")
+    on_slave = (
+        "rx: eth0 | 1 eth0 tap eth0 captured | 1 eth0 vlan_do_receive ANOTHER eth0.200"
+        " | 2 eth0.200<eth0 tap eth0.200 captured | 2 eth0.200<eth0 protocol"
+    )
     nobody = tagged_up("PASS | 2 bond0<eth0 drop")
     backup = "rx: eth1 | 1 eth1 vlan_do_receive PASS | 1 eth1 bond_handle_frame EXACT | 1 eth1 drop"
     sent = {100: down("bond0.100", "bond0", "eth0"), 200: down("eth0.200", "eth0")}
@@ -234,11 +272,14 @@ def expect_vlan(run):
         assert ways.pop(f"tx {kind} bond0.100") == {sent[100]: 1}
         assert ways.pop(f"tx {kind} eth0.200") == {sent[200]: 1}
     assert ways == {
-        "rx ARP who-has eth1 vlan 100": {backup: 1}, "rx ARP who-has eth1 vlan 200": {backup: 1},
+        "rx ARP who-has eth1 vlan 100": {backup: 1},
+        "rx ARP who-has eth1 vlan 200": {backup: 1},
         # the tag in the frame's bytes, a priority tag, and a tag of no device
         # (the last tap is given the packet itself: nobody is left to drop it)
         "rx 0x88b5 eth0 vlan 100": {on_bond: 1},
-        "rx 0x88b5 eth0 vlan 0": {nobody: 1}, "rx 0x88b5 eth0 vlan 300": {nobody: 1}}
+        "rx 0x88b5 eth0 vlan 0": {nobody: 1},
+        "rx 0x88b5 eth0 vlan 300": {nobody: 1},
+    }
 
 
 def to_bridge(*further):
@@ -250,8 +291,10 @@ def to_bridge(*further):
 LOCAL = "rx: br1 | 1 br1 tap br1 captured | 1 br1 protocol"
 OUT = "tx: veth0 | 1 veth0 tap veth0 captured"
 GUEST = "rx: eth9 | 1 eth9 tap eth9 captured"
-FROM_GUEST = ("tx: eth9 | 1 eth9 tap eth9 captured\n"
-              "rx: veth0 | 1 veth0 tap veth0 captured | 1 veth0 br_handle_frame CONSUMED\n" + down("bond0", "eth0"))
+FROM_GUEST = (
+    "tx: eth9 | 1 eth9 tap eth9 captured\n"
+    "rx: veth0 | 1 veth0 tap veth0 captured | 1 veth0 br_handle_frame CONSUMED\n" + down("bond0", "eth0")
+)
 
 
 def expect_bridge(run):
@@ -260,36 +303,48 @@ def expect_bridge(run):
     ignored = "rx: eth1 | 1 eth1 bond_handle_frame EXACT | 1 eth1 drop"
     sent = down("br1", "bond0", "eth0")
     assert run.ways() == {
-        "rx ARP who-has eth0": {flooded: 2}, "rx ARP who-has eth1": {ignored: 2},
-        "tx ARP is-at br1": {sent: 1}, "rx ICMP echo request eth0": {to_bridge(LOCAL): 1, flooded: 1},
+        "rx ARP who-has eth0": {flooded: 2},
+        "rx ARP who-has eth1": {ignored: 2},
+        "tx ARP is-at br1": {sent: 1},
+        "rx ICMP echo request eth0": {to_bridge(LOCAL): 1, flooded: 1},
         "tx ICMP echo reply br1": {sent: 1},
-        "tx ARP is-at eth9": {f"{FROM_GUEST}\n{LOCAL}": 1}, "tx ICMP echo reply eth9": {f"{FROM_GUEST}\n{LOCAL}": 1},
+        "tx ARP is-at eth9": {f"{FROM_GUEST}\n{LOCAL}": 1},
+        "tx ICMP echo reply eth9": {f"{FROM_GUEST}\n{LOCAL}": 1},
         # spanning tree is off: its frames are forwarded; nobody here takes them
-        "rx STP eth0": {to_bridge(OUT, "rx: br1 | 1 br1 tap br1 captured | 1 br1 drop", f"{GUEST} | 1 eth9 drop"): 1}}
+        "rx STP eth0": {to_bridge(OUT, "rx: br1 | 1 br1 tap br1 captured | 1 br1 drop", f"{GUEST} | 1 eth9 drop"): 1},
+    }
 
 
 def expect_macvlan(run):
-    direct = ("rx: eth0 | 1 eth0 tap eth0 captured | 1 eth0 bond_handle_frame ANOTHER bond0"
-              " | 2 bond0<eth0 tap bond0 captured | 2 bond0<eth0 macvlan_handle_frame ANOTHER mv0"
-              " | 3 mv0<eth0 tap mv0 captured | 3 mv0<eth0 protocol")
+    direct = (
+        "rx: eth0 | 1 eth0 tap eth0 captured | 1 eth0 bond_handle_frame ANOTHER bond0"
+        " | 2 bond0<eth0 tap bond0 captured | 2 bond0<eth0 macvlan_handle_frame ANOTHER mv0"
+        " | 3 mv0<eth0 tap mv0 captured | 3 mv0<eth0 protocol"
+    )
     lower = up(end="macvlan_handle_frame PASS")
     ways = run.ways()
     assert ways["rx ICMP echo request eth0"] == {direct: 1}
     assert ways["tx ICMP echo reply mv0"] == {down("mv0", "bond0", "eth0"): 1}
     # and copies of a broadcast, made by a worker, are part of its journey, in whatever order
     [broadcast] = ways["rx 0x88b5 eth0"]
-    assert sorted(broadcast.splitlines()) == sorted([
-        f"{lower} | 2 bond0<eth0 drop", "rx: mv0 | 1 mv0 tap mv0 captured", "rx: mv1 | 1 mv1 tap mv1 captured"])
+    assert sorted(broadcast.splitlines()) == sorted(
+        [f"{lower} | 2 bond0<eth0 drop", "rx: mv0 | 1 mv0 tap mv0 captured", "rx: mv1 | 1 mv1 tap mv1 captured"]
+    )
     [question] = ways["rx ARP who-has eth0"]
-    assert sorted(question.splitlines()) == sorted([
-        f"{lower} | 2 bond0<eth0 protocol", "rx: mv0 | 1 mv0 tap mv0 captured | 1 mv0 protocol",
-        "rx: mv1 | 1 mv1 tap mv1 captured | 1 mv1 protocol"])
+    assert sorted(question.splitlines()) == sorted(
+        [
+            f"{lower} | 2 bond0<eth0 protocol",
+            "rx: mv0 | 1 mv0 tap mv0 captured | 1 mv0 protocol",
+            "rx: mv1 | 1 mv1 tap mv1 captured | 1 mv1 protocol",
+        ]
+    )
 
 
 def expect_netns(run):
     there = f"{up()}\ntx: veth0 | 1 veth0 tap veth0 captured\n{GUEST} | 1 eth9 protocol"
-    back = ("tx: eth9 | 1 eth9 tap eth9 captured\nrx: veth0 | 1 veth0 tap veth0 captured | 1 veth0 protocol\n"
-            + down("bond0", "eth0"))
+    back = "tx: eth9 | 1 eth9 tap eth9 captured\nrx: veth0 | 1 veth0 tap veth0 captured | 1 veth0 protocol\n" + down(
+        "bond0", "eth0"
+    )
     ways = run.ways()
     # given that the first request waits until the guest has answered ARP, then it is one journey all the same
     assert ways["rx ICMP echo request eth0"] == {there: 3}
@@ -297,15 +352,19 @@ def expect_netns(run):
     # and eth9 has bond0's ifindex, in its own namespace
     [guest] = {tap.netns for name, tap in run.taps.items() if name == "eth9"}
     assert {(run.taps["bond0"].ifindex, "bond0"), (run.taps["eth9"].ifindex, "eth9")} == {
-        (run.taps["bond0"].ifindex, name) for name in ("bond0", "eth9")}
+        (run.taps["bond0"].ifindex, name) for name in ("bond0", "eth9")
+    }
     assert guest != run.taps["bond0"].netns
 
 
 def expect_modes(run):
     for bond in ("rr", "xor", "cast", "tlb", "alb"):
         slaves = {f"{bond}0", f"{bond}1"}
-        ways = run.ways(lambda journey, slaves=slaves: journey.direction == "rx" and not set(slaves).isdisjoint(
-            {journey.passes[0].steps[0].dev}))
+        ways = run.ways(
+            lambda journey, slaves=slaves: (
+                journey.direction == "rx" and not set(slaves).isdisjoint({journey.passes[0].steps[0].dev})
+            )
+        )
         # then what is for the host is handed to the bond by whichever slave received it
         unicast = [way for kind, found in ways.items() if "echo" in kind for way in found]
         assert unicast and set(unicast) <= {up(slave, bond) for slave in slaves}, bond
@@ -328,8 +387,9 @@ def expect_lacp(run):
 
 def expect_flood(run):
     """As many journeys as packets, or exactly as many fewer as were reported lost."""
-    sent = sum(int(line.split()[1]) for line in (run.out / "play.log").read_text().splitlines()
-               if line.startswith("sent "))
+    sent = sum(
+        int(line.split()[1]) for line in (run.out / "play.log").read_text().splitlines() if line.startswith("sent ")
+    )
     flooded = [journey for journey in run.journeys if journey.packet.src.startswith("192.0.2.")]
     lost = run.scene.losses().get("records lost", 0)
     assert set(run.scene.losses()) <= {"records lost"}

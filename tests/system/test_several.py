@@ -70,14 +70,22 @@ def counted(run):
 
 def test_a_scenario_that_fails_ends_only_itself(runs):
     assert {name: one.status for name, one in runs.items()} == {
-        "ping": 0, "fails": 1, "litters": 0, "looks": 0, "lldp": 0}
-    assert re.search(r"^bondtrace lab: the scenario failed in its setup at: false; ", runs.get("fails").output,
-                     re.MULTILINE)
+        "ping": 0,
+        "fails": 1,
+        "litters": 0,
+        "looks": 0,
+        "lldp": 0,
+    }
+    assert re.search(
+        r"^bondtrace lab: the scenario failed in its setup at: false; ", runs.get("fails").output, re.MULTILINE
+    )
 
 
 def test_nothing_that_a_scenario_leaves_meets_the_next(runs):
-    found = {name: (runs["looks"].out / name).read_text().split() for name in (
-        "devices", "namespaces", "processes", "forward")}
+    found = {
+        name: (runs["looks"].out / name).read_text().split()
+        for name in ("devices", "namespaces", "processes", "forward")
+    }
     # bonding_masters is the module's file
     assert set(found["devices"]) - {"bonding_masters"} == {"bond0", "lo"}
     assert (found["namespaces"], found["forward"]) == ([], ["0"])

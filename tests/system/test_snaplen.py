@@ -23,8 +23,11 @@ if os.environ.get("BONDTRACE_KERNELS"):  # `make test-kernels`; a veth of 5.10 r
     PLAYED |= {"5.10": ("mixed",)}
 
 
-@pytest.fixture(scope="module", params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
-                ids=lambda case: f"{case[0] or 'default'}-{case[1]}")
+@pytest.fixture(
+    scope="module",
+    params=[(kernel, name) for kernel, names in PLAYED.items() for name in names],
+    ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
+)
 def run(request, play_all):
     kernel, name = request.param
     return play_all(kernel, PLAYED[kernel], COMMAND)[name]
@@ -43,8 +46,15 @@ def test_the_bytes_are_those_of_the_taps_files(run):
     owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
     longest = 0
     for inode, history in pipeline.scene.taps.items():
-        name = next((words for one in history.last_known().processes for words in one.cmdline.split()
-                     if words.endswith(".pcap")), None)
+        name = next(
+            (
+                words
+                for one in history.last_known().processes
+                for words in one.cmdline.split()
+                if words.endswith(".pcap")
+            ),
+            None,
+        )
         if name is None or history.last_known().kind == "cooked":
             continue
         steps = passes.steps

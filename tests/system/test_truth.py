@@ -50,8 +50,13 @@ def trace(play, request):
 
 def deliveries(trace, inode):
     """[(outcome, skb->dev, journey)] of a tap, from the journeys."""
-    return [(step.outcome, step.dev, journey) for journey in trace.journeys for one in journey.passes
-            for step in one.steps if step.tap == inode]
+    return [
+        (step.outcome, step.dev, journey)
+        for journey in trace.journeys
+        for one in journey.passes
+        for step in one.steps
+        if step.tap == inode
+    ]
 
 
 def way(journey):
@@ -65,7 +70,7 @@ def way(journey):
 
 
 def expected(tap, kind, ethertype):
-    """"offered" or the reason why not, by the kernel's rules."""
+    """ "offered" or the reason why not, by the kernel's rules."""
     dev, protocol = tap["dev"], tap["protocol"]
     matches = protocol in (ALL, ethertype)
     if dev == "eth1" and kind in ("sent", "active"):
@@ -110,17 +115,20 @@ def test_every_packet_has_one_complete_journey_and_nothing_was_lost(trace):
 
 def started(trace, journey):
     """Did the packet come after the zoo's taps were there?"""
-    return not any(missed.reason == "not-yet-open" and missed.tap == trace.zoo["bond"]["inode"]
-                   for missed in journey.unseen)
+    return not any(
+        missed.reason == "not-yet-open" and missed.tap == trace.zoo["bond"]["inode"] for missed in journey.unseen
+    )
 
 
 def test_captured_and_full_are_what_the_kernel_counted(trace):
-    said = {name: Counter(outcome for outcome, _, _ in deliveries(trace, tap["inode"]))
-            for name, tap in trace.zoo.items()}
+    said = {
+        name: Counter(outcome for outcome, _, _ in deliveries(trace, tap["inode"])) for name, tap in trace.zoo.items()
+    }
     # given one tap to which the kernel gives nothing, without a word: its counter alone tells
     told = {name: "unknown" if name == "reserved" else "full" for name in said}
-    assert ({name: (counts["captured"], counts[told[name]]) for name, counts in said.items()}
-            == {name: (tap["captured"], tap["full"]) for name, tap in trace.zoo.items()})
+    assert {name: (counts["captured"], counts[told[name]]) for name, counts in said.items()} == {
+        name: (tap["captured"], tap["full"]) for name, tap in trace.zoo.items()
+    }
     # and the scenario did what it is for: some taps were full, one refused, nobody was asked in vain
     assert all(trace.zoo[name]["full"] > 100 for name in ("tiny", "ring", "ring3", "reserved"))
     assert said["filtered"]["filtered"] > 100
@@ -135,8 +143,11 @@ def test_captured_is_what_each_tap_read_packet_by_packet(trace, figure):
     for name, tap in trace.zoo.items():
         if not tap["reads"] or name == "cooked":  # a cooked tap gets no link-layer header to compare
             continue
-        said = Counter((dev, journey.packet.length, crc(trace, journey))
-                       for outcome, dev, journey in deliveries(trace, tap["inode"]) if outcome == "captured")
+        said = Counter(
+            (dev, journey.packet.length, crc(trace, journey))
+            for outcome, dev, journey in deliveries(trace, tap["inode"])
+            if outcome == "captured"
+        )
         truth = Counter(tuple(packet) for packet in tap["packets"])
         wrong += ((said - truth) + (truth - said)).total()
         checked += said.total()
@@ -152,9 +163,13 @@ def crc(trace, journey):
 
 @pytest.mark.parametrize("device", ["eth0", "eth1", "bond0"])
 def test_the_tcpdumps_agree_with_their_files(trace, device):
-    mine = [inode for inode, history in trace.pipeline.scene.taps.items()
-            if history.last_known().dev == device and history.last_known().processes[:1]
-            and history.last_known().processes[0].comm == "tcpdump"]
+    mine = [
+        inode
+        for inode, history in trace.pipeline.scene.taps.items()
+        if history.last_known().dev == device
+        and history.last_known().processes[:1]
+        and history.last_known().processes[0].comm == "tcpdump"
+    ]
     said = captured_by(trace.recording, mine[0])
     truth = in_file(trace.out / f"{device}.pcap", *traced_time(trace.recording))
     assert disagreement(said, truth) == ([], [])
@@ -189,8 +204,18 @@ def test_every_tap_is_offered_or_has_the_right_reason(trace, figure):
         reasons.update(answers.values())
     figure(f"truth, kernel {trace.kernel}: {checked} offers and reasons checked, {len(wrong)} disagreeing")
     assert wrong == []
-    assert set(reasons) >= {"offered", "bound-elsewhere", "protocol", "netns", "inactive-slave", "outgoing-ignored",
-                            "own-packet", "outgoing-not-offered", "fanout-other-member", "not-running"}
+    assert set(reasons) >= {
+        "offered",
+        "bound-elsewhere",
+        "protocol",
+        "netns",
+        "inactive-slave",
+        "outgoing-ignored",
+        "own-packet",
+        "outgoing-not-offered",
+        "fanout-other-member",
+        "not-running",
+    }
 
 
 def test_a_tap_opened_and_one_closed_half_way_have_their_own_half(trace):
@@ -214,7 +239,8 @@ def test_a_tap_on_any_is_told_to_see_a_bonded_packet_twice(trace):
     inode = trace.zoo["any"]["inode"]
     notes = Counter(note for journey in trace.journeys for note in journey.notes if f"[{inode}] saw it" in note)
     both = sum(1 for journey in trace.journeys if started(trace, journey) and way(journey) in ("sent", "active"))
-    assert {note.partition(" saw ")[2] for note in notes} == {f"it twice: on {first}, then {second}"
-                          for first, second in (("eth0", "bond0"), ("bond0", "eth0"))}
+    assert {note.partition(" saw ")[2] for note in notes} == {
+        f"it twice: on {first}, then {second}" for first, second in (("eth0", "bond0"), ("bond0", "eth0"))
+    }
     assert sum(notes.values()) == both
     assert trace.pipeline.summary.twice[inode] == both

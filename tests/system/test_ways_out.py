@@ -31,8 +31,9 @@ def test_a_trace_in_parts_is_whole(play):
     with bondtrace.open(run.out) as trace:
         summary, taps, events = trace.summary(), trace.taps(), list(trace.events())
     start, end = (next(one for one in events if one["kind"] == kind) for kind in ("start", "end"))
-    begin_ns, whole_until_ns, end_ns = (time_ns + start["wall_offset_ns"] for time_ns in (
-        start["time_ns"], end["not_before_ns"], end["time_ns"]))
+    begin_ns, whole_until_ns, end_ns = (
+        time_ns + start["wall_offset_ns"] for time_ns in (start["time_ns"], end["not_before_ns"], end["time_ns"])
+    )
 
     # several parts, each of which opens by itself
     assert len(files.paths) > 1 and files.missing == [] and files.numbers[0] == 1
@@ -49,11 +50,15 @@ def test_a_trace_in_parts_is_whole(play):
 def test_prometheus_is_answered_while_packets_pass(play):
     run = play("mixed", SCRAPED)
 
-    samples = [one for family in text_string_to_metric_families((run.out / "scrape.txt").read_text())
-               for one in family.samples]
+    samples = [
+        one for family in text_string_to_metric_families((run.out / "scrape.txt").read_text()) for one in family.samples
+    ]
 
-    captured = {one.labels["bound_to"]: int(one.value) for one in samples
-                if one.name == "bondtrace_tap_captured_total" and one.labels["direction"] == "rx"}
+    captured = {
+        one.labels["bound_to"]: int(one.value)
+        for one in samples
+        if one.name == "bondtrace_tap_captured_total" and one.labels["direction"] == "rx"
+    }
     assert 0 < captured["eth0"] <= packets_in(run, "eth0")
     assert 0 < captured["bond0"] <= packets_in(run, "bond0")
     assert sum(one.value for one in samples if one.name == "bondtrace_losses_total") == 0

@@ -18,7 +18,7 @@ def read_pcap(path, most=PACKET_BYTES):
     while at < len(data):
         seconds, fraction, captured, length = struct.unpack_from("<IIII", data, at)
         begin = at + 16
-        packets.append((seconds * 10**9 + fraction * unit, length, data[begin: begin + min(captured, most)]))
+        packets.append((seconds * 10**9 + fraction * unit, length, data[begin : begin + min(captured, most)]))
         at = begin + captured
     return packets
 
@@ -31,8 +31,9 @@ def captured_by(recording, inode):
     owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
     steps = passes.steps
     mine = owner[(steps["kind"] == STEP_TAP) & (steps["arg"] == inode) & (steps["result"] == 1)]
-    return [(int(record["len"]), record["packet"].tobytes()[: int(record["captured"])])
-            for record in passes.records[mine]]
+    return [
+        (int(record["len"]), record["packet"].tobytes()[: int(record["captured"])]) for record in passes.records[mine]
+    ]
 
 
 def in_file(path, begin_ns, end_ns, most=PACKET_BYTES):

@@ -57,13 +57,20 @@ def test_an_error_names_a_command_that_pip_takes(install, sources, tmp_path):
     # given a bondtrace that was installed in one of the ways, and no plotly
     directory = tmp_path / "installed"
     install(sources, directory)
-    done = subprocess.run([sys.executable, "-c", REPORT, ROOT / "examples" / "ping.arrows"], cwd=tmp_path, check=False,
-                          capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(directory)})
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT, ROOT / "examples" / "ping.arrows"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(directory)},
+    )
 
     # then the error of that bondtrace names this Python, and the package as setup.cfg has it
     assert (done.returncode, done.stdout) == (1, f"{directory}/bondtrace/__init__.py\n")
-    assert done.stderr == ("bondtrace: report needs the Python package plotly: "
-                           f"`{sys.executable} -m pip install 'plotly>=5.17'`\n")
+    assert done.stderr == (
+        f"bondtrace: report needs the Python package plotly: `{sys.executable} -m pip install 'plotly>=5.17'`\n"
+    )
     # and it can be typed as it is: plotly is here, so nothing is fetched
     command = done.stderr.split("`")[1]
     assert subprocess.run(command, shell=True, check=False, capture_output=True).returncode == 0
@@ -72,25 +79,36 @@ def test_an_error_names_a_command_that_pip_takes(install, sources, tmp_path):
 @pytest.mark.parametrize("package", ["click", "numpy", "tabulate"])
 def test_a_checkout_names_the_package_that_it_lacks(package):
     # given a Python without one of the packages of the base install
-    program = (f"import runpy, sys; sys.modules['{package}'] = None; "
-               "sys.argv[1:] = ['summary', 'examples/ping.arrows']; runpy.run_module('bondtrace', run_name='__main__')")
+    program = (
+        f"import runpy, sys; sys.modules['{package}'] = None; "
+        "sys.argv[1:] = ['summary', 'examples/ping.arrows']; runpy.run_module('bondtrace', run_name='__main__')"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (
-        1, "", f"bondtrace: bondtrace needs the Python package {package}: "
-               f"`{sys.executable} -m pip install {package}`, or `apt install python3-{package}` (Debian, Ubuntu)\n")
+        1,
+        "",
+        f"bondtrace: bondtrace needs the Python package {package}: "
+        f"`{sys.executable} -m pip install {package}`, or `apt install python3-{package}` (Debian, Ubuntu)\n",
+    )
 
 
 def test_all_packages_of_an_extra_are_named(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/a b/python")
-    monkeypatch.setattr("importlib.metadata.requires", lambda _: [
-        "click>=8.0", 'ibis-framework[duckdb]; extra == "fleet"', "duckdb>=1.1 ; extra == 'fleet'",
-        'ibis-framework[pyspark]; extra == "fleet-spark"'])
-    assert extras.command("fleet", "x") == (
-        "'/a b/python' -m pip install 'ibis-framework[duckdb]' 'duckdb>=1.1'")
+    monkeypatch.setattr(
+        "importlib.metadata.requires",
+        lambda _: [
+            "click>=8.0",
+            'ibis-framework[duckdb]; extra == "fleet"',
+            "duckdb>=1.1 ; extra == 'fleet'",
+            'ibis-framework[pyspark]; extra == "fleet-spark"',
+        ],
+    )
+    assert extras.command("fleet", "x") == ("'/a b/python' -m pip install 'ibis-framework[duckdb]' 'duckdb>=1.1'")
 
 
 def test_where_nothing_is_known_of_extras_the_package_is_named(monkeypatch):
     monkeypatch.setattr("importlib.metadata.requires", lambda _: None)
     assert str(extras.missing("a recording", "zstandard", debian="python3-zstandard")) == (
         f"a recording needs the Python package zstandard: `{sys.executable} -m pip install zstandard`, or "
-        "`apt install python3-zstandard` (Debian, Ubuntu)")
+        "`apt install python3-zstandard` (Debian, Ubuntu)"
+    )

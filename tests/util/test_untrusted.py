@@ -46,8 +46,10 @@ MARKUP = "</script><img src=x onerror=alert(1)><!--"
 FORGED = "forged line"
 # Escape sequences in both spellings, a bell, line ends of every kind, marks of writing direction and of no width, bytes
 # that are no UTF-8, a surrogate that no text has, markup, a formula, what labels, tables and templates are made of.
-EVIL = (f"=cmd|' /C calc'!A0\x1b]0;owned\x07\x1b[2J\x9b31m\r\n{FORGED}\x85\u2028{FORGED}\t\0\u202e\u2066\u200b\ufeff"
-        f"\udcff\ud800{MARKUP}'\"\\`$(id)${{x}}%s{{0}}|\x7f&lt;")
+EVIL = (
+    f"=cmd|' /C calc'!A0\x1b]0;owned\x07\x1b[2J\x9b31m\r\n{FORGED}\x85\u2028{FORGED}\t\0\u202e\u2066\u200b\ufeff"
+    f"\udcff\ud800{MARKUP}'\"\\`$(id)${{x}}%s{{0}}|\x7f&lt;"
+)
 BROWSER = next((found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found), None)
 
 
@@ -56,18 +58,36 @@ def hostile(tmp_path):
     """A recording in which everything that can be named is named so, in a file that is named so."""
     evil = Process(1, EVIL, f"{EVIL} {EVIL}")
     stage = {"name": EVIL, "tells": EVIL, "without": EVIL, "missing": EVIL, "probes": [EVIL]}
-    devices = {name: replace(one, name=EVIL + name, kind=EVIL if name == "eth2" else one.kind, address=EVIL)
-               for name, one in DEVICES.items()}
+    devices = {
+        name: replace(one, name=EVIL + name, kind=EVIL if name == "eth2" else one.kind, address=EVIL)
+        for name, one in DEVICES.items()
+    }
     known = {inode: replace(one, processes=(evil,), dev=EVIL) for inode, one in TAPS.items()}
-    told = [one for one in events(taps=known, devices=devices, host=EVIL, kernel=EVIL, filter=EVIL, stages=[stage],
-                                  handlers=[EVIL], interfaces=[EVIL], drop_reasons={"3": EVIL}, trace=EVIL)
-            if one["kind"] not in ("symbol", "namespace")]
+    told = [
+        one
+        for one in events(
+            taps=known,
+            devices=devices,
+            host=EVIL,
+            kernel=EVIL,
+            filter=EVIL,
+            stages=[stage],
+            handlers=[EVIL],
+            interfaces=[EVIL],
+            drop_reasons={"3": EVIL},
+            trace=EVIL,
+        )
+        if one["kind"] not in ("symbol", "namespace")
+    ]
     told += [{"kind": "symbol", "time_ns": BEGIN_NS, "address": one, "name": EVIL} for one in ADDRESSES.values()]
     told += [{"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": EVIL} for netns in (HERE, THERE)]
     told += [{"kind": "note", "time_ns": BEGIN_NS, "text": EVIL}, {"kind": EVIL, "time_ns": BEGIN_NS, EVIL: EVIL}]
     passes = both(received(), refused(50), sent(100), rx("eth1", drop("NO_SOCKET"), packet=arp(), at=300, skb=7))
-    return record(tmp_path / "=a\n\x1b[31m$(id) <b>&amp;'\u202e.arrows", (passes, told),
-                  (passes.take(passes.records["ifindex"] < 0), [losses(900, lost=[1])]))
+    return record(
+        tmp_path / "=a\n\x1b[31m$(id) <b>&amp;'\u202e.arrows",
+        (passes, told),
+        (passes.take(passes.records["ifindex"] < 0), [losses(900, lost=[1])]),
+    )
 
 
 def assert_harmless(text, also=""):
@@ -80,12 +100,24 @@ def assert_harmless(text, also=""):
 
 # --- terminals -----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("words", [
-    ("show",), ("show", "--json"), ("show", "--as-if", "2.6.18"), ("show", "--as-if", "2.6.18", "--json"),
-    ("summary",), ("summary", "--why"), ("summary", "--format", "plain"), ("summary", "--format", "github"),
-    ("summary", "--json"), ("summary", "--as-if", "2.6.18"), ("summary", "--as-if", "2.6.18", "--json"),
-    *(("explain", "--journey", number, "--as-if", "2.6.18") for number in "1234"),
-])
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show",),
+        ("show", "--json"),
+        ("show", "--as-if", "2.6.18"),
+        ("show", "--as-if", "2.6.18", "--json"),
+        ("summary",),
+        ("summary", "--why"),
+        ("summary", "--format", "plain"),
+        ("summary", "--format", "github"),
+        ("summary", "--json"),
+        ("summary", "--as-if", "2.6.18"),
+        ("summary", "--as-if", "2.6.18", "--json"),
+        *(("explain", "--journey", number, "--as-if", "2.6.18") for number in "1234"),
+    ],
+)
 def test_what_reads_recordings_prints_nothing_that_a_terminal_obeys(run, hostile, words):
     status, out, err = run(words[0], hostile, *words[1:])
 
@@ -159,24 +191,57 @@ def test_taps(run, monkeypatch):
 
 
 def test_the_doctor(capfd):
-    doctor._print({"kernel": "6.1", "machine": "x", "can_trace": True, "checks": [
-        {"check": "attaching", "ok": False, "detail": EVIL}], "stages": [
-        {"stage": "rx_handler", "tells": "t", "available": False, "missing": EVIL, "without": "w", "probes": []},
-        {"stage": "rx_handler", "tells": "t", "available": True, "missing": "", "without": "w", "probes": [EVIL]}],
-        "refusals": [{"probe": EVIL, "program": "p", "said": EVIL, "log": EVIL}], "does_not_see": [], "filter": None},
-        verbose=True)
+    doctor._print(
+        {
+            "kernel": "6.1",
+            "machine": "x",
+            "can_trace": True,
+            "checks": [{"check": "attaching", "ok": False, "detail": EVIL}],
+            "stages": [
+                {
+                    "stage": "rx_handler",
+                    "tells": "t",
+                    "available": False,
+                    "missing": EVIL,
+                    "without": "w",
+                    "probes": [],
+                },
+                {
+                    "stage": "rx_handler",
+                    "tells": "t",
+                    "available": True,
+                    "missing": "",
+                    "without": "w",
+                    "probes": [EVIL],
+                },
+            ],
+            "refusals": [{"probe": EVIL, "program": "p", "said": EVIL, "log": EVIL}],
+            "does_not_see": [],
+            "filter": None,
+        },
+        verbose=True,
+    )
 
     out = capfd.readouterr().out
     assert out.count("owned") == 7
     assert_harmless(out)
 
 
-@pytest.mark.parametrize("words", [
-    ("show", EVIL.replace("\0", "").replace("\ud800", "")), ("summary", f"x{EVIL[:20]}\udcff"), (EVIL[:40],),
-    ("live", "--" + EVIL[:20]), ("show", "x", "--as-if", EVIL[:30]), ("live", "icmp or " + EVIL[1:50]),
-    ("export", "x", "--format", EVIL[:30], "-o", "y"), ("record", "-o", "x", "--max-size", EVIL[:30]),
-    ("exporter", "--listen", EVIL[:30]), ("fleet", "summary", EVIL[:30]),
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", EVIL.replace("\0", "").replace("\ud800", "")),
+        ("summary", f"x{EVIL[:20]}\udcff"),
+        (EVIL[:40],),
+        ("live", "--" + EVIL[:20]),
+        ("show", "x", "--as-if", EVIL[:30]),
+        ("live", "icmp or " + EVIL[1:50]),
+        ("export", "x", "--format", EVIL[:30], "-o", "y"),
+        ("record", "-o", "x", "--max-size", EVIL[:30]),
+        ("exporter", "--listen", EVIL[:30]),
+        ("fleet", "summary", EVIL[:30]),
+    ],
+)
 def test_errors(run, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = run(*words)
@@ -187,6 +252,7 @@ def test_errors(run, words, tmp_path, monkeypatch):
 
 
 # --- files ---------------------------------------------------------------------------------------------
+
 
 def exported(run, hostile, tmp_path, form):
     path = tmp_path / f"out.{form}"
@@ -239,16 +305,25 @@ def test_parquet_and_the_fleet(run, hostile, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     pytest.importorskip("duckdb")
     table = parquet.read_table(exported(run, hostile, tmp_path, "parquet"))
-    assert_texts_harmless([{key: value for key, value in row.items() if isinstance(value, str)}
-                           for row in table.to_pylist()])
+    assert_texts_harmless(
+        [{key: value for key, value in row.items() if isinstance(value, str)} for row in table.to_pylist()]
+    )
     assert_texts_harmless(json.loads(parquet.read_metadata(tmp_path / "out.parquet").metadata[b"bondtrace"]))
 
     # and a dataset, whose directory is named after the host, as long as a directory's name can be
     status, _, err = run("export", hostile, "--format", "parquet", "-o", f"{tmp_path}/long/")
     assert status == 1 and err.endswith("File name too long; name another file\n") and not (tmp_path / "long").exists()
     assert_harmless(err)
-    hostile = record(tmp_path / "short.arrows", (both(received(), refused(50)), events(host=f"{EVIL[:28]}/../..", taps={
-        inode: replace(one, processes=(Process(1, EVIL, EVIL),)) for inode, one in TAPS.items()})))
+    hostile = record(
+        tmp_path / "short.arrows",
+        (
+            both(received(), refused(50)),
+            events(
+                host=f"{EVIL[:28]}/../..",
+                taps={inode: replace(one, processes=(Process(1, EVIL, EVIL),)) for inode, one in TAPS.items()},
+            ),
+        ),
+    )
     status, out, err = run("export", hostile, "--format", "parquet", "-o", f"{tmp_path}/data/")
     assert (status, out) == (0, "")
     assert_harmless(err)
@@ -267,8 +342,21 @@ def test_a_dataset_that_others_wrote(run, tmp_path):
     evil = EVIL.replace("\udcff", "").replace("\ud800", "")
     directory = tmp_path / "host=x" / "day=2026-11-24"
     directory.mkdir(parents=True)
-    row = {"tap": 1, "tap_comm": evil, "tap_pid": 1, "tap_dev": evil, "netns": 1, "dev": evil, "pass_direction": evil,
-           "netns_name": evil, "tap_name": evil, "kind": "tap", "outcome": evil, "reason": evil, "clean": True}
+    row = {
+        "tap": 1,
+        "tap_comm": evil,
+        "tap_pid": 1,
+        "tap_dev": evil,
+        "netns": 1,
+        "dev": evil,
+        "pass_direction": evil,
+        "netns_name": evil,
+        "tap_name": evil,
+        "kind": "tap",
+        "outcome": evil,
+        "reason": evil,
+        "clean": True,
+    }
     parquet.write_table(pa.Table.from_pylist([row, {**row, "netns": 2}]), directory / "x.parquet")
 
     for words in ((), ("--json",)):
@@ -281,8 +369,11 @@ def test_a_dataset_that_others_wrote(run, tmp_path):
 def test_pcapng(run, hostile, tmp_path):
     path = exported(run, hostile, tmp_path, "pcapng")
 
-    fields = [word for name in ("number", "interface_name", "interface_description", "comment")
-              for word in ("-e", f"frame.{name}")]
+    fields = [
+        word
+        for name in ("number", "interface_name", "interface_description", "comment")
+        for word in ("-e", f"frame.{name}")
+    ]
     done = subprocess.run(["tshark", "-n", "-r", path, "-T", "fields", *fields], capture_output=True, check=False)
     assert done.returncode == 0 and b"damaged" not in done.stderr
     text = done.stdout.decode()
@@ -307,8 +398,12 @@ def test_prometheus(hostile):
     text = prometheus_client.generate_latest(registry).decode()
 
     assert_harmless(text)
-    labels = [value for family in parser.text_string_to_metric_families(text) for one in family.samples
-              for value in one.labels.values()]
+    labels = [
+        value
+        for family in parser.text_string_to_metric_families(text)
+        for one in family.samples
+        for value in one.labels.values()
+    ]
     assert untrusted.printable(EVIL) in labels
     assert all(value.isprintable() for value in labels)
 
@@ -337,7 +432,7 @@ def page(run, hostile, tmp_path):
 
 def test_the_page_has_no_markup_but_its_own(page, tmp_path):
     text = page.read_text()
-    mine = text[: text.index("<script>")] + text[text.rindex("</script>"):]  # without plotly's own text
+    mine = text[: text.index("<script>")] + text[text.rindex("</script>") :]  # without plotly's own text
 
     found = _Parsed(mine)
     assert found.tags.count("script") == 2 and "img" not in found.tags
@@ -348,10 +443,25 @@ def test_the_page_has_no_markup_but_its_own(page, tmp_path):
 @pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
 def test_the_page_in_a_browser_runs_nothing_but_its_own(page, tmp_path):
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-         "--virtual-time-budget=10000", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, check=True, timeout=120)
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
 
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     found = _Parsed(done.stdout)
@@ -361,11 +471,23 @@ def test_the_page_in_a_browser_runs_nothing_but_its_own(page, tmp_path):
 
 # --- the one mechanism ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("text, shown", [
-    ("eth0", "eth0"), ("µ → 漢", "µ → 漢"), ("a\nb", r"a\x0ab"), ("\x1b[31m", r"\x1b[31m"), ("\x9b", r"\xc2\x9b"),
-    ("\u202eevil", r"\xe2\x80\xaeevil"), ("\udcff", r"\xff"), ("\ud800", r"\xed\xa0\x80"), ("\u2028", r"\xe2\x80\xa8"),
-    ("\\x41", "\\x41"), ("", ""),
-])
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("eth0", "eth0"),
+        ("µ → 漢", "µ → 漢"),
+        ("a\nb", r"a\x0ab"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("\x9b", r"\xc2\x9b"),
+        ("\u202eevil", r"\xe2\x80\xaeevil"),
+        ("\udcff", r"\xff"),
+        ("\ud800", r"\xed\xa0\x80"),
+        ("\u2028", r"\xe2\x80\xa8"),
+        ("\\x41", "\\x41"),
+        ("", ""),
+    ],
+)
 def test_printable(text, shown):
     assert untrusted.printable(text) == shown
     assert untrusted.printable(shown) == shown
@@ -381,15 +503,27 @@ def test_every_character_is_printable_or_escaped():
 def test_a_scene_holds_only_printable_text(hostile):
     scene = scene_of(hostile).scene
 
-    assert_texts_harmless(json.loads(json.dumps([scene.start, *scene.stages.values(), *scene.namespaces.values(),
-                                                 *scene.symbols.values(), *(text for _, text in scene.notes)])))
+    assert_texts_harmless(
+        json.loads(
+            json.dumps(
+                [
+                    scene.start,
+                    *scene.stages.values(),
+                    *scene.namespaces.values(),
+                    *scene.symbols.values(),
+                    *(text for _, text in scene.notes),
+                ]
+            )
+        )
+    )
     for history in (*scene.devices.values(), *scene.taps.values()):
         assert repr(history.last_known()).isprintable()
 
 
 def test_what_is_recorded_is_what_was_said(hostile):
     """Making printable is the business of who shows: a recording keeps the kernel's own words."""
-    hosts = [event["host"] for batch in Recording(hostile).batches() for event in batch.events
-             if event["kind"] == "start"]
+    hosts = [
+        event["host"] for batch in Recording(hostile).batches() for event in batch.events if event["kind"] == "start"
+    ]
     assert hosts == [EVIL]
     assert Path(hostile).name.startswith("=a\n")

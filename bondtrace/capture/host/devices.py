@@ -55,15 +55,7 @@ IFF_UP = 1
 ARPHRD_ETHER = 1
 ARPHRD_LOOPBACK = 772
 
-BOND_MODES = (
-    "balance-rr",
-    "active-backup",
-    "balance-xor",
-    "broadcast",
-    "802.3ad",
-    "balance-tlb",
-    "balance-alb",
-)
+BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 SLAVE_STATES = ("active", "backup")
 
 STACKED_KINDS = frozenset(
@@ -164,9 +156,7 @@ def _devices_of(namespace: Namespace, others: Sequence[Namespace]) -> list[Devic
         return _with_link_netns(connection, devices, others)
 
 
-def _with_link_netns(
-    connection: netlink.Netlink, devices: list[Device], others: Sequence[Namespace]
-) -> list[Device]:
+def _with_link_netns(connection: netlink.Netlink, devices: list[Device], others: Sequence[Namespace]) -> list[Device]:
     """Fill ``link_netns`` of devices that are stacked on a device in another namespace.
 
     Only for stacked kinds: asking costs a request for each namespace, and every container's veth
@@ -176,9 +166,7 @@ def _with_link_netns(
         return devices
     inodes = _nsids(connection, others)
     return [
-        replace(device, link_netns=inodes.get(device.link_netnsid or 0))
-        if _is_stacked_abroad(device)
-        else device
+        replace(device, link_netns=inodes.get(device.link_netnsid or 0)) if _is_stacked_abroad(device) else device
         for device in devices
     ]
 

@@ -154,8 +154,7 @@ def _unknown(spec: str, known: Iterable[Namespace]) -> str:
     names = sorted(namespace.name for namespace in known if namespace.name)
     there_are = f"there are: {', '.join(names)}" if names else "none has a name"
     return (
-        f"no network namespace {spec!r} (give a name as in `ip netns`, a process id, a path or an "
-        f"inode; {there_are})"
+        f"no network namespace {spec!r} (give a name as in `ip netns`, a process id, a path or an inode; {there_are})"
     )
 
 

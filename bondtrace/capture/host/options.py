@@ -34,8 +34,10 @@ def with_all_options(taps: Iterable[Tap]) -> list[Tap]:
     learnt: dict[int, tuple[bool | None, bool | None]] = {}
     for pid, mine in inodes.items():
         learnt.update(_of_process(pid, mine - learnt.keys()))
-    return [replace(tap, ignore_outgoing=learnt[tap.inode][0], origdev=learnt[tap.inode][1])
-            if tap.inode in learnt else tap for tap in wanted]
+    return [
+        replace(tap, ignore_outgoing=learnt[tap.inode][0], origdev=learnt[tap.inode][1]) if tap.inode in learnt else tap
+        for tap in wanted
+    ]
 
 
 def _of_process(pid: int, inodes: set[int]) -> dict[int, tuple[bool | None, bool | None]]:

@@ -199,9 +199,7 @@ def _read_here(netns: int, parse: Parse) -> tuple[list[Tap], bool]:
 
 
 def read_taps(
-    namespaces: Iterable[Namespace],
-    devices: Optional[Iterable[Device]] = None,
-    problems: Optional[list[str]] = None,
+    namespaces: Iterable[Namespace], devices: Optional[Iterable[Device]] = None, problems: Optional[list[str]] = None
 ) -> list[Tap]:
     """Return every tap of ``namespaces``, by namespace in the given order, then by inode.
 
@@ -216,8 +214,9 @@ def read_taps(
     return [_named(replace(tap, processes=holders.get(tap.inode, ())), names) for tap in taps]
 
 
-def _read_sockets(namespaces: Iterable[Namespace], problems: Optional[list[str]],
-                  parse: Parse = parse_tap) -> list[Tap]:
+def _read_sockets(
+    namespaces: Iterable[Namespace], problems: Optional[list[str]], parse: Parse = parse_tap
+) -> list[Tap]:
     taps: list[Tap] = []
     for namespace in namespaces:
         with told(namespace, "taps", problems):

@@ -29,8 +29,18 @@ _KIND_MASK, _COUNT_MASK = 0x7F, 0xFFFFFF
 _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC = 4, 5, 6, 8, 12
 _MODIFIERS = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
 # Words that follow the three of `struct btf_type`: per kind, fixed and per member.
-_EXTRA_WORDS = {1: (1, 0), 3: (3, 0), 4: (0, 3), 5: (0, 3), 6: (0, 2), 13: (0, 2), 14: (1, 0),
-                15: (0, 3), 17: (1, 0), 19: (0, 3)}
+_EXTRA_WORDS = {
+    1: (1, 0),
+    3: (3, 0),
+    4: (0, 3),
+    5: (0, 3),
+    6: (0, 2),
+    13: (0, 2),
+    14: (1, 0),
+    15: (0, 3),
+    17: (1, 0),
+    19: (0, 3),
+}
 
 
 class BtfError(BondtraceError):
@@ -54,16 +64,15 @@ class Btf:
     def __init__(self, data: bytes, base: Optional[Btf] = None) -> None:
         if len(data) < 24:
             raise BtfError("the kernel's type information is too short to be BTF")
-        magic, _version, _flags, hdr_len, type_off, type_len, str_off, str_len = struct.unpack_from(
-            "<HBBIIIII", data)
+        magic, _version, _flags, hdr_len, type_off, type_len, str_off, str_len = struct.unpack_from("<HBBIIIII", data)
         end = hdr_len + max(type_off + type_len, str_off + str_len)
         if magic != _MAGIC or end > len(data) or type_len % 4:
             raise BtfError("the kernel's type information is not BTF (bad magic or length)")
         self._base = base
         self._first_id = base.type_count if base else 1
         self._first_string = base.string_bytes if base else 0
-        self._strings = data[hdr_len + str_off: hdr_len + str_off + str_len]
-        words = data[hdr_len + type_off: hdr_len + type_off + type_len]
+        self._strings = data[hdr_len + str_off : hdr_len + str_off + str_len]
+        words = data[hdr_len + type_off : hdr_len + type_off + type_len]
         self._words = memoryview(words).cast("I")
         self._starts = self._index()
         heads = np.frombuffer(words, "=u4")
@@ -114,7 +123,7 @@ class Btf:
         if offset < self._first_string and self._base is not None:
             return self._base._string(offset)
         offset -= self._first_string
-        return self._strings[offset: self._strings.find(b"\0", offset)]
+        return self._strings[offset : self._strings.find(b"\0", offset)]
 
     def _string_offset(self, name: str) -> Iterator[int]:
         """Every offset at which this blob (or its base) has exactly this name."""
@@ -147,7 +156,7 @@ class Btf:
     def tracepoint_ids(self, names: set[str]) -> dict[str, int]:
         """The numbers of the types of these tracepoints' functions."""
         found = self.find_many({f"btf_trace_{name}" for name in names}, (_KIND_TYPEDEF,))
-        return {name[len("btf_trace_"):]: number for name, number in found.items()}
+        return {name[len("btf_trace_") :]: number for name, number in found.items()}
 
     def enum(self, name: str) -> dict[int, str]:
         """The names of an enum's values (32 bit); empty where there is no such enum."""
@@ -156,8 +165,7 @@ class Btf:
             return {}
         blob, at = self._at(type_id)
         words, count = blob._words, blob._words[at + 1] & _COUNT_MASK
-        return {words[i + 1]: blob._string(words[i]).decode()
-                for i in range(at + 3, at + 3 + 2 * count, 2)}
+        return {words[i + 1]: blob._string(words[i]).decode() for i in range(at + 3, at + 3 + 2 * count, 2)}
 
     def drop_reasons(self) -> dict[int, str]:
         """The kernel's names for why it drops packets, without their prefix; empty before 5.17."""
@@ -165,7 +173,7 @@ class Btf:
         named = {}
         for number, name in self.enum("skb_drop_reason").items():
             prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
-            named[number] = name[len(prefix):]
+            named[number] = name[len(prefix) :]
         return named
 
     def _size(self, type_id: int) -> int:
@@ -203,8 +211,12 @@ class Btf:
         has_bits = info >> 31
         for i in range(at + 3, at + 3 + 3 * (info & _COUNT_MASK), 3):
             offset = words[i + 2]
-            yield (blob._string(words[i]), words[i + 1], offset & 0xFFFFFF if has_bits else offset,
-                   offset >> 24 if has_bits else 0)
+            yield (
+                blob._string(words[i]),
+                words[i + 1],
+                offset & 0xFFFFFF if has_bits else offset,
+                offset >> 24 if has_bits else 0,
+            )
 
     def _locate(self, type_id: int, name: bytes, base_bit: int) -> Optional[tuple[int, int, int]]:
         """(type, bit offset, width) of a member, also inside anonymous structs and unions."""
@@ -232,8 +244,7 @@ class Btf:
         return Field(offset=bit // 8, size=self._size(type_id))
 
 
-def read_kernel_btf(module: Optional[str] = None, base: Optional[Btf] = None,
-                    directory: Path = KERNEL_BTF_DIR) -> Btf:
+def read_kernel_btf(module: Optional[str] = None, base: Optional[Btf] = None, directory: Path = KERNEL_BTF_DIR) -> Btf:
     """The running kernel's BTF, or a loaded module's. ``BtfError`` where there is none."""
     path = directory / (module or "vmlinux")
     try:
@@ -241,5 +252,7 @@ def read_kernel_btf(module: Optional[str] = None, base: Optional[Btf] = None,
     except OSError as error:
         if module:
             raise BtfError(f"no type information for module {module} ({path}: {error.strerror})") from None
-        raise BtfError(f"this kernel has no type information ({path}: {error.strerror}); bondtrace needs a "
-                       "kernel built with CONFIG_DEBUG_INFO_BTF=y") from None
+        raise BtfError(
+            f"this kernel has no type information ({path}: {error.strerror}); bondtrace needs a "
+            "kernel built with CONFIG_DEBUG_INFO_BTF=y"
+        ) from None

@@ -43,8 +43,10 @@ def make_filter(expression: str) -> Filter:
     matches nothing on a device without it."""
     ethernet = tuple(compile_filter(expression, ETHERNET))
     if any(jump > len(ethernet) for one in ethernet for jump in _jumps(one)):  # backward
-        raise UsageError(f"the filter {expression!r} needs a loop (protochain), which the kernel's verifier does not "
-                         "take: use `proto`")
+        raise UsageError(
+            f"the filter {expression!r} needs a loop (protochain), which the kernel's verifier does not "
+            "take: use `proto`"
+        )
     try:
         raw = tuple(compile_filter(expression, RAW_IP))
     except UsageError:
@@ -64,8 +66,13 @@ def function(name: str, program: tuple[Instruction, ...]) -> str:
     slots = sorted({one.k for one in program if one.code in stores or one.code & 0xE7 in loads})
     if slots and slots[-1] >= _MEMORY_WORDS:
         raise UsageError(f"the filter uses memory word {slots[-1]}, which classic BPF does not have")
-    lines = [f"static __always_inline u8 {name}(struct view *view)", "{", "\tu32 a = 0, x = 0;",
-             "\tu8 fate = FILTER_ACCEPT;", *(f"\tu32 m{slot} = 0;" for slot in slots)]
+    lines = [
+        f"static __always_inline u8 {name}(struct view *view)",
+        "{",
+        "\tu32 a = 0, x = 0;",
+        "\tu8 fate = FILTER_ACCEPT;",
+        *(f"\tu32 m{slot} = 0;" for slot in slots),
+    ]
     for place, one in enumerate(program):
         if place in targets:
             lines.append(f"l{place}:")
@@ -108,8 +115,11 @@ def _load(register: str, one: Instruction) -> list[str]:
     size = _SIZES[one.code & 0x18]
     offset = f"(u64)x + {one.k}U" if mode == _IND else f"{one.k}U"
     value = f"view_load(view, {offset}, {size}, &fate)"
-    return [f"{register} = ({value} & 0xf) * 4;" if mode == _MSH else f"{register} = {value};",
-            "if (fate != FILTER_ACCEPT)", "\treturn fate;"]
+    return [
+        f"{register} = ({value} & 0xf) * 4;" if mode == _MSH else f"{register} = {value};",
+        "if (fate != FILTER_ACCEPT)",
+        "\treturn fate;",
+    ]
 
 
 def _arithmetic(one: Instruction) -> list[str]:

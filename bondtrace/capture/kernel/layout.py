@@ -57,8 +57,21 @@ WANTED = (
 )
 
 # Read at once, where they are not farther apart than this: it goes on the programs' stack.
-_PART = tuple(f"SK_BUFF__{name}" for name in ("LEN", "HEAD", "DATA", "TAIL", "MAC_HEADER", "PROTOCOL", "PKT_TYPE",
-                                              "VLAN_TCI", "VLAN_PROTO", "VLAN_PRESENT"))
+_PART = tuple(
+    f"SK_BUFF__{name}"
+    for name in (
+        "LEN",
+        "HEAD",
+        "DATA",
+        "TAIL",
+        "MAC_HEADER",
+        "PROTOCOL",
+        "PKT_TYPE",
+        "VLAN_TCI",
+        "VLAN_PROTO",
+        "VLAN_PRESENT",
+    )
+)
 _PART_BYTES_MAX = 160
 
 # Where a function's arguments and result are, by machine: fields of struct pt_regs.
@@ -78,8 +91,9 @@ def _register(btf: Btf, struct_id: int, name: str) -> int:
 
 def _register_lines(btf: Btf, structs: dict[str, int], machine: str) -> list[str]:
     if machine not in _REGISTERS:
-        raise BtfError(f"bondtrace does not know the calling convention of {machine} "
-                       f"(it knows {', '.join(sorted(_REGISTERS))})")
+        raise BtfError(
+            f"bondtrace does not know the calling convention of {machine} (it knows {', '.join(sorted(_REGISTERS))})"
+        )
     arguments, result = _REGISTERS[machine]
     pt_regs = structs["pt_regs"]
     lines = [f"#define PT_REGS__ARG{i} {_register(btf, pt_regs, name)}" for i, name in enumerate(arguments)]
@@ -99,8 +113,10 @@ def _field_lines(btf: Btf, structs: dict[str, int], wanted: Wanted) -> list[str]
     field = btf.field(structs[wanted.struct], wanted.path) if wanted.struct in structs else None
     if field is None:
         if wanted.required:
-            raise BtfError(f"the kernel's struct {wanted.struct} has no field {wanted.path}; "
-                           "this bondtrace does not know such a kernel")
+            raise BtfError(
+                f"the kernel's struct {wanted.struct} has no field {wanted.path}; "
+                "this bondtrace does not know such a kernel"
+            )
         return []
     lines = [f"#define {wanted.macro} {field.offset}"]
     if field.bits:
@@ -125,8 +141,9 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     needed = {wanted.struct for wanted in WANTED if wanted.required} | {"pt_regs", "socket_alloc"}
     missing = sorted(needed - set(structs))
     if missing:
-        raise BtfError(f"the kernel's type information has no struct {missing[0]}; "
-                       "this bondtrace does not know such a kernel")
+        raise BtfError(
+            f"the kernel's type information has no struct {missing[0]}; this bondtrace does not know such a kernel"
+        )
     lines = [line for wanted in WANTED for line in _field_lines(btf, structs, wanted)]
     lines += _part_lines(btf, structs["sk_buff"])
     lines.append(_inode_line(btf, structs))

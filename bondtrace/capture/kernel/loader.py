@@ -55,8 +55,10 @@ _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
 # Together that is 0.3 of 0.8 s.
 _COMPILER = ("-Wno-macro-redefined", "-g0", "-Xclang", "-disable-llvm-passes")
 
-_INSTALL = ("install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
-            "`dnf install python3-bcc` (Fedora)")
+_INSTALL = (
+    "install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
+    "`dnf install python3-bcc` (Fedora)"
+)
 
 
 def import_bcc() -> Any:
@@ -66,12 +68,14 @@ def import_bcc() -> Any:
     except ImportError as error:
         if "bcc" not in str(error):
             raise BondtraceError(f"bcc does not load here ({error}); {_INSTALL}") from None
-        raise BondtraceError("the BPF compiler collection (bcc) is not installed for this Python; "
-                             f"{_INSTALL}") from None
+        raise BondtraceError(
+            f"the BPF compiler collection (bcc) is not installed for this Python; {_INSTALL}"
+        ) from None
     if not hasattr(bcc, "BPF"):
         where = getattr(bcc, "__file__", None) or "an unknown place"
-        raise BondtraceError(f"the `bcc` that this Python imports ({where}) is another project's; "
-                             f"`pip uninstall bcc` and {_INSTALL}")
+        raise BondtraceError(
+            f"the `bcc` that this Python imports ({where}) is another project's; `pip uninstall bcc` and {_INSTALL}"
+        )
     return bcc
 
 
@@ -136,12 +140,14 @@ class Kernel:
 def read_kernel() -> Kernel:
     """Read the running kernel's types and symbols. ``BtfError`` where there are no types."""
     btf = read_kernel_btf()
-    return Kernel(btf, symbols.find(symbols.read_kallsyms(), wanted_functions()),
-                  {"": btf.function_ids(wanted_functions())})
+    return Kernel(
+        btf, symbols.find(symbols.read_kallsyms(), wanted_functions()), {"": btf.function_ids(wanted_functions())}
+    )
 
 
-def make_plan(kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(),
-              handlers: tuple[str, ...] = HANDLERS) -> Plan:
+def make_plan(
+    kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(), handlers: tuple[str, ...] = HANDLERS
+) -> Plan:
     """The probe plan for this kernel, with these rx_handlers. ``fentry=False`` keeps to kprobes (and tracepoints), as
     do functions and tracepoints of which the kernel ``refused`` programs with typed arguments."""
     trampolines = "bpf_trampoline_link_prog" in kernel.found
@@ -183,8 +189,15 @@ class Tracer:
     """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent. With ``count_only`` that
     is only when taps come and go, and ``counts()`` tells of the packets."""
 
-    def __init__(self, kernel: Kernel, plan: Plan, ring_bytes: int = RING_BYTES,
-                 packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        plan: Plan,
+        ring_bytes: int = RING_BYTES,
+        packet_filter: Optional[Filter] = None,
+        count_only: bool = False,
+        snaplen: int = 0,
+    ) -> None:
         self.plan = plan
         self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
         self.refused: frozenset[str] = frozenset()
@@ -206,8 +219,9 @@ class Tracer:
         self.close()
 
     def _compile(self, header: str, ring_bytes: int) -> Any:
-        text = source.join(header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"),
-                           self._filter, self._count_only, self._snaplen)
+        text = source.join(
+            header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._filter, self._count_only, self._snaplen
+        )
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
         try:
             with _captured_stderr() as said:
@@ -231,9 +245,11 @@ class Tracer:
         filtering = {str(refusal) for refusal in self.refusals if refusal.program in FILTERING}
         refused = [one for one in missing if self._filter and one in filtering]
         if refused and self._filter:
-            raise BondtraceError(f"the kernel does not take the filter {self._filter.expression!r} "
-                                 f"({len(self._filter.ethernet)} instructions): {refused[0]}; simplify it (a net "
-                                 "instead of many hosts, a portrange instead of many ports), or trace without it")
+            raise BondtraceError(
+                f"the kernel does not take the filter {self._filter.expression!r} "
+                f"({len(self._filter.ethernet)} instructions): {refused[0]}; simplify it (a net "
+                "instead of many hosts, a portrange instead of many ports), or trace without it"
+            )
         if missing and not any(stage.available for stage in self.plan.stages if stage.name in asked):
             raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}")
 
@@ -292,8 +308,15 @@ class Tracer:
         done = self._links[probe] = []
         try:
             for _ in range(1 + probe.twice):
-                done.append(tracing.load(name, instructions, tracing.ATTACH_TYPES[probe.mechanism],
-                                         self._kernel.type_id(probe), self._modules.get(probe.module, 0)))
+                done.append(
+                    tracing.load(
+                        name,
+                        instructions,
+                        tracing.ATTACH_TYPES[probe.mechanism],
+                        self._kernel.type_id(probe),
+                        self._modules.get(probe.module, 0),
+                    )
+                )
                 done.append(tracing.attach(done[-1]))
         except BaseException:
             self._detach_typed(probe)
@@ -318,8 +341,11 @@ class Tracer:
     def set_devices(self, devices: Family) -> None:
         """Trace exactly these devices; and from its beginning what joins them, below those that are ``below`` and on
         top of those that are ``above``."""
-        wanted = {netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
-                  | _FOLLOW_UPPER * ((netns, ifindex) in devices.above) for netns, ifindex in devices.all}
+        wanted = {
+            netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
+            | _FOLLOW_UPPER * ((netns, ifindex) in devices.above)
+            for netns, ifindex in devices.all
+        }
         table = self._bpf["devices"]
         there = {int(key.value): int(value.value) for key, value in table.items()}
         # What has joined since the last time stays: its notification may not have been read yet.
@@ -358,8 +384,12 @@ class Tracer:
 
     def _recent(self) -> dict[tuple[int, int], tuple[bytes, int]]:
         """What is counted, but not yet in ``counts``: by place and CPU, key and count (struct recent, bpf/pass.c)."""
-        return {(int(place.value), cpu): (bytes(one.key), int(one.count))
-                for place, values in self._bpf["recents"].items() for cpu, one in enumerate(values) if one.count}
+        return {
+            (int(place.value), cpu): (bytes(one.key), int(one.count))
+            for place, values in self._bpf["recents"].items()
+            for cpu, one in enumerate(values)
+            if one.count
+        }
 
     def counters(self) -> dict[str, list[int]]:
         """Every counter of bpf/wire.h by name, a value a CPU."""
@@ -376,14 +406,16 @@ class Tracer:
         Source: recursion_misses of struct bpf_prog_info (include/uapi/linux/bpf.h).
         """
         total = 0
-        for descriptor in (*(one.fd for one in self._bpf.funcs.values()),
-                           *(links[0] for probe, links in self._links.items() if not probe.twice)):
+        for descriptor in (
+            *(one.fd for one in self._bpf.funcs.values()),
+            *(links[0] for probe, links in self._links.items() if not probe.twice),
+        ):
             info, length = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
             if self._bcc.lib.bpf_obj_get_info(descriptor, info, ctypes.byref(length)) != 0:
                 return None
             if length.value < _RECURSION_MISSES + 8:
                 return None
-            total += int.from_bytes(info.raw[_RECURSION_MISSES: _RECURSION_MISSES + 8], "little")
+            total += int.from_bytes(info.raw[_RECURSION_MISSES : _RECURSION_MISSES + 8], "little")
         return total
 
     def close(self) -> None:

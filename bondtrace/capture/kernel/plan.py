@@ -28,15 +28,21 @@ FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
 TRACEPOINT_OF_PACKETS = "netif_receive_skb"
 
 # The rx_handler that a device of this rtnetlink kind installs: a bond on its slaves, a macvlan on what it sits on.
-HANDLER_OF_KIND = {"bond": "bond_handle_frame", "bridge": "br_handle_frame", "team": "team_handle_frame",
-                   "macvlan": "macvlan_handle_frame", "macvtap": "macvlan_handle_frame",
-                   "ipvlan": "ipvlan_handle_frame", "ipvtap": "ipvlan_handle_frame",
-                   "openvswitch": "netdev_frame_hook", "macsec": "macsec_handle_frame"}
+HANDLER_OF_KIND = {
+    "bond": "bond_handle_frame",
+    "bridge": "br_handle_frame",
+    "team": "team_handle_frame",
+    "macvlan": "macvlan_handle_frame",
+    "macvtap": "macvlan_handle_frame",
+    "ipvlan": "ipvlan_handle_frame",
+    "ipvtap": "ipvlan_handle_frame",
+    "openvswitch": "netdev_frame_hook",
+    "macsec": "macsec_handle_frame",
+}
 HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
 
 # Programs of an rx_handler whose module is loaded while the trace runs.
 ATTACHED_LATER = ("handler_enter", "handler_exit")
-
 
 
 def of_directions(directions: Collection[str]) -> tuple[str, ...]:
@@ -121,8 +127,9 @@ class Plan:
 
     def without_stage(self, name: str, reason: str) -> Plan:
         """The plan with a stage given up, for this reason."""
-        stages = tuple(replace(stage, probes=(), missing=reason) if stage.name == name else stage
-                       for stage in self.stages)
+        stages = tuple(
+            replace(stage, probes=(), missing=reason) if stage.name == name else stage for stage in self.stages
+        )
         return replace(self, stages=stages)
 
 
@@ -140,14 +147,28 @@ def _both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
     return Wanted(f"{name}_enter", function, "entry"), Wanted(exit_program, function, "exit")
 
 
-RX = StageSpec("receive", "packets received", (
-    *_both("rx_one", "__netif_receive_skb_one_core", "frame_exit"),
-    *_both("rx_list", "__netif_receive_skb_list_core", "frame_exit"),
-    Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint")), "no received packet is seen")
-RX_CORE = StageSpec("receive", "packets received", _both("rx_core", "__netif_receive_skb_core", "rx_core_exit"),
-                    "no received packet is seen")
-TX = StageSpec("transmit", "packets offered to transmit taps", _both("tx", "dev_queue_xmit_nit", "frame_exit"),
-               "no transmitted packet is seen")
+RX = StageSpec(
+    "receive",
+    "packets received",
+    (
+        *_both("rx_one", "__netif_receive_skb_one_core", "frame_exit"),
+        *_both("rx_list", "__netif_receive_skb_list_core", "frame_exit"),
+        Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint"),
+    ),
+    "no received packet is seen",
+)
+RX_CORE = StageSpec(
+    "receive",
+    "packets received",
+    _both("rx_core", "__netif_receive_skb_core", "rx_core_exit"),
+    "no received packet is seen",
+)
+TX = StageSpec(
+    "transmit",
+    "packets offered to transmit taps",
+    _both("tx", "dev_queue_xmit_nit", "frame_exit"),
+    "no transmitted packet is seen",
+)
 
 
 # Newest first: since 6.12 (ba8de796baf4), since 5.17 (c504e5c2f964), before.
@@ -166,32 +187,75 @@ def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
     refused = _refused(symbols)
     return [
         RX if brackets else RX_CORE,
-        StageSpec("ring taps", "taps with a mapped ring (tcpdump, libpcap)", (
-            *_both("tap_ring", "tpacket_rcv", "tap_exit"), Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"),
-            refused), "taps with a mapped ring are not seen"),
-        StageSpec("queue taps", "taps without a ring (plain packet sockets)",
-                  (*_both("tap_queue", "packet_rcv", "tap_exit"),
-                   Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True), refused),
-                  "plain packet sockets are not seen"),
-        StageSpec("SOCK_PACKET taps", "taps of the oldest kind", _both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
-                  "SOCK_PACKET sockets are not seen"),
-        StageSpec("fanout groups", "offers to fanout groups",
-                  (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
-                  "an offer to a fanout group is only seen at the member"),
+        StageSpec(
+            "ring taps",
+            "taps with a mapped ring (tcpdump, libpcap)",
+            (
+                *_both("tap_ring", "tpacket_rcv", "tap_exit"),
+                Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"),
+                refused,
+            ),
+            "taps with a mapped ring are not seen",
+        ),
+        StageSpec(
+            "queue taps",
+            "taps without a ring (plain packet sockets)",
+            (
+                *_both("tap_queue", "packet_rcv", "tap_exit"),
+                Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True),
+                refused,
+            ),
+            "plain packet sockets are not seen",
+        ),
+        StageSpec(
+            "SOCK_PACKET taps",
+            "taps of the oldest kind",
+            _both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
+            "SOCK_PACKET sockets are not seen",
+        ),
+        StageSpec(
+            "fanout groups",
+            "offers to fanout groups",
+            (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
+            "an offer to a fanout group is only seen at the member",
+        ),
         TX,
-        StageSpec("VLAN", "the turn of a tag's VLAN device", _both("vlan", "vlan_do_receive", "vlan_exit"),
-                  "the step to a VLAN device is only seen by what comes after it"),
-        StageSpec("drops", "packets that the kernel drops, and why",
-                  (Wanted("drop", "kfree_skb", "tracepoint"),), "why a packet was dropped is not told"),
-        StageSpec("tap hooks", "when taps open, bind and close",
-                  (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
-                  "when a tap opened or closed is known to half a second only"),
-        StageSpec("joins", "devices that join the traced ones, at once", (
-            Wanted("join_master", "netdev_master_upper_dev_link", "entry"),
-            Wanted("join_upper", "netdev_upper_dev_link", "entry")),
-            "a device that joins is traced a moment later"),
-        *(StageSpec(function, "the protocol handler's turn", (Wanted(function, function, "entry"),),
-                    "delivery to it is not told") for function in PROTOCOLS),
+        StageSpec(
+            "VLAN",
+            "the turn of a tag's VLAN device",
+            _both("vlan", "vlan_do_receive", "vlan_exit"),
+            "the step to a VLAN device is only seen by what comes after it",
+        ),
+        StageSpec(
+            "drops",
+            "packets that the kernel drops, and why",
+            (Wanted("drop", "kfree_skb", "tracepoint"),),
+            "why a packet was dropped is not told",
+        ),
+        StageSpec(
+            "tap hooks",
+            "when taps open, bind and close",
+            (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
+            "when a tap opened or closed is known to half a second only",
+        ),
+        StageSpec(
+            "joins",
+            "devices that join the traced ones, at once",
+            (
+                Wanted("join_master", "netdev_master_upper_dev_link", "entry"),
+                Wanted("join_upper", "netdev_upper_dev_link", "entry"),
+            ),
+            "a device that joins is traced a moment later",
+        ),
+        *(
+            StageSpec(
+                function,
+                "the protocol handler's turn",
+                (Wanted(function, function, "entry"),),
+                "delivery to it is not told",
+            )
+            for function in PROTOCOLS
+        ),
     ]
 
 
@@ -201,14 +265,19 @@ _EVERYTHING = {name: Symbol(name) for name in ("__netif_receive_skb_one_core", "
 
 def wanted_functions() -> set[str]:
     """Every function name that a plan may ask the symbol list for."""
-    names = {want.function for spec in (*_specs({}), *_specs(_EVERYTHING)) for want in spec.wants
-             if want.where != "tracepoint"}
+    names = {
+        want.function
+        for spec in (*_specs({}), *_specs(_EVERYTHING))
+        for want in spec.wants
+        if want.where != "tracepoint"
+    }
     return names | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}
 
 
 def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
-    fentry = (abilities.fentry and symbol.name == want.function
-              and abilities.has_btf_function(want.function, symbol.module))
+    fentry = (
+        abilities.fentry and symbol.name == want.function and abilities.has_btf_function(want.function, symbol.module)
+    )
     if want.where == "entry":
         return FENTRY if fentry else KPROBE
     return FEXIT if fentry else KRETPROBE
@@ -223,16 +292,18 @@ def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
         return None
     mechanism = _mechanism(want, symbol, abilities)
     # While a kprobe's program runs, no other kprobe's does either: a second one would not help.
-    return Probe(want.program, want.function, symbol.name, symbol.module, mechanism,
-                 want.interrupted and mechanism == FENTRY)
+    return Probe(
+        want.program, want.function, symbol.name, symbol.module, mechanism, want.interrupted and mechanism == FENTRY
+    )
 
 
 def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
     probes = [_probe(want, abilities) for want in spec.wants]
     absent = [want.function for want, probe in zip(spec.wants, probes) if probe is None]
     missing = f"this kernel has no function {absent[0]}" if absent else ""
-    return Stage(spec.name, spec.tells, spec.without,
-                 () if missing else tuple(probe for probe in probes if probe), missing)
+    return Stage(
+        spec.name, spec.tells, spec.without, () if missing else tuple(probe for probe in probes if probe), missing
+    )
 
 
 def handler_stage(function: str, abilities: Abilities) -> Stage:
@@ -240,8 +311,9 @@ def handler_stage(function: str, abilities: Abilities) -> Stage:
     wants = _both("handler", function, "handler_exit")
     stage = _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
     typed = {FENTRY: "handler_fentry", FEXIT: "handler_fexit"}
-    return replace(stage, probes=tuple(replace(probe, program=typed.get(probe.mechanism, probe.program))
-                                       for probe in stage.probes))
+    return replace(
+        stage, probes=tuple(replace(probe, program=typed.get(probe.mechanism, probe.program)) for probe in stage.probes)
+    )
 
 
 def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:

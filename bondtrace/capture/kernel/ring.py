@@ -26,8 +26,9 @@ class Ring:
         page = mmap.PAGESIZE
         self._size = size_bytes
         self._consumer_page = mmap.mmap(fd, page, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-        self._producer_pages = mmap.mmap(fd, page + 2 * size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ,
-                                         offset=page)
+        self._producer_pages = mmap.mmap(
+            fd, page + 2 * size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=page
+        )
         self._consumer = ctypes.c_uint64.from_buffer(self._consumer_page)
         self._producer = np.frombuffer(self._producer_pages, "<u8", count=1)
         self._slots = np.frombuffer(self._producer_pages, np.uint8, offset=page).reshape(-1, SLOT_BYTES)
@@ -40,7 +41,7 @@ class Ring:
             return self._slots[:0].copy()
         first = (begin & (self._size - 1)) // SLOT_BYTES
         # Headers before data: a copy loads its bytes in any order, and records are finished under it.
-        block = self._slots[first: first + _whole(self._slots[first: first + ready])].copy()
+        block = self._slots[first : first + _whole(self._slots[first : first + ready])].copy()
         self._consumer.value = begin + len(block) * SLOT_BYTES
         return block
 

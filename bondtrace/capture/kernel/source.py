@@ -16,8 +16,22 @@ from ...errors import BondtraceError
 from .filter import Filter, c_text
 from .plan import ATTACHED_LATER, TYPED, Plan, programs
 
-FILES = ("wire.h", "probe.h", "verifier.h", "pass.c", "filter.c", "packet.c", "rx.c", "tx.c", "tap.c", "hook.c",
-         "join.c", "handler.c", "protocol.c", "drop.c")
+FILES = (
+    "wire.h",
+    "probe.h",
+    "verifier.h",
+    "pass.c",
+    "filter.c",
+    "packet.c",
+    "rx.c",
+    "tx.c",
+    "tap.c",
+    "hook.c",
+    "join.c",
+    "handler.c",
+    "protocol.c",
+    "drop.c",
+)
 DEVICE_PLACES = 4096  # a power of two
 LISTED_MIN, LISTED_OF_CPU = 4096, 256  # packets of list receives that the filter took (bpf/filter.c)
 COUNT_KEYS = 16384
@@ -33,18 +47,28 @@ def bpf_dir() -> Path:
     raise BondtraceError(f"the BPF sources are missing beside {package}; install bondtrace again")
 
 
-def join(layout: str, plan: Plan, ring_bytes: int, page_bytes: int,
-         packet_filter: Optional[Filter] = None, count_only: bool = False, snaplen: int = 0) -> str:
+def join(
+    layout: str,
+    plan: Plan,
+    ring_bytes: int,
+    page_bytes: int,
+    packet_filter: Optional[Filter] = None,
+    count_only: bool = False,
+    snaplen: int = 0,
+) -> str:
     """The whole C text. ``ring_bytes`` is a power of two of whole pages. ``count_only``: steps are counted in the
     kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
-    parts = ["#define BPF_LICENSE GPL\n#include <linux/types.h>\n", layout,
-             f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
-             f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
-             f"#define FILTER 1\n#define LISTED_MAX {_listed_max()}\n" if packet_filter else "",
-             "#define COUNT_ONLY 1\n" if count_only else "",
-             f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
-             f"#define SNAPLEN {snaplen}\n" if snaplen else "",
-             program_names(plan)]
+    parts = [
+        "#define BPF_LICENSE GPL\n#include <linux/types.h>\n",
+        layout,
+        f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
+        f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
+        f"#define FILTER 1\n#define LISTED_MAX {_listed_max()}\n" if packet_filter else "",
+        "#define COUNT_ONLY 1\n" if count_only else "",
+        f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
+        f"#define SNAPLEN {snaplen}\n" if snaplen else "",
+        program_names(plan),
+    ]
     for name in FILES:
         parts.append(f'#line 1 "bpf/{name}"\n')
         parts.append((bpf_dir() / name).read_text())

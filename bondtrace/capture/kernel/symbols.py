@@ -46,7 +46,7 @@ def _candidates(kallsyms: bytes, name: str) -> list[Symbol]:
     while (at := kallsyms.find(needle, at)) >= 0:
         line_begin = kallsyms.rfind(b"\n", 0, at) + 1
         line_end = kallsyms.find(b"\n", at)
-        line = kallsyms[line_begin: line_end if line_end >= 0 else len(kallsyms)].decode("ascii", "replace")
+        line = kallsyms[line_begin : line_end if line_end >= 0 else len(kallsyms)].decode("ascii", "replace")
         at += len(needle)
         fields = line.split()
         if len(fields) < 3 or fields[1] not in "tTwW":
@@ -60,7 +60,7 @@ def _best(name: str, candidates: list[Symbol]) -> Optional[Symbol]:
     exact = [symbol for symbol in candidates if symbol.name == name]
     if exact:
         return exact[0]
-    whole = [symbol for symbol in candidates if _WHOLE.fullmatch(symbol.name[len(name):])]
+    whole = [symbol for symbol in candidates if _WHOLE.fullmatch(symbol.name[len(name) :])]
     return whole[0] if whole else None
 
 
@@ -99,14 +99,14 @@ class Addresses:
         place = int(np.searchsorted(self._begins, low, side="right")) - 1
         if place < 0 or not self._begins[place]:
             return None  # all addresses read as 0 without the right to see them
-        words = self._kallsyms[self._lines[place]: self._lines[place] + _LINE_BYTES_MAX].split(None, 3)
+        words = self._kallsyms[self._lines[place] : self._lines[place] + _LINE_BYTES_MAX].split(None, 3)
         return words[2].decode("ascii", "replace").partition(".")[0] if len(words) > 2 else None
 
 
 def _low_of(name: bytes, kallsyms: bytes) -> int:
     """The low half of a symbol's address, 0 where there is none."""
     at = kallsyms.find(b" " + name + b"\n")
-    line = re.fullmatch(rb"[0-9a-f]{8}([0-9a-f]{8}) [A-Za-z]", kallsyms[kallsyms.rfind(b"\n", 0, max(at, 0)) + 1: at])
+    line = re.fullmatch(rb"[0-9a-f]{8}([0-9a-f]{8}) [A-Za-z]", kallsyms[kallsyms.rfind(b"\n", 0, max(at, 0)) + 1 : at])
     return int(line[1], 16) if line else 0
 
 

@@ -52,8 +52,9 @@ class LoadError(OSError):
         self.log = log
 
 
-def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0,
-         kind: int = _TRACING) -> int:
+def load(
+    name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0, kind: int = _TRACING
+) -> int:
     """A program for the function or tracepoint of this type number, as a file descriptor; ``LoadError`` where it is
     refused. ``bpftool`` shows it by 15 characters of its name. ``kind``: enum bpf_prog_type."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
@@ -61,10 +62,30 @@ def load(name: str, instructions: bytes, attach_type: int, type_id: int, module_
     short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
 
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]] = None, level: int = 0) -> bytes:
-        return struct.pack("<IIQQIIQII16sIIIIQIIQIII", kind, len(instructions) // _INSTRUCTION_BYTES,
-                           ctypes.addressof(code), ctypes.addressof(licence), level,
-                           len(log) if log else 0, ctypes.addressof(log) if log else 0, 0, 0, short, 0,
-                           attach_type, 0, 0, 0, 0, 0, 0, 0, type_id, module_btf)
+        return struct.pack(
+            "<IIQQIIQII16sIIIIQIIQIII",
+            kind,
+            len(instructions) // _INSTRUCTION_BYTES,
+            ctypes.addressof(code),
+            ctypes.addressof(licence),
+            level,
+            len(log) if log else 0,
+            ctypes.addressof(log) if log else 0,
+            0,
+            0,
+            short,
+            0,
+            attach_type,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            type_id,
+            module_btf,
+        )
 
     try:
         return _bpf(_PROG_LOAD, attributes())

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_REPORT = re.compile(r"^(Verification failed:|processed \d+ insns|verification time \d+|stack depth \d+|HINT:)",
-                     re.MULTILINE)
+_REPORT = re.compile(
+    r"^(Verification failed:|processed \d+ insns|verification time \d+|stack depth \d+|HINT:)", re.MULTILINE
+)
 _OF_BCC = re.compile(r"^(bpf: Failed to load program|bpf: Argument list too long)")
 _INSTRUCTION = re.compile(r"^\d+: \([0-9a-f]{2}\) ")
 # Source lines, states of registers, ways: what a log that was cut off may end with.

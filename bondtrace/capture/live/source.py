@@ -84,12 +84,19 @@ class LiveSource:
     a batch holds the counts so far. ``snaplen``: keep so many bytes of each packet. ``tell`` is told, in a sentence,
     what happens to the trace. ``drop``: once attached, give up what rights are left over."""
 
-    def __init__(self, interfaces: tuple[str, ...] = (), netns: tuple[str, ...] = (),
-                 directions: tuple[str, ...] = ("rx", "tx"), fentry: bool = True,
-                 ring_bytes: int = loader.RING_BYTES, packet_filter: Optional[Filter] = None,
-                 count_every_s: Optional[float] = None, snaplen: int = 0,
-                 tell: Callable[[str], None] = lambda text: None,
-                 drop: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        interfaces: tuple[str, ...] = (),
+        netns: tuple[str, ...] = (),
+        directions: tuple[str, ...] = ("rx", "tx"),
+        fentry: bool = True,
+        ring_bytes: int = loader.RING_BYTES,
+        packet_filter: Optional[Filter] = None,
+        count_every_s: Optional[float] = None,
+        snaplen: int = 0,
+        tell: Callable[[str], None] = lambda text: None,
+        drop: Callable[[], None] = lambda: None,
+    ) -> None:
         capabilities.require_rights()
         self._namespaces: list[Namespace] = [resolve(one) for one in netns] or [current_namespace()]
         self._inodes = {one.inode for one in self._namespaces}
@@ -152,7 +159,8 @@ class LiveSource:
         self._modules = {name: _loading_of(module) for name, module in self._module_names.items()}
         return loader.attached(
             lambda plan: self._compiled(kernel, plan),
-            lambda refused: loader.make_plan(kernel, fentry=self._fentry, refused=refused, handlers=handlers))
+            lambda refused: loader.make_plan(kernel, fentry=self._fentry, refused=refused, handlers=handlers),
+        )
 
     def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
         counting = self._count_every_s is not None
@@ -163,17 +171,31 @@ class LiveSource:
     def _tell_start(self, namespaces: list[Namespace], problems: list[str]) -> None:
         time_ns = now_ns()
         self._wall_offset_ns = wall_offset_ns()
-        self._events.append({
-            "kind": "start", "time_ns": time_ns, "format": FORMAT, "bondtrace": __version__,
-            "host": socket.gethostname(), "kernel": platform.release(), "machine": platform.machine(),
-            "wall_offset_ns": self._wall_offset_ns, "netns": self._namespaces[0].inode,
-            "namespaces": sorted(self._inodes), "drop_reasons": self._drop_reasons,
-            "interfaces": list(self.interfaces), "trace": uuid.uuid4().hex,
-            "filter": self._filter.expression if self._filter else None, "handlers": list(self._tracer.plan.handlers),
-            "directions": list(self._directions), "snaplen": self._snaplen,
-            "stages": [_stage_object(stage) for stage in self._tracer.plan.stages]})
-        self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
-                         for one in namespaces]
+        self._events.append(
+            {
+                "kind": "start",
+                "time_ns": time_ns,
+                "format": FORMAT,
+                "bondtrace": __version__,
+                "host": socket.gethostname(),
+                "kernel": platform.release(),
+                "machine": platform.machine(),
+                "wall_offset_ns": self._wall_offset_ns,
+                "netns": self._namespaces[0].inode,
+                "namespaces": sorted(self._inodes),
+                "drop_reasons": self._drop_reasons,
+                "interfaces": list(self.interfaces),
+                "trace": uuid.uuid4().hex,
+                "filter": self._filter.expression if self._filter else None,
+                "handlers": list(self._tracer.plan.handlers),
+                "directions": list(self._directions),
+                "snaplen": self._snaplen,
+                "stages": [_stage_object(stage) for stage in self._tracer.plan.stages],
+            }
+        )
+        self._events += [
+            {"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label} for one in namespaces
+        ]
         self._events += [device_event(time_ns, device) for device in self._devices.values()]
         problems += [f"without {one.name} {one.without}" for one in capabilities.missing_helpful()]
         for text in dict.fromkeys(problems):
@@ -195,12 +217,15 @@ class LiveSource:
         names = sorted(self._devices[key].name for key in self._family().all if key in self._devices)
         what = ", ".join(self.interfaces) if self.interfaces else "all devices"
         more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-        return (f"{count} probes, {what} ({', '.join(names[:NAMES_TOLD])}{more}), {len(self._taps)} taps on this host")
+        return f"{count} probes, {what} ({', '.join(names[:NAMES_TOLD])}{more}), {len(self._taps)} taps on this host"
 
     def does_not_see(self) -> list[str]:
         """As ``watched.does_not_see``, before any event is taken."""
-        return [watched.phrase(stage.tells, stage.name, stage.missing) for stage in self._tracer.plan.stages
-                if stage.name in essential(self._directions) and not stage.available]
+        return [
+            watched.phrase(stage.tells, stage.name, stage.missing)
+            for stage in self._tracer.plan.stages
+            if stage.name in essential(self._directions) and not stage.available
+        ]
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""
@@ -266,8 +291,11 @@ class LiveSource:
     def _notice_taps(self, passes: Passes) -> None:
         """Keep what is a reason to read the taps soon."""
         kinds, args = passes.steps["kind"], passes.steps["arg"]
-        self._unknown |= {inode for inode in np.unique(args[kinds == STEP_TAP]).tolist()
-                          if inode and inode not in self._taps and inode not in self._strangers}
+        self._unknown |= {
+            inode
+            for inode in np.unique(args[kinds == STEP_TAP]).tolist()
+            if inode and inode not in self._taps and inode not in self._strangers
+        }
         self._hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
 
     def _follow_taps(self, time_ns: int, at_once: bool) -> None:
@@ -288,10 +316,13 @@ class LiveSource:
         self._unknown, self._hooked = set(), set()
         read_ns, seen_ns = self._watcher.read_ns
         self._events += [tap_event(seen_ns, tap, before_ns, read_ns) for tap in with_all_options(refresh.opened)]
-        self._events += [tap_event(seen_ns, tap, read_ns=read_ns)
-                         for tap in with_all_options([*refresh.changed, *again])]
-        self._events += [{"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
-                         for tap in refresh.closed]
+        self._events += [
+            tap_event(seen_ns, tap, read_ns=read_ns) for tap in with_all_options([*refresh.changed, *again])
+        ]
+        self._events += [
+            {"kind": "tap-gone", "time_ns": seen_ns, "not_before_ns": before_ns, "inode": tap.inode}
+            for tap in refresh.closed
+        ]
         self._put_off_taps(now_ns())
 
     def _put_off_taps(self, ended_ns: int) -> None:
@@ -307,8 +338,11 @@ class LiveSource:
         self._next_namespaces_ns = time_ns + NAMESPACES_EVERY_NS
         known = {one.inode for one in self._watcher.namespaces}
         self._watcher.namespaces = list(list_namespaces().values())
-        self._events += [{"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
-                         for one in self._watcher.namespaces if one.inode not in known]
+        self._events += [
+            {"kind": "namespace", "time_ns": time_ns, "netns": one.inode, "name": one.label}
+            for one in self._watcher.namespaces
+            if one.inode not in known
+        ]
         there = {one.inode for one in self._watcher.namespaces}
         for gone in [one for one in self._namespaces if one.inode not in there and not _is_at(one)]:
             self._let_go(gone, time_ns)
@@ -332,8 +366,11 @@ class LiveSource:
         step_ns = offset_ns - self._wall_offset_ns
         if abs(step_ns) > CLOCK_STEP_NS:
             self._wall_offset_ns = offset_ns
-            self._note(f"the time of day moved by {step_ns / 1e9:+.3f} s (it was set, or the machine slept); packets "
-                       "keep the clock of the trace's begin", time_ns)
+            self._note(
+                f"the time of day moved by {step_ns / 1e9:+.3f} s (it was set, or the machine slept); packets "
+                "keep the clock of the trace's begin",
+                time_ns,
+            )
 
     def _follow_devices(self) -> None:
         changes = [change for monitor in self._monitors.values() for change in monitor.read()]
@@ -358,8 +395,9 @@ class LiveSource:
         for function in sorted(in_use & self._modules.keys()):
             if _loading_of(self._module_names[function]) != self._modules[function]:
                 self._attach_handler(function, time_ns)
-                self._note(f"module {self._module_names[function]} was loaded anew: {function} is attached again",
-                           time_ns)
+                self._note(
+                    f"module {self._module_names[function]} was loaded anew: {function} is attached again", time_ns
+                )
         self._tracer.set_devices(traced)
 
     def _tell_absent(self, time_ns: int) -> None:
@@ -472,5 +510,10 @@ def _addresses(counts: Array) -> set[int]:
 
 def _stage_object(stage: Stage) -> Event:
     """A stage as an event tells it."""
-    return {"name": stage.name, "tells": stage.tells, "without": stage.without, "missing": stage.missing,
-            "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes]}
+    return {
+        "name": stage.name,
+        "tells": stage.tells,
+        "without": stage.without,
+        "missing": stage.missing,
+        "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes],
+    }

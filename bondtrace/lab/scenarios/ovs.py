@@ -51,7 +51,7 @@ class Generic:
                     if error:
                         raise OSError(error, os.strerror(error))
                     return answer
-                answer, data = data[20:length], data[(length + 3) & ~3:]
+                answer, data = data[20:length], data[(length + 3) & ~3 :]
 
     def family(self, name: str) -> int:
         """The number of a family."""
@@ -68,18 +68,36 @@ class Generic:
 def main() -> None:
     switch, device = sys.argv[1:]
     netlink = Generic()
-    netlink.request(netlink.family("ovs_datapath"), CMD_NEW, 2, struct.pack("=i", 0)
-                    + attribute(DP_NAME, switch.encode() + b"\0") + number(DP_UPCALL_PID, 0))
+    netlink.request(
+        netlink.family("ovs_datapath"),
+        CMD_NEW,
+        2,
+        struct.pack("=i", 0) + attribute(DP_NAME, switch.encode() + b"\0") + number(DP_UPCALL_PID, 0),
+    )
     datapath = struct.pack("=i", socket.if_nametoindex(switch))
-    netlink.request(netlink.family("ovs_vport"), CMD_NEW, 1, datapath
-                    + number(PORT_TYPE, TYPE_NETDEV) + attribute(PORT_NAME, device.encode() + b"\0")
-                    + number(PORT_NUMBER, 1) + number(PORT_UPCALL_PID, 0))
+    netlink.request(
+        netlink.family("ovs_vport"),
+        CMD_NEW,
+        1,
+        datapath
+        + number(PORT_TYPE, TYPE_NETDEV)
+        + attribute(PORT_NAME, device.encode() + b"\0")
+        + number(PORT_NUMBER, 1)
+        + number(PORT_UPCALL_PID, 0),
+    )
     flows = netlink.family("ovs_flow")
     for source, target in ((1, 0), (0, 1)):
         key = number(KEY_IN_PORT, source) + attribute(KEY_ETHERNET, bytes(12))
         mask = number(KEY_IN_PORT, 0xFFFFFFFF) + attribute(KEY_ETHERNET, bytes(12))
-        netlink.request(flows, CMD_NEW, 1, datapath + attribute(FLOW_KEY, key) + attribute(FLOW_MASK, mask)
-                        + attribute(FLOW_ACTIONS, number(ACTION_OUTPUT, target)))
+        netlink.request(
+            flows,
+            CMD_NEW,
+            1,
+            datapath
+            + attribute(FLOW_KEY, key)
+            + attribute(FLOW_MASK, mask)
+            + attribute(FLOW_ACTIONS, number(ACTION_OUTPUT, target)),
+        )
 
 
 main()

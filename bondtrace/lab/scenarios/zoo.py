@@ -21,7 +21,13 @@ import zlib
 
 SOL_PACKET = 263
 PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_RESERVE, PACKET_FANOUT, PACKET_IGNORE_OUTGOING = (
-    5, 6, 10, 12, 18, 23)
+    5,
+    6,
+    10,
+    12,
+    18,
+    23,
+)
 SO_ATTACH_FILTER = 26
 ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_LLDP = 3, 0x0800, 0x0806, 0x88CC
 
@@ -29,8 +35,15 @@ ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_LLDP = 3, 0x0800, 0x0806, 0x88CC
 class Tap:
     """One packet socket; ``reads`` says whether somebody empties it."""
 
-    def __init__(self, name: str, dev: str, protocol: int = ETH_P_ALL, reads: bool = True, rcvbuf: int = 64 << 20,
-                 kind: int = socket.SOCK_RAW) -> None:
+    def __init__(
+        self,
+        name: str,
+        dev: str,
+        protocol: int = ETH_P_ALL,
+        reads: bool = True,
+        rcvbuf: int = 64 << 20,
+        kind: int = socket.SOCK_RAW,
+    ) -> None:
         self.name, self.dev, self.reads = name, dev, reads
         # With a protocol it is hooked in at once, on any device; without one, by bind.
         self.socket = socket.socket(socket.AF_PACKET, kind, socket.htons(protocol) if dev == "any" else 0)
@@ -62,8 +75,16 @@ class Tap:
         self.counts = self.counts[0] + packets - drops, self.counts[1] + drops
 
     def tell(self) -> dict[str, object]:
-        return {"name": self.name, "inode": self.inode, "dev": self.dev, "protocol": self.protocol, "reads": self.reads,
-                "captured": self.counts[0], "full": self.counts[1], "packets": self.packets}
+        return {
+            "name": self.name,
+            "inode": self.inode,
+            "dev": self.dev,
+            "protocol": self.protocol,
+            "reads": self.reads,
+            "captured": self.counts[0],
+            "full": self.counts[1],
+            "packets": self.packets,
+        }
 
 
 def ring(name: str, dev: str, frame_bytes: int = 2048, reserve_bytes: int = 0) -> Tap:
@@ -72,8 +93,9 @@ def ring(name: str, dev: str, frame_bytes: int = 2048, reserve_bytes: int = 0) -
     block_bytes = max(16384, frame_bytes)
     tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 1))
     tap.socket.setsockopt(SOL_PACKET, PACKET_RESERVE, struct.pack("I", reserve_bytes))
-    tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack(
-        "IIII", block_bytes, 8, frame_bytes, 8 * block_bytes // frame_bytes))
+    tap.socket.setsockopt(
+        SOL_PACKET, PACKET_RX_RING, struct.pack("IIII", block_bytes, 8, frame_bytes, 8 * block_bytes // frame_bytes)
+    )
     tap.mapped = mmap.mmap(tap.socket.fileno(), block_bytes * 8)  # type: ignore[attr-defined]
     return tap.bind()
 
@@ -101,11 +123,18 @@ def filtered(name: str, dev: str) -> Tap:
 
 def zoo() -> list[Tap]:
     """All that are there from the beginning."""
-    taps = [Tap("any", "any").bind(), Tap("slave", "eth0").bind(), Tap("backup", "eth1").bind(),
-            Tap("bond", "bond0").bind(), Tap("cooked", "bond0", kind=socket.SOCK_DGRAM).bind(),
-            Tap("tiny", "eth0", reads=False, rcvbuf=1).bind(), ring("ring", "bond0"),
-            ring3("ring3", "bond0"), filtered("filtered", "bond0"),
-            ring("reserved", "bond0", frame_bytes=1 << 17, reserve_bytes=1 << 16)]  # no packet ever fits
+    taps = [
+        Tap("any", "any").bind(),
+        Tap("slave", "eth0").bind(),
+        Tap("backup", "eth1").bind(),
+        Tap("bond", "bond0").bind(),
+        Tap("cooked", "bond0", kind=socket.SOCK_DGRAM).bind(),
+        Tap("tiny", "eth0", reads=False, rcvbuf=1).bind(),
+        ring("ring", "bond0"),
+        ring3("ring3", "bond0"),
+        filtered("filtered", "bond0"),
+        ring("reserved", "bond0", frame_bytes=1 << 17, reserve_bytes=1 << 16),
+    ]  # no packet ever fits
     for name, protocol in (("ip", ETH_P_IP), ("arp", ETH_P_ARP), ("lldp", ETH_P_LLDP)):
         taps += [Tap(f"{name}-{dev}", dev, protocol).bind() for dev in ("any", "eth0", "eth1", "bond0")]
     for number in range(3):
@@ -114,8 +143,12 @@ def zoo() -> list[Tap]:
         taps.append(tap)
     incoming = Tap("incoming", "bond0")
     incoming.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-    taps += [incoming.bind(), Tap("sender", "bond0").bind(), Tap("unbound", "bond0", protocol=0),
-             Tap("early", "bond0").bind()]
+    taps += [
+        incoming.bind(),
+        Tap("sender", "bond0").bind(),
+        Tap("unbound", "bond0", protocol=0),
+        Tap("early", "bond0").bind(),
+    ]
     return taps
 
 

@@ -37,10 +37,14 @@ def write(digest: Digest, name: str, notes: Sequence[str], stream: TextIO) -> No
     """Write the page; ``name`` is what the recording is called, ``notes`` what is to be said of it."""
     scripts = [_script(plotly_script()), _script(_part("page.js"))]
     values = {
-        "title": html.escape(f"bondtrace: {printable(name)}"), "style": _part("page.css"),
-        "hashes": " ".join(_hash(script) for script in scripts), "plotly": scripts[0], "script": scripts[1],
+        "title": html.escape(f"bondtrace: {printable(name)}"),
+        "style": _part("page.css"),
+        "hashes": " ".join(_hash(script) for script in scripts),
+        "plotly": scripts[0],
+        "script": scripts[1],
         "summary": json_in_html(summary_object(digest.pipeline.summary, digest.pipeline.scene)),
-        "report": json_in_html(report_object(digest, name, notes))}
+        "report": json_in_html(report_object(digest, name, notes)),
+    }
     stream.write(Template(_part("page.html")).substitute(values))
 
 

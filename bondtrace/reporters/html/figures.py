@@ -27,8 +27,14 @@ PATHS_MAX = 200
 STEPS_MAX = 300
 _SOURCES = {"received": "received", "sent": "sent by this host", "unknown": "begin not recorded"}
 _ENDS = {"driver": "on to the driver", "nothing": "nothing more is told"}
-_STEPS = {STEP_TAP: "tap", STEP_FANOUT: "fanout", STEP_HANDLER: "rx_handler", STEP_VLAN: "vlan",
-          STEP_PROTOCOL: "protocol", STEP_DROP: "drop"}
+_STEPS = {
+    STEP_TAP: "tap",
+    STEP_FANOUT: "fanout",
+    STEP_HANDLER: "rx_handler",
+    STEP_VLAN: "vlan",
+    STEP_PROTOCOL: "protocol",
+    STEP_DROP: "drop",
+}
 
 
 def report_object(digest: Digest, name: str, notes: Sequence[str]) -> dict[str, Any]:
@@ -38,17 +44,23 @@ def report_object(digest: Digest, name: str, notes: Sequence[str]) -> dict[str, 
     offset_ns = scene.wall_offset_ns
     listed = digest.journeys()
     return {
-        "trace": {"name": printable(name), "host": printable(str(scene.start.get("host") or "unknown host")),
-                  "kernel": printable(str(scene.start.get("kernel") or "unknown")),
-                  "filter": printable(str(scene.start.get("filter") or "")),
-                  "directions": list(digest.pipeline.directions),
-                  "first": None if timeline.begin_ns is None else timestamp(timeline.begin_ns + offset_ns),
-                  "last": None if timeline.begin_ns is None else timestamp(timeline.last_ns + offset_ns),
-                  "notes": [printable(note) for note in notes]},
+        "trace": {
+            "name": printable(name),
+            "host": printable(str(scene.start.get("host") or "unknown host")),
+            "kernel": printable(str(scene.start.get("kernel") or "unknown")),
+            "filter": printable(str(scene.start.get("filter") or "")),
+            "directions": list(digest.pipeline.directions),
+            "first": None if timeline.begin_ns is None else timestamp(timeline.begin_ns + offset_ns),
+            "last": None if timeline.begin_ns is None else timestamp(timeline.last_ns + offset_ns),
+            "notes": [printable(note) for note in notes],
+        },
         "namespaces": {str(place[0]): namespace_name(place[0], scene) for place in digest.pipeline.summary.places()},
         "trust_line": printable(trust_line(scene)),
-        "flow": _flow_object(digest), "timeline": _timeline_object(digest), "latencies": _latencies_object(digest),
-        "journeys": {"total": digest.sample.seen, "list": [_journey_object(one, scene) for one in listed]}}
+        "flow": _flow_object(digest),
+        "timeline": _timeline_object(digest),
+        "latencies": _latencies_object(digest),
+        "journeys": {"total": digest.sample.seen, "list": [_journey_object(one, scene) for one in listed]},
+    }
 
 
 def label(node: Node, places: list[Place], scene: Scene) -> tuple[str, str]:
@@ -88,10 +100,16 @@ def _flow_object(digest: Digest) -> dict[str, Any]:
     ordered = digest.flow.most_common()
     return {
         **_graph_object(graph, places, scene),
-        "paths": [{"packets": count, "example": digest.flow.examples[way].id,
-                   "stops": [_stop_object(node, places, scene) for node in way]}
-                  for way, count in ordered[:PATHS_MAX]],
-        "paths_total": len(ordered)}
+        "paths": [
+            {
+                "packets": count,
+                "example": digest.flow.examples[way].id,
+                "stops": [_stop_object(node, places, scene) for node in way],
+            }
+            for way, count in ordered[:PATHS_MAX]
+        ],
+        "paths_total": len(ordered),
+    }
 
 
 def _stop_object(node: Node, places: list[Place], scene: Scene) -> dict[str, Any]:
@@ -102,20 +120,34 @@ def _stop_object(node: Node, places: list[Place], scene: Scene) -> dict[str, Any
 def _graph_object(graph: Graph, places: list[Place], scene: Scene) -> dict[str, Any]:
     nodes, columns = [stop.node for stop in graph.stops], graph.columns()
     return {
-        "stops": [{**_stop_object(stop.node, places, scene), "again": stop.turn > 0, "column": column}
-                  for stop, column in zip(graph.stops, columns)],
-        "links": [{"source": link.source, "target": link.target, "packets": link.packets,
-                   "style": link_style(nodes[link.source], nodes[link.target])} for link in graph.links],
+        "stops": [
+            {**_stop_object(stop.node, places, scene), "again": stop.turn > 0, "column": column}
+            for stop, column in zip(graph.stops, columns)
+        ],
+        "links": [
+            {
+                "source": link.source,
+                "target": link.target,
+                "packets": link.packets,
+                "style": link_style(nodes[link.source], nodes[link.target]),
+            }
+            for link in graph.links
+        ],
         "columns": max(columns, default=0) + 1,
-        "paths_left_out": graph.paths_left_out, "packets_left_out": graph.packets_left_out}
+        "paths_left_out": graph.paths_left_out,
+        "packets_left_out": graph.packets_left_out,
+    }
 
 
 def _timeline_object(digest: Digest) -> dict[str, Any]:
     timeline, scene = digest.timeline, digest.pipeline.scene
     places = digest.pipeline.summary.places()
-    series = [{"device": place_name(place, places, scene), "fate": fate, "journeys": row[: timeline.used].tolist()}
-              for (place, fate), row in sorted(timeline.counts.items(),
-                                               key=lambda one: (one[0][0], (*FATES, DROPPED).index(one[0][1])))]
+    series = [
+        {"device": place_name(place, places, scene), "fate": fate, "journeys": row[: timeline.used].tolist()}
+        for (place, fate), row in sorted(
+            timeline.counts.items(), key=lambda one: (one[0][0], (*FATES, DROPPED).index(one[0][1]))
+        )
+    ]
     return {"width_ns": timeline.width_ns, "fates": list(FATES), "extra": DROPPED, "series": series}
 
 
@@ -123,21 +155,35 @@ def _latencies_object(digest: Digest) -> dict[str, Any]:
     scene, places = digest.pipeline.scene, digest.pipeline.summary.places()
     ordered = sorted(digest.latencies.spreads.items(), key=lambda one: (-one[1].count, one[0]))
     shown = sorted(ordered[:STEPS_MAX], key=lambda one: (one[0][:3], one[1].quantile_ns(0.5), one[0]))
-    return {"edges_ns": EDGES_NS.tolist(), "left_out": len(ordered) - len(shown),
-            "steps": [_spread_object(kind, spread, places, scene) for kind, spread in shown]}
+    return {
+        "edges_ns": EDGES_NS.tolist(),
+        "left_out": len(ordered) - len(shown),
+        "steps": [_spread_object(kind, spread, places, scene) for kind, spread in shown],
+    }
 
 
 def _spread_object(kind: Kind, spread: Spread, places: list[Place], scene: Scene) -> dict[str, Any]:
     used = spread.bins.nonzero()[0]
     first, last = int(used[0]), int(used[-1])
-    return {"device": place_name((kind.netns, kind.ifindex, "tx" if kind.sent else "rx"), places, scene),
-            "kind": _STEPS.get(kind.step, f"unknown-{kind.step}"), "function": printable(kind.function(scene) or "?"),
-            "count": spread.count, "least_ns": spread.least_ns, "mean_ns": spread.total_ns // spread.count,
-            "median_ns": spread.quantile_ns(0.5), "p99_ns": spread.quantile_ns(0.99), "most_ns": spread.most_ns,
-            "first_bin": first, "bins": spread.bins[first: last + 1].tolist()}
+    return {
+        "device": place_name((kind.netns, kind.ifindex, "tx" if kind.sent else "rx"), places, scene),
+        "kind": _STEPS.get(kind.step, f"unknown-{kind.step}"),
+        "function": printable(kind.function(scene) or "?"),
+        "count": spread.count,
+        "least_ns": spread.least_ns,
+        "mean_ns": spread.total_ns // spread.count,
+        "median_ns": spread.quantile_ns(0.5),
+        "p99_ns": spread.quantile_ns(0.99),
+        "most_ns": spread.most_ns,
+        "first_bin": first,
+        "bins": spread.bins[first : last + 1].tolist(),
+    }
 
 
 def _journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
     """The last paragraph of a story is the trust line, which the page has at its top."""
-    return {"id": journey.id, "heading": lines(journey, scene, lambda text, _: text)[0],
-            "story": paragraphs(journey, scene)[:-1]}
+    return {
+        "id": journey.id,
+        "heading": lines(journey, scene, lambda text, _: text)[0],
+        "story": paragraphs(journey, scene)[:-1],
+    }

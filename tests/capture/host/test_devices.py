@@ -160,12 +160,7 @@ def test_a_name_that_is_no_utf8_survives():
 
 @pytest.mark.parametrize(
     "payload",
-    [
-        link(family=7),
-        link(extra=netlink.attribute(11, b"\0\0\0\0")),
-        IFINFOMSG.pack(0, 1, 9, 0, 0),
-        b"\0\0\1\0",
-    ],
+    [link(family=7), link(extra=netlink.attribute(11, b"\0\0\0\0")), IFINFOMSG.pack(0, 1, 9, 0, 0), b"\0\0\1\0"],
     ids=["about a bridge port", "wireless event", "no name", "cut short"],
 )
 def test_messages_that_describe_no_device(payload):
@@ -303,17 +298,7 @@ def test_the_devices_of_this_host_as_sysfs_has_them():
 
 def test_devices_of_another_namespace(netns):
     # given a veth pair, one end in a bridge
-    pair = [
-        "address",
-        "02:00:00:00:00:01",
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "v1",
-        "address",
-        "02:00:00:00:00:02",
-    ]
+    pair = ["address", "02:00:00:00:00:01", "type", "veth", "peer", "name", "v1", "address", "02:00:00:00:00:02"]
     ip("-n", netns.name, "link", "add", "v0", *pair)
     ip("-n", netns.name, "link", "add", "br0", "address", "02:00:00:00:00:03", "type", "bridge")
     ip("-n", netns.name, "link", "set", "v1", "master", "br0")
@@ -322,9 +307,7 @@ def test_devices_of_another_namespace(netns):
     # then
     v0, v1, bridge = found["v0"], found["v1"], found["br0"]
     assert set(found) >= {"lo", "v0", "v1", "br0"}
-    assert v0 == Device(
-        netns.inode, v0.ifindex, "v0", "veth", link=v1.ifindex, address="02:00:00:00:00:01", mtu=1500
-    )
+    assert v0 == Device(netns.inode, v0.ifindex, "v0", "veth", link=v1.ifindex, address="02:00:00:00:00:01", mtu=1500)
     assert v1 == Device(
         netns.inode,
         v1.ifindex,
@@ -370,9 +353,7 @@ def test_a_monitor_sees_a_device_come_change_and_go(netns):
         # then the peer comes first, still without m0; both go
         changes = read_until(monitor, 5)
     index = {d.name: d.ifindex for _, d in changes}
-    m0 = Device(
-        netns.inode, index["m0"], "m0", "veth", link=index["m1"], address="02:00:00:00:00:01", mtu=1500
-    )
+    m0 = Device(netns.inode, index["m0"], "m0", "veth", link=index["m1"], address="02:00:00:00:00:01", mtu=1500)
     seen = [(what, d.name, d.mtu) for what, d in changes]
     assert changes[1] == Change("add", m0)
     assert seen[:3] == [("add", "m1", 1500), ("add", "m0", 1500), ("add", "m0", 1400)]

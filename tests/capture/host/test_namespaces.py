@@ -28,13 +28,7 @@ def named():
 
 @pytest.mark.parametrize(
     ("link", "inode"),
-    [
-        ("net:[4026531840]", 4026531840),
-        ("mnt:[4026531841]", None),
-        ("net:[]", None),
-        ("net:[12x]", None),
-        ("", None),
-    ],
+    [("net:[4026531840]", 4026531840), ("mnt:[4026531841]", None), ("net:[]", None), ("net:[12x]", None), ("", None)],
 )
 def test_the_inode_in_a_link(link, inode):
     assert namespaces.parse_link(link) == inode
@@ -67,9 +61,7 @@ def test_a_namespace_goes_by_name_path_inode_and_link(named):
 def test_a_process_id_means_its_namespace(named):
     # given a process in the new namespace
     process = subprocess.Popen(
-        ["ip", "netns", "exec", NAME, "sh", "-c", "echo in; read x"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        ["ip", "netns", "exec", NAME, "sh", "-c", "echo in; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     process.stdout.readline()
     # when
@@ -85,9 +77,7 @@ def test_ones_own_process_id_means_the_current_namespace():
 
 @pytest.mark.parametrize("spec", ["nosuch", "999999999", "net:[1]", "/etc/passwd", "/nosuch", "9" * 5000, ""])
 def test_what_is_no_namespace_is_wrong_use(spec):
-    with pytest.raises(
-        UsageError, match=r"no network namespace '.*give a name as in `ip netns`, a process id"
-    ):
+    with pytest.raises(UsageError, match=r"no network namespace '.*give a name as in `ip netns`, a process id"):
         namespaces.resolve(spec)
 
 

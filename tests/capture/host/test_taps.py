@@ -265,9 +265,7 @@ def test_drops_are_counted_of_a_queue_and_unknown_of_a_ring(packet_socket, packe
     # when
     fill()
     # then the ring did drop, as the socket itself says
-    lost = [
-        struct.unpack("=II", one.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1] for one in (queue, ring)
-    ]
+    lost = [struct.unpack("=II", one.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1] for one in (queue, ring)]
     assert min(lost) > 0
     assert find(queue).drops >= lost[0]
     assert find(ring).drops is None

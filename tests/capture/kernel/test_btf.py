@@ -43,6 +43,7 @@ def field(writer, path, struct_name="it"):
 
 # --- fields
 
+
 def test_a_plain_member():
     # given struct it { u64 a; u16 b; }
     w = Writer()
@@ -59,7 +60,13 @@ def test_members_of_named_structs_by_path():
     w.struct("it", 12, [("x", u32, 0), ("in", inner, 4)])
     # then places add up; the way must be complete, and ends at a number
     assert [field(w, path) for path in ("in.y.z", "in.y", "in", "y", "in.z", "x.z")] == [
-        Field(8, 4), Field(8, 4), Field(4, 8), None, None, None]
+        Field(8, 4),
+        Field(8, 4),
+        Field(4, 8),
+        None,
+        None,
+        None,
+    ]
 
 
 def test_members_of_anonymous_structs_and_unions_belong_to_the_outer_one():
@@ -72,8 +79,14 @@ def test_members_of_anonymous_structs_and_unions_belong_to_the_outer_one():
     w.struct("it", 24, [("a", u32, 0), ("", union, 8), ("f", u32, 16)])
     # then all are found as if they stood in it
     assert {name: field(w, name) for name in "abcdefg"} == {
-        "a": Field(0, 4), "b": Field(8, 8), "c": Field(8, 4), "d": Field(12, 4), "e": Field(12, 2), "f": Field(16, 4),
-        "g": None}
+        "a": Field(0, 4),
+        "b": Field(8, 8),
+        "c": Field(8, 4),
+        "d": Field(12, 4),
+        "e": Field(12, 2),
+        "f": Field(16, 4),
+        "g": None,
+    }
 
 
 def test_an_anonymous_member_without_fields_is_passed_over():
@@ -88,12 +101,29 @@ def test_bit_fields_have_a_shift_and_a_width():
     # given struct it { u32 a; u8 b:3, c:1, d:4; u16 e:9, f:2; u8 g; }
     w = Writer()
     u8, u16, u32 = w.integer(1), w.integer(2), w.integer(4)
-    w.struct("it", 8, [("a", u32, 0, 0), ("b", u8, 32, 3), ("c", u8, 35, 1), ("d", u8, 36, 4),
-                       ("e", u16, 40, 9), ("f", u16, 49, 2), ("g", u8, 56, 0)])
+    w.struct(
+        "it",
+        8,
+        [
+            ("a", u32, 0, 0),
+            ("b", u8, 32, 3),
+            ("c", u8, 35, 1),
+            ("d", u8, 36, 4),
+            ("e", u16, 40, 9),
+            ("f", u16, 49, 2),
+            ("g", u8, 56, 0),
+        ],
+    )
     # then their bytes, and where in these the bits are; ordinary members beside them have none
     assert {name: field(w, name) for name in "abcdefg"} == {
-        "a": Field(0, 4), "b": Field(4, 1, 0, 3), "c": Field(4, 1, 3, 1), "d": Field(4, 1, 4, 4),
-        "e": Field(5, 2, 0, 9), "f": Field(6, 1, 1, 2), "g": Field(7, 1)}
+        "a": Field(0, 4),
+        "b": Field(4, 1, 0, 3),
+        "c": Field(4, 1, 3, 1),
+        "d": Field(4, 1, 4, 4),
+        "e": Field(5, 2, 0, 9),
+        "f": Field(6, 1, 1, 2),
+        "g": Field(7, 1),
+    }
 
 
 def test_a_bit_field_inside_an_anonymous_struct():
@@ -110,8 +140,14 @@ def test_typedefs_and_qualifiers_are_looked_through():
     w = Writer()
     net = w.struct("", 8, [("count", w.integer(4), 0), ("net", w.add(PTR), 4)])
     chain = net
-    for kind, name in ((CONST, ""), (VOLATILE, ""), (RESTRICT, ""), (TYPE_TAG, "rcu"), (TYPEDEF, "a_t"),
-                       (TYPEDEF, "b_t")):
+    for kind, name in (
+        (CONST, ""),
+        (VOLATILE, ""),
+        (RESTRICT, ""),
+        (TYPE_TAG, "rcu"),
+        (TYPEDEF, "a_t"),
+        (TYPEDEF, "b_t"),
+    ):
         chain = w.add(kind, name, chain)
     w.struct("it", 12, [("pad", w.integer(4), 0), ("nd_net", chain, 4)])
     # then the struct behind them is entered, and its size is theirs
@@ -124,16 +160,22 @@ def test_sizes_of_all_kinds_of_members():
     u16 = w.integer(2)
     element = w.struct("element", 6, [("x", u16, 0)])
     members = {
-        "pointer": (w.add(PTR, "", element), 8), "float": (w.add(FLOAT, "double", 8), 8),
-        "enum": (w.enum("e", {"A": 0}), 4), "enum64": (w.add(ENUM64, "e64", 8, w.string("B"), 1, 0, count=1), 8),
-        "array": (w.array(element, 5), 30), "matrix": (w.array(w.array(u16, 3), 4), 24),
-        "flexible": (w.array(u16, 0), 0), "array of typedefs": (w.array(w.add(TYPEDEF, "t", u16), 7), 14),
-        "union": (w.struct("u", 12, [("y", u16, 0)], UNION), 12), "unknown": (w.add(FWD, "elsewhere"), 0),
+        "pointer": (w.add(PTR, "", element), 8),
+        "float": (w.add(FLOAT, "double", 8), 8),
+        "enum": (w.enum("e", {"A": 0}), 4),
+        "enum64": (w.add(ENUM64, "e64", 8, w.string("B"), 1, 0, count=1), 8),
+        "array": (w.array(element, 5), 30),
+        "matrix": (w.array(w.array(u16, 3), 4), 24),
+        "flexible": (w.array(u16, 0), 0),
+        "array of typedefs": (w.array(w.add(TYPEDEF, "t", u16), 7), 14),
+        "union": (w.struct("u", 12, [("y", u16, 0)], UNION), 12),
+        "unknown": (w.add(FWD, "elsewhere"), 0),
     }
     w.struct("it", 800, [(name, number, 16 * i) for i, (name, (number, _)) in enumerate(members.items())])
     # then each has its size
     assert {name: field(w, name) for name in members} == {
-        name: Field(16 * i, size) for i, (name, (_, size)) in enumerate(members.items())}
+        name: Field(16 * i, size) for i, (name, (_, size)) in enumerate(members.items())
+    }
 
 
 def test_a_pointer_is_not_followed():
@@ -163,6 +205,7 @@ def test_kinds_of_any_length_do_not_put_the_reader_out_of_step():
 
 # --- names
 
+
 def test_only_whole_names_of_the_right_kind_are_found():
     # given a struct, a union, a typedef, an enum and a function, some called alike
     w = Writer()
@@ -176,7 +219,9 @@ def test_only_whole_names_of_the_right_kind_are_found():
     btf = Btf(w.data())
     # then structs and unions are found by their whole name
     assert btf.find_many({"sock", "both", "net", "sk_buff", "packet_type", "common", "ip_rcv"}) == {
-        "sock": sock, "both": union}
+        "sock": sock,
+        "both": union,
+    }
     # and functions are what is a function
     assert btf.functions({"ip_rcv", "rcv", "sock", "arp_rcv"}) == {"ip_rcv"}
 
@@ -211,6 +256,7 @@ def test_a_type_may_have_more_than_65535_members():
 
 # --- a module's types
 
+
 def with_module():
     """A kernel and a module that continues it: what each says of its numbers, and both read."""
     base = Writer()
@@ -233,7 +279,10 @@ def test_a_module_continues_the_numbers_and_names_of_the_kernel():
     # then types and names of both are followed through
     assert slave == kernel.type_count
     assert [module.field(slave, path) for path in ("dev.ifindex", "dev", "ifindex")] == [
-        Field(8, 4), Field(4, 8), Field(12, 4)]
+        Field(8, 4),
+        Field(4, 8),
+        Field(12, 4),
+    ]
 
 
 def test_a_module_s_names_are_found_from_the_first_byte_on():
@@ -272,6 +321,7 @@ def test_a_module_without_its_kernel_is_an_error():
 
 # --- what is no BTF
 
+
 def good():
     w = Writer()
     w.struct("it", 8, [("a", w.integer(4), 4)])
@@ -287,23 +337,33 @@ def unknown_kind(kind):
 HEADER = struct.Struct("<HBBIIIII")
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    pytest.param(b"", "too short to be BTF", id="nothing"),
-    pytest.param(good()[:23], "too short to be BTF", id="half a header"),
-    pytest.param(b"\x7fELF" + bytes(60), "bad magic or length", id="something else"),
-    pytest.param(good()[::-1], "bad magic or length", id="garbage"),
-    pytest.param(b"\xeb\x9f" + good()[2:], "bad magic or length", id="the other byte order"),
-    pytest.param(good()[:-1], "bad magic or length", id="cut in the names"),
-    pytest.param(good()[:40], "bad magic or length", id="cut in the types"),
-    pytest.param(HEADER.pack(0xEB9F, 1, 0, 24, 0, 8, 8, 1) + good()[24:32] + b"\0", "middle of a type",
-                 id="cut in a type's head"),
-    pytest.param(HEADER.pack(0xEB9F, 1, 0, 24, 0, 36, 36, 1) + good()[24:60] + b"\0", "middle of a type",
-                 id="cut in a type's members"),
-    pytest.param(HEADER.pack(0xEB9F, 1, 0, 24, 0, 18, 18, 1) + good()[24:42] + b"\0", "bad magic or length",
-                 id="half a word"),
-    pytest.param(unknown_kind(31), r"unknown BTF kind 31 \(a newer kernel", id="a kind of the future"),
-    pytest.param(unknown_kind(36), "unknown BTF kind 36", id="a kind of seven bits"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(b"", "too short to be BTF", id="nothing"),
+        pytest.param(good()[:23], "too short to be BTF", id="half a header"),
+        pytest.param(b"\x7fELF" + bytes(60), "bad magic or length", id="something else"),
+        pytest.param(good()[::-1], "bad magic or length", id="garbage"),
+        pytest.param(b"\xeb\x9f" + good()[2:], "bad magic or length", id="the other byte order"),
+        pytest.param(good()[:-1], "bad magic or length", id="cut in the names"),
+        pytest.param(good()[:40], "bad magic or length", id="cut in the types"),
+        pytest.param(
+            HEADER.pack(0xEB9F, 1, 0, 24, 0, 8, 8, 1) + good()[24:32] + b"\0",
+            "middle of a type",
+            id="cut in a type's head",
+        ),
+        pytest.param(
+            HEADER.pack(0xEB9F, 1, 0, 24, 0, 36, 36, 1) + good()[24:60] + b"\0",
+            "middle of a type",
+            id="cut in a type's members",
+        ),
+        pytest.param(
+            HEADER.pack(0xEB9F, 1, 0, 24, 0, 18, 18, 1) + good()[24:42] + b"\0", "bad magic or length", id="half a word"
+        ),
+        pytest.param(unknown_kind(31), r"unknown BTF kind 31 \(a newer kernel", id="a kind of the future"),
+        pytest.param(unknown_kind(36), "unknown BTF kind 36", id="a kind of seven bits"),
+    ],
+)
 def test_other_bytes_are_an_error(data, message):
     with pytest.raises(BtfError, match=message):
         Btf(data)
@@ -313,15 +373,21 @@ def test_a_longer_header_is_skipped():
     # given a header with words that came later (Linux 7.1 adds two) and a gap before the names
     data = good()
     _, _, _, _, _, type_bytes, _, string_bytes = HEADER.unpack_from(data)
-    types, strings = data[24: 24 + type_bytes], data[24 + type_bytes:]
-    longer = (HEADER.pack(0xEB9F, 1, 0, 32, 0, type_bytes, type_bytes + 4, string_bytes) + bytes(8) + types + bytes(4)
-              + strings)
+    types, strings = data[24 : 24 + type_bytes], data[24 + type_bytes :]
+    longer = (
+        HEADER.pack(0xEB9F, 1, 0, 32, 0, type_bytes, type_bytes + 4, string_bytes)
+        + bytes(8)
+        + types
+        + bytes(4)
+        + strings
+    )
     # then the same is read
     btf = Btf(longer)
     assert btf.field(btf.find_many({"it"})["it"], "a") == Field(4, 4)
 
 
 # --- files
+
 
 def test_the_kernel_and_a_module_are_read_from_their_directory(tmp_path):
     # given the files of /sys/kernel/btf
@@ -341,44 +407,54 @@ def test_the_kernel_and_a_module_are_read_from_their_directory(tmp_path):
 def test_a_missing_file_names_the_remedy(tmp_path):
     with pytest.raises(BtfError) as no_kernel:
         read_kernel_btf(directory=tmp_path)
-    assert str(no_kernel.value) == (f"this kernel has no type information ({tmp_path}/vmlinux: No such file or "
-                                    "directory); bondtrace needs a kernel built with CONFIG_DEBUG_INFO_BTF=y")
+    assert str(no_kernel.value) == (
+        f"this kernel has no type information ({tmp_path}/vmlinux: No such file or "
+        "directory); bondtrace needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+    )
     with pytest.raises(BtfError) as no_module:
         read_kernel_btf("bonding", directory=tmp_path)
-    assert str(no_module.value) == (f"no type information for module bonding ({tmp_path}/bonding: No such file or "
-                                    "directory)")
+    assert str(no_module.value) == (
+        f"no type information for module bonding ({tmp_path}/bonding: No such file or directory)"
+    )
 
 
 # --- kernels
 
-@pytest.mark.parametrize(("version", "struct_name", "path", "expected"), [
-    # one struct in each kernel by another way (compared with bpftool's dump of the whole type information)
-    ("5.10", "sk_buff", "pkt_type", Field(128, 1, 0, 3)),
-    ("5.10", "sk_buff", "vlan_present", Field(130, 1, 0, 1)),
-    ("6.1", "sk_buff", "vlan_present", Field(130, 1, 0, 1)),
-    ("6.12", "sk_buff", "vlan_present", None),
-    ("7.3", "sk_buff", "vlan_present", None),
-    ("6.1", "sk_buff", "len", Field(112, 4)),
-    ("6.1", "sk_buff", "mac_header", Field(186, 2)),
-    ("6.1", "sk_buff", "tail", Field(188, 4)),
-    ("6.1", "sk_buff", "head", Field(200, 8)),
-    ("6.1", "net_device", "nd_net.net", Field(1280, 8)),
-    ("6.1", "sock", "__sk_common.skc_family", Field(16, 2)),
-    ("6.1", "sock", "__sk_common.skc_net.net", Field(48, 8)),
-    ("7.3", "net", "ns.inum", Field(280, 4)),
-    ("7.3", "net_device", "nd_net.net", Field(264, 8)),
-])
+
+@pytest.mark.parametrize(
+    ("version", "struct_name", "path", "expected"),
+    [
+        # one struct in each kernel by another way (compared with bpftool's dump of the whole type information)
+        ("5.10", "sk_buff", "pkt_type", Field(128, 1, 0, 3)),
+        ("5.10", "sk_buff", "vlan_present", Field(130, 1, 0, 1)),
+        ("6.1", "sk_buff", "vlan_present", Field(130, 1, 0, 1)),
+        ("6.12", "sk_buff", "vlan_present", None),
+        ("7.3", "sk_buff", "vlan_present", None),
+        ("6.1", "sk_buff", "len", Field(112, 4)),
+        ("6.1", "sk_buff", "mac_header", Field(186, 2)),
+        ("6.1", "sk_buff", "tail", Field(188, 4)),
+        ("6.1", "sk_buff", "head", Field(200, 8)),
+        ("6.1", "net_device", "nd_net.net", Field(1280, 8)),
+        ("6.1", "sock", "__sk_common.skc_family", Field(16, 2)),
+        ("6.1", "sock", "__sk_common.skc_net.net", Field(48, 8)),
+        ("7.3", "net", "ns.inum", Field(280, 4)),
+        ("7.3", "net_device", "nd_net.net", Field(264, 8)),
+    ],
+)
 def test_fields_of_kernels(version, struct_name, path, expected):
     btf = kernel(version)
     assert btf.field(btf.find_many({struct_name})[struct_name], path) == expected
 
 
-@pytest.mark.parametrize(("version", "undescribed"), [
-    ("5.10", {"sk_skb_reason_drop", "kfree_skb_reason"}),
-    ("6.1", {"sk_skb_reason_drop", "kfree_skb", "__netif_receive_skb_core"}),
-    ("6.12", {"kfree_skb", "kfree_skb_reason"}),
-    ("7.3", {"kfree_skb", "kfree_skb_reason"}),
-])
+@pytest.mark.parametrize(
+    ("version", "undescribed"),
+    [
+        ("5.10", {"sk_skb_reason_drop", "kfree_skb_reason"}),
+        ("6.1", {"sk_skb_reason_drop", "kfree_skb", "__netif_receive_skb_core"}),
+        ("6.12", {"kfree_skb", "kfree_skb_reason"}),
+        ("7.3", {"kfree_skb", "kfree_skb_reason"}),
+    ],
+)
 def test_functions_that_kernels_describe(version, undescribed):
     # given the rx_handlers, which Debian builds as modules
     modules = {name for name in wanted_functions() if name.endswith(("_handle_frame", "_frame_hook"))}
@@ -387,12 +463,15 @@ def test_functions_that_kernels_describe(version, undescribed):
     assert wanted_functions() - kernel(version).functions(wanted_functions()) == modules | undescribed
 
 
-@pytest.mark.parametrize(("version", "reasons", "some"), [
-    ("5.10", 0, {}),
-    ("6.1", 67, {0: "SKB_NOT_DROPPED_YET", 1: "SKB_DROP_REASON_NOT_SPECIFIED", 2: "SKB_DROP_REASON_NO_SOCKET"}),
-    ("6.12", 106, {0: "SKB_NOT_DROPPED_YET", 1: "SKB_CONSUMED", 2: "SKB_DROP_REASON_NOT_SPECIFIED"}),
-    ("7.3", 128, {0: "SKB_NOT_DROPPED_YET", 1: "SKB_CONSUMED", 2: "SKB_DROP_REASON_NOT_SPECIFIED"}),
-])
+@pytest.mark.parametrize(
+    ("version", "reasons", "some"),
+    [
+        ("5.10", 0, {}),
+        ("6.1", 67, {0: "SKB_NOT_DROPPED_YET", 1: "SKB_DROP_REASON_NOT_SPECIFIED", 2: "SKB_DROP_REASON_NO_SOCKET"}),
+        ("6.12", 106, {0: "SKB_NOT_DROPPED_YET", 1: "SKB_CONSUMED", 2: "SKB_DROP_REASON_NOT_SPECIFIED"}),
+        ("7.3", 128, {0: "SKB_NOT_DROPPED_YET", 1: "SKB_CONSUMED", 2: "SKB_DROP_REASON_NOT_SPECIFIED"}),
+    ],
+)
 def test_drop_reasons_of_kernels(version, reasons, some):
     found = kernel(version).enum("skb_drop_reason")
     assert (len(found), {value: found.get(value) for value in some}) == (reasons, some)

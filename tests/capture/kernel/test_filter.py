@@ -28,8 +28,22 @@ A, B = bytes.fromhex("020000000001"), bytes.fromhex("02000000000b")
 
 def ipv4(protocol, payload, src="10.9.0.1", dst="10.9.0.2", options=b"", fragment=0):
     packed = [bytes(int(part) for part in address.split(".")) for address in (src, dst)]
-    return struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, 20 + len(options) + len(payload), 7, fragment, 64,
-                       protocol, 0, *packed) + options + payload
+    return (
+        struct.pack(
+            "!BBHHHBBH4s4s",
+            0x45 + len(options) // 4,
+            0,
+            20 + len(options) + len(payload),
+            7,
+            fragment,
+            64,
+            protocol,
+            0,
+            *packed,
+        )
+        + options
+        + payload
+    )
 
 
 def ipv6(protocol, payload):
@@ -53,28 +67,37 @@ def icmp(kind):
 
 
 PLAIN = [
-    ethernet(0x0800, ipv4(1, icmp(8))), ethernet(0x0800, ipv4(1, icmp(0), "10.9.0.2", "10.9.0.1")),
-    ethernet(0x0800, ipv4(6, tcp(40000, 80, 2))), ethernet(0x0800, ipv4(6, tcp(80, 40000, 0x12), "192.168.7.9")),
+    ethernet(0x0800, ipv4(1, icmp(8))),
+    ethernet(0x0800, ipv4(1, icmp(0), "10.9.0.2", "10.9.0.1")),
+    ethernet(0x0800, ipv4(6, tcp(40000, 80, 2))),
+    ethernet(0x0800, ipv4(6, tcp(80, 40000, 0x12), "192.168.7.9")),
     ethernet(0x0800, ipv4(6, tcp(1, 443, 0x10), options=bytes(range(40)))),
     ethernet(0x0800, ipv4(17, udp(68, 67, bytes(200)), "0.0.0.0", "255.255.255.255"), b"\xff" * 6),
     ethernet(0x0800, ipv4(17, udp(53, 5353), options=b"\1" * 4)),
     ethernet(0x0800, ipv4(17, b"middle of a datagram", fragment=0x2005)),
-    ethernet(0x86DD, ipv6(6, tcp(22, 1024, 0x18))), ethernet(0x86DD, ipv6(17, udp(546, 547)), b"\x33\x33\0\0\0\1"),
-    ethernet(0x86DD, ipv6(58, icmp(128))), ethernet(0x86DD, ipv6(0, b"\x3a\0" + bytes(6) + icmp(135))),
+    ethernet(0x86DD, ipv6(6, tcp(22, 1024, 0x18))),
+    ethernet(0x86DD, ipv6(17, udp(546, 547)), b"\x33\x33\0\0\0\1"),
+    ethernet(0x86DD, ipv6(58, icmp(128))),
+    ethernet(0x86DD, ipv6(0, b"\x3a\0" + bytes(6) + icmp(135))),
     ethernet(0x0806, struct.pack("!HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, A, b"\x0a\x09\0\1", bytes(6), b"\x0a\x09\0\2")),
     ethernet(0x88CC, b"\2\7\4" + A + b"\0\0", bytes.fromhex("0180c200000e")),
     ethernet(0x8809, b"\1\1" + bytes(108), bytes.fromhex("0180c2000002")),
     ethernet(0x002A, b"\x42\x42\3" + bytes(39), bytes.fromhex("0180c2000000")),
-    ethernet(0x0800, ipv4(47, bytes(30))), ethernet(0x0800, b"\x45"), ethernet(0x0800, b""),
+    ethernet(0x0800, ipv4(47, bytes(30))),
+    ethernet(0x0800, b"\x45"),
+    ethernet(0x0800, b""),
     ethernet(0x9000, bytes(46)),
     ethernet(0x8100, struct.pack("!HH", 100, 0x0800) + ipv4(1, icmp(8))),
     ethernet(0x8100, struct.pack("!HH", 0x2064, 0x86DD) + ipv6(6, tcp(5, 80, 2))),
     ethernet(0x88A8, struct.pack("!HHHH", 7, 0x8100, 100, 0x0800) + ipv4(6, tcp(40000, 80, 2))),
     ethernet(0x8847, struct.pack("!I", 16 << 12 | 0x1FF) + ipv4(1, icmp(8))),
     ethernet(0x8864, b"\x11\0\0\1\0\x16\0\x21" + ipv4(1, icmp(8))),
-    *(ethernet(0x0800, ipv4(6, tcp(80, port, 2)))[:size]
-      for port, size in itertools.product((79, 80), (33, 36, 53, 54))),
-    bytes(random.Random(1).randbytes(200)), ethernet(0x0800, ipv4(17, udp(9, 9, bytes(1400)))),
+    *(
+        ethernet(0x0800, ipv4(6, tcp(80, port, 2)))[:size]
+        for port, size in itertools.product((79, 80), (33, 36, 53, 54))
+    ),
+    bytes(random.Random(1).randbytes(200)),
+    ethernet(0x0800, ipv4(17, udp(9, 9, bytes(1400)))),
 ]
 TAGS = [(0x8100, 100), (0x8100, 0x6005), (0x88A8, 7)]
 FRAMES = [(frame, None) for frame in PLAIN] + [(frame, tag) for frame in PLAIN for tag in TAGS]
@@ -124,10 +147,18 @@ EXPRESSIONS = [*PRIMITIVES, *generated(300)]
 
 # --- the C as a library --------------------------------------------------------------------------------
 
+
 class SkBuff(ctypes.Structure):
-    _fields_ = [("head", ctypes.c_uint64), ("data", ctypes.c_uint64), ("dev", ctypes.c_uint64),
-                ("tail", ctypes.c_uint32), ("len", ctypes.c_uint32), ("mac_header", ctypes.c_uint16),
-                ("vlan_tci", ctypes.c_uint16), ("vlan_proto", ctypes.c_uint16)]
+    _fields_ = [
+        ("head", ctypes.c_uint64),
+        ("data", ctypes.c_uint64),
+        ("dev", ctypes.c_uint64),
+        ("tail", ctypes.c_uint32),
+        ("len", ctypes.c_uint32),
+        ("mac_header", ctypes.c_uint16),
+        ("vlan_tci", ctypes.c_uint16),
+        ("vlan_proto", ctypes.c_uint16),
+    ]
 
 
 def build(directory, filters):
@@ -136,15 +167,22 @@ def build(directory, filters):
     parts = [SHIM.read_text(), *(one.read_text() for one in files)]
     for kind in ("ethernet", "raw"):
         parts += [function(f"{kind}_{number}", getattr(one, kind)) for number, one in enumerate(filters)]
-        parts += [f"static u8 filter_{kind}(struct view *view)", "{", "switch (asked) {",
-                  *(f"case {number}: return {kind}_{number}(view);" for number in range(len(filters))),
-                  "} return 255; }"]
-    parts.append("u8 ask(u32 number, struct view *view, u64 skb, u64 dev, u8 outgoing)\n"
-                 "{ asked = number; u64 none; struct part part = {skb, &none, &none, 0};\n"
-                 "return filter_fate(view, &part, dev, outgoing); }\n")
+        parts += [
+            f"static u8 filter_{kind}(struct view *view)",
+            "{",
+            "switch (asked) {",
+            *(f"case {number}: return {kind}_{number}(view);" for number in range(len(filters))),
+            "} return 255; }",
+        ]
+    parts.append(
+        "u8 ask(u32 number, struct view *view, u64 skb, u64 dev, u8 outgoing)\n"
+        "{ asked = number; u64 none; struct part part = {skb, &none, &none, 0};\n"
+        "return filter_fate(view, &part, dev, outgoing); }\n"
+    )
     (directory / "filters.c").write_text("\n".join(parts))
-    subprocess.run(["gcc", "-O1", "-w", "-shared", "-fPIC", "-o", directory / "filters.so", directory / "filters.c"],
-                   check=True)
+    subprocess.run(
+        ["gcc", "-O1", "-w", "-shared", "-fPIC", "-o", directory / "filters.so", directory / "filters.c"], check=True
+    )
     library = ctypes.CDLL(str(directory / "filters.so"))
     library.ask.restype = ctypes.c_uint8
 
@@ -152,12 +190,26 @@ def build(directory, filters):
         room = ctypes.create_string_buffer(b"\xee" * 16 + frame + b"\xee" * 300, len(frame) + 316)
         there = len(frame) if linear is None else linear
         link = 0 if outgoing or arphrd != 1 else 14
-        skb = SkBuff(ctypes.addressof(room), ctypes.addressof(room) + 16 + link, 0, 16 + there, len(frame) - link, 16,
-                     tag[1] if tag else 0, struct.unpack("=H", struct.pack("!H", tag[0]))[0] if tag else 0)
+        skb = SkBuff(
+            ctypes.addressof(room),
+            ctypes.addressof(room) + 16 + link,
+            0,
+            16 + there,
+            len(frame) - link,
+            16,
+            tag[1] if tag else 0,
+            struct.unpack("=H", struct.pack("!H", tag[0]))[0] if tag else 0,
+        )
         device = ctypes.c_uint16(arphrd)
         view = ctypes.create_string_buffer(256)
-        return library.ask(number, view, ctypes.c_uint64(ctypes.addressof(skb)),
-                           ctypes.c_uint64(ctypes.addressof(device)), ctypes.c_uint8(outgoing))
+        return library.ask(
+            number,
+            view,
+            ctypes.c_uint64(ctypes.addressof(skb)),
+            ctypes.c_uint64(ctypes.addressof(device)),
+            ctypes.c_uint8(outgoing),
+        )
+
     return ask
 
 
@@ -213,6 +265,7 @@ def test_a_device_of_an_unknown_link_type_is_not_judged(ask):
 
 
 # --- compiling -----------------------------------------------------------------------------------------
+
 
 def test_libpcaps_message_is_handed_on():
     with pytest.raises(UsageError, match=r"^the filter 'icmp adn host' is no tcpdump filter: .*syntax error"):

@@ -88,25 +88,35 @@ def test_an_optional_field_that_is_missing_is_left_undefined():
     assert header == "".join(line for line in expected("6.1").splitlines(True) if "VLAN_PRESENT" not in line)
 
 
-@pytest.mark.parametrize(("renamed", "message"), [
-    ({"mac_header": "link_heads"}, "the kernel's struct sk_buff has no field mac_header; "
-                                   "this bondtrace does not know such a kernel"),
-    ({"inum": "unum"}, "the kernel's struct net has no field ns.inum; this bondtrace does not know such a kernel"),
-    ({"packet_type": "packet_kind"}, "the kernel's type information has no struct packet_type; "
-                                     "this bondtrace does not know such a kernel"),
-    ({"vfs_inode": "sys_inode"}, "the kernel's struct socket_alloc has no socket and vfs_inode.i_ino"),
-    ({"cx": "xc"}, "the kernel's struct pt_regs has no field cx"),
-])
+@pytest.mark.parametrize(
+    ("renamed", "message"),
+    [
+        (
+            {"mac_header": "link_heads"},
+            "the kernel's struct sk_buff has no field mac_header; this bondtrace does not know such a kernel",
+        ),
+        ({"inum": "unum"}, "the kernel's struct net has no field ns.inum; this bondtrace does not know such a kernel"),
+        (
+            {"packet_type": "packet_kind"},
+            "the kernel's type information has no struct packet_type; this bondtrace does not know such a kernel",
+        ),
+        ({"vfs_inode": "sys_inode"}, "the kernel's struct socket_alloc has no socket and vfs_inode.i_ino"),
+        ({"cx": "xc"}, "the kernel's struct pt_regs has no field cx"),
+    ],
+)
 def test_what_is_needed_and_missing_is_an_error(renamed, message):
     with pytest.raises(BtfError) as error:
         layout.header(captured("6.1", **renamed), "x86_64")
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("renamed", [
-    {"SKB_CONSUMED": "SKB_DEVOURED"},              # the reason
-    {"skb_drop_reason": "skb_fall_reason"},        # all reasons
-])
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        {"SKB_CONSUMED": "SKB_DEVOURED"},  # the reason
+        {"skb_drop_reason": "skb_fall_reason"},  # all reasons
+    ],
+)
 def test_without_the_reason_there_is_no_skb_consumed(renamed):
     header = layout.header(captured("7.3", **renamed), "x86_64")
     kept = "#define SKB_CONSUMED 1\n", "#define SKB_DROP_REASONS 1\n"
@@ -119,15 +129,21 @@ def test_the_registers_of_arm64():
     w = Writer(_Continues(base))
     u64 = w.integer(8, "word")
     fields = [("regs", w.array(u64, 31), 0), ("sp", u64, 248), ("pc", u64, 256), ("pstate", u64, 264)]
-    union = w.struct("", 272, [("user_regs", w.struct("user_pt_regs", 272, fields), 0),
-                               ("", w.struct("", 272, fields), 0)], kind=5)
+    union = w.struct(
+        "", 272, [("user_regs", w.struct("user_pt_regs", 272, fields), 0), ("", w.struct("", 272, fields), 0)], kind=5
+    )
     w.struct("pt_regs", 336, [("", union, 0), ("orig_x0", u64, 272)])
     # when its header is made
     header = layout.header(Btf(w.data(), base), "aarch64")
     # then arguments are x0 to x4 and the result is x0
     assert header.splitlines()[-7:-1] == [
-        "#define PT_REGS__ARG0 0", "#define PT_REGS__ARG1 8", "#define PT_REGS__ARG2 16",
-        "#define PT_REGS__ARG3 24", "#define PT_REGS__ARG4 32", "#define PT_REGS__RESULT 0"]
+        "#define PT_REGS__ARG0 0",
+        "#define PT_REGS__ARG1 8",
+        "#define PT_REGS__ARG2 16",
+        "#define PT_REGS__ARG3 24",
+        "#define PT_REGS__ARG4 32",
+        "#define PT_REGS__RESULT 0",
+    ]
 
 
 class _Continues:
@@ -140,5 +156,4 @@ class _Continues:
 def test_a_machine_whose_registers_are_not_known():
     with pytest.raises(BtfError) as error:
         layout.header(captured("6.1"), "riscv64")
-    assert str(error.value) == ("bondtrace does not know the calling convention of riscv64 "
-                                "(it knows aarch64, x86_64)")
+    assert str(error.value) == ("bondtrace does not know the calling convention of riscv64 (it knows aarch64, x86_64)")

@@ -63,7 +63,8 @@ def joins(tracer, netns, ifindex):
 def test_a_device_is_traced_with_what_is_to_follow_it(tracer):
     assert set_devices(tracer, {(7, 2), (7, 5)}, {(7, 5), (7, 6)}) == (
         {key(7, 2): BELOW, key(7, 5): BELOW | ABOVE, key(7, 6): ABOVE},
-        {2: key(7, 2), 5: key(7, 5), 6: key(7, 6)})
+        {2: key(7, 2), 5: key(7, 5), 6: key(7, 6)},
+    )
 
 
 def test_devices_that_share_a_place_are_looked_up(tracer):
@@ -104,6 +105,7 @@ def test_at_the_end_nothing_is_traced_not_even_what_has_just_joined(tracer):
 
 # --- what the kernel refuses ---------------------------------------------------------------------------
 
+
 def stage(name, missing=""):
     return Stage(name, f"tells {name}", f"without {name}", (), missing)
 
@@ -124,9 +126,14 @@ class Attempt:
 
 def test_what_was_refused_is_kept_while_the_kernel_is_asked_for_less():
     closed, asked = [], []
-    typed, raw, drop = (Refusal(probe, program, "no") for probe, program in (
-        ("typed_tracepoint netif_receive_skb", "rx_packet"), ("raw_tracepoint kfree_skb", "drop"),
-        ("raw_tracepoint kfree_skb", "drop")))
+    typed, raw, drop = (
+        Refusal(probe, program, "no")
+        for probe, program in (
+            ("typed_tracepoint netif_receive_skb", "rx_packet"),
+            ("raw_tracepoint kfree_skb", "drop"),
+            ("raw_tracepoint kfree_skb", "drop"),
+        )
+    )
     attempts = [Attempt({"netif_receive_skb"}, [typed, raw], closed), Attempt((), [drop], closed)]
     tracer = loader.attached(lambda plan: attempts[len(asked) - 1], lambda refused: asked.append(refused))
     # then it is asked without the typed program, and each refusal is told once
@@ -145,15 +152,23 @@ def test_a_tracer_that_fails_is_closed():
 REFUSED = Refusal("fentry dev_queue_xmit_nit", "tx_enter", "R1 invalid")
 
 
-@pytest.mark.parametrize(("stages", "filtered", "directions", "message"), [
-    ([stage("receive"), stage("transmit")], True, ("rx", "tx"), None),
-    ([stage("receive"), stage("transmit", str(REFUSED))], True, ("rx", "tx"),
-     "the kernel does not take the filter 'icmp'"),
-    ([stage("receive"), stage("transmit", str(REFUSED))], True, ("rx",), None),
-    ([stage("receive"), stage("transmit", "no function")], True, ("rx", "tx"), None),
-    ([stage("receive"), stage("transmit", str(REFUSED))], False, ("rx", "tx"), None),
-    ([stage("receive", "no function"), stage("transmit", "none")], False, ("rx", "tx"), "no probe can be attached"),
-    ([stage("receive", "no function"), stage("transmit")], False, ("rx",), "no probe can be attached")])
+@pytest.mark.parametrize(
+    ("stages", "filtered", "directions", "message"),
+    [
+        ([stage("receive"), stage("transmit")], True, ("rx", "tx"), None),
+        (
+            [stage("receive"), stage("transmit", str(REFUSED))],
+            True,
+            ("rx", "tx"),
+            "the kernel does not take the filter 'icmp'",
+        ),
+        ([stage("receive"), stage("transmit", str(REFUSED))], True, ("rx",), None),
+        ([stage("receive"), stage("transmit", "no function")], True, ("rx", "tx"), None),
+        ([stage("receive"), stage("transmit", str(REFUSED))], False, ("rx", "tx"), None),
+        ([stage("receive", "no function"), stage("transmit", "none")], False, ("rx", "tx"), "no probe can be attached"),
+        ([stage("receive", "no function"), stage("transmit")], False, ("rx",), "no probe can be attached"),
+    ],
+)
 def test_packets_are_required_and_a_filter_is_blamed_only_for_what_it_did(stages, filtered, directions, message):
     tracer = loader.Tracer.__new__(loader.Tracer)
     tracer.plan, tracer.refusals = Plan(tuple(stages)), [REFUSED]
@@ -182,13 +197,20 @@ class Kernel:
         return os.open(os.devnull, os.O_RDONLY)
 
 
-@pytest.mark.parametrize(("answers", "levels", "log"), [
-    ([(errno.EACCES, b""), (errno.EACCES, b"0: (95) exit\nR0 !read_ok\n")], [0, 1], "0: (95) exit\nR0 !read_ok\n"),
-    # a log that does not fit loses the sentence: it is asked for alone
-    ([(errno.E2BIG, b""), (errno.ENOSPC, b"0: (b7) r0 = 0\n"), (errno.E2BIG, b"BPF program is too large.\n")],
-     [0, 1, 4], "BPF program is too large.\n"),
-    # taken at the second try: its log is of no refusal
-    ([(errno.EAGAIN, b""), (0, b"0: (95) exit\n")], [0, 1], "")])
+@pytest.mark.parametrize(
+    ("answers", "levels", "log"),
+    [
+        ([(errno.EACCES, b""), (errno.EACCES, b"0: (95) exit\nR0 !read_ok\n")], [0, 1], "0: (95) exit\nR0 !read_ok\n"),
+        # a log that does not fit loses the sentence: it is asked for alone
+        (
+            [(errno.E2BIG, b""), (errno.ENOSPC, b"0: (b7) r0 = 0\n"), (errno.E2BIG, b"BPF program is too large.\n")],
+            [0, 1, 4],
+            "BPF program is too large.\n",
+        ),
+        # taken at the second try: its log is of no refusal
+        ([(errno.EAGAIN, b""), (0, b"0: (95) exit\n")], [0, 1], ""),
+    ],
+)
 def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
     kernel = Kernel(*answers)
     monkeypatch.setattr(tracing, "_bpf", kernel)

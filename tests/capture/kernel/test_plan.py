@@ -91,9 +91,12 @@ def text(plan):
     lines = []
     for stage in plan.stages:
         lines.append(stage.name + (f" MISSING: {stage.missing}" if not stage.available else ""))
-        lines += [f"    {probe.program}: {probe.mechanism} {probe.symbol}"
-                  + (f" [{probe.module}]" if probe.module else "") + (" twice" if probe.twice else "")
-                  for probe in stage.probes]
+        lines += [
+            f"    {probe.program}: {probe.mechanism} {probe.symbol}"
+            + (f" [{probe.module}]" if probe.module else "")
+            + (" twice" if probe.twice else "")
+            for probe in stage.probes
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -132,8 +135,11 @@ def test_kprobes_alone(version):
     # given a kernel without trampolines, then every stage stands, by kprobe and kretprobe; no second one would help
     expected = PLAN_6_1 if version == "6.1" else PLAN_6_1.replace("kfree_skb_reason", "kfree_skb")
     assert text(make(abilities(version, fentry=False))) == (
-        expected.replace("fentry", "kprobe").replace("fexit", "kretprobe").replace("typed_", "raw_")
-        .replace(" twice", ""))
+        expected.replace("fentry", "kprobe")
+        .replace("fexit", "kretprobe")
+        .replace("typed_", "raw_")
+        .replace(" twice", "")
+    )
 
 
 def test_fentry_in_modules_that_have_type_information():
@@ -160,13 +166,17 @@ def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
         "-    frame_exit: fexit __netif_receive_skb_list_core",
         "-    rx_packet: typed_tracepoint netif_receive_skb",
         "+    rx_core_enter: kprobe __netif_receive_skb_core.constprop.0",
-        "+    rx_core_exit: kretprobe __netif_receive_skb_core.constprop.0"]
+        "+    rx_core_exit: kretprobe __netif_receive_skb_core.constprop.0",
+    ]
 
 
 def test_a_suffixed_function_is_probed_by_kprobe_the_rest_of_its_stage_by_fentry():
     assert changes(make(renamed(abilities("6.1"), "tpacket_rcv", "tpacket_rcv.constprop.0"))) == [
-        "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_exit: fexit tpacket_rcv",
-        "+    tap_ring_enter: kprobe tpacket_rcv.constprop.0", "+    tap_exit: kretprobe tpacket_rcv.constprop.0"]
+        "-    tap_ring_enter: fentry tpacket_rcv",
+        "-    tap_exit: fexit tpacket_rcv",
+        "+    tap_ring_enter: kprobe tpacket_rcv.constprop.0",
+        "+    tap_exit: kretprobe tpacket_rcv.constprop.0",
+    ]
 
 
 def test_a_function_without_type_information_is_probed_by_kprobe():
@@ -174,26 +184,49 @@ def test_a_function_without_type_information_is_probed_by_kprobe():
     offered = abilities("6.1")
     plan = make(replace(offered, has_btf_function=lambda name, module: not module and name != "dev_queue_xmit_nit"))
     assert changes(plan) == [
-        "-    tx_enter: fentry dev_queue_xmit_nit", "-    frame_exit: fexit dev_queue_xmit_nit",
-        "+    tx_enter: kprobe dev_queue_xmit_nit", "+    frame_exit: kretprobe dev_queue_xmit_nit"]
+        "-    tx_enter: fentry dev_queue_xmit_nit",
+        "-    frame_exit: fexit dev_queue_xmit_nit",
+        "+    tx_enter: kprobe dev_queue_xmit_nit",
+        "+    frame_exit: kretprobe dev_queue_xmit_nit",
+    ]
 
 
-@pytest.mark.parametrize(("gone", "expected"), [
-    (["__packet_rcv_has_room"], [
-        "-ring taps", "-    tap_ring_enter: fentry tpacket_rcv", "-    tap_exit: fexit tpacket_rcv",
-        "-    tap_ring_room: fexit __packet_rcv_has_room", "-    tap_refused: fentry kfree_skb_reason",
-        "+ring taps MISSING: this kernel has no function __packet_rcv_has_room"]),
-    (["packet_rcv_fanout"], [
-        "-fanout groups", "-    tap_fanout_enter: fentry packet_rcv_fanout",
-        "+fanout groups MISSING: this kernel has no function packet_rcv_fanout"]),
-    (["__netif_receive_skb_one_core", "__netif_receive_skb_core"], [
-        "-receive", "-    rx_one_enter: fentry __netif_receive_skb_one_core",
-        "-    frame_exit: fexit __netif_receive_skb_one_core",
-        "-    rx_list_enter: fentry __netif_receive_skb_list_core",
-        "-    frame_exit: fexit __netif_receive_skb_list_core",
-        "-    rx_packet: typed_tracepoint netif_receive_skb",
-        "+receive MISSING: this kernel has no function __netif_receive_skb_core"]),
-])
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        (
+            ["__packet_rcv_has_room"],
+            [
+                "-ring taps",
+                "-    tap_ring_enter: fentry tpacket_rcv",
+                "-    tap_exit: fexit tpacket_rcv",
+                "-    tap_ring_room: fexit __packet_rcv_has_room",
+                "-    tap_refused: fentry kfree_skb_reason",
+                "+ring taps MISSING: this kernel has no function __packet_rcv_has_room",
+            ],
+        ),
+        (
+            ["packet_rcv_fanout"],
+            [
+                "-fanout groups",
+                "-    tap_fanout_enter: fentry packet_rcv_fanout",
+                "+fanout groups MISSING: this kernel has no function packet_rcv_fanout",
+            ],
+        ),
+        (
+            ["__netif_receive_skb_one_core", "__netif_receive_skb_core"],
+            [
+                "-receive",
+                "-    rx_one_enter: fentry __netif_receive_skb_one_core",
+                "-    frame_exit: fexit __netif_receive_skb_one_core",
+                "-    rx_list_enter: fentry __netif_receive_skb_list_core",
+                "-    frame_exit: fexit __netif_receive_skb_list_core",
+                "-    rx_packet: typed_tracepoint netif_receive_skb",
+                "+receive MISSING: this kernel has no function __netif_receive_skb_core",
+            ],
+        ),
+    ],
+)
 def test_a_stage_of_which_a_function_is_missing_is_kept_with_the_reason(gone, expected):
     assert changes(make(without(abilities("6.1"), *gone))) == expected
 
@@ -203,7 +236,8 @@ def test_the_probes_are_those_of_the_stages_that_can_be_had():
     plan = make(without(abilities("6.1"), "packet_rcv"))
     # then its probes are those of all others
     assert [probe.program for probe in plan.probes] == [
-        line.split(":")[0].strip() for line in text(plan).splitlines() if line.startswith("    ")]
+        line.split(":")[0].strip() for line in text(plan).splitlines() if line.startswith("    ")
+    ]
     assert "tap_queued" not in {probe.program for probe in plan.probes}
 
 
@@ -213,22 +247,32 @@ def test_handlers_are_those_of_the_modules_that_are_loaded():
     plan = make(without(abilities("6.1"), *others))
     # then no stage is missing
     assert plan.handlers == ("bond_handle_frame", "macvlan_handle_frame")
-    assert text(plan) == PLAN_6_1[:PLAN_6_1.index("br_handle_frame\n")] + (
+    assert text(plan) == PLAN_6_1[: PLAN_6_1.index("br_handle_frame\n")] + (
         "macvlan_handle_frame\n"
         "    handler_enter: kprobe macvlan_handle_frame [macvlan]\n"
-        "    handler_exit: kretprobe macvlan_handle_frame [macvlan]\n")
+        "    handler_exit: kretprobe macvlan_handle_frame [macvlan]\n"
+    )
 
 
 def test_a_kernel_without_symbols_has_every_stage_missing():
     plan = make(Abilities({}))
     assert ([probe.mechanism for probe in plan.probes], plan.handlers) == (["raw_tracepoint"], ())
     assert [(stage.name, stage.missing.rsplit(" ", 1)[1]) for stage in plan.stages if stage.name != "drops"] == [
-        ("receive", "__netif_receive_skb_core"), ("ring taps", "tpacket_rcv"), ("queue taps", "packet_rcv"),
-        ("SOCK_PACKET taps", "packet_rcv_spkt"), ("fanout groups", "packet_rcv_fanout"),
-        ("transmit", "dev_queue_xmit_nit"), ("VLAN", "vlan_do_receive"), ("tap hooks", "dev_add_pack"),
-        ("joins", "netdev_master_upper_dev_link"), ("ip_rcv", "ip_rcv"),
-        ("ipv6_rcv", "ipv6_rcv"), ("arp_rcv", "arp_rcv"), ("ip_list_rcv", "ip_list_rcv"),
-        ("ipv6_list_rcv", "ipv6_list_rcv")]
+        ("receive", "__netif_receive_skb_core"),
+        ("ring taps", "tpacket_rcv"),
+        ("queue taps", "packet_rcv"),
+        ("SOCK_PACKET taps", "packet_rcv_spkt"),
+        ("fanout groups", "packet_rcv_fanout"),
+        ("transmit", "dev_queue_xmit_nit"),
+        ("VLAN", "vlan_do_receive"),
+        ("tap hooks", "dev_add_pack"),
+        ("joins", "netdev_master_upper_dev_link"),
+        ("ip_rcv", "ip_rcv"),
+        ("ipv6_rcv", "ipv6_rcv"),
+        ("arp_rcv", "arp_rcv"),
+        ("ip_list_rcv", "ip_list_rcv"),
+        ("ipv6_list_rcv", "ipv6_list_rcv"),
+    ]
 
 
 def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
@@ -236,8 +280,11 @@ def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
     plan = make(abilities("6.1")).without_stage("transmit", "kprobe dev_queue_xmit_nit: Permission denied")
     # then it has no probes and says why
     assert changes(plan) == [
-        "-transmit", "-    tx_enter: fentry dev_queue_xmit_nit", "-    frame_exit: fexit dev_queue_xmit_nit",
-        "+transmit MISSING: kprobe dev_queue_xmit_nit: Permission denied"]
+        "-transmit",
+        "-    tx_enter: fentry dev_queue_xmit_nit",
+        "-    frame_exit: fexit dev_queue_xmit_nit",
+        "+transmit MISSING: kprobe dev_queue_xmit_nit: Permission denied",
+    ]
 
 
 def test_every_stage_says_what_it_tells_and_what_is_lost_without_it():

@@ -57,7 +57,7 @@ class KernelSide:
     @property
     def room(self):
         """Free slots, by the position that the reader has written."""
-        consumed, = struct.unpack("<Q", os.pread(self.fd, 8, 0))
+        (consumed,) = struct.unpack("<Q", os.pread(self.fd, 8, 0))
         return SLOTS - (self._produced - consumed) // SLOT
 
 
@@ -79,8 +79,7 @@ def text(block):
     """A block as a letter a slot, in capitals where a record begins."""
     assert (block.dtype, block.shape[1:]) == (np.uint8, (SLOT,))
     letters = [chr(slot[-1]) for slot in block]
-    return "".join(letter if bytes(slot[:8]) == CONTINUES else letter.upper()
-                   for letter, slot in zip(letters, block))
+    return "".join(letter if bytes(slot[:8]) == CONTINUES else letter.upper() for letter, slot in zip(letters, block))
 
 
 def test_an_empty_ring_has_nothing(kernel, ring):
@@ -164,15 +163,18 @@ def test_a_full_ring_is_read_whole(kernel, ring):
     assert (kernel.room, text(ring.read()), kernel.room) == (0, "A" * SLOTS, SLOTS)
 
 
-@pytest.mark.parametrize(("slots_max", "blocks"), [
-    (1, ["A", "", ""]),  # never a part of a record
-    (2, ["A", "", ""]),
-    (3, ["A", "Bbb", "CDd"]),
-    (4, ["ABbb", "CDd", ""]),
-    (5, ["ABbbC", "Dd", ""]),
-    (6, ["ABbbC", "Dd", ""]),
-    (7, ["ABbbCDd", "", ""]),
-])
+@pytest.mark.parametrize(
+    ("slots_max", "blocks"),
+    [
+        (1, ["A", "", ""]),  # never a part of a record
+        (2, ["A", "", ""]),
+        (3, ["A", "Bbb", "CDd"]),
+        (4, ["ABbb", "CDd", ""]),
+        (5, ["ABbbC", "Dd", ""]),
+        (6, ["ABbbC", "Dd", ""]),
+        (7, ["ABbbCDd", "", ""]),
+    ],
+)
 def test_a_record_that_the_end_of_a_block_would_cut_stays_for_the_next(kernel, ring, slots_max, blocks):
     # given records of one, three, one and two slots
     for letter, slots in (("a", 1), ("b", 3), ("c", 1), ("d", 2)):

@@ -42,7 +42,8 @@ def test_what_varies_is_defined_first(ring_bytes, page_bytes, pages):
     assert parts(join(LAYOUT, plan, ring_bytes, page_bytes))[""] == (
         "#define BPF_LICENSE GPL\n#include <linux/types.h>\n#define SK_BUFF__DEV 16\n"
         f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {pages}\n#define DEVICE_PLACES 4096\n"
-        + program_names(plan))
+        + program_names(plan)
+    )
 
 
 def programs_in_c():
@@ -70,10 +71,14 @@ def test_every_argument_is_asked_for_by_the_program_that_has_it():
     # given each program's text in bpf/, up to the next one
     wrong = []
     for path in bpf_dir().glob("*.c"):
-        for name, body in re.findall(r"^\t?PROBE\((\w+(?:##\w+)?)\)(.*?)(?=^\t?PROBE|^#|\Z)", path.read_text(),
-                                     flags=re.M | re.S):
-            wrong += [(path.name, name, asked) for asked in re.findall(r"(?:ARG|RETURNED)\((\w+(?:##\w+)?),", body)
-                      if asked != name]
+        for name, body in re.findall(
+            r"^\t?PROBE\((\w+(?:##\w+)?)\)(.*?)(?=^\t?PROBE|^#|\Z)", path.read_text(), flags=re.M | re.S
+        ):
+            wrong += [
+                (path.name, name, asked)
+                for asked in re.findall(r"(?:ARG|RETURNED)\((\w+(?:##\w+)?),", body)
+                if asked != name
+            ]
     # then none reads another's
     assert wrong == []
 
@@ -90,12 +95,18 @@ SURE_POINTERS = {"this_cpu", "record_of", "top"}
 def test_a_pointer_that_may_be_null_leaves_its_function_whole():
     # given every function of bpf/ that gives a pointer
     gives = re.compile(r"^static __always_inline struct \w+ \*(\w+)\([^)]*\)\n\{\n(.*?)^\}", re.M | re.S)
-    functions = [(found[1], found[2]) for path in sorted(bpf_dir().glob("*.c"))
-                 for found in gives.finditer(code_of(path))]
+    functions = [
+        (found[1], found[2]) for path in sorted(bpf_dir().glob("*.c")) for found in gives.finditer(code_of(path))
+    ]
     assert {"frame_at", "next_step", "running_tap", "handled_frame", "open_late"} <= {name for name, _ in functions}
     # then it gives it through OR_NULL, whatever way it returns (bpf/verifier.h, rule 1)
-    bare = [(name, given) for name, body in functions if name not in SURE_POINTERS
-            for given in re.findall(r"return ([^;]*);", body) if not given.startswith("OR_NULL(")]
+    bare = [
+        (name, given)
+        for name, body in functions
+        if name not in SURE_POINTERS
+        for given in re.findall(r"return ([^;]*);", body)
+        if not given.startswith("OR_NULL(")
+    ]
     assert bare == []
 
 
@@ -118,8 +129,10 @@ def arguments(text):
 
 def unbounded(code):
     """Every size of a copy, and every index or offset into a buffer, that is neither constant nor BOUNDED."""
-    calls = [(found[1], arguments(code[found.end():])[1]) for found in
-             re.finditer(r"\b(bpf_probe_read_kernel|ringbuf_output)\(", code)]
+    calls = [
+        (found[1], arguments(code[found.end() :])[1])
+        for found in re.finditer(r"\b(bpf_probe_read_kernel|ringbuf_output)\(", code)
+    ]
     offsets = re.findall(BUFFERS + r" \+ (.+?)(?:\);|,|;|\)\s*=)", code)
     indexes = re.findall(BUFFERS + r"\[((?:[^\[\]]|\[[^\]]*\])*)\]", code)
     asked = [size for _, size in calls] + offsets + indexes
@@ -133,20 +146,31 @@ def test_a_number_that_the_verifier_must_know_is_bounded():
     assert left == [("packet.c", "(i + 1) * SLOT_BYTES")]
 
 
-@pytest.mark.parametrize("line", [
-    "bpf_probe_read_kernel(p, size, (void *)mac);", "bpf_probe_read_kernel(p, size & 127, mac);",
-    "bpf_probe_read_kernel(record->packet, linear % 128, (void *)mac);",
-    "events.ringbuf_output(record, size & 127, 0);",
-    "x = (struct step *)(frame->buf + at);", "*(u64 *)(frame->buf + (pos & (BUFFER_BYTES - 1))) = 1;",
-    "return &cpu->frames[place & 3];", "return view->bytes[offset];"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bpf_probe_read_kernel(p, size, (void *)mac);",
+        "bpf_probe_read_kernel(p, size & 127, mac);",
+        "bpf_probe_read_kernel(record->packet, linear % 128, (void *)mac);",
+        "events.ringbuf_output(record, size & 127, 0);",
+        "x = (struct step *)(frame->buf + at);",
+        "*(u64 *)(frame->buf + (pos & (BUFFER_BYTES - 1))) = 1;",
+        "return &cpu->frames[place & 3];",
+        "return view->bytes[offset];",
+    ],
+)
 def test_what_goes_around_that_is_found(line):
     assert unbounded(line) != []
 
 
 def test_a_pointer_is_computed_with_as_a_number():
     # given every read of a field of an skb that points into its data
-    read = [(path.name, line.strip()) for path in sorted(bpf_dir().glob("*.c")) for line in code_of(path).splitlines()
-            if re.search(r"SK_BUFF__(HEAD|DATA)\b", line)]
+    read = [
+        (path.name, line.strip())
+        for path in sorted(bpf_dir().glob("*.c"))
+        for line in code_of(path).splitlines()
+        if re.search(r"SK_BUFF__(HEAD|DATA)\b", line)
+    ]
     # then none is of a type (bpf/verifier.h, rule 3)
     assert len(read) >= 5 and [one for one in read if "PART_ADDRESS(" not in one[1]] == []
 
@@ -159,22 +183,34 @@ def test_a_line_holds_one_program():
 
 def test_a_program_knows_whether_its_arguments_are_typed():
     # given a plan with every mechanism
-    plan = plan_of(Probe("tap_ring_enter", "tpacket_rcv", "tpacket_rcv", "", "fentry"),
-                   Probe("tap_exit", "tpacket_rcv", "tpacket_rcv", "", "fexit"),
-                   Probe("tx_enter", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kprobe"),
-                   Probe("frame_exit", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kretprobe"),
-                   Probe("rx_packet", "netif_receive_skb", "netif_receive_skb", "", "typed_tracepoint"))
+    plan = plan_of(
+        Probe("tap_ring_enter", "tpacket_rcv", "tpacket_rcv", "", "fentry"),
+        Probe("tap_exit", "tpacket_rcv", "tpacket_rcv", "", "fexit"),
+        Probe("tx_enter", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kprobe"),
+        Probe("frame_exit", "dev_queue_xmit_nit", "dev_queue_xmit_nit.constprop.0", "", "kretprobe"),
+        Probe("rx_packet", "netif_receive_skb", "netif_receive_skb", "", "typed_tracepoint"),
+    )
     # when names are defined
     names = dict(line.split()[1:] for line in program_names(plan).splitlines() if "LINKAGE_" not in line)
     # then the programs are told so, and what is not attached has a name as well
-    assert {name: names[name] for name in names
-            if any(one in name for one in ("tap_ring", "tap_exit", "tx_", "frame_exit", "rx_packet"))} == {
-        "PROG_tap_ring_enter": "bt_tap_ring_enter", "TYPED_tap_ring_enter": "1",
-        "PROG_tap_exit": "bt_tap_exit", "TYPED_tap_exit": "1",
-        "PROG_tap_ring_room": "bt_tap_ring_room", "TYPED_tap_ring_room": "0",
-        "PROG_tx_enter": "bt_tx_enter", "TYPED_tx_enter": "0",
-        "PROG_frame_exit": "bt_frame_exit", "TYPED_frame_exit": "0",
-        "PROG_rx_packet": "bt_rx_packet", "TYPED_rx_packet": "1"}
+    assert {
+        name: names[name]
+        for name in names
+        if any(one in name for one in ("tap_ring", "tap_exit", "tx_", "frame_exit", "rx_packet"))
+    } == {
+        "PROG_tap_ring_enter": "bt_tap_ring_enter",
+        "TYPED_tap_ring_enter": "1",
+        "PROG_tap_exit": "bt_tap_exit",
+        "TYPED_tap_exit": "1",
+        "PROG_tap_ring_room": "bt_tap_ring_room",
+        "TYPED_tap_ring_room": "0",
+        "PROG_tx_enter": "bt_tx_enter",
+        "TYPED_tx_enter": "0",
+        "PROG_frame_exit": "bt_frame_exit",
+        "TYPED_frame_exit": "0",
+        "PROG_rx_packet": "bt_rx_packet",
+        "TYPED_rx_packet": "1",
+    }
 
 
 def test_programs_that_are_not_attached_are_not_compiled():
@@ -183,7 +219,10 @@ def test_programs_that_are_not_attached_are_not_compiled():
     lines = [line for line in program_names(plan).splitlines() if "LINKAGE_" in line]
     # then it and what may be attached later, when an rx_handler's module is loaded, are all that others see
     assert [line.split()[1] for line in lines if not line.endswith(" static __attribute__((unused))")] == [
-        "LINKAGE_tx_enter", "LINKAGE_handler_enter", "LINKAGE_handler_exit"]
+        "LINKAGE_tx_enter",
+        "LINKAGE_handler_enter",
+        "LINKAGE_handler_exit",
+    ]
     assert len(lines) == len(programs())
 
 

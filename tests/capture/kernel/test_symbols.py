@@ -11,15 +11,24 @@ from bondtrace.capture.kernel.symbols import Addresses, Symbol, find, read_kalls
 DATA = Path(__file__).parents[2] / "data" / "kallsyms"
 
 # Debian builds every rx_handler as a module.
-MODULES = {"bond_handle_frame": "bonding", "br_handle_frame": "bridge", "team_handle_frame": "team",
-           "macvlan_handle_frame": "macvlan", "ipvlan_handle_frame": "ipvlan", "netdev_frame_hook": "openvswitch",
-           "macsec_handle_frame": "macsec"}
+MODULES = {
+    "bond_handle_frame": "bonding",
+    "br_handle_frame": "bridge",
+    "team_handle_frame": "team",
+    "macvlan_handle_frame": "macvlan",
+    "ipvlan_handle_frame": "ipvlan",
+    "netdev_frame_hook": "openvswitch",
+    "macsec_handle_frame": "macsec",
+}
 # What is not called as in the source; None: the kernel has no such function.
 CORE = {"__netif_receive_skb_core": "__netif_receive_skb_core.constprop.0"}
 ONE_DROP = {"kfree_skb": None, "kfree_skb_reason": None}
-DIFFERENT = {"5.10": {"sk_skb_reason_drop": None, "kfree_skb_reason": None},
-             "6.1": {**CORE, "sk_skb_reason_drop": None, "kfree_skb": None},
-             "6.12": {**CORE, **ONE_DROP}, "7.3": {**CORE, **ONE_DROP}}
+DIFFERENT = {
+    "5.10": {"sk_skb_reason_drop": None, "kfree_skb_reason": None},
+    "6.1": {**CORE, "sk_skb_reason_drop": None, "kfree_skb": None},
+    "6.12": {**CORE, **ONE_DROP},
+    "7.3": {**CORE, **ONE_DROP},
+}
 
 
 @pytest.mark.parametrize("version", DIFFERENT)
@@ -44,20 +53,38 @@ def test_a_specialised_function_is_the_function(suffix):
     assert chosen("foo", f"t foo{suffix}") == Symbol(f"foo{suffix}")
 
 
-@pytest.mark.parametrize("line", [
-    "t foo.cold", "t foo.part.0", "t foo.constprop.0.cold", "t foo.part.0.constprop.0",  # pieces
-    "t foo.isra.0", "t foo.constprop.0.isra.0", "t foo.isra.0.constprop.0",              # other arguments
-    "t __pfx_foo", "t __pfx_foo.constprop.0", "t foo_finish", "t a_foo", "t __foo",      # other names
-    "d foo", "B foo", "r foo.constprop.0",                                               # data
-    "t fo", "t foo.", "t foo.constprop", "t bar\t[foo]",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "t foo.cold",
+        "t foo.part.0",
+        "t foo.constprop.0.cold",
+        "t foo.part.0.constprop.0",  # pieces
+        "t foo.isra.0",
+        "t foo.constprop.0.isra.0",
+        "t foo.isra.0.constprop.0",  # other arguments
+        "t __pfx_foo",
+        "t __pfx_foo.constprop.0",
+        "t foo_finish",
+        "t a_foo",
+        "t __foo",  # other names
+        "d foo",
+        "B foo",
+        "r foo.constprop.0",  # data
+        "t fo",
+        "t foo.",
+        "t foo.constprop",
+        "t bar\t[foo]",
+    ],
+)
 def test_what_is_not_the_function(line):
     assert chosen("foo", line) is None
 
 
-@pytest.mark.parametrize("lines", [
-    ("t foo", "t foo.constprop.0"), ("t foo.constprop.0", "t foo"), ("t foo.cold", "t foo.constprop.0", "t foo"),
-])
+@pytest.mark.parametrize(
+    "lines",
+    [("t foo", "t foo.constprop.0"), ("t foo.constprop.0", "t foo"), ("t foo.cold", "t foo.constprop.0", "t foo")],
+)
 def test_exact_beats_suffixed(lines):
     assert chosen("foo", *lines) == Symbol("foo")
 
@@ -67,21 +94,27 @@ def test_local_global_and_weak_functions_are_functions(letter):
     assert chosen("foo", f"{letter} foo") == Symbol("foo")
 
 
-@pytest.mark.parametrize(("line", "expected"), [
-    ("t foo\t[bonding]", Symbol("foo", "bonding")),
-    ("t foo.constprop.0\t[bonding]", Symbol("foo.constprop.0", "bonding")),
-    ("t foo [bonding]", Symbol("foo", "bonding")),
-])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("t foo\t[bonding]", Symbol("foo", "bonding")),
+        ("t foo.constprop.0\t[bonding]", Symbol("foo.constprop.0", "bonding")),
+        ("t foo [bonding]", Symbol("foo", "bonding")),
+    ],
+)
 def test_the_module_is_told(line, expected):
     assert chosen("foo", line) == expected
 
 
-@pytest.mark.parametrize(("kallsyms", "expected"), [
-    (b"", {}),
-    (b"0 t foo", {"foo": Symbol("foo")}),                        # no newline at the end
-    (b"0 t foo\n0 t bar\n", {"foo": Symbol("foo"), "bar": Symbol("bar")}),
-    (b" foo\nt foo\n foo foo foo foo\n\xff t\xff foo\n", {}),   # no lines of kallsyms
-])
+@pytest.mark.parametrize(
+    ("kallsyms", "expected"),
+    [
+        (b"", {}),
+        (b"0 t foo", {"foo": Symbol("foo")}),  # no newline at the end
+        (b"0 t foo\n0 t bar\n", {"foo": Symbol("foo"), "bar": Symbol("bar")}),
+        (b" foo\nt foo\n foo foo foo foo\n\xff t\xff foo\n", {}),  # no lines of kallsyms
+    ],
+)
 def test_any_bytes_can_be_searched(kallsyms, expected):
     assert find(kallsyms, ["foo", "bar"]) == expected
 
@@ -98,16 +131,33 @@ ffffffffc0001000 t bond_handle_frame\t[bonding]
 """
 
 
-@pytest.mark.parametrize(("address", "name"), [
-    (0x81001000, "icmp_rcv"), (0x810017FF, "icmp_rcv"), (0x81001801, "udp_queue_rcv_one_skb"),
-    (0x81002001, "udp_queue_rcv_one_skb"), (0xC0001234, "bond_handle_frame"), (0x80000000, None)])
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (0x81001000, "icmp_rcv"),
+        (0x810017FF, "icmp_rcv"),
+        (0x81001801, "udp_queue_rcv_one_skb"),
+        (0x81002001, "udp_queue_rcv_one_skb"),
+        (0xC0001234, "bond_handle_frame"),
+        (0x80000000, None),
+    ],
+)
 def test_an_address_is_named_by_the_function_it_lies_in(address, name):
     assert Addresses(KALLSYMS).name(address) == name
 
 
-@pytest.mark.parametrize(("kallsyms", "name"), [
-    (b"", None), (b"\n\n", None), (b"0 t foo", None), (b"ffffffff81001000 T", None), (b"ffffffff81001000 T \n", None),
-    (b"\xff" * 100, None), (b"ffffffff81001000 t foo", "foo")])
+@pytest.mark.parametrize(
+    ("kallsyms", "name"),
+    [
+        (b"", None),
+        (b"\n\n", None),
+        (b"0 t foo", None),
+        (b"ffffffff81001000 T", None),
+        (b"ffffffff81001000 T \n", None),
+        (b"\xff" * 100, None),
+        (b"ffffffff81001000 t foo", "foo"),
+    ],
+)
 def test_addresses_are_looked_for_in_any_bytes(kallsyms, name):
     assert Addresses(kallsyms).name(0x81001000) == name
 

@@ -52,18 +52,34 @@ bpf_probe_read_kernel() to copy it to the BPF stack.
 """
 
 
-@pytest.mark.parametrize(("log", "sentence"), [
-    (NEWEST, "R6 invalid mem access 'scalar' (program tap_ring_enter, instruction 49: (71) r2 = *(u8 *)(r6 +61))"),
-    (CURRENT, "value -9223372036854775805 makes map_value pointer be out of bounds (program tap_ring_enter, "
-              "instruction 675: (0f) r2 += r8)"),
-    (BY_BCC, "invalid bpf_context access off=4096 size=4 (program tap_ring_enter, instruction 1: (61) r2 = *(u32 *)"
-             "(r1 +4096))"),
-    ("0: (b7) r0 = 0\n1: (7b) *(u64 *)(r10", "the kernel gives no reason"),  # cut off
-    ("BPF program is too large. Processed 1000001 insn\nverification time 900 usec\nstack depth 8\n"
-     "processed 1000001 insns", "BPF program is too large. Processed 1000001 insn"),
-    ("Invalid argument", "Invalid argument"),
-    ("bpf: Failed to load program: Operation not permitted\n", "bpf: Failed to load program: Operation not permitted"),
-    ("", "the kernel gives no reason")])
+@pytest.mark.parametrize(
+    ("log", "sentence"),
+    [
+        (NEWEST, "R6 invalid mem access 'scalar' (program tap_ring_enter, instruction 49: (71) r2 = *(u8 *)(r6 +61))"),
+        (
+            CURRENT,
+            "value -9223372036854775805 makes map_value pointer be out of bounds (program tap_ring_enter, "
+            "instruction 675: (0f) r2 += r8)",
+        ),
+        (
+            BY_BCC,
+            "invalid bpf_context access off=4096 size=4 (program tap_ring_enter, instruction 1: (61) r2 = *(u32 *)"
+            "(r1 +4096))",
+        ),
+        ("0: (b7) r0 = 0\n1: (7b) *(u64 *)(r10", "the kernel gives no reason"),  # cut off
+        (
+            "BPF program is too large. Processed 1000001 insn\nverification time 900 usec\nstack depth 8\n"
+            "processed 1000001 insns",
+            "BPF program is too large. Processed 1000001 insn",
+        ),
+        ("Invalid argument", "Invalid argument"),
+        (
+            "bpf: Failed to load program: Operation not permitted\n",
+            "bpf: Failed to load program: Operation not permitted",
+        ),
+        ("", "the kernel gives no reason"),
+    ],
+)
 def test_the_sentence_is_the_verifiers_own(log, sentence):
     refusal = Refusal("fentry tpacket_rcv", "tap_ring_enter", log)
     assert refusal.sentence == sentence

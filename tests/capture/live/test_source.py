@@ -38,8 +38,9 @@ def source(monkeypatch):
         one.attached.append(function)
         return Stage(function, "its verdicts", "", ())
 
-    one._tracer = SimpleNamespace(attach_handler=attach_handler, set_devices=lambda keys: one.__dict__.update(
-        traced=keys.all))
+    one._tracer = SimpleNamespace(
+        attach_handler=attach_handler, set_devices=lambda keys: one.__dict__.update(traced=keys.all)
+    )
     one._watcher = SimpleNamespace(know=lambda devices: None)
     one._monitors = {2: SimpleNamespace(close=lambda: one.__dict__.update(closed=True))}
     one._tried = {"bond_handle_frame"}
@@ -64,8 +65,11 @@ def test_a_bond_that_is_made_again_is_traced_and_both_is_told(source):
     assert source.traced == set()
     change(source, "add", bond(9))
     assert source.traced == {(1, 9)}
-    assert source.said == notes(source) == ["bond0 is gone; one of that name will be traced once it is there",
-                                            "bond0 is there again"]
+    assert (
+        source.said
+        == notes(source)
+        == ["bond0 is gone; one of that name will be traced once it is there", "bond0 is there again"]
+    )
     assert source.attached == []
 
 
@@ -83,8 +87,9 @@ def test_what_ended_before_an_event_is_of_the_same_batch_however_long_it_took_to
     source._drain = lambda whole: waiting.pop(0)
     source._monitors, source._tracer.counters = {}, lambda: {}
     source._follow_functions = source._follow_clock = lambda *_: None
-    source._follow_taps = lambda time_ns, at_once: not source._events and not source._events.append(
-        {"kind": "tap-gone", "time_ns": 10**9})
+    source._follow_taps = lambda time_ns, at_once: (
+        not source._events and not source._events.append({"kind": "tap-gone", "time_ns": 10**9})
+    )
     source._events = []
     assert source._batch(7).passes.records["ifindex"].tolist() == whole.records["ifindex"].tolist()
     # and that nothing happened: then the ring is read once
@@ -137,7 +142,10 @@ def test_a_tap_that_was_hooked_in_while_the_taps_were_read_is_read_again_at_once
 
     # then the same batch tells it as it is, and when the readings began and ended
     assert [(event["tap"]["inode"], event["tap"]["protocol"]) for event in told] == [
-        (ON_ETH0, 3), (ON_BOND0, 0), (ON_BOND0, 3)]
+        (ON_ETH0, 3),
+        (ON_BOND0, 0),
+        (ON_BOND0, 3),
+    ]
     assert [event["read_ns"] for event in told] == [looking.looks[place] for place in (1, 1, 2)]
     assert [event["time_ns"] - event["read_ns"] for event in told] == [10_000_000] * 3
     assert batch(looking, 0.02) == [] and len(looking.looks) == 3
@@ -271,8 +279,9 @@ def test_a_namespace_that_nothing_keeps_is_let_go(source, monkeypatch):
     source._watcher.namespaces = [HERE, THERE]
     source._follow_namespaces(8)
     assert (source.traced, source.closed, source._stopping) == ({(1, 5)}, True, False)
-    assert source.said == ["network namespace blue has neither a name nor a process any more: let go; the others are "
-                           "traced on"]
+    assert source.said == [
+        "network namespace blue has neither a name nor a process any more: let go; the others are traced on"
+    ]
     # when the last one goes
     source._namespaces = [HERE._replace(path="/no/such/path")]
     source._monitors = {1: SimpleNamespace(close=lambda: None)}

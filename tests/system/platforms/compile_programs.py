@@ -23,11 +23,14 @@ LD_IMM64, PSEUDO_MAP_FD, INSTRUCTION = 0x18, 1, struct.Struct("<BBhi")
 
 
 # What `doctor` does not try: what Tracer is given, and the symbols that the plan is not to find.
-WAYS = {"--summary-only": ({"count_only": True}, ()), "--snaplen 64": ({"snaplen": 64}, ()),
-        "--snaplen 1500": ({"snaplen": 1500}, ()),
-        "--snaplen 1500 FILTER": ({"snaplen": 1500, "filter": "port 53"}, ()),
-        "--summary-only FILTER": ({"count_only": True, "filter": "port 53"}, ()),
-        "--without brackets": ({}, ("__netif_receive_skb_one_core",))}
+WAYS = {
+    "--summary-only": ({"count_only": True}, ()),
+    "--snaplen 64": ({"snaplen": 64}, ()),
+    "--snaplen 1500": ({"snaplen": 1500}, ()),
+    "--snaplen 1500 FILTER": ({"snaplen": 1500, "filter": "port 53"}, ()),
+    "--summary-only FILTER": ({"count_only": True, "filter": "port 53"}, ()),
+    "--without brackets": ({}, ("__netif_receive_skb_one_core",)),
+}
 
 
 def main(facts, filters, out):
@@ -52,10 +55,17 @@ def compiled(kernel, plan, how, name, filter=None, count_only=False, snaplen=0):
     packet_filter = make_filter(filter) if filter else None
     with loader.Tracer(kernel, plan, 1 << 20, packet_filter, count_only, snaplen) as tracer:
         maps = {}
-        programs = [{"program": probe.program, "probe": f"{probe.mechanism} {probe.symbol}",
-                     "mechanism": probe.mechanism, "type_id": kernel.type_id(probe) if probe.mechanism in TYPED else 0,
-                     "instructions": code_of(tracer._bpf, probe, maps).hex()}
-                    for probe in plan.probes if not probe.module or probe.mechanism not in TYPED]
+        programs = [
+            {
+                "program": probe.program,
+                "probe": f"{probe.mechanism} {probe.symbol}",
+                "mechanism": probe.mechanism,
+                "type_id": kernel.type_id(probe) if probe.mechanism in TYPED else 0,
+                "instructions": code_of(tracer._bpf, probe, maps).hex(),
+            }
+            for probe in plan.probes
+            if not probe.module or probe.mechanism not in TYPED
+        ]
     return {"filter": name, "how": how, "programs": programs, "maps": maps}
 
 

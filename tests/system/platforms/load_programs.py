@@ -26,13 +26,19 @@ def main(file):
     # Until 5.11 maps and programs count as locked memory; bcc raises the limit, too.
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     for one in map(json.loads, Path(file).read_text().splitlines()):
-        descriptors = {number: tracing._bpf(MAP_CREATE, struct.pack("<IIIII", *made_of))
-                       for number, *made_of in one["maps"].values()}
+        descriptors = {
+            number: tracing._bpf(MAP_CREATE, struct.pack("<IIIII", *made_of))
+            for number, *made_of in one["maps"].values()
+        }
         refused = [refusal for program in one["programs"] for refusal in load(program, descriptors)]
         for descriptor in descriptors.values():
             os.close(descriptor)
-        print(json.dumps({"filter": one["filter"], "how": one["how"], "refused": refused,
-                          "programs": len(one["programs"])}), flush=True)
+        print(
+            json.dumps(
+                {"filter": one["filter"], "how": one["how"], "refused": refused, "programs": len(one["programs"])}
+            ),
+            flush=True,
+        )
 
 
 def load(program, descriptors):
@@ -41,8 +47,11 @@ def load(program, descriptors):
         if code[at] == 0x18 and code[at + 1] >> 4 == 1:
             struct.pack_into("<i", code, at + 4, descriptors[struct.unpack_from("<i", code, at + 4)[0]])
     attach_type = tracing.ATTACH_TYPES.get(program["mechanism"], 0)
-    kind = TRACING if program["mechanism"] in TYPED else (
-        RAW_TRACEPOINT if program["mechanism"] == "raw_tracepoint" else KPROBE)
+    kind = (
+        TRACING
+        if program["mechanism"] in TYPED
+        else (RAW_TRACEPOINT if program["mechanism"] == "raw_tracepoint" else KPROBE)
+    )
     try:
         os.close(tracing.load(program["program"], bytes(code), attach_type, program["type_id"], kind=kind))
     except OSError as error:
