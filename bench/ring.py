@@ -163,7 +163,7 @@ class Readers:
         for event in traffic.example()[0]:
             if event["kind"] != "end":
                 scene.apply(event)
-        self._stitchers = [Stitcher(scene.related) for _ in range(2)]
+        self._stitchers = [Stitcher(scene.devices.related) for _ in range(2)]
         self._recorders = [Recorder(directory / name) for name in ("ours.arrows", "bcc.arrows")]
 
     def ways(self) -> dict[str, tuple[Callable[[], int], Callable[[], int]]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bondtrace.analysis.scene import Event
+from bondtrace.format.events import Event
 from bondtrace.format.recording import Recording
 from bondtrace.format.wire import PACKET_BYTES, RECORD_RX, STEP_DROP, STEP_HANDLER, Array, Passes, concatenate
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from .analysis.scene import Event, Scene
+from .analysis.scene import Scene
 from .analysis.stitch import Journeys
 from .errors import UsageError
+from .format.events import Event
 from .format.recording import Recording
 from .format.trace_set import Trace as Files
 from .format.trace_set import gather

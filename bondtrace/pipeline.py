@@ -13,9 +13,10 @@ from typing import Callable, Optional
 import numpy as np
 
 from .analysis import assemble
-from .analysis.scene import Event, Scene
+from .analysis.scene import Scene
 from .analysis.stitch import REST_NS, Journeys, Stitcher
 from .errors import BondtraceError
+from .format.events import Event, event_time_ns
 from .format.payload import Contents
 from .format.recording import Batch
 from .format.wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
@@ -23,7 +24,6 @@ from .model import Journey
 from .stats import kernel_counts
 from .stats.kernel_counts import Counted
 from .stats.summary import Summary
-from .util import untrusted
 
 
 @dataclass
@@ -52,38 +52,62 @@ class Pipeline:
             pass
 
     def batch_by_batch(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """The same, with a rest after every batch and at the end."""
+        """The same, with a rest after every batch and at the end.
+
+        What ended before a batch's events is shown with the surroundings as they were, live and later alike. So each
+        batch is taken in three steps: ``_before`` its events, ``_now``, and ``_after`` them.
+        """
         if not self.stitching:
             yield from self._only_keep(batches)
             return
-        stitcher = Stitcher(self.scene.related, strays=lambda: not self.scene.start.get("filter"), rest_ns=self.rest_ns)
-        enough = False
+        stitcher = Stitcher(
+            self.scene.devices.related, strays=lambda: not self.scene.start.get("filter"), rest_ns=self.rest_ns
+        )
+        has_enough = False
         for batch in batches:
-            events = batch.events
-            if not enough:
-                # What ended before the batch's events is told with the surroundings as they were, live and later
-                # alike. Its passes go in first: they may belong to packets that began long before the events. What
-                # was not known at all is, as the kernel side traces what joins before this side has heard of it, and
-                # how taps are, as that is kept by time.
-                times_ns = self._times_ns(batch.events)
-                events = self._learn_first(batch)
-                passes = self.scene.take_hooks(batch.passes)
-                self._tell(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
-            self._keep(batch, events)
-            if not enough and batch.events:
-                self._tell(stitcher.add(EMPTY, batch.now_ns))
-            if self.count is not None and not enough and self.summary.journeys >= self.count:
-                enough = True
-                stop()
+            events = batch.events if has_enough else self._before(batch, stitcher)
+            self._now(batch, events)
+            if not has_enough:
+                self._after(batch, stitcher)
+                has_enough = self.count is not None and self.summary.journeys >= self.count
+                if has_enough:
+                    stop()
             yield
-        if not enough:
-            self._tell(stitcher.flush())
+        if not has_enough:
+            self._show(stitcher.flush())
         yield
+
+    def _before(self, batch: Batch, stitcher: Stitcher) -> list[Event]:
+        """Show the journeys that ended before the batch's events; return those events that are still to be applied.
+
+        The batch's passes go in first: they may belong to packets that began long before the events. So does what was
+        not known at all, as the kernel side traces what joins before this side has heard of it.
+        """
+        times_ns = self._times_ns(batch.events)
+        events = self._learn_first(batch)
+        passes = self.scene.take_hooks(batch.passes)
+        self._show(stitcher.add(passes, min(times_ns, default=batch.now_ns), later=not times_ns))
+        return events
+
+    def _now(self, batch: Batch, events: list[Event]) -> None:
+        """Apply the events; hand the batch to whoever keeps batches."""
+        self._apply(events)
+        if batch.counts is not None:
+            self.counted = kernel_counts.of(batch.counts, self.scene, self.directions)
+            self.summary = self.counted.summary()
+            self.scene.taps.meet(self.counted.inodes)
+        if self.keep:
+            self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
+
+    def _after(self, batch: Batch, stitcher: Stitcher) -> None:
+        """Show the journeys that ended after the events."""
+        if batch.events:
+            self._show(stitcher.add(EMPTY, batch.now_ns))
 
     def _only_keep(self, batches: Iterable[Batch]) -> Iterator[None]:
         for batch in batches:
             self.scene.meet(passes_of(self.scene.take_hooks(batch.passes), self.directions))
-            self._keep(batch, batch.events)
+            self._now(batch, batch.events)
             yield
 
     def _learn_first(self, batch: Batch) -> list[Event]:
@@ -100,19 +124,10 @@ class Pipeline:
                 others.append(event)
         return others
 
-    def _keep(self, batch: Batch, events: list[Event]) -> None:
-        self._apply(events)
-        if batch.counts is not None:
-            self.counted = kernel_counts.of(batch.counts, self.scene, self.directions)
-            self.summary = self.counted.summary()
-            self.scene.meet_taps(self.counted.inodes)
-        if self.keep:
-            self.keep(batch._replace(passes=passes_of(batch.passes, self.directions)))
-
     def _times_ns(self, events: list[Event]) -> list[int]:
         """Of the events that tell of their time and not of all times."""
         try:
-            times_ns = [(event.get("kind"), untrusted.time_ns(event)) for event in events]
+            times_ns = [(event.get("kind"), event_time_ns(event)) for event in events]
         except ValueError as error:
             raise BondtraceError(f"the recording is damaged: an event's time is {error}") from None
         return [time_ns for kind, time_ns in times_ns if kind not in ("symbol", "bytes")]
@@ -127,7 +142,7 @@ class Pipeline:
                     f"hold together ({error})"
                 ) from None
 
-    def _tell(self, journeys: Journeys) -> None:
+    def _show(self, journeys: Journeys) -> None:
         journeys = only(journeys, self.directions)
         if self.count is not None:
             journeys = journeys.take(np.arange(min(len(journeys), self.count - self.summary.journeys)))

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bondtrace.analysis import assemble
-from bondtrace.analysis.scene import Scene, device_event, tap_event
+from bondtrace.analysis.scene import Scene
 from bondtrace.analysis.stitch import Stitcher
+from bondtrace.format.events import device_event, tap_event
 from bondtrace.format.recording import Recorder
 from bondtrace.format.wire import (
     FUNC_HANDLER,
@@ -423,7 +424,7 @@ def scene(*further, **more):
 
 def stitched(*passes, around=None):
     """The passes as columns of journeys."""
-    stitcher = Stitcher((around or scene()).related)
+    stitcher = Stitcher((around or scene()).devices.related)
     stitcher.add(both(*passes), 0)
     return stitcher.flush()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from bondtrace.analysis.eras import ERAS
-from bondtrace.analysis.scene import tap_event
 from bondtrace.api import open_trace
+from bondtrace.commands.lab import observe
 from bondtrace.errors import BondtraceError
 from bondtrace.exporters.csv_rows import CsvExporter
 from bondtrace.exporters.jsonl import JsonLinesExporter
@@ -22,6 +22,7 @@ from bondtrace.exporters.parquet import ParquetExporter
 from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.exporters.perfetto import PerfettoExporter, begin_ns
 from bondtrace.format.arrow_ipc import END_OF_STREAM, schema_message
+from bondtrace.format.events import tap_event
 from bondtrace.format.recording import SCHEMA, Recording, encode
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes
@@ -31,9 +32,8 @@ from bondtrace.reporters.html import json_in_html
 from bondtrace.reporters.html.figures import report_object
 from bondtrace.reporters.json_lines import JsonReporter
 from bondtrace.reporters.text import TextReporter
-from bondtrace.stats.kernel_comparison import observe
 from bondtrace.stats.metrics import Tally
-from bondtrace.stats.report_data import Digest, Sample
+from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.util import untrusted
 from build import (
     ON_BOND0,
@@ -360,8 +360,8 @@ def _told(path):
 
 
 def _counted(path):
-    digest = Digest(Pipeline(), Sample(50))
-    pipeline = digest.pipeline
+    data = ReportData(Sample(50))
+    pipeline = Pipeline(columns=data.add, scene=data.scene, summary=data.summary)
     tally, counts, shape = Tally(pipeline.scene), as_if.Counts(pipeline.scene, ERAS[0]), pipeline.summary.also
 
     def also(journey, times):
@@ -375,7 +375,7 @@ def _counted(path):
         table.write(pipeline.summary, pipeline.scene, _Nowhere(), why=True)
         table.write_json(pipeline.summary, pipeline.scene, _Nowhere())
         as_if.write_table(counts, _Nowhere())
-        json.loads(json_in_html(report_object(digest, str(path), [])))
+        json.loads(json_in_html(report_object(data, str(path), [])))
 
 
 def _as_library(path):

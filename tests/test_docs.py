@@ -29,15 +29,17 @@ from bondtrace.capture.kernel import loader, plan
 from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.cli import COMMANDS, cli
+from bondtrace.commands.lab import observe
 from bondtrace.format.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
 from bondtrace.model import Device, Process, Tap
+from bondtrace.net import rx_handlers
 from bondtrace.reporters.as_if import Counts, answer_objects, counts_object
 from bondtrace.reporters.comparison import comparison_object
 from bondtrace.reporters.fleet import fleet_object
 from bondtrace.reporters.json_lines import journey_object
 from bondtrace.reporters.table import FORMATS, summary_object
 from bondtrace.stats.fleet import FleetRow
-from bondtrace.stats.kernel_comparison import Observation, observe
+from bondtrace.stats.kernel_comparison import Observation
 from bondtrace.stats.summary import Summary
 from build import (
     DEVICES,
@@ -149,7 +151,7 @@ def test_every_outcome_has_a_row_and_every_row_is_an_outcome():
 
 def test_every_rx_handler_of_the_plan_is_described():
     told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Other rx_handlers"))]
-    assert set(told) - {"any other, and where a field is empty"} == set(plan.HANDLERS)
+    assert set(told) - {"any other, and where a field is empty"} == set(rx_handlers.FUNCTIONS)
 
 
 def test_every_receive_function_is_described():
@@ -157,7 +159,7 @@ def test_every_receive_function_is_described():
     assert sorted(told) == sorted(name for number, name in FUNCTIONS.items() if number < 16)
 
 
-@pytest.mark.parametrize("function", [*plan.HANDLERS, "vlan_do_receive"])
+@pytest.mark.parametrize("function", [*rx_handlers.FUNCTIONS, "vlan_do_receive"])
 def test_every_phrase_of_a_verdict_is_in_the_document(function):
     phrases = {
         verdicts.reason(function, verdict, number, Device(1, 1, "bond0", "bond", bond_mode=mode))

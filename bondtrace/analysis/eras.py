@@ -16,9 +16,10 @@ from typing import Optional
 
 from ..errors import UsageError
 from ..model import Device, Journey, Pass, Tap
+from ..net.rx_handlers import BOND
 from . import watched
 from .scene import Scene
-from .verdicts import BOND
+from .tap_history import Presence
 
 ETH_P_ALL, _ETH_P_ARP, _ETH_P_SLOW = 3, 0x0806, 0x8809
 
@@ -158,11 +159,11 @@ def answers(journey: Journey, scene: Scene, era: Era) -> tuple[Answer, ...]:
     return tuple(
         _answer(tap, presence, journey, scene, era)
         for tap, presence in scene.taps_at(journey.time_ns)
-        if presence in ("hooked", "unread")
+        if presence in (Presence.HOOKED, Presence.UNREAD)
     )
 
 
-def _answer(tap: Tap, presence: str, journey: Journey, scene: Scene, era: Era) -> Answer:
+def _answer(tap: Tap, presence: Presence, journey: Journey, scene: Scene, era: Era) -> Answer:
     recorded = (
         None
         if watched.blind_to(tap, scene)
@@ -173,7 +174,7 @@ def _answer(tap: Tap, presence: str, journey: Journey, scene: Scene, era: Era) -
             if step.tap == tap.inode and step.outcome != "ignored"
         )
     )
-    if presence == "unread":
+    if presence is Presence.UNREAD:
         return Answer(tap.inode, recorded, None, "how it was bound then was not read")
     if tap.fanout_id is not None:
         return Answer(tap.inode, recorded, None, "which member of a fanout group is chosen is not modelled")

@@ -13,43 +13,10 @@ from dataclasses import replace
 from typing import Optional
 
 from ..model import Device, Pass, Step
+from ..net import rx_handlers
 from .scene import Scene
 
-BOND = "bond_handle_frame"
-SWITCHES = ("br_handle_frame", "netdev_frame_hook")
-
 _SLOW_PROTOCOLS, _ARP = 0x8809, 0x0806
-_ANY = {
-    "CONSUMED": "taken over by the handler",
-    "ANOTHER": "handed to the upper device",
-    "EXACT": "only exact matches from here on",
-    "PASS": "left to the device itself",
-}
-_PHRASES = {
-    "br_handle_frame": {"CONSUMED": "taken by the bridge", "PASS": "link-local frame left to the port"},
-    "netdev_frame_hook": {"CONSUMED": "taken by the switch", "PASS": "looped back: left to the port"},
-    "team_handle_frame": {
-        "ANOTHER": "enabled port",
-        "EXACT": "disabled port",
-        "PASS": "link-local frame on a disabled port",
-    },
-    "macvlan_handle_frame": {
-        "ANOTHER": "for the upper device's address",
-        "PASS": "broadcast, multicast or for the lower device itself",
-        "CONSUMED": "taken by a macvlan: cloned, passed through or dropped",
-    },
-    "ipvlan_handle_frame": {
-        "ANOTHER": "for an address of the upper device",
-        "PASS": "broadcast, multicast or for the lower device itself",
-        "CONSUMED": "taken by an ipvlan",
-    },
-    "macsec_handle_frame": {"CONSUMED": "taken by MACsec", "PASS": "not protected by MACsec, or a copy was taken"},
-    "vlan_do_receive": {
-        "ANOTHER": "the tag is this VLAN device's",
-        "PASS": "no VLAN device took the tag",
-        "CONSUMED": "dropped by the VLAN device",
-    },
-}
 _ACTIVE = {
     "802.3ad": "enabled port of 802.3ad",
     "balance-tlb": "current slave of balance-tlb",
@@ -65,10 +32,10 @@ def reason(function: Optional[str], verdict: Optional[str], protocol: int, maste
     :param protocol: of the packet, as skb->protocol has it.
     :param master: the device that the receiving one is enslaved to, as it was then, if that is known.
     """
-    if function == BOND:
+    if function == rx_handlers.BOND:
         phrase = _bond(verdict, protocol, master)
         return f"{phrase}; the ARP monitor looked at it" if phrase and _monitored(verdict, protocol, master) else phrase
-    return {**_ANY, **_PHRASES.get(function or "", {})}.get(verdict or "")
+    return rx_handlers.phrase(function, verdict)
 
 
 def _bond(verdict: Optional[str], protocol: int, bond: Optional[Device]) -> Optional[str]:
@@ -105,7 +72,7 @@ def _with_way_on(one: Pass, later: Sequence[Pass], scene: Scene) -> Pass:
 
 
 def _switched(step: Step) -> bool:
-    return step.function in SWITCHES and step.verdict == "CONSUMED"
+    return step.function in rx_handlers.SWITCHES and step.verdict == "CONSUMED"
 
 
 def _way_on(one: Pass, taken: Step, later: Sequence[Pass], scene: Scene) -> str:

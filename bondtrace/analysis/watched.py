@@ -17,28 +17,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional
 
-from ..capture.kernel.plan import HANDLER_OF_KIND, OF_DIRECTION, essential, of_directions
+from ..format import stages
+from ..format.events import Event
+from ..format.stages import OF_DIRECTION, PROTOCOL_HANDLERS, essential, of_directions, phrase
 from ..model import Tap
-from .scene import Event, Scene
+from ..net.rx_handlers import handler_of
+from ..net.topology import Key
+from .scene import Scene
 
 #: The reason that leaves open whether the tap was given the packet.
 REASON = "not-watched"
 
-_RING, _QUEUE, _SPKT, _FANOUT = "ring taps", "queue taps", "SOCK_PACKET taps", "fanout groups"
-_DELIVERY = {0x0800: ("ip_rcv", "ip_list_rcv"), 0x86DD: ("ipv6_rcv", "ipv6_list_rcv"), 0x0806: ("arp_rcv",)}
-_TAKES_NOTHING = (*OF_DIRECTION.values(), "drops", "tap hooks", "joins")
+_TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS)
 _ETH_P_ALL = 3
-
-Key = tuple[int, int]
-"""A device: (netns, ifindex)."""
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
     """Why it is not known which packets this tap was given, as a sentence; ``None`` where it is known."""
     if tap.kind == "packet":
-        names = [_SPKT]
+        names = [stages.SOCK_PACKET_TAPS]
     else:
-        names = {"ring": [_RING], "queue": [_QUEUE]}.get(tap.buffer or "", [_RING, _QUEUE])
+        names = {"ring": [stages.RING_TAPS], "queue": [stages.QUEUE_TAPS]}.get(
+            tap.buffer or "", [stages.RING_TAPS, stages.QUEUE_TAPS]
+        )
     return _sentence(scene, names)
 
 
@@ -76,7 +77,7 @@ def blind_between(lower: Key, upper: Key, scene: Scene, time_ns: int) -> Optiona
         device = scene.device(*key, time_ns)
         if device is None or (key != upper and upper not in scene.above(key, time_ns)):
             continue
-        names.append("VLAN" if device.kind == "vlan" else HANDLER_OF_KIND.get(device.kind, ""))
+        names.append(stages.VLAN if device.kind == "vlan" else handler_of(device.kind) or "")
     return _sentence(scene, names)
 
 
@@ -88,12 +89,12 @@ def blind_above(lower: Key, scene: Scene, time_ns: int) -> Optional[str]:
 
 def blind_to_delivery(protocols: Iterable[int], scene: Scene) -> Optional[str]:
     """Why it is not known whether a packet of these protocols (skb->protocol) came to its protocol handler."""
-    return _sentence(scene, [name for one in protocols for name in _DELIVERY.get(one, ())])
+    return _sentence(scene, [name for one in protocols for name in PROTOCOL_HANDLERS.get(one, ())])
 
 
 def nothing_took_it(scene: Scene, direction: str) -> str:
     """What is said of a pass in which nothing was seen."""
-    taps = (_RING, _QUEUE, _SPKT, _FANOUT)
+    taps = (stages.RING_TAPS, stages.QUEUE_TAPS, stages.SOCK_PACKET_TAPS, stages.FANOUT)
     asked = taps if direction == "tx" else [name for name in scene.stages if name not in _TAKES_NOTHING]
     missing = [stage["name"] for stage in _missing(scene, asked)]
     if missing:
@@ -107,11 +108,6 @@ def does_not_see(scene: Scene) -> list[str]:
         phrase(stage.get("tells") or stage["name"], stage["name"], stage["missing"])
         for stage in _missing(scene, essential(_asked(scene)))
     ]
-
-
-def phrase(tells: str, name: str, missing: str) -> str:
-    """One of ``does_not_see``: what a stage tells, its name, and why it is missing."""
-    return f"{tells} ({name}: {missing})"
 
 
 def warning(phrases: list[str]) -> str:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from ..capture.kernel.plan import HANDLER_OF_KIND
 from ..model import Pass, Step, Tap, Unseen
+from ..net import rx_handlers
 from . import watched
 from .scene import Scene
+from .tap_history import Presence
 
 ETH_P_ALL = 3
 
@@ -35,8 +36,12 @@ REASONS = (
     "unknown",
 )
 
+_BY_PRESENCE = {
+    Presence.NOT_YET: ("not-yet-open", "it was opened only afterwards"),
+    Presence.UNSURE: ("unknown", "it opened, bound or closed at about that time: bondtrace cannot tell"),
+    Presence.UNREAD: ("unknown", "how it was bound then was not read: bondtrace cannot tell"),
+}
 _KEPT = 100_000  # taps in answers
-_EXACT_HANDLERS = ("bond_handle_frame", "team_handle_frame")
 
 
 def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
@@ -87,7 +92,7 @@ class _Facts:
         self._names = {(step.netns, step.ifindex): step.dev for one in passes for step in one.steps}
         self._whole = all(one.steps and one.steps[0].kind == "enter" and not one.steps_lost for one in passes)
 
-    def why_not(self, tap: Tap, presence: str) -> tuple[str, str]:
+    def why_not(self, tap: Tap, presence: Presence) -> tuple[str, str]:
         """(reason, detail) for a tap that was not offered the packet."""
         checks = (self._not_there, self._not_watched, self._elsewhere, self._in_place)
         for check in checks:
@@ -96,7 +101,7 @@ class _Facts:
                 return answer
         return "unknown", "no rule explains it: bondtrace cannot tell"
 
-    def _not_watched(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
+    def _not_watched(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
         """A tap that may have been given the packet where nothing of this trace would have told."""
         if not self._has_gaps:
             return None
@@ -114,22 +119,18 @@ class _Facts:
                 return "unknown", f"it was not offered it; why is not known: {blind}"
         return None
 
-    def _not_there(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
-        if presence == "not yet":
-            return "not-yet-open", "it was opened only afterwards"
-        if presence == "unsure":
-            return "unknown", "it opened, bound or closed at about that time: bondtrace cannot tell"
-        if presence == "unread":
-            return "unknown", "how it was bound then was not read: bondtrace cannot tell"
+    def _not_there(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
+        if presence in _BY_PRESENCE:
+            return _BY_PRESENCE[presence]
         if tap.ifindex == -1:
             return "not-running", "the device that it was bound to is gone"
         if tap.protocol == 0:
             return "not-running", "it has not been bound to a protocol: nothing is hooked"
-        if presence == "out":
+        if presence is Presence.OUT:
             return "not-running", "it was not hooked in: not bound yet, or its device was down"
         return None
 
-    def _elsewhere(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
+    def _elsewhere(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
         """A tap bound to a device that the packet did not come by, or in a namespace."""
         if tap.netns not in self._namespaces:
             return "netns", "it lives in another network namespace"
@@ -142,7 +143,7 @@ class _Facts:
         for step, netns in self._handled():
             if not self._is_above(netns, step.ifindex, tap):
                 continue
-            if step.verdict in ("EXACT", "PASS") and step.function in _EXACT_HANDLERS:
+            if step.verdict in ("EXACT", "PASS") and step.function in rx_handlers.EXACT:
                 return "inactive-slave", (
                     f"bound to {name}, and {step.function} kept the packet on {step.dev}: "
                     f"{step.reason} ({step.verdict})"
@@ -176,7 +177,7 @@ class _Facts:
     def _handler_of(self, netns: int, master: int) -> bool:
         """Is the rx_handler that the master installs on its slaves among the attached ones?"""
         device = self._scene.device(netns, master, self._time_ns)
-        return device is not None and HANDLER_OF_KIND.get(device.kind) in self._scene.handlers
+        return device is not None and rx_handlers.handler_of(device.kind) in self._scene.handlers
 
     def _handled(self) -> Iterator[tuple[Any, int]]:
         for one in self._rx:
@@ -191,7 +192,7 @@ class _Facts:
     def _path(self) -> str:
         return " and ".join(dict.fromkeys(self._names.values()))
 
-    def _in_place(self, tap: Tap, presence: str) -> Optional[tuple[str, str]]:
+    def _in_place(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
         """A tap whose device (or any) the packet did come by."""
         if tap.fanout_id is not None and self._is_of_group(self._offered, tap):
             return "fanout-other-member", f"fanout group {tap.fanout_id} gave it to another member"

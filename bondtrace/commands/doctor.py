@@ -15,8 +15,8 @@ from tabulate import tabulate
 from ..capture.kernel import loader
 from ..capture.kernel.btf import Btf
 from ..capture.kernel.filter import Filter, make_filter
-from ..capture.kernel.plan import essential
 from ..errors import BondtraceError
+from ..format.stages import essential
 from ..util import capabilities
 from ..util.untrusted import printable
 from .options import json_option

@@ -12,10 +12,12 @@ import click
 from tabulate import tabulate
 
 from .. import lab as laboratory
-from ..errors import UsageError
+from ..errors import BondtraceError, UsageError
+from ..format.recording import Recording
 from ..lab import compare
+from ..pipeline import Pipeline
 from ..reporters import comparison
-from ..stats.kernel_comparison import Observation, observe
+from ..stats.kernel_comparison import Observation
 from . import candidates
 from .options import say, wants_colour
 
@@ -159,6 +161,20 @@ def _compare(
     else:
         comparison.write(observations, sys.stdout)
     sys.exit(1 if any(one.error for one in observations) else 0)
+
+
+def observe(kernel: str, release: str, recording: Path) -> Observation:
+    """Return a recording as the column of a kernel; one that cannot be read whole becomes the column's error."""
+    result = Observation(kernel, release, str(recording.parent))
+    pipeline = Pipeline(show=result.count, scene=result.scene, summary=result.total)
+    try:
+        file = Recording(recording)
+        pipeline.run(file.batches())
+    except BondtraceError as error:
+        return Observation(kernel, release, str(recording.parent), str(error))
+    if file.cut_off:
+        result.error = f"the recording {recording} was cut off: it is not compared"
+    return result
 
 
 def _observe(run: compare.KernelRun) -> Observation:

@@ -14,7 +14,7 @@ from ..format.trace_set import Trace
 from ..pipeline import Pipeline
 from ..reporters import html
 from ..reporters.text import trust_line
-from ..stats.report_data import Digest, Sample
+from ..stats.report_data import ReportData, Sample
 from .options import directions, privacy_option, say, view_options
 from .replaying import replay, traces_of
 
@@ -63,29 +63,32 @@ def report(
     if path != STDOUT and path.exists() and any(path.samefile(one) for one in trace.paths):
         raise UsageError(f"{path} is the recording itself; name another file to write")
     html.plotly_script()  # before the work, and before there is a file
-    digest = Digest(Pipeline(directions=directions(only_rx, only_tx), count=count), Sample(listed))
+    data = ReportData(Sample(listed), directions(only_rx, only_tx))
+    pipeline = Pipeline(
+        columns=data.add, directions=data.directions, count=count, scene=data.scene, summary=data.summary
+    )
     with Output(path, force) as output:
-        replay(digest.pipeline, trace, privacy=privacy)
+        replay(pipeline, trace, privacy=privacy)
         try:
-            html.write(digest, trace.name, _notes(trace, count, digest), output.text)
+            html.write(data, trace.name, _notes(trace, count, data), output.text)
             output.text.flush()
         except OSError as error:
             if path == STDOUT:
                 raise
             raise cannot_write(path, error) from None
     say(
-        f"{digest.pipeline.summary.journeys} journeys reported in "
-        f"{'standard output' if path == STDOUT else path}; {trust_line(digest.pipeline.scene)}"
+        f"{data.summary.journeys} journeys reported in "
+        f"{'standard output' if path == STDOUT else path}; {trust_line(data.scene)}"
     )
 
 
-def _notes(trace: Trace, count: Optional[int], digest: Digest) -> list[str]:
+def _notes(trace: Trace, count: Optional[int], data: ReportData) -> list[str]:
     """Where the page tells less than all of the trace."""
     notes = [f"{path} was cut off: this is what is whole of it." for path in trace.cut_off]
     if trace.missing:
         notes.append(f"{trace.missing_words}.")
-    if not trace.cut_off and not digest.pipeline.scene.start:
+    if not trace.cut_off and not data.scene.start:
         notes.append("The recording holds no begin of a trace: names and times may be missing.")
-    if count is not None and digest.pipeline.summary.journeys >= count:
+    if count is not None and data.summary.journeys >= count:
         notes.append(f"Only the first {count} journeys are told (--count).")
     return notes

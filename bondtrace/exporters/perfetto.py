@@ -14,13 +14,13 @@ from typing import Any, Optional, TextIO
 
 from .. import __version__
 from ..analysis.scene import Scene
+from ..format.events import event_time_ns, wall_offset_ns
 from ..format.recording import Batch
 from ..format.wire import Array
 from ..model import Journey, Pass, Step
 from ..net.packet import one_line
 from ..reporters.json_lines import timestamp
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
-from ..util import untrusted
 from ..util.untrusted import printable
 from . import Exporter
 from .rounds import Round, rounds
@@ -33,8 +33,8 @@ def begin_ns(batch: Batch) -> Optional[int]:
     """The earliest time that a recording's first batch tells of, in nanoseconds since the Unix epoch."""
     events = [event for event in batch.events if event.get("kind") != "symbol"]
     try:
-        times_ns = [untrusted.time_ns(event) for event in events]
-        offset_ns = next((untrusted.offset_ns(event) for event in events if event.get("kind") == "start"), 0)
+        times_ns = [event_time_ns(event) for event in events]
+        offset_ns = next((wall_offset_ns(event) for event in events if event.get("kind") == "start"), 0)
     except ValueError:
         return None  # reading it tells what is wrong
     times_ns += batch.passes.records["time_ns"].tolist()

@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..analysis.scene import Event
+from .events import Event
 
 PACKETS_AN_EVENT = 256
 BYTES_MAX = 256 << 20

@@ -19,7 +19,6 @@ from typing import BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
-from ..analysis.scene import Event
 from ..errors import BondtraceError
 from ..util import files
 from .arrow_ipc import (
@@ -34,6 +33,7 @@ from .arrow_ipc import (
     read_schema,
     schema_message,
 )
+from .events import Event
 from .wire import EMPTY, PACKET_BYTES, RECORD, STEP, Array, Passes, columns, concatenate, structures
 
 FORMAT = 2

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.scene import Event
+from .events import Event
 from .recording import Batch
 from .wire import PACKET_BYTES, Array, Passes
 

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from ..analysis.scene import Event
 from ..errors import UsageError
+from .events import Event
 from .recording import Recorder
 from .wire import EMPTY, Passes
 

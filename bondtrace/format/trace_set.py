@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from ..analysis.scene import Event
 from ..errors import UsageError
 from ..util.untrusted import printable
+from .events import Event
 from .recording import Batch, Recording
 
 SUFFIX = ".arrows"

@@ -134,7 +134,7 @@ def trust_object(scene: Scene) -> dict[str, Any]:
         "losses": losses,
         "not_attached": missing,
         "does_not_see": watched.does_not_see(scene),
-        "unknown_taps": scene.unknown_taps(),
+        "unknown_taps": scene.taps.strangers(),
         "filter": scene.start.get("filter"),
         "filter_blind": sum(scene.counters.get("filter_blind", ())),
         "bytes_lost": sum(scene.counters.get("data_lost", ())),

@@ -173,6 +173,6 @@ def trust_line(scene: Scene) -> str:
     losses = [f"{text} {count}" for text, count in scene.losses().items()]
     missing = scene.missing_stages()
     lost = "; ".join([*losses, *missing]) + " (so an absence may be a loss)" if losses or missing else "none"
-    unknown = scene.unknown_taps()
+    unknown = scene.taps.strangers()
     more = [f"taps known only by inode: {len(unknown)}"] if unknown else []
     return "; ".join([f"losses: {lost}", *more, *(printable(words) for words in scene.filter_words())])

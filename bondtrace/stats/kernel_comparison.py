@@ -9,13 +9,9 @@ where it has one, and the VLAN.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..analysis.scene import Scene
-from ..errors import BondtraceError
-from ..format.recording import Recording
 from ..model import Journey, Packet
-from ..pipeline import Pipeline
 from .summary import Summary
 
 #: Protocols whose packets are told apart by the words that their description begins with.
@@ -57,20 +53,6 @@ class Observation:
     def count(self, journey: Journey) -> None:
         """Count a journey in its class."""
         self.classes.setdefault(packet_class(journey.packet), Summary()).count(journey)
-
-
-def observe(kernel: str, release: str, recording: Path) -> Observation:
-    """A recording as a column; one that cannot be read whole is told as the column's error."""
-    result = Observation(kernel, release, str(recording.parent))
-    pipeline = Pipeline(show=result.count, scene=result.scene, summary=result.total)
-    try:
-        file = Recording(recording)
-        pipeline.run(file.batches())
-    except BondtraceError as error:
-        return Observation(kernel, release, str(recording.parent), str(error))
-    if file.cut_off:
-        result.error = f"the recording {recording} was cut off: it is not compared"
-    return result
 
 
 def packet_class(packet: Packet) -> str:

@@ -2,7 +2,7 @@
 """The paths that packets took, and a picture of them: which device, which taps, which rx_handler came after which.
 
 A path is a row of nodes, from where the packet came from to where the trace of it ends. Journeys are counted by shape
-(``Flow.count`` is for ``Summary.also``), so nothing here grows with their number, only with that of different paths.
+(``Paths.count`` is for ``Summary.also``), so nothing here grows with their number, only with that of different paths.
 What it keeps true: every packet is in exactly one path; in the picture's graph, which has no cycle, as many packets
 leave a stop as came to it, but for those whose path ends there.
 """
@@ -78,7 +78,7 @@ class Graph:
 
 
 @dataclass
-class Flow:
+class Paths:
     """How many packets took each path, and the first journey that did."""
 
     paths: Counter[Path] = field(default_factory=Counter)

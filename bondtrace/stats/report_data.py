@@ -15,9 +15,9 @@ from ..analysis import assemble
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..model import Journey
-from ..pipeline import Pipeline
 from .latency import Latencies
-from .paths import Flow
+from .paths import Paths
+from .summary import Summary
 from .timeline import Timeline
 
 
@@ -45,31 +45,33 @@ class Sample:
 
 
 @dataclass
-class Digest:
-    """``named`` are the journeys that the summary names as examples."""
+class ReportData:
+    """What a report shows of one trace. ``summary`` and ``add`` are for the pipeline that reads it, ``scene`` is that
+    pipeline's. ``named`` are the journeys that the summary names as examples."""
 
-    pipeline: Pipeline
     sample: Sample
-    flow: Flow = field(default_factory=Flow)
+    directions: tuple[str, ...] = ("rx", "tx")
+    scene: Scene = field(default_factory=Scene)
+    summary: Summary = field(default_factory=Summary)
+    paths: Paths = field(default_factory=Paths)
     timeline: Timeline = field(default_factory=Timeline)
     latencies: Latencies = field(default_factory=Latencies)
     named: dict[int, Journey] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Be told what the pipeline tells."""
-        self.pipeline.summary.also = self._shape
-        self.pipeline.columns = self._columns
+        self.summary.also = self._shape
 
     def _shape(self, journey: Journey, times: int) -> None:
-        self.flow.count(journey, times)
-        examples = self.pipeline.summary.examples
+        self.paths.count(journey, times)
+        examples = self.summary.examples
         if any(examples[missed.tap, missed.reason][0] == journey.id for missed in journey.unseen):
             self.named[journey.id] = journey
 
-    def _columns(self, columns: Journeys) -> None:
+    def add(self, columns: Journeys) -> None:
+        """Take these journeys; the summary has taken them already."""
         self.timeline.add(columns)
         self.latencies.add(columns)
-        self.sample.add(columns, self.pipeline.scene)
+        self.sample.add(columns, self.scene)
 
     def journeys(self) -> list[Journey]:
         """The list, ``sample.limit`` at most, by number: the sample, in which some give way to the examples (a path's
@@ -77,7 +79,7 @@ class Digest:
         limit = self.sample.limit
         if len(self.sample.kept) == self.sample.seen:
             return list(self.sample.kept.values())
-        examples = [self.flow.examples[way] for way, _ in self.flow.most_common()]
+        examples = [self.paths.examples[way] for way, _ in self.paths.most_common()]
         chosen = {one.id: one for one in [*examples, *self.named.values()][: limit // 2]}
         rest = [one for one in self.sample.kept.values() if one.id not in chosen]
         places = np.unique(np.linspace(0, len(rest) - 1, min(len(rest), limit - len(chosen))).astype(int))

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from bondtrace.analysis.eras import ERAS, Frame, Offer, answers, by_null_or_orig, by_skb_bond, era_of, find_era
-from bondtrace.analysis.scene import tap_event
 from bondtrace.cli import cli
 from bondtrace.errors import UsageError
+from bondtrace.format.events import tap_event
 from build import (
     BEGIN_NS,
     DEVICES,

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The surroundings, asked as of a time: names, taps and whether they were there, relations, losses."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bondtrace.analysis.scene import HOOK_MARGIN_NS, History, Scene, device_event, tap_event
+from bondtrace.analysis.scene import Scene
+from bondtrace.analysis.tap_history import HOOK_MARGIN_NS, Presence
+from bondtrace.format.events import tap_event
 from bondtrace.model import Device, Process, Tap
-from bondtrace.util import untrusted
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -32,62 +32,15 @@ from build import (
     tcpdump,
 )
 
+HOOKED, NOT_YET, OUT, UNSURE, UNREAD, _ = Presence
+
 
 def at(us):
     """So many µs after the begin, in ns."""
     return BEGIN_NS + us * 1000
 
 
-# --- one thing over time -------------------------------------------------------------------------------
-
-
-def test_a_history_answers_as_of_a_time():
-    # given something that was "a" from 10, "b" from 20, and went at 30
-    history = History()
-    for time_ns, value in ((10, "a"), (20, "b"), (30, None)):
-        history.put(time_ns, value)
-
-    # then each time has its value; before the first it is the first
-    assert [history.at(time_ns) for time_ns in (0, 10, 19, 20, 29, 30, 99)] == ["a", "a", "a", "b", "b", None, None]
-    assert (history.last_known(), history.first_ns, history.gone_ns) == ("b", 10, 30)
-
-
-def test_a_history_of_nothing():
-    history = History()
-
-    assert (history.at(5), history.last_known(), history.gone_ns) == (None, None, None)
-
-
-def test_what_came_back_has_not_gone():
-    history = History()
-    for time_ns, value in ((10, "a"), (20, None), (30, "c")):
-        history.put(time_ns, value)
-
-    assert (history.at(25), history.last_known(), history.gone_ns) == (None, "c", None)
-
-
 # --- events --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("device", DEVICES.values(), ids=list(DEVICES))
-def test_a_device_survives_its_event_as_json(device):
-    event = json.loads(json.dumps(device_event(5, device)))
-
-    assert (event["kind"], event["time_ns"], untrusted.device(event["device"])) == ("device", 5, device)
-
-
-@pytest.mark.parametrize(
-    "one",
-    [
-        *TAPS.values(),
-        replace(TAPS[ON_ETH0], processes=(Process(1, "init", "/sbin/init"), Process(9, "\udcff", "a b"))),
-        Tap(5, THERE, -1, 0, "packet"),
-    ],
-)
-def test_a_tap_survives_its_event_as_json(one):
-    event = json.loads(json.dumps(tap_event(5, one)))
-
-    assert (event["kind"], event["time_ns"], untrusted.tap(event["tap"])) == ("tap", 5, one)
 
 
 def test_what_a_newer_writer_says_is_passed_over():
@@ -174,7 +127,7 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
 
     # then up and down exactly these are related, and all with the far end of a veth that their namespace may send into
     found = {
-        way: {(a, b) for a in keys for b in keys if around.related(keys[a], keys[b], way)}
+        way: {(a, b) for a in keys for b in keys if around.devices.related(keys[a], keys[b], way)}
         for way in ("up", "down", "over")
     }
     stacked = RELATED - {("veth0", "peer0")}
@@ -190,7 +143,9 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
 def test_devices_that_are_not_known_are_not_related():
     around = scene()
 
-    assert not around.related((HERE, 2), (HERE, 99), "up") and not around.related((5, 2), (HERE, 4), "up")
+    assert not around.devices.related((HERE, 2), (HERE, 99), "up") and not around.devices.related(
+        (5, 2), (HERE, 4), "up"
+    )
 
 
 def test_a_slave_that_left_its_bond_is_related_no_more_but_one_that_is_gone_is():
@@ -199,7 +154,7 @@ def test_a_slave_that_left_its_bond_is_related_no_more_but_one_that_is_gone_is()
         altered("eth0", 10, master=None), {"kind": "device-gone", "time_ns": at(10), "netns": HERE, "ifindex": 3}
     )
 
-    assert not around.related((HERE, 2), (HERE, 4), "up") and around.related((HERE, 3), (HERE, 4), "up")
+    assert not around.devices.related((HERE, 2), (HERE, 4), "up") and around.devices.related((HERE, 3), (HERE, 4), "up")
 
 
 # --- taps ----------------------------------------------------------------------------------------------
@@ -211,9 +166,7 @@ def presences(around, *times_us):
 
 
 def test_taps_that_were_there_from_the_begin_are_hooked():
-    assert (
-        presences(scene(), -10, 0, 10**9) == [dict.fromkeys((ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP), "hooked")] * 3
-    )
+    assert presences(scene(), -10, 0, 10**9) == [dict.fromkeys((ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP), HOOKED)] * 3
 
 
 def test_a_tap_that_opened_and_closed_unseen_is_unsure_in_between():
@@ -225,14 +178,14 @@ def test_a_tap_that_opened_and_closed_unseen_is_unsure_in_between():
     )
 
     assert presences(around, 0, 10, 11, 20, 21, 29, 30, 40, 41) == [
-        {5: "not yet"},
-        {5: "not yet"},
-        {5: "unsure"},
-        {5: "unsure"},
-        {5: "hooked"},
-        {5: "hooked"},
-        {5: "unsure"},
-        {5: "unsure"},
+        {5: NOT_YET},
+        {5: NOT_YET},
+        {5: UNSURE},
+        {5: UNSURE},
+        {5: HOOKED},
+        {5: HOOKED},
+        {5: UNSURE},
+        {5: UNSURE},
         {},
     ]
 
@@ -250,7 +203,7 @@ def test_a_tap_whose_hooks_were_told_is_there_exactly_in_between():
     # then only what was under way then is unsure
     assert presences(
         around, 11_999, 12_000, 12_000 + margin, 12_001 + margin, 31_999, 32_000, 32_000 + margin, 32_001 + margin
-    ) == [{5: "not yet"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {}]
+    ) == [{5: NOT_YET}, {5: UNSURE}, {5: UNSURE}, {5: HOOKED}, {5: HOOKED}, {5: UNSURE}, {5: UNSURE}, {}]
 
 
 def test_what_was_concluded_holds_until_more_is_told_even_of_the_same_time():
@@ -267,10 +220,7 @@ def test_what_was_concluded_holds_until_more_is_told_even_of_the_same_time():
     # then the answers are others from then on
     later = HOOK_MARGIN_NS // 1000 + 20
     assert [around.above((HERE, 2), at(us)) for us in (20, 5)] == [set(), {(HERE, 4), (HERE, 5)}]
-    assert [(one.get(5), one[ON_ETH1]) for one in presences(around, 5, later)] == [
-        ("not yet", "hooked"),
-        ("hooked", "out"),
-    ]
+    assert [(one.get(5), one[ON_ETH1]) for one in presences(around, 5, later)] == [(NOT_YET, HOOKED), (HOOKED, OUT)]
 
 
 def test_a_tap_of_a_fanout_group_is_unsure_on_both_sides_of_a_hook():
@@ -281,7 +231,7 @@ def test_a_tap_of_a_fanout_group_is_unsure_on_both_sides_of_a_hook():
 
     assert presences(
         around, 11_999, 12_001, 20_000, 31_999 - margin, 32_000 - margin, 32_000 + margin, 32_001 + margin
-    ) == [{5: "not yet"}, {5: "unsure"}, {5: "hooked"}, {5: "hooked"}, {5: "unsure"}, {5: "unsure"}, {5: "hooked"}]
+    ) == [{5: NOT_YET}, {5: UNSURE}, {5: HOOKED}, {5: HOOKED}, {5: UNSURE}, {5: UNSURE}, {5: HOOKED}]
 
 
 def test_a_tap_that_is_bound_anew_is_out_for_a_while():
@@ -290,12 +240,12 @@ def test_a_tap_that_is_bound_anew_is_out_for_a_while():
     around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=20_000)))
 
     assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 10_500, 15_000, 20_500, 25_000)] == [
-        "hooked",
-        "hooked",
-        "unsure",
-        "out",
-        "unsure",
-        "hooked",
+        HOOKED,
+        HOOKED,
+        UNSURE,
+        OUT,
+        UNSURE,
+        HOOKED,
     ]
 
 
@@ -304,7 +254,7 @@ def test_a_tap_that_is_hooked_in_only_later_is_out_before():
     around = scene(taps={ON_ETH0: TAPS[ON_ETH0]})
     around.take_hooks(hook(ON_ETH0, True, at=10_000))
 
-    assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 15_000)] == ["out", "out", "hooked"]
+    assert [one[ON_ETH0] for one in presences(around, 0, 9_999, 15_000)] == [OUT, OUT, HOOKED]
 
 
 def read_at(begun_us, ended_us, one, **more):
@@ -330,26 +280,21 @@ def bound_anew():
 
 def test_how_a_tap_is_bound_is_unread_until_it_was_read_since_its_hook(bound_anew):
     # given no other reading, nobody knows to what
-    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, "hooked"), (2, "unread"), (2, "unread")]
+    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, HOOKED), (2, UNREAD), (2, UNREAD)]
 
     # when it is read, then that is how it was since the hook, and before it nothing has changed
     bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
-    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, "hooked"), (3, "hooked"), (3, "hooked")]
+    assert bindings(bound_anew, 5_000, 20_000, 40_000) == [(2, HOOKED), (3, HOOKED), (3, HOOKED)]
 
 
 def test_a_reading_during_which_a_tap_was_hooked_in_may_tell_of_before_or_of_after(bound_anew):
     # given a reading that began before the hook, and found it bound to nothing
     bound_anew.apply(read_at(10_050, 18_000, replace(TAPS[ON_ETH0], ifindex=0, protocol=0, running=False)))
-    assert bindings(bound_anew, 5_000, 20_000) == [(2, "hooked"), (0, "unread")]
+    assert bindings(bound_anew, 5_000, 20_000) == [(2, HOOKED), (0, UNREAD)]
 
     # when it is read once more, then that reading counts for all the time since the hook
     bound_anew.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], ifindex=3)))
-    assert bindings(bound_anew, 5_000, 12_000, 20_000, 40_000) == [
-        (2, "hooked"),
-        (3, "hooked"),
-        (3, "hooked"),
-        (3, "hooked"),
-    ]
+    assert bindings(bound_anew, 5_000, 12_000, 20_000, 40_000) == [(2, HOOKED), (3, HOOKED), (3, HOOKED), (3, HOOKED)]
 
 
 def test_a_state_that_no_reading_met_stays_unread(bound_anew):
@@ -358,7 +303,7 @@ def test_a_state_that_no_reading_met_stays_unread(bound_anew):
     bound_anew.apply(read_at(30_000, 31_000, TAPS[ON_ETH0]))
 
     # then how it was in between is not known, also where both readings say the same
-    assert [presence for _, presence in bindings(bound_anew, 5_000, 15_000, 40_000)] == ["hooked", "unread", "hooked"]
+    assert [presence for _, presence in bindings(bound_anew, 5_000, 15_000, 40_000)] == [HOOKED, UNREAD, HOOKED]
 
 
 def test_a_reading_overtaken_by_the_next_hook_tells_neither_of_before_nor_of_after():
@@ -367,7 +312,7 @@ def test_a_reading_overtaken_by_the_next_hook_tells_neither_of_before_nor_of_aft
     around.take_hooks(both(hook(ON_ETH0, True, at=10_000), hook(ON_ETH0, False, at=20_000)))
     around.apply(read_at(15_000, 25_000, replace(TAPS[ON_ETH0], protocol=0)))
 
-    assert [presence for _, presence in bindings(around, 13_000, 30_000)] == ["unread", "unread"]
+    assert [presence for _, presence in bindings(around, 13_000, 30_000)] == [UNREAD, UNREAD]
 
 
 @pytest.mark.parametrize("times", [{}, {"read_ns": BEGIN_NS}], ids=["older recording", "readings told"])
@@ -375,12 +320,12 @@ def test_a_tap_is_out_from_its_hook_until_it_is_hooked_in_again_read_or_not(time
     # given a tap from the begin that is out from 10 ms to 20, which nobody read
     around = scene(tap_event(BEGIN_NS + 1000, TAPS[ON_ETH0], **times), taps={})
     around.take_hooks(both(hook(ON_ETH0, False, at=10_000), hook(ON_ETH0, True, at=20_000)))
-    assert [presence for _, presence in bindings(around, 5_000, 15_000)] == ["hooked", "out"]
+    assert [presence for _, presence in bindings(around, 5_000, 15_000)] == [HOOKED, OUT]
 
     # and another that is bound only later, and was read meanwhile
     around = scene(tap_event(BEGIN_NS + 30_000_000, TAPS[ON_ETH0], **times), taps={})
     around.take_hooks(hook(ON_ETH0, True, at=10_000))
-    assert [presence for _, presence in bindings(around, 5_000)] == ["out"]
+    assert [presence for _, presence in bindings(around, 5_000)] == [OUT]
 
 
 def test_a_tap_that_was_listed_after_its_last_hook_was_not_closed_by_then():
@@ -396,16 +341,16 @@ def test_a_tap_that_was_listed_after_its_last_hook_was_not_closed_by_then():
     assert [
         {inode: presence for inode, presence in one.items() if inode == ON_ETH0}
         for one in presences(around, 100_000, 460_000)
-    ] == [{ON_ETH0: "out"}, {}]
+    ] == [{ON_ETH0: OUT}, {}]
 
 
 def test_whether_a_tap_runs_is_what_its_hooks_say_where_they_tell():
     # given a tap that was read just as it was hooked in, before the kernel had set its flag
     stopped = replace(TAPS[ON_ETH0], running=False)
     around = scene(read_at(10_001, 10_002, stopped), taps={})
-    assert bindings(around, 20_000) == [(2, "out")]
+    assert bindings(around, 20_000) == [(2, OUT)]
     around.take_hooks(hook(ON_ETH0, True, at=10_000))
-    assert bindings(around, 20_000) == [(2, "hooked")]
+    assert bindings(around, 20_000) == [(2, HOOKED)]
 
 
 def test_a_tap_that_joined_a_group_without_a_hook_is_there_from_when_it_was_listed():
@@ -415,7 +360,7 @@ def test_a_tap_that_joined_a_group_without_a_hook_is_there_from_when_it_was_list
         taps={},
         stages=[{"name": "tap hooks", "missing": ""}],
     )
-    assert bindings(around, 5_000, 15_000, 30_000) == [(2, "not yet"), (2, "unsure"), (2, "hooked")]
+    assert bindings(around, 5_000, 15_000, 30_000) == [(2, NOT_YET), (2, UNSURE), (2, HOOKED)]
 
 
 def test_a_tap_that_is_listed_again_is_there_again():
@@ -426,7 +371,7 @@ def test_a_tap_that_is_listed_again_is_there_again():
         taps={ON_ETH0: TAPS[ON_ETH0]},
     )
 
-    assert bindings(around, 5_000, 40_000) == [(2, "hooked")] * 2
+    assert bindings(around, 5_000, 40_000) == [(2, HOOKED)] * 2
     assert around.tap(ON_ETH0, at(40_000)) == around.tap(ON_ETH0, at(25_000)) == TAPS[ON_ETH0]
 
 
@@ -435,16 +380,16 @@ def test_an_event_of_a_tap_that_is_refused_leaves_nothing():
     before = list(around.changes_ns)
     with pytest.raises(ValueError):
         around.apply({**read_at(10, 20, TAPS[ON_ETH0], not_before_ns=at(5)), "read_ns": -1})
-    assert (around.changes_ns, around.taps, around.opened_ns) == (before, {}, {})
+    assert (around.changes_ns, dict(around.taps)) == (before, {})
 
 
 def test_a_tap_that_joined_a_group_is_unread_until_that_was_read():
     # given a tap that joins a fanout group at 10 ms: it is hooked out, the group is hooked in
     around = scene(read_at(0, 1_000, TAPS[ON_ETH0]), taps={})
     around.take_hooks(hook(ON_ETH0, False, at=10_000))
-    assert bindings(around, 20_000) == [(2, "unread")]
+    assert bindings(around, 20_000) == [(2, UNREAD)]
     around.apply(read_at(30_000, 31_000, replace(TAPS[ON_ETH0], fanout_id=7)))
-    assert bindings(around, 5_000, 20_000) == [(2, "hooked"), (2, "hooked")]
+    assert bindings(around, 5_000, 20_000) == [(2, HOOKED), (2, HOOKED)]
     assert [around.tap(ON_ETH0, at(us)).fanout_id for us in (5_000, 20_000)] == [None, 7]
 
 
@@ -465,7 +410,7 @@ def test_a_recording_that_does_not_tell_when_readings_began_is_taken_at_its_word
         )
     )
 
-    assert bindings(around, 5_000, 20_000, 50_000) == [(2, "hooked"), (3, "hooked"), (3, "hooked")]
+    assert bindings(around, 5_000, 20_000, 50_000) == [(2, HOOKED), (3, HOOKED), (3, HOOKED)]
 
 
 def test_hooks_are_taken_out_of_the_passes_and_the_others_stay_as_they_are():
@@ -483,7 +428,7 @@ def test_hooks_are_taken_out_of_the_passes_and_the_others_stay_as_they_are():
         alone.steps.tobytes(),
         alone.offsets.tolist(),
     )
-    assert around.hooks == {5: [(at(5), True), (at(30), False)]}
+    assert around.taps.put(5).hooks == [(at(5), True), (at(30), False)]
     assert around.take_hooks(rest) is rest
 
 

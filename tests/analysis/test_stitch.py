@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from bondtrace.analysis.scene import device_event
 from bondtrace.analysis.shapes import fingerprint, with_facts
 from bondtrace.analysis.stitch import GAP_NS, HOLD_NS, Stitcher
+from bondtrace.format.events import device_event
 from bondtrace.format.wire import EMPTY, RECORD_LATE, RECORD_RX, concatenate
 from bondtrace.model import Device
 from build import (
@@ -349,7 +349,7 @@ def test_a_late_record_with_a_fitting_and_a_strange_step_gives_away_only_the_one
 
 def test_a_journey_is_given_once_nothing_can_add_to_it():
     # given a stitcher that has seen the bond's pass (it ends after 3 µs), and then the slave's
-    stitcher, pair = Stitcher(scene().related), sent()
+    stitcher, pair = Stitcher(scene().devices.related), sent()
     end_ns = BEGIN_NS + 13_000
 
     # when time goes on, then they come together, when the hold after the last is over, and are not given again
@@ -360,7 +360,7 @@ def test_a_journey_is_given_once_nothing_can_add_to_it():
 
 
 def test_an_empty_stream_has_no_journeys():
-    stitcher = Stitcher(scene().related)
+    stitcher = Stitcher(scene().devices.related)
 
     assert (len(stitcher.add(EMPTY, BEGIN_NS)), len(stitcher.flush())) == (0, 0)
 
@@ -417,7 +417,7 @@ def test_journeys_do_not_depend_on_how_the_stream_is_cut():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         cuts = np.sort(rng.integers(0, len(stream) + 1, int(rng.integers(1, 60))))
-        stitcher, given = Stitcher(scene().related), []
+        stitcher, given = Stitcher(scene().devices.related), []
         for begin, end in zip([0, *cuts], [*cuts, len(stream)]):
             now_ns = int(ends[end - 1]) if end else 0
             part = stream.take(np.arange(begin, end))
@@ -549,7 +549,7 @@ def test_where_there_is_much_traffic_journeys_wait_for_company_and_are_the_same(
     batches = [passes.take(np.arange(begin, begin + 1000)) for begin in range(0, 2 * count, 1000)]
 
     def stitch(later):
-        stitcher, given = Stitcher(scene().related), []
+        stitcher, given = Stitcher(scene().devices.related), []
         for batch in batches:
             given.append(stitcher.add(batch, int(batch.records["time_ns"][-1]), later))
         return [*given, stitcher.flush()]

@@ -3,8 +3,7 @@
 
 import pytest
 
-from bondtrace.analysis.tap_names import NO_PROCESS, process_label
-from bondtrace.capture.host.taps import label
+from bondtrace.analysis.tap_names import NO_PROCESS, label, process_label
 from bondtrace.model import Process, Tap
 
 

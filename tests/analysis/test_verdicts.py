@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bondtrace.analysis import verdicts
-from bondtrace.analysis.scene import device_event
+from bondtrace.format.events import device_event
 from bondtrace.model import Device
+from bondtrace.net import rx_handlers
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -47,7 +48,7 @@ BOND = DEVICES["bond0"]
     ],
 )
 def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number, phrase):
-    assert verdicts.reason(verdicts.BOND, verdict, protocol_number, replace(BOND, bond_mode=mode)) == phrase
+    assert verdicts.reason(rx_handlers.BOND, verdict, protocol_number, replace(BOND, bond_mode=mode)) == phrase
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number
     [(100, 0x0806, True), (100, 0x0800, False), (0, 0x0806, False), (None, 0x0806, False)],
 )
 def test_the_arp_monitor_looks_at_arp_where_it_is_on(interval, number, looked):
-    phrase = verdicts.reason(verdicts.BOND, "ANOTHER", number, replace(BOND, arp_interval_ms=interval))
+    phrase = verdicts.reason(rx_handlers.BOND, "ANOTHER", number, replace(BOND, arp_interval_ms=interval))
 
     assert phrase == "active slave" + ("; the ARP monitor looked at it" if looked else "")
 

@@ -319,8 +319,8 @@ def test_a_fleet_counts_no_absence_of_what_was_not_watched():
 
 
 def test_kernels_do_not_differ_by_what_one_did_not_watch(tmp_path):
+    from bondtrace.commands.lab import observe
     from bondtrace.reporters import comparison
-    from bondtrace.stats.kernel_comparison import observe
 
     ring_taps = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0)}
     seen = rx("eth0", tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_BOND0), protocol("ip_rcv"))

@@ -245,7 +245,7 @@ def wanted_paths() -> dict[str, set[tuple[str, ...]]]:
 
 def reduce(data: bytes) -> bytes:
     """A vmlinux BTF blob, reduced."""
-    from bondtrace.capture.kernel.plan import wanted_functions
+    from bondtrace.capture.kernel.stage_specs import wanted_functions
 
     reducer = Reducer(Reader(data))
     for name, paths in sorted(wanted_paths().items()):

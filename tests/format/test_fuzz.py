@@ -9,8 +9,8 @@ import fuzzing
 import numpy as np
 import pytest
 
-from bondtrace.analysis.scene import device_event
 from bondtrace.errors import BondtraceError
+from bondtrace.format.events import device_event
 from bondtrace.format.recording import Recording
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes

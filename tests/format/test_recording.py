@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bondtrace.analysis.scene import Scene, tap_event
+from bondtrace.analysis.scene import Scene
 from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.format.events import tap_event
 from bondtrace.format.recording import Recorder, Recording
 from bondtrace.format.wire import EMPTY, concatenate
 from bondtrace.model import Process

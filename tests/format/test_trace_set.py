@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace.analysis.scene import device_event, tap_event
+from bondtrace.analysis.tap_history import Presence
 from bondtrace.errors import UsageError
+from bondtrace.format.events import device_event, tap_event
 from bondtrace.format.recording import Batch, Recorder, Recording
 from bondtrace.format.rotation import RotatingRecorder, existing_parts
 from bondtrace.format.trace_set import gather
@@ -306,12 +307,10 @@ def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitch
 
     # then all was handed on, and the same is known
     assert kept == [len(batch.passes) for batch in batches] * 2
-    assert scenes[0].unknown_taps() == scenes[1].unknown_taps() != []
-    assert (scenes[0].hooks, scenes[0].changes_ns, scenes[0].ended) == (
-        scenes[1].hooks,
-        scenes[1].changes_ns,
-        scenes[1].ended,
-    )
+    assert scenes[0].taps.strangers() == scenes[1].taps.strangers() != []
+    hooks = [{inode: history.hooks for inode, history in one.taps.items()} for one in scenes]
+    assert hooks[0] == hooks[1]
+    assert (scenes[0].changes_ns, scenes[0].ended) == (scenes[1].changes_ns, scenes[1].ended)
 
 
 def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
@@ -366,4 +365,4 @@ def test_a_tap_that_was_gone_and_is_listed_again_in_one_batch_is_there():
     pipeline = Pipeline()
     pipeline.run([Batch(EMPTY, events(), BEGIN_NS), batch])
 
-    assert (TAPS[ON_BOND0], "hooked") in pipeline.scene.taps_at(BEGIN_NS + 400_000_000)
+    assert (TAPS[ON_BOND0], Presence.HOOKED) in pipeline.scene.taps_at(BEGIN_NS + 400_000_000)

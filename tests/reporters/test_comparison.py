@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from bondtrace.commands.lab import observe
 from bondtrace.model import Packet
 from bondtrace.reporters import comparison
 from bondtrace.reporters.comparison import rows
-from bondtrace.stats.kernel_comparison import Observation, observe, packet_class
+from bondtrace.stats.kernel_comparison import Observation, packet_class
 from build import (
     DEVICES,
     LLDP,

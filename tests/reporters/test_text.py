@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from bondtrace.analysis.scene import tap_event
+from bondtrace.format.events import tap_event
 from bondtrace.format.recording import Batch
 from bondtrace.model import Process, Tap
 from bondtrace.pipeline import Pipeline

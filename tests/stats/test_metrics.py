@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from bondtrace.analysis.scene import device_event, tap_event
+from bondtrace.format.events import device_event, tap_event
 from bondtrace.model import Process
 from bondtrace.reporters.prometheus import Metrics
 from bondtrace.stats.metrics import Tally

@@ -11,8 +11,8 @@ from bondtrace.analysis import assemble
 from bondtrace.format.recording import Batch
 from bondtrace.pipeline import Pipeline
 from bondtrace.stats.latency import EDGES_NS, Spread
-from bondtrace.stats.paths import Flow, Link, Node, path
-from bondtrace.stats.report_data import Digest, Sample
+from bondtrace.stats.paths import Paths, Link, Node, path
+from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.stats.timeline import DROPPED, FATES, Timeline
 from build import (
     BEGIN_NS,
@@ -87,12 +87,13 @@ def many(seed, count=500):
 
 
 def digested(passes, limit=100, batches=7, **more):
-    """A digest that took the passes in batches."""
-    digest = Digest(Pipeline(**more), Sample(limit))
+    """The data of a report that took the passes in batches."""
+    data = ReportData(Sample(limit), **more)
+    pipeline = Pipeline(columns=data.add, directions=data.directions, scene=data.scene, summary=data.summary)
     parts = [passes.take(places) for places in np.array_split(np.arange(len(passes)), batches)]
     given = [Batch(part, [], int(part.records["time_ns"].max())) for part in parts]
-    digest.pipeline.run([given[0]._replace(passes=passes.take(np.arange(0)), events=events()), *given])
-    return digest
+    pipeline.run([given[0]._replace(passes=passes.take(np.arange(0)), events=events()), *given])
+    return data
 
 
 def one_by_one(passes):
@@ -123,7 +124,7 @@ def test_paths_are_those_of_going_through_the_journeys(seed):
         expected[path(journey)] += 1
         first.setdefault(path(journey), journey.id)
 
-    flow = digested(passes).flow
+    flow = digested(passes).paths
 
     assert flow.paths == expected and len(expected) >= len(KINDS)
     assert {way: journey.id for way, journey in flow.examples.items()} == first
@@ -191,7 +192,7 @@ def test_the_summary_of_a_digest_is_the_summary():
     plain = Pipeline()
     plain.run([Batch(passes.take(np.arange(0)), events(), BEGIN_NS), Batch(passes, [], BEGIN_NS)])
 
-    found = digested(passes).pipeline.summary
+    found = digested(passes).summary
 
     ignored = ("also",)
     assert {key: value for key, value in vars(found).items() if key not in ignored} == {
@@ -269,7 +270,7 @@ def test_a_path_whose_begin_was_not_recorded():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_comes_into_a_stop_leaves_it_and_nothing_goes_in_circles(seed):
-    flow = digested(many(seed)).flow
+    flow = digested(many(seed)).paths
     graph = flow.graph()
     into, out = Counter(), Counter()
     for link in graph.links:
@@ -291,7 +292,7 @@ def test_what_comes_into_a_stop_leaves_it_and_nothing_goes_in_circles(seed):
 
 def test_paths_in_opposite_order_do_not_make_a_circle():
     a, b = Node("device", ETH0), Node("device", ETH1)
-    flow = Flow(Counter({(a, b): 5, (b, a): 3, (a, b, a): 1}))
+    flow = Paths(Counter({(a, b): 5, (b, a): 3, (a, b, a): 1}))
 
     graph = flow.graph()
 
@@ -304,7 +305,7 @@ def test_paths_in_opposite_order_do_not_make_a_circle():
 
 def test_less_frequent_paths_are_left_out_of_the_picture_and_counted():
     nodes = [Node("device", (HERE, n, "rx")) for n in range(6)]
-    flow = Flow(Counter({(nodes[0], node): 10 - place for place, node in enumerate(nodes[1:])}))
+    flow = Paths(Counter({(nodes[0], node): 10 - place for place, node in enumerate(nodes[1:])}))
 
     graph = flow.graph(paths_max=2)
 
@@ -338,41 +339,41 @@ def test_a_quantile_is_the_upper_edge_of_its_bin_but_no_more_than_the_most():
 
 
 def test_few_journeys_are_all_listed():
-    digest = digested(many(1, 100), limit=200)
+    data = digested(many(1, 100), limit=200)
     told, _ = one_by_one(many(1, 100))
 
-    assert [one.id for one in digest.journeys()] == [one.id for one in told]
+    assert [one.id for one in data.journeys()] == [one.id for one in told]
 
 
 @pytest.mark.parametrize("limit", [1, 10, 60])
 def test_of_many_a_sample_is_listed_with_examples(limit):
-    digest = digested(many(2), limit=limit)
+    data = digested(many(2), limit=limit)
     told, _ = one_by_one(many(2))
 
-    listed = digest.journeys()
+    listed = data.journeys()
 
     assert limit // 2 < len(listed) <= limit
     assert [one.id for one in listed] == sorted({one.id for one in listed})
     assert [one for one in told if one.id in {each.id for each in listed}] == listed
-    most = [digest.flow.examples[way].id for way, _ in digest.flow.most_common()][: limit // 2]
+    most = [data.paths.examples[way].id for way, _ in data.paths.most_common()][: limit // 2]
     assert set(most) <= {one.id for one in listed}
 
 
 def test_the_sample_is_spread_over_all():
-    digest = digested(many(2), limit=60)
+    data = digested(many(2), limit=60)
 
-    assert (digest.sample.seen, digest.sample.every) == (500, 16)  # 63 with every 8th
-    assert sorted(digest.sample.kept) == list(range(0, digest.sample.seen, digest.sample.every))
+    assert (data.sample.seen, data.sample.every) == (500, 16)  # 63 with every 8th
+    assert sorted(data.sample.kept) == list(range(0, data.sample.seen, data.sample.every))
 
 
 def test_none_are_listed_where_none_are_wanted():
-    digest = digested(many(2), limit=0)
+    data = digested(many(2), limit=0)
 
-    assert digest.journeys() == [] and digest.sample.seen == digest.pipeline.summary.journeys > 400
+    assert data.journeys() == [] and data.sample.seen == data.summary.journeys > 400
 
 
 def test_one_direction_alone():
-    digest = digested(many(3), limit=1000, directions=("tx",))
+    data = digested(many(3), limit=1000, directions=("tx",))
 
-    assert {one.direction for one in digest.journeys()} == {"tx"}
-    assert sum(digest.flow.paths.values()) == len(digest.journeys()) == digest.pipeline.summary.journeys
+    assert {one.direction for one in data.journeys()} == {"tx"}
+    assert sum(data.paths.paths.values()) == len(data.journeys()) == data.summary.journeys

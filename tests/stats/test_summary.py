@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bondtrace.analysis import assemble
-from bondtrace.analysis.scene import tap_event
 from bondtrace.analysis.stitch import Stitcher
+from bondtrace.format.events import tap_event
 from bondtrace.model import Process, Tap
 from bondtrace.reporters import table
 from bondtrace.stats.summary import Summary, shapes
@@ -475,7 +475,7 @@ def test_counting_by_shape_is_counting_one_by_one(seed):
     columns = stitched(passes, around=around)
 
     # when it is counted in batches by shape
-    summary, stitcher = Summary(), Stitcher(around.related)
+    summary, stitcher = Summary(), Stitcher(around.devices.related)
     for places in np.array_split(np.arange(len(passes)), 9):
         part = passes.take(places)
         summary.add(stitcher.add(part, int(part.records["time_ns"].max())), around)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_scenario import example
 
-from bondtrace.stats.kernel_comparison import observe
+from bondtrace.commands.lab import observe
 
 pytestmark = pytest.mark.lab
 

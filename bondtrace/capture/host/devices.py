@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The network devices of this host: read once, watched as they change, and related to each other.
+"""The network devices of this host: read once, and watched as they change.
 
 It keeps true that a ``Device`` is what the kernel said in one message (never pieced together) and
 that a lost notification is told. Source: rtnetlink, ``RTM_GETLINK`` and the group ``RTMGRP_LINK``;
@@ -17,6 +17,7 @@ from typing import NamedTuple, Optional
 
 from ...errors import UsageError
 from ...model import Device
+from ...net.topology import is_stacked
 from . import netlink
 from .namespaces import Namespace, open_netlink, told
 
@@ -57,12 +58,6 @@ ARPHRD_LOOPBACK = 772
 
 BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 SLAVE_STATES = ("active", "backup")
-
-STACKED_KINDS = frozenset(
-    ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "dsa", "rmnet", "lowpan", "ipoib")
-)
-"""Kinds whose ``link`` is the device below them, that hands them its packets. Of a veth it is the peer;
-of a tunnel the device that its outer packets leave by."""
 
 _IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
@@ -172,7 +167,7 @@ def _with_link_netns(connection: netlink.Netlink, devices: list[Device], others:
 
 
 def _is_stacked_abroad(device: Device) -> bool:
-    return device.kind in STACKED_KINDS and device.link_netnsid is not None
+    return is_stacked(device) and device.link_netnsid is not None
 
 
 def _nsids(connection: netlink.Netlink, others: Sequence[Namespace]) -> dict[int, int]:
@@ -263,63 +258,6 @@ def parse_changes(netns: int, data: bytes) -> list[Change]:
         if device is not None:
             changes.append(Change(words[message.type], device))
     return changes
-
-
-Key = tuple[int, int]
-"""A device's (netns, ifindex)."""
-
-
-class Family(NamedTuple):
-    """The devices ``named`` and all ``below`` them; the same and all ``above`` them."""
-
-    below: set[Key]
-    above: set[Key]
-
-    @property
-    def all(self) -> set[Key]:
-        """All of them."""
-        return self.below | self.above
-
-
-def family(devices: Iterable[Device], named: Iterable[Key]) -> Family:
-    """Return (netns, ifindex) of the devices ``named``, all below and all on top of them.
-
-    Below: slaves, and the device that a stacked one (``STACKED_KINDS``) sits on; on top: what is
-    stacked on it, and its master; both repeatedly, but never down again from what is on top: the
-    siblings are left out.
-    """
-    below: dict[Key, list[Key]] = {}
-    above: dict[Key, list[Key]] = {}
-    for device in devices:
-        for lower, upper in _edges(device):
-            below.setdefault(upper, []).append(lower)
-            above.setdefault(lower, []).append(upper)
-    start = set(named)
-    return Family(_closure(start, below), _closure(start, above))
-
-
-def _edges(device: Device) -> list[tuple[Key, Key]]:
-    """Return the (lower, upper) pairs that ``device`` tells of: with its master, with its link."""
-    key = (device.netns, device.ifindex)
-    edges = []
-    if device.master is not None:
-        edges.append((key, (device.netns, device.master)))
-    if device.link is not None and device.kind in STACKED_KINDS:
-        where = device.netns if device.link_netnsid is None else device.link_netns
-        if where is not None:
-            edges.append(((where, device.link), key))
-    return edges
-
-
-def _closure(start: set[Key], edges: Mapping[Key, Sequence[Key]]) -> set[Key]:
-    reached = set(start)
-    pending = list(start)
-    while pending:
-        for key in edges.get(pending.pop(), ()):
-            if key not in reached:
-                reached.add(key)
-                pending.append(key)
-    return reached
 
 
 def require_names(devices: Iterable[Device], names: Iterable[str]) -> None:

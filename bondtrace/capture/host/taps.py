@@ -21,7 +21,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Optional
 
-from ...analysis.tap_names import label as label
 from ...model import Device, Process, Tap
 from . import netlink
 from .devices import read_devices

@@ -18,31 +18,16 @@ from typing import Any, Optional
 import numpy as np
 
 from ...errors import BondtraceError
+from ...format.stages import OF_DIRECTION, TAP_HOOKS, of_directions
 from ...format.wire import COUNT, COUNT_KEY, COUNTERS, Array
-from ..host.devices import Family
+from ...net.rx_handlers import FUNCTIONS as HANDLERS
+from ...net.topology import Family
 from . import layout, source, symbols, tracing
 from .btf import Btf, BtfError, read_kernel_btf
 from .filter import Filter
-from .plan import (
-    FEXIT,
-    FILTERING,
-    HANDLERS,
-    KPROBE,
-    KRETPROBE,
-    OF_DIRECTION,
-    TRACEPOINT_OF_PACKETS,
-    TYPED,
-    TYPED_TRACEPOINT,
-    Abilities,
-    Plan,
-    Probe,
-    Stage,
-    handler_stage,
-    make,
-    of_directions,
-    wanted_functions,
-)
+from .plan import FEXIT, KPROBE, KRETPROBE, TYPED, TYPED_TRACEPOINT, Abilities, Plan, Probe, Stage, handler_stage, make
 from .ring import Ring
+from .stage_specs import FILTERING, TRACEPOINT_OF_PACKETS, wanted_functions
 from .verifier import Refusal
 
 RING_BYTES = 16 << 20
@@ -157,7 +142,7 @@ def make_plan(
 
     plan = make(Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused), handlers)
     if not kernel.btf.find_many({"packet_sock"}):
-        plan = plan.without_stage("tap hooks", "AF_PACKET is a module here, its types are not the kernel's own")
+        plan = plan.without_stage(TAP_HOOKS, "AF_PACKET is a module here, its types are not the kernel's own")
     return plan
 
 
@@ -235,7 +220,7 @@ class Tracer:
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
-        if any(stage.available for stage in self.plan.stages if stage.name == "tap hooks"):
+        if any(stage.available for stage in self.plan.stages if stage.name == TAP_HOOKS):
             self._bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
 
     def require_packets(self, directions: Collection[str] = tuple(OF_DIRECTION)) -> None:

@@ -1,79 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Chooses the probes: for every stage the best mechanism that the kernel and bcc offer.
+"""Chooses the probes: for every stage (``stage_specs``) the best mechanism that the kernel and bcc offer.
 
-A stage is a thing that bondtrace can tell (packets received, taps with a mapped ring, the bond's
-rx_handler, ...) and the probes it takes. fentry and fexit come first (a third of a kprobe's cost and never
-skipped); kprobe and kretprobe where those cannot attach: a suffixed symbol, a module's function before the
-kernel has types of modules (5.11), a kernel without trampolines. A stage that cannot be had is kept, with the
-reason and with what will be missing: it is shown by ``doctor``, in the output and in the recording.
+fentry and fexit come first (a third of a kprobe's cost and never skipped); kprobe and kretprobe where those cannot
+attach: a suffixed symbol, a function of a module before the kernel has types of modules (5.11), a kernel without
+trampolines. A stage that is not available is kept, with the reason and with what will be missing: it is shown by
+``doctor``, in the output and in the recording.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
+from ...net.rx_handlers import FUNCTIONS as HANDLERS
+from .stage_specs import ATTACHED_LATER, TRACEPOINT_OF_PACKETS, StageSpec, Wanted, all_specs, both, specs
 from .symbols import Symbol
 
 FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint"
 TYPED_TRACEPOINT = "typed_tracepoint"
 TYPED = (FENTRY, FEXIT, TYPED_TRACEPOINT)  # the kernel knows their arguments' types
-
-# The stages that packets come by, by direction, and their programs that a filter is compiled into.
-OF_DIRECTION = {"rx": "receive", "tx": "transmit"}
-FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
-
-# The tracepoint whose program reads most of what is read of a packet.
-TRACEPOINT_OF_PACKETS = "netif_receive_skb"
-
-# The rx_handler that a device of this rtnetlink kind installs: a bond on its slaves, a macvlan on what it sits on.
-HANDLER_OF_KIND = {
-    "bond": "bond_handle_frame",
-    "bridge": "br_handle_frame",
-    "team": "team_handle_frame",
-    "macvlan": "macvlan_handle_frame",
-    "macvtap": "macvlan_handle_frame",
-    "ipvlan": "ipvlan_handle_frame",
-    "ipvtap": "ipvlan_handle_frame",
-    "openvswitch": "netdev_frame_hook",
-    "macsec": "macsec_handle_frame",
-}
-HANDLERS = tuple(dict.fromkeys(HANDLER_OF_KIND.values()))
-
-# Programs of an rx_handler whose module is loaded while the trace runs.
-ATTACHED_LATER = ("handler_enter", "handler_exit")
-
-
-def of_directions(directions: Collection[str]) -> tuple[str, ...]:
-    """The stages that packets of these directions come by."""
-    return tuple(OF_DIRECTION[one] for one in OF_DIRECTION if one in directions)
-
-
-def essential(directions: Collection[str] = tuple(OF_DIRECTION)) -> tuple[str, ...]:
-    """The stages without one of which the main question, which taps saw a packet, has wrong answers."""
-    return (*of_directions(directions), "ring taps", "queue taps")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A probe as a stage asks for it: the program in bpf/, the kernel's function, where in it; and whether a softirq
-    that interrupts the program calls the function, too."""
-
-    program: str
-    function: str
-    where: str  # "entry", "exit" or "tracepoint"
-    interrupted: bool = False
-
-
-@dataclass(frozen=True)
-class StageSpec:
-    """What a stage tells, the probes it takes, and what is not told without it."""
-
-    name: str
-    tells: str
-    wants: tuple[Wanted, ...]
-    without: str
 
 
 @dataclass(frozen=True)
@@ -143,137 +88,6 @@ class Abilities:
     typed_tracepoint: bool = False
 
 
-def _both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
-    return Wanted(f"{name}_enter", function, "entry"), Wanted(exit_program, function, "exit")
-
-
-RX = StageSpec(
-    "receive",
-    "packets received",
-    (
-        *_both("rx_one", "__netif_receive_skb_one_core", "frame_exit"),
-        *_both("rx_list", "__netif_receive_skb_list_core", "frame_exit"),
-        Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint"),
-    ),
-    "no received packet is seen",
-)
-RX_CORE = StageSpec(
-    "receive",
-    "packets received",
-    _both("rx_core", "__netif_receive_skb_core", "rx_core_exit"),
-    "no received packet is seen",
-)
-TX = StageSpec(
-    "transmit",
-    "packets offered to transmit taps",
-    _both("tx", "dev_queue_xmit_nit", "frame_exit"),
-    "no transmitted packet is seen",
-)
-
-
-# Newest first: since 6.12 (ba8de796baf4), since 5.17 (c504e5c2f964), before.
-REFUSING = ("sk_skb_reason_drop", "kfree_skb_reason", "kfree_skb")
-PROTOCOLS = ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")
-
-
-def _refused(symbols: dict[str, Symbol]) -> Wanted:
-    """By what a tap gives up a packet that it refused: the one function of these that is not merely inlined."""
-    function = next((name for name in REFUSING if name in symbols), REFUSING[-1])
-    return Wanted("tap_refused", function, "entry")
-
-
-def _specs(symbols: dict[str, Symbol]) -> list[StageSpec]:
-    brackets = {"__netif_receive_skb_one_core", "__netif_receive_skb_list_core"} <= symbols.keys()
-    refused = _refused(symbols)
-    return [
-        RX if brackets else RX_CORE,
-        StageSpec(
-            "ring taps",
-            "taps with a mapped ring (tcpdump, libpcap)",
-            (
-                *_both("tap_ring", "tpacket_rcv", "tap_exit"),
-                Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"),
-                refused,
-            ),
-            "taps with a mapped ring are not seen",
-        ),
-        StageSpec(
-            "queue taps",
-            "taps without a ring (plain packet sockets)",
-            (
-                *_both("tap_queue", "packet_rcv", "tap_exit"),
-                Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True),
-                refused,
-            ),
-            "plain packet sockets are not seen",
-        ),
-        StageSpec(
-            "SOCK_PACKET taps",
-            "taps of the oldest kind",
-            _both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
-            "SOCK_PACKET sockets are not seen",
-        ),
-        StageSpec(
-            "fanout groups",
-            "offers to fanout groups",
-            (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
-            "an offer to a fanout group is only seen at the member",
-        ),
-        TX,
-        StageSpec(
-            "VLAN",
-            "the turn of a tag's VLAN device",
-            _both("vlan", "vlan_do_receive", "vlan_exit"),
-            "the step to a VLAN device is only seen by what comes after it",
-        ),
-        StageSpec(
-            "drops",
-            "packets that the kernel drops, and why",
-            (Wanted("drop", "kfree_skb", "tracepoint"),),
-            "why a packet was dropped is not told",
-        ),
-        StageSpec(
-            "tap hooks",
-            "when taps open, bind and close",
-            (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
-            "when a tap opened or closed is known to half a second only",
-        ),
-        StageSpec(
-            "joins",
-            "devices that join the traced ones, at once",
-            (
-                Wanted("join_master", "netdev_master_upper_dev_link", "entry"),
-                Wanted("join_upper", "netdev_upper_dev_link", "entry"),
-            ),
-            "a device that joins is traced a moment later",
-        ),
-        *(
-            StageSpec(
-                function,
-                "the protocol handler's turn",
-                (Wanted(function, function, "entry"),),
-                "delivery to it is not told",
-            )
-            for function in PROTOCOLS
-        ),
-    ]
-
-
-# Symbols of a kernel that has everything: what the specs can ask for at the most.
-_EVERYTHING = {name: Symbol(name) for name in ("__netif_receive_skb_one_core", "__netif_receive_skb_list_core")}
-
-
-def wanted_functions() -> set[str]:
-    """Every function name that a plan may ask the symbol list for."""
-    names = {
-        want.function
-        for spec in (*_specs({}), *_specs(_EVERYTHING))
-        for want in spec.wants
-        if want.where != "tracepoint"
-    }
-    return names | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}
-
-
 def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
     fentry = (
         abilities.fentry and symbol.name == want.function and abilities.has_btf_function(want.function, symbol.module)
@@ -308,7 +122,7 @@ def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
 
 def handler_stage(function: str, abilities: Abilities) -> Stage:
     """The stage of one rx_handler, known or not. All share their programs."""
-    wants = _both("handler", function, "handler_exit")
+    wants = both("handler", function, "handler_exit")
     stage = _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
     typed = {FENTRY: "handler_fentry", FEXIT: "handler_fexit"}
     return replace(
@@ -319,12 +133,11 @@ def handler_stage(function: str, abilities: Abilities) -> Stage:
 def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:
     """The plan for a kernel. Of these rx_handlers one whose module is not loaded is not part of it."""
     found = tuple(name for name in handlers if name in abilities.symbols)
-    stages = tuple(_stage(spec, abilities) for spec in _specs(abilities.symbols))
+    stages = tuple(_stage(spec, abilities) for spec in specs(abilities.symbols))
     return Plan((*stages, *(handler_stage(name, abilities) for name in found)), found)
 
 
 def programs() -> list[str]:
     """Every program that the BPF source holds, attached or not."""
-    specs = [RX, RX_CORE, *_specs(_EVERYTHING)]
     handlers = (*ATTACHED_LATER, "handler_fentry", "handler_fexit")
-    return list(dict.fromkeys([*(want.program for spec in specs for want in spec.wants), *handlers]))
+    return list(dict.fromkeys([*(want.program for spec in all_specs() for want in spec.wants), *handlers]))

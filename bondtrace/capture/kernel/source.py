@@ -14,7 +14,8 @@ from typing import Optional
 
 from ...errors import BondtraceError
 from .filter import Filter, c_text
-from .plan import ATTACHED_LATER, TYPED, Plan, programs
+from .plan import TYPED, Plan, programs
+from .stage_specs import ATTACHED_LATER
 
 FILES = (
     "wire.h",

@@ -24,10 +24,10 @@ from typing import Optional
 import numpy as np
 
 from ... import __version__
-from ...analysis import watched
-from ...analysis.scene import Event, device_event, tap_event
+from ...format.events import Event, device_event, tap_event
 from ...format.payload import bytes_events
 from ...format.recording import FORMAT, Batch
+from ...format.stages import PROTOCOL_FUNCTIONS, essential, phrase
 from ...format.wire import (
     EMPTY,
     RECORD_RX,
@@ -42,14 +42,16 @@ from ...format.wire import (
     kept_bytes,
 )
 from ...model import Device, Tap
+from ...net.rx_handlers import handler_of
+from ...net.topology import Family, family
 from ...util import capabilities
-from ..host.devices import Change, Family, LinkMonitor, family, read_devices, require_names
+from ..host.devices import Change, LinkMonitor, read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.options import with_all_options
 from ..host.taps import TapWatcher
 from ..kernel import loader
 from ..kernel.filter import Filter
-from ..kernel.plan import HANDLER_OF_KIND, PROTOCOLS, Plan, Stage, essential
+from ..kernel.plan import Plan, Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 
 POLL_S = 0.02
@@ -62,7 +64,7 @@ TAPS_MOST_NS = 10_000_000_000  # of what takes longer this process stood still f
 READINGS_A_BATCH = 3
 CLOCK_STEP_NS = 50_000_000
 NAMES_TOLD = 10
-NOT_COUNTED = frozenset(("fanout groups", *PROTOCOLS))  # a group's members are counted
+NOT_COUNTED = frozenset(("fanout groups", *PROTOCOL_FUNCTIONS))  # a group's members are counted
 
 
 def now_ns() -> int:
@@ -222,7 +224,7 @@ class LiveSource:
     def does_not_see(self) -> list[str]:
         """As ``watched.does_not_see``, before any event is taken."""
         return [
-            watched.phrase(stage.tells, stage.name, stage.missing)
+            phrase(stage.tells, stage.name, stage.missing)
             for stage in self._tracer.plan.stages
             if stage.name in essential(self._directions) and not stage.available
         ]
@@ -414,7 +416,7 @@ class LiveSource:
         devices = [self._devices[key] for key in traced if key in self._devices]
         masters = [self._devices.get((one.netns, one.master)) for one in devices if one.master is not None]
         kinds = {one.kind for one in (*devices, *masters) if one is not None}
-        return {HANDLER_OF_KIND[kind] for kind in kinds if kind in HANDLER_OF_KIND}
+        return {function for kind in kinds if (function := handler_of(kind))}
 
     def _attach_handler(self, function: str, time_ns: int) -> None:
         """One more rx_handler: its module was loaded, or a device that uses it came, after the start."""

@@ -17,7 +17,7 @@ from importlib import resources
 from string import Template
 from typing import Any, TextIO
 
-from ...stats.report_data import Digest
+from ...stats.report_data import ReportData
 from ...util.extras import missing
 from ...util.untrusted import printable
 from ..table import summary_object
@@ -33,7 +33,7 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def write(digest: Digest, name: str, notes: Sequence[str], stream: TextIO) -> None:
+def write(data: ReportData, name: str, notes: Sequence[str], stream: TextIO) -> None:
     """Write the page; ``name`` is what the recording is called, ``notes`` what is to be said of it."""
     scripts = [_script(plotly_script()), _script(_part("page.js"))]
     values = {
@@ -42,8 +42,8 @@ def write(digest: Digest, name: str, notes: Sequence[str], stream: TextIO) -> No
         "hashes": " ".join(_hash(script) for script in scripts),
         "plotly": scripts[0],
         "script": scripts[1],
-        "summary": json_in_html(summary_object(digest.pipeline.summary, digest.pipeline.scene)),
-        "report": json_in_html(report_object(digest, name, notes)),
+        "summary": json_in_html(summary_object(data.summary, data.scene)),
+        "report": json_in_html(report_object(data, name, notes)),
     }
     stream.write(Template(_part("page.html")).substitute(values))
 

@@ -14,7 +14,7 @@ from ...format.wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, 
 from ...model import Journey
 from ...stats.latency import EDGES_NS, Kind, Spread
 from ...stats.paths import Graph, Node
-from ...stats.report_data import Digest
+from ...stats.report_data import ReportData
 from ...stats.summary import Place
 from ...stats.timeline import DROPPED, FATES
 from ...util.untrusted import printable
@@ -37,29 +37,29 @@ _STEPS = {
 }
 
 
-def report_object(digest: Digest, name: str, notes: Sequence[str]) -> dict[str, Any]:
+def report_object(data: ReportData, name: str, notes: Sequence[str]) -> dict[str, Any]:
     """All that the page shows besides the summary; ``name`` is what the recording is called, ``notes`` what is to be
     said of it."""
-    scene, timeline = digest.pipeline.scene, digest.timeline
+    scene, timeline = data.scene, data.timeline
     offset_ns = scene.wall_offset_ns
-    listed = digest.journeys()
+    listed = data.journeys()
     return {
         "trace": {
             "name": printable(name),
             "host": printable(str(scene.start.get("host") or "unknown host")),
             "kernel": printable(str(scene.start.get("kernel") or "unknown")),
             "filter": printable(str(scene.start.get("filter") or "")),
-            "directions": list(digest.pipeline.directions),
+            "directions": list(data.directions),
             "first": None if timeline.begin_ns is None else timestamp(timeline.begin_ns + offset_ns),
             "last": None if timeline.begin_ns is None else timestamp(timeline.last_ns + offset_ns),
             "notes": [printable(note) for note in notes],
         },
-        "namespaces": {str(place[0]): namespace_name(place[0], scene) for place in digest.pipeline.summary.places()},
+        "namespaces": {str(place[0]): namespace_name(place[0], scene) for place in data.summary.places()},
         "trust_line": printable(trust_line(scene)),
-        "flow": _flow_object(digest),
-        "timeline": _timeline_object(digest),
-        "latencies": _latencies_object(digest),
-        "journeys": {"total": digest.sample.seen, "list": [_journey_object(one, scene) for one in listed]},
+        "flow": _paths_object(data),
+        "timeline": _timeline_object(data),
+        "latencies": _latencies_object(data),
+        "journeys": {"total": data.sample.seen, "list": [_journey_object(one, scene) for one in listed]},
     }
 
 
@@ -94,16 +94,16 @@ def link_style(source: Node, target: Node) -> str:
     return style(target)
 
 
-def _flow_object(digest: Digest) -> dict[str, Any]:
-    scene, places = digest.pipeline.scene, digest.pipeline.summary.places()
-    graph = digest.flow.graph()
-    ordered = digest.flow.most_common()
+def _paths_object(data: ReportData) -> dict[str, Any]:
+    scene, places = data.scene, data.summary.places()
+    graph = data.paths.graph()
+    ordered = data.paths.most_common()
     return {
         **_graph_object(graph, places, scene),
         "paths": [
             {
                 "packets": count,
-                "example": digest.flow.examples[way].id,
+                "example": data.paths.examples[way].id,
                 "stops": [_stop_object(node, places, scene) for node in way],
             }
             for way, count in ordered[:PATHS_MAX]
@@ -139,9 +139,9 @@ def _graph_object(graph: Graph, places: list[Place], scene: Scene) -> dict[str, 
     }
 
 
-def _timeline_object(digest: Digest) -> dict[str, Any]:
-    timeline, scene = digest.timeline, digest.pipeline.scene
-    places = digest.pipeline.summary.places()
+def _timeline_object(data: ReportData) -> dict[str, Any]:
+    timeline, scene = data.timeline, data.scene
+    places = data.summary.places()
     series = [
         {"device": place_name(place, places, scene), "fate": fate, "journeys": row[: timeline.used].tolist()}
         for (place, fate), row in sorted(
@@ -151,9 +151,9 @@ def _timeline_object(digest: Digest) -> dict[str, Any]:
     return {"width_ns": timeline.width_ns, "fates": list(FATES), "extra": DROPPED, "series": series}
 
 
-def _latencies_object(digest: Digest) -> dict[str, Any]:
-    scene, places = digest.pipeline.scene, digest.pipeline.summary.places()
-    ordered = sorted(digest.latencies.spreads.items(), key=lambda one: (-one[1].count, one[0]))
+def _latencies_object(data: ReportData) -> dict[str, Any]:
+    scene, places = data.scene, data.summary.places()
+    ordered = sorted(data.latencies.spreads.items(), key=lambda one: (-one[1].count, one[0]))
     shown = sorted(ordered[:STEPS_MAX], key=lambda one: (one[0][:3], one[1].quantile_ns(0.5), one[0]))
     return {
         "edges_ns": EDGES_NS.tolist(),

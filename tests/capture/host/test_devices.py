@@ -20,6 +20,7 @@ from bondtrace.capture.host.devices import REREAD, Change, LinkMonitor
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.model import Device
+from bondtrace.net import topology
 
 little_endian = pytest.mark.skipif(sys.byteorder != "little", reason="the captured bytes are little-endian")
 
@@ -180,72 +181,14 @@ def test_changes_in_order_and_a_port_that_leaves_its_bridge_is_not_removed():
     ]
 
 
-# --- the family of a device ---
+# --- names ---
 
-HOST = [
-    Device(1, 1, "lo", "loopback"),
-    Device(1, 2, "eth0", "veth", master=4, link=2, link_netnsid=0),
-    Device(1, 3, "eth1", "veth", master=4, link=3, link_netnsid=0),
-    Device(1, 4, "bond0", "bond", master=6),
-    Device(1, 5, "bond0.100", "vlan", link=4),
-    Device(1, 6, "br0", "bridge"),
-    Device(1, 7, "tap0", "tun", master=6),
-    Device(1, 8, "qinq", "vlan", link=5),
-    Device(1, 9, "va", "veth", link=10),
-    Device(1, 10, "vb", "veth", link=9),
-    Device(1, 11, "gre1", "gretap", link=4),
-    Device(2, 2, "eth0", "veth", link=2, link_netnsid=0),
-    Device(2, 3, "mv0", "macvlan", link=4, link_netnsid=0, link_netns=1),
-    Device(2, 4, "mv1", "macvlan", link=4, link_netnsid=5),
-]
-
-
-def keys_of(names, netns):
-    """The keys of the devices of this name in a namespace."""
-    return [(d.netns, d.ifindex) for d in HOST if d.netns == netns and d.name in names]
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["eth0"], "eth0 bond0 bond0.100 qinq br0 mv0"),
-        (["bond0"], "eth0 eth1 bond0 bond0.100 qinq br0 mv0"),
-        (["bond0.100"], "eth0 eth1 bond0 bond0.100 qinq"),
-        (["br0"], "eth0 eth1 bond0 br0 tap0"),
-        (["tap0"], "tap0 br0"),
-        (["va"], "va"),
-        (["gre1"], "gre1"),
-        (["lo", "va"], "lo va"),
-        ([], ""),
-    ],
-)
-def test_the_family_is_all_below_and_all_on_top_but_no_siblings(names, expected):
-    # when looked for in namespace 1
-    found = devices.family(HOST, keys_of(names, 1))
-    # then
-    key = {(d.netns, d.ifindex): d.name for d in HOST}
-    assert sorted(key[k] for k in found.all) == sorted(expected.split())
-
-
-def test_what_is_below_and_what_is_on_top_are_told_apart():
-    found = devices.family(HOST, keys_of(["bond0"], 1))
-    key = {(d.netns, d.ifindex): d.name for d in HOST}
-    assert {key[k] for k in found.below} == {"bond0", "eth0", "eth1"}
-    assert {key[k] for k in found.above} == {"bond0", "bond0.100", "qinq", "br0", "mv0"}
-
-
-def test_a_macvlan_in_a_container_reaches_down_into_the_host():
-    assert devices.family(HOST, keys_of(["mv0"], 2)).all == {(2, 3), (1, 4), (1, 2), (1, 3)}
-
-
-def test_devices_that_name_each_other_do_not_loop():
-    ring = [Device(1, 1, "a", "vlan", link=2), Device(1, 2, "b", "vlan", link=1)]
-    assert devices.family(ring, [(1, 1)]).all == {(1, 1), (1, 2)}
+THERE = ((2, "eth0"), (3, "mv0"), (4, "mv1"))
 
 
 def test_an_unknown_name_is_wrong_use():
     with pytest.raises(UsageError) as raised:
-        devices.require_names([d for d in HOST if d.netns == 2], ["mv0", "nosuch"])
+        devices.require_names([Device(2, number, name, "ether") for number, name in THERE], ["mv0", "nosuch"])
     assert str(raised.value) == (
         "no device named 'nosuch' in this network namespace (there are: eth0, mv0, mv1; `ip link` lists them)"
     )
@@ -339,7 +282,7 @@ def test_a_macvlan_on_a_device_of_another_namespace_knows_which(netns):
     upper = next(d for d in found if d.name == "mv0")
     assert (upper.kind, upper.link, upper.link_netns) == ("macvlan", lower.ifindex, here.inode)
     expected = {(here.inode, lower.ifindex), (netns.inode, upper.ifindex)}
-    assert devices.family(found, [(here.inode, lower.ifindex)]).all == expected
+    assert topology.family(found, [(here.inode, lower.ifindex)]).all == expected
 
 
 def test_a_monitor_sees_a_device_come_change_and_go(netns):

@@ -26,7 +26,7 @@ from data.reduce_btf import (
 )
 
 from bondtrace.capture.kernel.btf import Btf, BtfError, Field, read_kernel_btf
-from bondtrace.capture.kernel.plan import wanted_functions
+from bondtrace.capture.kernel.stage_specs import wanted_functions
 
 DATA = Path(__file__).parents[2] / "data" / "btf"
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bondtrace.capture.host.devices import Family
 from bondtrace.capture.kernel import loader, tracing
 from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.errors import BondtraceError
+from bondtrace.net.topology import Family
 
 BELOW, ABOVE = 1, 2  # FOLLOW_LOWER and FOLLOW_UPPER of bpf/pass.c
 SEVERAL = (1 << 64) - 1

@@ -10,8 +10,10 @@ import pytest
 
 from bondtrace.capture.kernel import symbols
 from bondtrace.capture.kernel.btf import Btf
-from bondtrace.capture.kernel.plan import HANDLERS, Abilities, make, programs, wanted_functions
+from bondtrace.capture.kernel.plan import Abilities, make, programs
+from bondtrace.capture.kernel.stage_specs import wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
+from bondtrace.net.rx_handlers import FUNCTIONS as HANDLERS
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace.capture.kernel.plan import wanted_functions
+from bondtrace.capture.kernel.stage_specs import wanted_functions
 from bondtrace.capture.kernel.symbols import Addresses, Symbol, find, read_kallsyms
 
 DATA = Path(__file__).parents[2] / "data" / "kallsyms"

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The history of devices: as they were at a time, what was stacked on what, and whether a packet can go from one to
+another (net/topology.py has the rule)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Optional
+
+from ..model import Device
+from ..net.topology import Key, are_peers, edges, reached, share_lower, sits_on
+from .history import History
+
+
+class Devices(Mapping[Key, History[Device]]):
+    """The histories of all devices of which anything was said, by (netns, ifindex)."""
+
+    def __init__(self) -> None:
+        self._histories: dict[Key, History[Device]] = {}
+        self._numbered: dict[int, list[Key]] = {}  # by ifindex, those that have it
+
+    def __getitem__(self, key: Key) -> History[Device]:
+        return self._histories[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._histories)
+
+    def __len__(self) -> int:
+        return len(self._histories)
+
+    def put(self, key: Key, time_ns: int, device: Optional[Device]) -> None:
+        """Take a device as it is from that time on; ``None``: it has gone."""
+        if key not in self._histories:
+            self._histories[key] = History()
+            self._numbered.setdefault(key[1], []).append(key)
+        self._histories[key].put(time_ns, device)
+
+    def at(self, key: Key, time_ns: int) -> Optional[Device]:
+        """Return the device as it was then, or as it last was if it had gone."""
+        history = self._histories.get(key)
+        return (history.at(time_ns) or history.last_known()) if history else None
+
+    def stacking(self, time_ns: int) -> dict[Key, list[Key]]:
+        """Return for each device those that sat directly on it then."""
+        devices = {key: device for key in self if (device := self.at(key, time_ns)) is not None}
+        found: dict[Key, list[Key]] = {}
+        for lower, upper in (edge for device in devices.values() for edge in edges(device)):
+            if lower in devices and upper in devices:
+                found.setdefault(lower, []).append(upper)
+        return found
+
+    def related(self, first: Key, second: Key, way: str) -> bool:
+        """Can a packet go from the first device to the second, as they are stacked now?
+
+        :param way: "up": what is received goes to what sits on a device, or copies of it to several such, or through a
+            pair (veth) elsewhere; "down": what is sent goes to what the device sits on; "over": from what sends to what
+            receives; "through": what was received is sent, routed in its namespace (at once it is nested in the
+            receive, later if its next hop had to be asked for).
+        """
+        a, b = self._newest(first), self._newest(second)
+        if a is None or b is None or first == second:
+            return False
+        if way != "down" and self._crosses_pair(a, b):
+            return True
+        if way == "up":
+            return sits_on(b, a) or share_lower(a, b)
+        if way == "down":
+            return sits_on(a, b)
+        is_stacked = sits_on(a, b) or sits_on(b, a)
+        if way == "through":
+            return a.netns == b.netns and not is_stacked
+        return is_stacked or share_lower(a, b)
+
+    def _crosses_pair(self, a: Device, b: Device) -> bool:
+        """Can a packet of ``a`` be sent into the pair whose other end is ``b``: from that end itself, or switched or
+        routed to it in its namespace? (An end that no tap listens on has no pass of its own for what it sends.)"""
+        peers = (self._newest(key) for key in self._numbered.get(b.link or 0, ()))
+        return any(peer is not None and peer.netns == a.netns and are_peers(peer, b) for peer in peers)
+
+    def _newest(self, key: Key) -> Optional[Device]:
+        history = self._histories.get(key)
+        return history.last_known() if history else None
+
+
+def above(key: Key, stacking: Mapping[Key, list[Key]]) -> set[Key]:
+    """Return every device that is stacked on this one, directly or not; itself where they go in a circle."""
+    return reached(stacking.get(key, ()), stacking)

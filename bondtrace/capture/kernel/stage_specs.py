@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stages and the probes they take: which program of bpf/ goes where in which function of the kernel.
+
+A stage is a thing that bondtrace can observe (packets received, taps with a mapped ring, the bond's rx_handler, ...).
+A new probe is added here; ``plan`` chooses how it is attached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ...format import stages
+from ...net.rx_handlers import FUNCTIONS as HANDLERS
+
+# The tracepoint whose program reads most of what is read of a packet.
+TRACEPOINT_OF_PACKETS = "netif_receive_skb"
+# Programs that a filter is compiled into: those which open a pass.
+FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
+# Programs of an rx_handler whose module is loaded while the trace runs.
+ATTACHED_LATER = ("handler_enter", "handler_exit")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A probe as a stage asks for it: the program in bpf/, the kernel's function, where in it; and whether a softirq
+    that interrupts the program calls the function, too."""
+
+    program: str
+    function: str
+    where: str  # "entry", "exit" or "tracepoint"
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What a stage tells, the probes it takes, and what is not told without it."""
+
+    name: str
+    tells: str
+    wants: tuple[Wanted, ...]
+    without: str
+
+
+def both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
+    """Return the probes at both ends of a function."""
+    return Wanted(f"{name}_enter", function, "entry"), Wanted(exit_program, function, "exit")
+
+
+_BRACKETS = frozenset(("__netif_receive_skb_one_core", "__netif_receive_skb_list_core"))
+_RX = StageSpec(
+    stages.RECEIVE,
+    "packets received",
+    (
+        *both("rx_one", "__netif_receive_skb_one_core", "frame_exit"),
+        *both("rx_list", "__netif_receive_skb_list_core", "frame_exit"),
+        Wanted("rx_packet", TRACEPOINT_OF_PACKETS, "tracepoint"),
+    ),
+    "no received packet is seen",
+)
+# Where one of the brackets has no symbol.
+_RX_CORE = StageSpec(
+    stages.RECEIVE,
+    "packets received",
+    both("rx_core", "__netif_receive_skb_core", "rx_core_exit"),
+    "no received packet is seen",
+)
+_TX = StageSpec(
+    stages.TRANSMIT,
+    "packets offered to transmit taps",
+    both("tx", "dev_queue_xmit_nit", "frame_exit"),
+    "no transmitted packet is seen",
+)
+
+# By what a tap gives up a packet that it refused: the one of these that is not merely inlined. Newest first: since 6.12
+# (ba8de796baf4), since 5.17 (c504e5c2f964), before.
+REFUSING = ("sk_skb_reason_drop", "kfree_skb_reason", "kfree_skb")
+
+
+def _ring_taps(refused: Wanted) -> StageSpec:
+    probes = both("tap_ring", "tpacket_rcv", "tap_exit")
+    return StageSpec(
+        stages.RING_TAPS,
+        "taps with a mapped ring (tcpdump, libpcap)",
+        (*probes, Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"), refused),
+        "taps with a mapped ring are not seen",
+    )
+
+
+def _queue_taps(refused: Wanted) -> StageSpec:
+    probes = both("tap_queue", "packet_rcv", "tap_exit")
+    return StageSpec(
+        stages.QUEUE_TAPS,
+        "taps without a ring (plain packet sockets)",
+        (*probes, Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True), refused),
+        "plain packet sockets are not seen",
+    )
+
+
+_SOCK_PACKET_TAPS = StageSpec(
+    stages.SOCK_PACKET_TAPS,
+    "taps of the oldest kind",
+    both("tap_spkt", "packet_rcv_spkt", "tap_exit"),
+    "SOCK_PACKET sockets are not seen",
+)
+_FANOUT = StageSpec(
+    stages.FANOUT,
+    "offers to fanout groups",
+    (Wanted("tap_fanout_enter", "packet_rcv_fanout", "entry"),),
+    "an offer to a fanout group is only seen at the member",
+)
+_VLAN = StageSpec(
+    stages.VLAN,
+    "the turn of a tag's VLAN device",
+    both("vlan", "vlan_do_receive", "vlan_exit"),
+    "the step to a VLAN device is only seen by what comes after it",
+)
+_DROPS = StageSpec(
+    stages.DROPS,
+    "packets that the kernel drops, and why",
+    (Wanted("drop", "kfree_skb", "tracepoint"),),
+    "why a packet was dropped is not told",
+)
+_TAP_HOOKS = StageSpec(
+    stages.TAP_HOOKS,
+    "when taps open, bind and close",
+    (Wanted("hook_add", "dev_add_pack", "entry"), Wanted("hook_remove", "__dev_remove_pack", "entry")),
+    "when a tap opened or closed is known to half a second only",
+)
+_JOINS = StageSpec(
+    stages.JOINS,
+    "devices that join the traced ones, at once",
+    (
+        Wanted("join_master", "netdev_master_upper_dev_link", "entry"),
+        Wanted("join_upper", "netdev_upper_dev_link", "entry"),
+    ),
+    "a device that joins is traced a moment later",
+)
+_PROTOCOL_HANDLERS = tuple(
+    StageSpec(
+        function, "the protocol handler's turn", (Wanted(function, function, "entry"),), "delivery to it is not told"
+    )
+    for function in stages.PROTOCOL_FUNCTIONS
+)
+
+
+def specs(symbols: Collection[str]) -> list[StageSpec]:
+    """Return the stages for a kernel with these symbols, in the order in which they are attached and shown."""
+    refused = Wanted("tap_refused", next((name for name in REFUSING if name in symbols), REFUSING[-1]), "entry")
+    return [
+        _RX if set(symbols) >= _BRACKETS else _RX_CORE,
+        *(_ring_taps(refused), _queue_taps(refused), _SOCK_PACKET_TAPS, _FANOUT),
+        *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS),
+        *_PROTOCOL_HANDLERS,
+    ]
+
+
+def all_specs() -> list[StageSpec]:
+    """Return every stage that a kernel may be given."""
+    return [_RX, _RX_CORE, *specs(_BRACKETS)]
+
+
+def wanted_functions() -> set[str]:
+    """Return every function name that a plan may ask the symbol list for."""
+    names = {want.function for spec in all_specs() for want in spec.wants if want.where != "tracepoint"}
+    return names | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}

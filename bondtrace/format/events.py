@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Events: what is said of the surroundings of packets, as plain dicts that a recording holds as JSON.
+
+A live trace makes them and a scene takes them, so live and later analysis know the same. Every event has ``kind`` and
+``time_ns`` (CLOCK_MONOTONIC). docs/recording.md, "Events", documents each kind with its keys.
+
+Invariant: what the readers here return has the documented types and sizes, and its texts are printable; anything else
+is refused with ``ValueError``, whoever wrote the event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
+
+from ..model import Device, Process, Tap
+from ..util.untrusted import clean, integer, items, mapping, number, shown, text
+
+Event = dict[str, Any]
+
+_REQUIRED = ("netns", "ifindex", "name", "kind", "inode", "protocol", "pid", "comm", "cmdline")
+
+
+# --- makers --------------------------------------------------------------------------------------------
+
+
+def device_event(time_ns: int, device: Device) -> Event:
+    """Return the event of a device that is new, or has changed."""
+    return {"kind": "device", "time_ns": time_ns, "device": asdict(device)}
+
+
+def device_gone_event(time_ns: int, netns: int, ifindex: int) -> Event:
+    """Return the event of a device that has gone from its namespace."""
+    return {"kind": "device-gone", "time_ns": time_ns, "netns": netns, "ifindex": ifindex}
+
+
+def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None, read_ns: Optional[int] = None) -> Event:
+    """Return the event of a tap as it was read.
+
+    :param time_ns: when the reading had ended.
+    :param not_before_ns: for a tap that opened during the trace: when it was known not to exist yet.
+    :param read_ns: when the reading began.
+    """
+    # dataclasses.asdict() takes ten times as long, and a host may have thousands
+    values = {**vars(tap), "processes": tuple(dict(vars(one)) for one in tap.processes)}
+    event = {"kind": "tap", "time_ns": time_ns, "tap": values}
+    times_ns = {"read_ns": read_ns, "not_before_ns": not_before_ns}
+    return {**event, **{name: one for name, one in times_ns.items() if one is not None}}
+
+
+def tap_gone_event(time_ns: int, not_before_ns: int, inode: int) -> Event:
+    """Return the event of a tap that is not listed any more; ``not_before_ns``: when it still was."""
+    return {"kind": "tap-gone", "time_ns": time_ns, "not_before_ns": not_before_ns, "inode": inode}
+
+
+def namespace_event(time_ns: int, netns: int, name: str) -> Event:
+    """Return the event which names a network namespace."""
+    return {"kind": "namespace", "time_ns": time_ns, "netns": netns, "name": name}
+
+
+def stage_event(time_ns: int, stage: Event) -> Event:
+    """Return the event of a stage (format/stages.py) that was attached after the start."""
+    return {"kind": "stage", "time_ns": time_ns, "stage": stage}
+
+
+def symbol_event(time_ns: int, address: int, name: str) -> Event:
+    """Return the event which names the function at an address (its low half); it holds for all times."""
+    return {"kind": "symbol", "time_ns": time_ns, "address": address, "name": name}
+
+
+def losses_event(time_ns: int, counters: dict[str, list[int]]) -> Event:
+    """Return the event with the counters of what was lost, each a list by CPU."""
+    return {"kind": "losses", "time_ns": time_ns, "counters": counters}
+
+
+def note_event(time_ns: int, sentence: str) -> Event:
+    """Return the event of something that happened to the trace itself."""
+    return {"kind": "note", "time_ns": time_ns, "text": sentence}
+
+
+def end_event(time_ns: int, not_before_ns: int) -> Event:
+    """Return the event that ends a trace; until ``not_before_ns`` it was whole."""
+    return {"kind": "end", "time_ns": time_ns, "not_before_ns": not_before_ns}
+
+
+# --- readers -------------------------------------------------------------------------------------------
+
+
+def checked(event: Event) -> Event:
+    """Return the event with every text in it printable.
+
+    :raises ValueError: where it is nested deeper than any event is, or a number is beyond 63 bits. The types that its
+        kind demands are checked by whoever takes it (``Scene.apply``).
+    """
+    result = clean(event)
+    assert isinstance(result, dict)
+    return result
+
+
+def event_time_ns(event: Event) -> int:
+    """Return when it happened; 0 where it does not say. ``ValueError`` for what is no time."""
+    return number(event.get("time_ns", 0))
+
+
+def wall_offset_ns(event: Event) -> int:
+    """Return what to add to CLOCK_MONOTONIC for nanoseconds since the Unix epoch; 0 where the event does not say."""
+    return integer(event.get("wall_offset_ns", 0))
+
+
+def read_device(value: Any) -> Device:
+    """Return a device from JSON. Keys of a newer writer are passed over; ``ValueError`` where a type is another."""
+    return Device(**_typed(Device, mapping(value)))
+
+
+def read_tap(value: Any) -> Tap:
+    """Return a tap from JSON, likewise."""
+    given = mapping(value)
+    processes = tuple(Process(**_typed(Process, mapping(one))) for one in items(given.get("processes", ())))
+    return Tap(**{**_typed(Tap, {**given, "processes": ()}), "processes": processes})
+
+
+def read_stage(value: Any) -> Event:
+    """Return a stage from JSON: ``name``, ``tells``, ``missing`` and ``without`` are texts."""
+    given = mapping(value)
+    optional = {name: text(given.get(name) or "") for name in ("missing", "tells", "without")}
+    return {**given, "name": text(given.get("name")), **optional}
+
+
+@cache
+def _types(kind: type) -> dict[str, tuple[type, ...]]:
+    """Return for each field the types that its values may have."""
+    return {one.name: _alternatives(get_type_hints(kind)[one.name]) for one in fields(kind)}
+
+
+def _alternatives(hint: Any) -> tuple[type, ...]:
+    return get_args(hint) if get_origin(hint) is Union else (get_origin(hint) or hint,)
+
+
+def _typed(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in values.items() if name in _types(kind)}
+    for name, value in known.items():
+        if type(value) not in _types(kind)[name]:
+            raise ValueError(f"{shown(value)} as {name!r} of a {kind.__name__.lower()}")
+    missing = [one for one in _REQUIRED if one in _types(kind) and one not in known]
+    if missing:
+        raise ValueError(f"a {kind.__name__.lower()} without {missing[0]!r}")
+    return known

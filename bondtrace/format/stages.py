@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stages: the things that a trace can observe, by the names that recordings and outputs give them.
+
+``capture/kernel/plan.py`` chooses the probes of each; a recording's start event lists the stages, attached or not, and
+``analysis/watched.py`` concludes from that list what is not known. Stages of rx_handlers and protocol handlers have the
+name of the kernel's function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+RECEIVE, TRANSMIT = "receive", "transmit"
+RING_TAPS, QUEUE_TAPS, SOCK_PACKET_TAPS = "ring taps", "queue taps", "SOCK_PACKET taps"
+FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
+TAP_HOOKS, JOINS = "tap hooks", "joins"
+
+#: The stages that packets come by, by direction.
+OF_DIRECTION = {"rx": RECEIVE, "tx": TRANSMIT}
+
+#: Protocol handlers, by skb->protocol: one packet at a time, and a list of them.
+PROTOCOL_HANDLERS = {0x0800: ("ip_rcv", "ip_list_rcv"), 0x86DD: ("ipv6_rcv", "ipv6_list_rcv"), 0x0806: ("arp_rcv",)}
+PROTOCOL_FUNCTIONS = ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list_rcv")
+
+
+def of_directions(directions: Collection[str]) -> tuple[str, ...]:
+    """Return the stages that packets of these directions come by."""
+    return tuple(OF_DIRECTION[one] for one in OF_DIRECTION if one in directions)
+
+
+def essential(directions: Collection[str] = tuple(OF_DIRECTION)) -> tuple[str, ...]:
+    """Return the stages without any one of which the main question, which taps saw a packet, has wrong answers."""
+    return (*of_directions(directions), RING_TAPS, QUEUE_TAPS)
+
+
+def phrase(tells: str, name: str, missing: str) -> str:
+    """Return what a trace does not see without a stage: what the stage shows, its name, and why it is missing."""
+    return f"{tells} ({name}: {missing})"
