@@ -84,9 +84,9 @@ def trace(
     """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``; with ``count_every_s``
     packets are counted in the kernel and not told. ``writes``: the rights to write files are still needed."""
     begin = time.monotonic()
-    from ..capture.live.source import LiveSource
+    from ..capture.live.source import LiveSource, Request
 
-    source: Any = LiveSource(
+    request = Request(
         options.interfaces,
         options.netns,
         options.directions,
@@ -94,9 +94,8 @@ def trace(
         packet_filter=options.packet_filter,
         count_every_s=count_every_s,
         snaplen=options.snaplen,
-        tell=say,
-        drop=lambda: drop_rights(writes),
     )
+    source: Any = LiveSource(request, tell=say, drop=lambda: drop_rights(writes))
     with source, ending_in_order(pipeline, source.stop):
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")

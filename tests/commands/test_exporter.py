@@ -192,8 +192,8 @@ from bondtrace.format.recording import Recording
 from bondtrace.capture.live import source as live
 
 class Played:
-    def __init__(self, interfaces, *_, **__):
-        assert interfaces == ("bond0",)
+    def __init__(self, request, **_):
+        assert request.interfaces == ("bond0",)
         self.stopping = False
     def __enter__(self):
         return self

@@ -11,7 +11,7 @@ from bondtrace.analysis import assemble
 from bondtrace.format.recording import Batch
 from bondtrace.pipeline import Pipeline
 from bondtrace.stats.latency import EDGES_NS, Spread
-from bondtrace.stats.paths import Paths, Link, Node, path
+from bondtrace.stats.paths import Link, Node, Paths, path
 from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.stats.timeline import DROPPED, FATES, Timeline
 from build import (

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The loop of a live trace: what the kernel side sent, with what happened to the surroundings meanwhile, as batches.
+
+Invariant: passes that ended before an event are in the same batch as the event, or in an earlier one; the traced
+devices follow the named ones through renames, joins, leaves and new makings; what happens to the trace itself (a device
+gone, a module loaded anew, a namespace deleted, the clock set) is said in words.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Optional, Protocol
+
+from ...format.events import Event, end_event, losses_event, note_event
+from ...format.payload import bytes_events
+from ...format.recording import Batch
+from ...format.wire import Array, Passes, concatenate, decode, kept_bytes
+from ...model import Device
+from ...net.topology import Family
+from ..host.devices import Change, read_devices
+from ..host.namespaces import Namespace, list_namespaces
+from .clock import Every, WallClock, now_ns, wall_offset_ns
+from .devices import DeviceFollower
+from .handlers import FunctionNames, HandlerFollower
+from .namespaces import NamespaceFollower
+from .taps import TapFollower
+
+POLL_S = 0.02
+LOSSES_EVERY_NS = 1_000_000_000
+READINGS_A_BATCH = 3
+
+
+class State(Enum):
+    """The life of a trace.
+
+    ======== ============================================= ============================================
+    state    what a batch holds                            what ends it
+    ======== ============================================= ============================================
+    RUNNING  what passed and what happened                 ``stop()``, or nothing is left to trace
+    STOPPING the same, but taps are not read any more      the batch that is under way is over
+    ENDING   what was still under way, all of the ring,    it is the last
+             and taps once more where they are wanted
+    ======== ============================================= ============================================
+    """
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ENDING = "ending"
+
+
+class Ring(Protocol):
+    """What the kernel side sends passes by."""
+
+    def read(self) -> Array:
+        """Return the slots that are whole, shape (n, 256) of uint8."""
+
+
+class Tracer(Protocol):
+    """What is needed of ``kernel.loader.Tracer``."""
+
+    @property
+    def ring(self) -> Ring: ...
+
+    def set_devices(self, devices: Family) -> None: ...
+
+    def counts(self) -> Array: ...
+
+    def counters(self) -> dict[str, list[int]]: ...
+
+
+class Monitors(Protocol):
+    """What is needed of ``namespaces.Monitors``."""
+
+    def waitable(self) -> list[Any]: ...
+
+    def changes(self) -> list[Change]: ...
+
+    def let_go(self, netns: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """How the loop asks the host. ``now``: CLOCK_MONOTONIC in ns; ``wall_offset``: what to add for the time of day."""
+
+    now: Callable[[], int] = now_ns
+    wall_offset: Callable[[], int] = wall_offset_ns
+    namespaces: Callable[[], list[Namespace]] = lambda: list(list_namespaces().values())
+    devices: Callable[[Iterable[Namespace]], list[Device]] = lambda namespaces: read_devices(namespaces, [])
+
+
+@dataclass(frozen=True)
+class Followers:
+    """What follows the surroundings, each a subject."""
+
+    devices: DeviceFollower
+    taps: TapFollower
+    namespaces: NamespaceFollower
+    handlers: HandlerFollower
+    functions: FunctionNames
+    clock: WallClock
+
+
+class Loop:
+    """Makes the batches of an attached trace.
+
+    :param events: what was said at the start: the first batch has it.
+    :param count_every_s: so often a batch holds the kernel's counts; ``None``: it does not count.
+    :param keeps_bytes: the kernel side sends packets' first bytes.
+    :param tell: is given each note.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        monitors: Monitors,
+        followers: Followers,
+        events: list[Event],
+        count_every_s: Optional[float] = None,
+        keeps_bytes: bool = False,
+        tell: Callable[[str], None] = lambda text: None,
+        host: Optional[Host] = None,
+    ) -> None:
+        self.state = State.RUNNING
+        self._tracer, self._monitors, self._follow, self._events = tracer, monitors, followers, events
+        self._counts = None if count_every_s is None else Every(int(count_every_s * 1e9))
+        self._losses = Every(LOSSES_EVERY_NS)
+        self._keeps_bytes, self._tell, self._host = keeps_bytes, tell, host or Host()
+
+    def stop(self) -> None:
+        """End the batches soon; safe in a signal handler."""
+        if self.state is State.RUNNING:
+            self.state = State.STOPPING
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield batches until ``stop()``; the last one holds what was still under way, and the end."""
+        while self.state is State.RUNNING:
+            yield self.batch()
+            select.select(self._monitors.waitable(), [], [], POLL_S)
+        whole_until_ns = self._host.now()
+        self.state = State.ENDING
+        self._tracer.set_devices(Family(set(), set()))
+        time.sleep(POLL_S)  # passes that were open when the devices were taken away
+        last = self.batch()
+        last.events.append(end_event(self._host.now(), whole_until_ns))
+        yield last
+
+    def batch(self) -> Batch:
+        """Return what has come and happened since the last batch."""
+        time_ns = self._host.now()
+        moved = self._follow.clock.moved(self._host.wall_offset())
+        if moved:
+            self._note(moved, time_ns)
+        passes = self._drain_and_learn()
+        counts = self._count(time_ns)
+        self._follow_functions(passes, counts, time_ns)
+        if self.state is State.ENDING or self._losses.is_due(time_ns):
+            self._losses.restart(time_ns)
+            self._events.append(losses_event(time_ns, self._tracer.counters()))
+        events, self._events = self._events, []
+        return Batch(passes, events, time_ns, counts)
+
+    # --- what passed ---
+
+    def _drain_and_learn(self) -> Passes:
+        """Return the passes that have ended, also those that ended while it was learned what has happened: they are of
+        the same batch. Taps are read again where others were hooked in or out meanwhile, for the sake of what passed
+        since; a few times, as somebody may do nothing else."""
+        parts: list[Passes] = []
+        for reading in range(READINGS_A_BATCH + 1):
+            is_ending = self.state is State.ENDING
+            parts.append(self._drain(whole=is_ending and not parts))
+            before = len(self._events)
+            self._follow_devices()  # after that: what has sent passes is known
+            self._follow.taps.notice(parts[-1])
+            if reading < READINGS_A_BATCH and self.state is not State.STOPPING:
+                self._follow_taps(at_once=is_ending and not reading)
+            if len(self._events) == before:
+                break
+        return concatenate(parts)
+
+    def _drain(self, whole: bool) -> Passes:
+        parts = [self._decode(self._tracer.ring.read())]
+        while whole and len(parts[-1]):
+            parts.append(self._decode(self._tracer.ring.read()))
+        return concatenate(parts)
+
+    def _decode(self, slots: Array) -> Passes:
+        if self._keeps_bytes:
+            self._events += bytes_events(self._host.now(), kept_bytes(slots))
+        return decode(slots)
+
+    def _count(self, time_ns: int) -> Optional[Array]:
+        if self._counts is None or not (self._counts.is_due(time_ns) or self.state is State.ENDING):
+            return None
+        self._counts.restart(time_ns)
+        return self._tracer.counts()
+
+    # --- what happened ---
+
+    def _note(self, sentence: str, time_ns: int) -> None:
+        """Say what happened, in the recording and to whoever watches."""
+        self._events.append(note_event(time_ns, sentence))
+        self._tell(sentence)
+
+    def _follow_taps(self, at_once: bool) -> None:
+        time_ns, schedule = self._host.now(), self._follow.taps.schedule
+        if not schedule.is_due(time_ns, at_once):
+            return
+        if schedule.unknown or self._follow.namespaces.listing.is_due(time_ns):
+            self._follow_namespaces(time_ns)
+        self._events += self._follow.taps.read(time_ns)
+
+    def _follow_namespaces(self, time_ns: int) -> None:
+        listed = self._host.namespaces()
+        events, gone = self._follow.namespaces.take(listed, time_ns)
+        self._follow.taps.watcher.namespaces = listed
+        self._events += events
+        for namespace in gone:
+            self._let_go(namespace, time_ns)
+
+    def _let_go(self, namespace: Namespace, time_ns: int) -> None:
+        self._monitors.let_go(namespace.inode)
+        self._events += self._follow.devices.let_go(namespace.inode, time_ns)
+        self._retrace(time_ns)
+        is_left = bool(self._follow.namespaces.traced)
+        rest = "the others are traced on" if is_left else "nothing is left to trace"
+        fact = f"network namespace {namespace.label} has neither a name nor a process any more"
+        self._note(f"{fact}: let go; {rest}", time_ns)
+        if not is_left:
+            self.stop()
+
+    def _follow_devices(self) -> None:
+        changes = self._monitors.changes()
+        if not changes:
+            return
+        time_ns, devices = self._host.now(), self._follow.devices
+        for change in changes:
+            if change.device is None:  # notifications were lost
+                there = self._host.devices(self._follow.namespaces.traced)
+                self._events += devices.take_all(there, time_ns)
+            else:
+                self._events += devices.take(change, time_ns)
+            self._note_absences(time_ns)  # at once: it may be there again by the end of these changes
+        self._retrace(time_ns)
+
+    def _retrace(self, time_ns: int) -> None:
+        """Trace what is to be traced of the devices as they are now."""
+        devices = self._follow.devices
+        self._follow.taps.watcher.know(devices.known.values())
+        traced = devices.traced()
+        self._note_absences(time_ns)
+        if self.state is State.ENDING:
+            return
+        events, notes = self._follow.handlers.follow(devices.handlers(traced.all), time_ns)
+        self._events += events
+        for sentence in notes:
+            self._note(sentence, time_ns)
+        self._tracer.set_devices(traced)
+
+    def _note_absences(self, time_ns: int) -> None:
+        for sentence in self._follow.devices.absences():
+            self._note(sentence, time_ns)
+
+    def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
+        """Name functions; attach to rx_handlers of which no device told."""
+        events, handlers = self._follow.functions.follow(passes, counts, time_ns)
+        self._events += events
+        for function in handlers:
+            if not self._follow.handlers.knows(function):
+                self._events.append(self._follow.handlers.attach(function, time_ns))

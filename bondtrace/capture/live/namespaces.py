@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Follows the network namespaces of the host: names of new ones, and traced ones that nothing keeps any more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+
+from ...format.events import Event, namespace_event
+from ..host.devices import Change, LinkMonitor
+from ..host.namespaces import Namespace
+from .clock import Every
+
+EVERY_NS = 5_000_000_000
+
+
+def is_at_its_path(namespace: Namespace) -> bool:
+    """Is it still at the path by which it was named?"""
+    try:
+        return os.stat(namespace.path).st_ino == namespace.inode
+    except OSError:
+        return False
+
+
+class NamespaceFollower:
+    """The traced namespaces, and those of the host whose names are known. It lists none itself.
+
+    :param is_there: is a namespace without a process kept by a name?
+    """
+
+    def __init__(
+        self,
+        traced: Iterable[Namespace],
+        listed: Iterable[Namespace],
+        is_there: Callable[[Namespace], bool] = is_at_its_path,
+    ) -> None:
+        self.traced = list(traced)
+        self.listing = Every(EVERY_NS)
+        self._known = {one.inode for one in listed}
+        self._is_there = is_there
+
+    def take(self, listed: list[Namespace], time_ns: int) -> tuple[list[Event], list[Namespace]]:
+        """Take the namespaces of now; return the events of new ones, and the traced ones that are to be let go: without
+        a name or a process, the monitor's socket might be all that keeps it, and its devices, for as long as the trace
+        lasts."""
+        self.listing.restart(time_ns)
+        there = {one.inode for one in listed}
+        events = [namespace_event(time_ns, one.inode, one.label) for one in listed if one.inode not in self._known]
+        self._known = there
+        gone = [one for one in self.traced if one.inode not in there and not self._is_there(one)]
+        self.traced = [one for one in self.traced if one not in gone]
+        return events, gone
+
+
+class Monitors:
+    """A monitor of devices for each traced namespace; a context manager."""
+
+    def __init__(self, traced: Iterable[Namespace]) -> None:
+        self._monitors: dict[int, LinkMonitor] = {}
+        with ExitStack() as stack:
+            for namespace in traced:
+                self._monitors[namespace.inode] = stack.enter_context(LinkMonitor(namespace))
+            stack.pop_all()
+
+    def __enter__(self) -> Monitors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for monitor in self._monitors.values():
+            monitor.close()
+
+    def waitable(self) -> list[LinkMonitor]:
+        """Return what select() can wait for."""
+        return list(self._monitors.values())
+
+    def changes(self) -> list[Change]:
+        """Return the changes of devices since the last call, in order."""
+        return [change for monitor in self._monitors.values() for change in monitor.read()]
+
+    def let_go(self, netns: int) -> None:
+        """Keep a namespace alive no longer."""
+        self._monitors.pop(netns).close()

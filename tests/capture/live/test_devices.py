@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which devices are traced, as they come, go and are renamed."""
+
+import pytest
+
+from bondtrace.capture.host.devices import Change
+from bondtrace.capture.live.devices import DeviceFollower
+from bondtrace.model import Device
+
+GONE, BACK = "bond0 is gone; one of that name will be traced once it is there", "bond0 is there again"
+
+
+def bond(ifindex, name="bond0", netns=1):
+    return Device(netns, ifindex, name, kind="bond")
+
+
+@pytest.fixture
+def devices():
+    """Those of two namespaces, of which bond0 (ifindex 5) is traced."""
+    one = DeviceFollower(("bond0",), (1, 2), [bond(5)])
+    assert one.traced().all == {(1, 5)}
+    return one
+
+
+def change(devices, what, device):
+    """Take a change; (the kinds of its events, the sentences)."""
+    events = devices.take(Change(what, device), 7)
+    devices.traced()
+    return [event["kind"] for event in events], devices.absences()
+
+
+def test_a_bond_that_is_made_again_is_traced_and_both_is_said(devices):
+    assert change(devices, "remove", bond(5)) == (["device-gone"], [GONE])
+    assert devices.traced().all == set()
+    assert change(devices, "add", bond(9)) == (["device"], [BACK])
+    assert devices.traced().all == {(1, 9)}
+
+
+def test_a_rename_is_followed_and_nothing_is_gone(devices):
+    assert change(devices, "add", bond(5, "other")) == (["device"], [])
+    assert devices.traced().all == {(1, 5)}
+
+
+def test_a_second_device_of_that_name_is_traced_as_well(devices):
+    assert change(devices, "add", bond(8, netns=2)) == (["device"], [])
+    assert devices.traced().all == {(1, 5), (2, 8)}
+    assert change(devices, "remove", bond(8, netns=2)) == (["device-gone"], [])
+
+
+def test_a_device_of_a_namespace_that_is_not_traced_is_known_only(devices):
+    change(devices, "add", bond(8, netns=3))
+
+    assert devices.traced().all == {(1, 5)} and (3, 8) in devices.known
+
+
+def test_without_names_all_of_the_traced_namespaces_are_traced():
+    devices = DeviceFollower((), (1,), [bond(5), bond(6, "bond1"), bond(7, netns=3)])
+
+    assert devices.traced().all == {(1, 5), (1, 6)}
+
+
+def test_what_is_as_it_was_makes_no_event(devices):
+    assert devices.take(Change("add", bond(5)), 7) == []
+
+
+def test_a_namespace_that_only_a_reading_knows_is_kept_over_notifications():
+    # given a macvlan on a device of another namespace, which a notification does not name
+    macvlan = Device(1, 6, "mv0", "macvlan", link=4, link_netnsid=0, link_netns=3)
+    devices = DeviceFollower((), (1,), [macvlan])
+
+    [event] = devices.take(Change("add", Device(1, 6, "mv1", "macvlan", link=4, link_netnsid=0)), 7)
+
+    assert (event["device"]["name"], event["device"]["link_netns"]) == ("mv1", 3)
+
+
+def test_after_a_loss_what_is_there_is_compared_with_what_was_known(devices):
+    change(devices, "add", bond(6, "bond1"))
+
+    events = devices.take_all([bond(5), bond(7, "bond2")], 8)
+
+    told = [(one["kind"], one.get("ifindex") or one["device"]["ifindex"], one["time_ns"]) for one in events]
+    assert told == [("device-gone", 6, 8), ("device", 7, 8)]
+
+
+def test_a_namespace_is_let_go_with_its_devices(devices):
+    change(devices, "add", bond(8, netns=2))
+
+    [event] = devices.let_go(2, 9)
+
+    assert (event["kind"], event["netns"], event["ifindex"]) == ("device-gone", 2, 8)
+    change(devices, "add", bond(8, netns=2))
+    assert devices.traced().all == {(1, 5)}
+
+
+@pytest.mark.parametrize(
+    ("master", "expected"), [(None, set()), (4, {"bond_handle_frame"}), (6, {"br_handle_frame"}), (99, set())]
+)
+def test_the_rx_handlers_in_use_are_those_of_the_masters(master, expected):
+    eth0 = Device(1, 2, "eth0", "ether", master=master)
+    devices = DeviceFollower((), (1,), [eth0, Device(1, 4, "bond0", "bond"), Device(1, 6, "br0", "bridge")])
+
+    assert devices.handlers({(1, 2), (1, 77)}) == expected
