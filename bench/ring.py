@@ -30,7 +30,7 @@ import traffic
 from bondtrace.analysis.scene import Scene
 from bondtrace.analysis.stitch import Stitcher
 from bondtrace.capture.kernel import source
-from bondtrace.capture.kernel.loader import import_bcc
+from bondtrace.capture.kernel.compiler import import_bcc
 from bondtrace.capture.kernel.ring import Ring
 from bondtrace.format.recording import Recorder
 from bondtrace.format.wire import FIRST_STEPS, RECORD, SLOT_BYTES, STEP, Array, Passes, decode

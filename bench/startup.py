@@ -28,14 +28,14 @@ IMPORTS = "import bondtrace.cli, bondtrace.commands.live, bondtrace.capture.live
 STEPS = f"""
 import json, sys, time
 {IMPORTS}
-from bondtrace.capture.kernel import loader
+from bondtrace.capture.kernel import compiler, loader
 how = sys.argv[1]
 told, last = dict(), time.perf_counter()
 def step(name):
     global last
     now = time.perf_counter()
     told[name], last = now - last, time.perf_counter()
-bcc = loader.import_bcc()
+bcc = compiler.import_bcc()
 step("bcc_import_s")
 kernel = loader.read_kernel()
 step("types_and_symbols_s")
@@ -50,7 +50,7 @@ if how:
     step("attach_s")
 else:
     for program in programs:
-        tracer._bpf.load_func(program.encode(), bcc.BPF.KPROBE)
+        tracer.bpf.load_func(program.encode(), bcc.BPF.KPROBE)
     step("load_s")
 told["programs"], told["probes"] = len(programs), len(tracer.plan.probes)
 told["cpu_s"] = time.process_time()

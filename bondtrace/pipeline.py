@@ -16,9 +16,9 @@ from .analysis import assemble
 from .analysis.scene import Scene
 from .analysis.stitch import REST_NS, Journeys, Stitcher
 from .errors import BondtraceError
+from .format.batch import Batch
 from .format.events import Event, event_time_ns
 from .format.payload import Contents
-from .format.recording import Batch
 from .format.wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 from .model import Journey
 from .stats import kernel_counts

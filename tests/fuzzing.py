@@ -22,8 +22,9 @@ from bondtrace.exporters.parquet import ParquetExporter
 from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.exporters.perfetto import PerfettoExporter, begin_ns
 from bondtrace.format.arrow_ipc import END_OF_STREAM, schema_message
+from bondtrace.format.batch import SCHEMA, encode
 from bondtrace.format.events import tap_event
-from bondtrace.format.recording import SCHEMA, Recording, encode
+from bondtrace.format.recording import Recording
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes
 from bondtrace.pipeline import Pipeline

@@ -25,7 +25,7 @@ from bondtrace.analysis.eras import ERAS, find_era
 from bondtrace.analysis.why_unseen import REASONS
 from bondtrace.capture.host.devices import BOND_MODES
 from bondtrace.capture.host.namespaces import Namespace
-from bondtrace.capture.kernel import loader, plan
+from bondtrace.capture.kernel import compiler, loader, plan
 from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.cli import COMMANDS, cli
@@ -498,7 +498,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
     module = importlib.import_module("bondtrace.commands.doctor")
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("bondtrace.util.capabilities.has", lambda _: True)
-    monkeypatch.setattr(loader, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
+    monkeypatch.setattr(compiler, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
     monkeypatch.setattr(
         loader, "read_kernel", lambda: SimpleNamespace(btf=SimpleNamespace(type_count=1, drop_reasons=dict))
     )

@@ -189,7 +189,7 @@ TRACE = """
 import sys, time
 from bondtrace import cli
 from bondtrace.commands import live, record
-from bondtrace.format.recording import Batch
+from bondtrace.format.batch import Batch
 from bondtrace.capture.live import source
 from bondtrace.format.wire import EMPTY
 from build import BEGIN_NS, SKB, events, losses, received

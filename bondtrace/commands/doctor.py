@@ -12,7 +12,7 @@ from typing import Any, Optional
 import click
 from tabulate import tabulate
 
-from ..capture.kernel import loader
+from ..capture.kernel import compiler, loader
 from ..capture.kernel.btf import Btf
 from ..capture.kernel.filter import Filter, make_filter
 from ..errors import BondtraceError
@@ -58,7 +58,7 @@ def _examine(fentry: bool, packet_filter: Optional[Filter]) -> dict[str, Any]:
     }
     checks = findings["checks"]
     try:
-        bcc = loader.import_bcc()
+        bcc = compiler.import_bcc()
         checks.append({"check": "bcc", "ok": True, "detail": f"{getattr(bcc, '__version__', '?')}"})
     except BondtraceError as error:
         checks.append({"check": "bcc", "ok": False, "detail": str(error)})

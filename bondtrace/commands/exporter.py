@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import click
 
 from ..errors import BondtraceError, UsageError
-from ..format.recording import Batch
+from ..format.batch import Batch
 from ..pipeline import Pipeline
 from ..reporters import table
 from ..reporters.prometheus import Metrics, client

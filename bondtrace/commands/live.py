@@ -14,7 +14,8 @@ import click
 
 from ..analysis import watched
 from ..errors import UsageError
-from ..format.recording import Batch, Recorder
+from ..format.batch import Batch
+from ..format.recording import Recorder
 from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import table

@@ -19,7 +19,7 @@ from ..analysis.eras import ERAS, Era
 from ..analysis.scene import Scene
 from ..capture.kernel.filter import Filter, make_filter
 from ..errors import UsageError
-from ..format.recording import Batch
+from ..format.batch import Batch
 from ..format.redact import MODES, Privacy
 from ..format.wire import SNAPLEN_MAX
 from ..model import Journey

@@ -13,7 +13,8 @@ from typing import Optional, Union
 import click
 
 from ..errors import UsageError
-from ..format.recording import Batch, Recorder
+from ..format.batch import Batch
+from ..format.recording import Recorder
 from ..format.rotation import RotatingRecorder
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line

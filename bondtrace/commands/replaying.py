@@ -12,7 +12,7 @@ from typing import Any, Optional, TypeVar
 import click
 
 from ..analysis.shapes import with_facts
-from ..format.recording import Batch
+from ..format.batch import Batch
 from ..format.trace_set import Trace, gather
 from ..pipeline import Pipeline
 from ..util.signals import on_signals

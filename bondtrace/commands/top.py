@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from ..errors import UsageError
-from ..format.recording import Batch
+from ..format.batch import Batch
 from ..pipeline import Pipeline
 from ..reporters import table
 from ..reporters import top as view

@@ -14,8 +14,8 @@ from typing import Any, Optional, TextIO
 
 from .. import __version__
 from ..analysis.scene import Scene
+from ..format.batch import Batch
 from ..format.events import event_time_ns, wall_offset_ns
-from ..format.recording import Batch
 from ..format.wire import Array
 from ..model import Journey, Pass, Step
 from ..net.packet import one_line

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .batch import Batch
 from .events import Event
-from .recording import Batch
 from .wire import PACKET_BYTES, Array, Passes
 
 MODES = ("drop", "hash")

@@ -13,8 +13,9 @@ from typing import Optional
 
 from ..errors import UsageError
 from ..util.untrusted import printable
+from .batch import Batch
 from .events import Event
-from .recording import Batch, Recording
+from .recording import Recording
 
 SUFFIX = ".arrows"
 _NUMBER_END = 1 << 63

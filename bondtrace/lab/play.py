@@ -12,6 +12,7 @@ import dataclasses
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
@@ -72,24 +73,11 @@ def run_scenario(
     :param notify: told what is being waited for before the guest runs.
     """
     chosen = find_scenario(scenario)
-    root = userlands.resolve(userland, notify).root if userland else None
-    require_tools([chosen], root)
-    found = kernels.resolve(kernel, notify)
-    directory = _directory(out_dir)
-    notify(f"booting kernel {found.release}")
-    status = machine.run(
-        found,
-        ["bash", str(_RUNNER), str(chosen.path), *command],
-        directory,
-        cpus=cpus,
-        memory_mb=memory_mb,
-        env={"LAB_IFACE": chosen.iface, **(env or {})},
-        timeout_s=timeout_s,
-        on_output=on_output,
-        qemu_opts=qemu_opts,
-        userland=root,
-        shown=_directories([chosen]),
-    )
+    found, root = _prepared(kernel, [chosen], userland, notify)
+    directory, words = _directory(out_dir), ["bash", str(_RUNNER), str(chosen.path), *command]
+    boot = partial(machine.run, cpus=cpus, memory_mb=memory_mb, qemu_opts=qemu_opts, on_output=on_output)
+    environment, shown = {"LAB_IFACE": chosen.iface, **(env or {})}, _directories([chosen])
+    status = boot(found, words, directory, env=environment, timeout_s=timeout_s, userland=root, shown=shown)
     return LabResult(status, directory, found.release)
 
 
@@ -110,42 +98,45 @@ def run_scenarios(
 ) -> dict[str, LabResult]:
     """Plays scenarios one after the other in one guest, each traced by a command of its own; results by name.
 
-    Parameters are those of :func:`run_scenario`; each scenario's directory is ``out_dir/NAME``. And:
+    Parameters are those of :func:`run_scenario`, and those below; each scenario's directory is ``out_dir/NAME``.
 
     :param on_output: given a line as each scenario begins and ends; what a tracer prints is in its result.
     :param scenario_s: a scenario that takes longer is ended, with status 137.
-    :raises BondtraceError: the guest did not come to play the first of them. If it ends later, the results of those
-        that it did not finish have an ``error``.
+    :raises BondtraceError: the guest did not play the first. If it ends later, what is missing has an ``error``.
     """
     chosen = _several(scenarios)
+    found, root = _prepared(kernel, chosen, userland, notify)
+    directory = _directory(out_dir)
+    outs = {one.name: directory / one.name for one in chosen}
+    for out in outs.values():
+        (out / machine.EXCHANGE / "status").unlink(missing_ok=True)
+    boot = partial(machine.run, cpus=cpus, memory_mb=memory_mb, qemu_opts=qemu_opts, on_output=on_output)
+    error, environment = "", {"LAB_SCENARIO_S": f"{scenario_s:g}", **(env or {})}
+    timeout_s = _BOOT_S + scenario_s * len(chosen)
+    try:
+        words, shown = _several_words(chosen, command), _directories(chosen)
+        boot(found, words, directory, env=environment, timeout_s=timeout_s, userland=root, shown=shown)
+    except BondtraceError as failure:
+        error = str(failure)
+        if not any(_status(out) is not None for out in outs.values()):
+            raise
+    return {name: _result(out, found.release, error) for name, out in outs.items()}
+
+
+def _several_words(chosen: Sequence[Scenario], command: Sequence[str]) -> list[str]:
+    words = [word for one in chosen for word in (one.name, str(one.path), one.iface)]
+    return ["bash", str(_SEVERAL), *words, "--", *command]
+
+
+def _prepared(
+    kernel: str | None, chosen: Sequence[Scenario], userland: str | None, notify: kernels.Notify
+) -> tuple[kernels.Kernel, Path | None]:
+    """The kernel and the root directory, once both are there and have what the scenarios need."""
     root = userlands.resolve(userland, notify).root if userland else None
     require_tools(chosen, root)
     found = kernels.resolve(kernel, notify)
-    directory = _directory(out_dir)
-    for one in chosen:
-        (directory / one.name / machine.EXCHANGE / "status").unlink(missing_ok=True)
     notify(f"booting kernel {found.release}")
-    words = [word for one in chosen for word in (one.name, str(one.path), one.iface)]
-    error = ""
-    try:
-        machine.run(
-            found,
-            ["bash", str(_SEVERAL), *words, "--", *command],
-            directory,
-            cpus=cpus,
-            memory_mb=memory_mb,
-            env={"LAB_SCENARIO_S": f"{scenario_s:g}", **(env or {})},
-            timeout_s=_BOOT_S + scenario_s * len(chosen),
-            on_output=on_output,
-            qemu_opts=qemu_opts,
-            userland=root,
-            shown=_directories(chosen),
-        )
-    except BondtraceError as failure:
-        error = str(failure)
-        if not any(_status(directory / one.name) is not None for one in chosen):
-            raise
-    return {one.name: _result(directory / one.name, found.release, error) for one in chosen}
+    return found, root
 
 
 def _several(names: Sequence[str]) -> list[Scenario]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
@@ -143,63 +144,52 @@ def place_name(place: Place, places: list[Place], scene: Scene) -> str:
 
 
 def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
-    """The summary as JSON tells it."""
-
-    def place(where: Place) -> dict[str, Any]:
-        return {"netns": where[0], "dev": printable(scene.device_name(where[0], where[1], _NOW)), "direction": where[2]}
-
-    taps = {}
-    for inode in summary.inodes(scene):
-        tap = scene.tap(inode, _NOW)
-        known = watched.totals_known(tap, scene)
-        taps[str(inode)] = {
-            **(tap_object(tap, scene, _NOW) if tap else {}),
-            "watched": known,
-            "devices": [
-                {
-                    **place(where),
-                    "passed": summary.passed[where],
-                    **dict(zip(("offered", "captured"), _offers(summary, scene, inode, where))),
-                }
-                for where in summary.places()
-            ],
-            "outcomes": {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
-            if known
-            else None,
-            "unseen": {
-                reason: {
-                    "packets": count,
-                    "example": summary.examples[inode, reason][0],
-                    "detail": printable(summary.examples[inode, reason][1]),
-                }
-                for reason, count in summary.reasons(inode)
-            },
-            "twice": summary.twice[inode] if known else None,
-        }
-        if summary.counted:
-            taps[str(inode)].update(unseen=None, twice=None)
-    passed = [{**place(where), "packets": summary.passed[where]} for where in summary.places()]
-    packets = (
-        {"passes": summary.journeys}
-        if summary.counted
-        else {"journeys": summary.journeys, "incomplete": summary.incomplete}
-    )
+    """Return the summary as JSON has it."""
+    packets = {"journeys": summary.journeys, "incomplete": summary.incomplete}
     return {
-        **packets,
-        "passed": passed,
-        "taps": taps,
+        **({"passes": summary.journeys} if summary.counted else packets),
+        "passed": [{**_place(where, scene), "packets": summary.passed[where]} for where in summary.places()],
+        "taps": {str(inode): _tap_counts(inode, summary, scene) for inode in summary.inodes(scene)},
         "dropped": [
-            {
-                "netns": netns,
-                "dev": printable(scene.device_name(netns, ifindex, _NOW)),
-                "function": function,
-                "reason": reason,
-                "packets": count,
-            }
+            {**_device(netns, ifindex, scene), "function": function, "reason": reason, "packets": count}
             for (netns, ifindex, function, reason), count in summary.dropped.most_common()
         ],
         "trust": trust_object(scene),
     }
+
+
+def _device(netns: int, ifindex: int, scene: Scene) -> dict[str, Any]:
+    return {"netns": netns, "dev": printable(scene.device_name(netns, ifindex, _NOW))}
+
+
+def _place(where: Place, scene: Scene) -> dict[str, Any]:
+    return {**_device(*where[:2], scene), "direction": where[2]}
+
+
+def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
+    tap = scene.tap(inode, _NOW)
+    known = watched.totals_known(tap, scene)
+    outcomes = {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
+    return {
+        **(tap_object(tap, scene, _NOW) if tap else {}),
+        "watched": known,
+        "devices": [_offers_object(inode, where, summary, scene) for where in summary.places()],
+        "outcomes": outcomes if known else None,
+        "unseen": None if summary.counted else dict(_unseen_counts(inode, summary)),
+        "twice": summary.twice[inode] if known and not summary.counted else None,
+    }
+
+
+def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene) -> dict[str, Any]:
+    offered, captured = _offers(summary, scene, inode, where)
+    return {**_place(where, scene), "passed": summary.passed[where], "offered": offered, "captured": captured}
+
+
+def _unseen_counts(inode: int, summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each reason with its count and an example."""
+    for reason, count in summary.reasons(inode):
+        journey, detail = summary.examples[inode, reason]
+        yield reason, {"packets": count, "example": journey, "detail": printable(detail)}
 
 
 def write_json(summary: Summary, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:

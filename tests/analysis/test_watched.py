@@ -11,7 +11,7 @@ import pytest
 
 from bondtrace.analysis import watched
 from bondtrace.analysis.eras import answers, find_era
-from bondtrace.format.recording import Batch
+from bondtrace.format.batch import Batch
 from bondtrace.format.wire import EMPTY
 from bondtrace.model import Device, Tap
 from bondtrace.reporters.as_if import answer_objects

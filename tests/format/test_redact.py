@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace.format.recording import Batch, Recording
+from bondtrace.format.batch import Batch
+from bondtrace.format.recording import Recording
 from bondtrace.format.redact import MODES, Privacy
 from bondtrace.format.wire import PACKET_BYTES
 from bondtrace.model import Process

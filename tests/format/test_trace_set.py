@@ -14,8 +14,9 @@ import pytest
 
 from bondtrace.analysis.tap_history import Presence
 from bondtrace.errors import UsageError
+from bondtrace.format.batch import Batch
 from bondtrace.format.events import device_event, tap_event
-from bondtrace.format.recording import Batch, Recorder, Recording
+from bondtrace.format.recording import Recorder, Recording
 from bondtrace.format.rotation import RotatingRecorder, existing_parts
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import EMPTY, STEP_TAP

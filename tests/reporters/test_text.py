@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from bondtrace.format.batch import Batch
 from bondtrace.format.events import tap_event
-from bondtrace.format.recording import Batch
 from bondtrace.model import Process, Tap
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters.json_lines import JsonReporter, journey_object, trust_object

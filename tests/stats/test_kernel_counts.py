@@ -10,7 +10,7 @@ import pytest
 
 import build
 from bondtrace.commands import top as command
-from bondtrace.format.recording import Batch
+from bondtrace.format.batch import Batch
 from bondtrace.format.wire import COUNT, EMPTY, STEP_DROP, STEP_HANDLER, STEP_PASS, STEP_TAP
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters import table

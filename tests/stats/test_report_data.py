@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bondtrace.analysis import assemble
-from bondtrace.format.recording import Batch
+from bondtrace.format.batch import Batch
 from bondtrace.pipeline import Pipeline
 from bondtrace.stats.latency import EDGES_NS, Spread
 from bondtrace.stats.paths import Link, Node, Paths, path

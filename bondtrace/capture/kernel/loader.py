@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compiles the BPF programs with bcc, loads and attaches them: the only module that imports bcc.
+"""Loads the BPF programs into the running kernel: reads what it offers, makes a plan, attaches what it takes.
 
 Nothing stays in the kernel once the process is gone: every probe hangs on a file descriptor.
 """
@@ -9,90 +9,27 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Set
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Optional
-
-import numpy as np
+from typing import Optional
 
 from ...errors import BondtraceError
 from ...format.stages import OF_DIRECTION, TAP_HOOKS, of_directions
-from ...format.wire import COUNT, COUNT_KEY, COUNTERS, Array
+from ...format.wire import Array
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from ...net.topology import Family
-from . import layout, source, symbols, tracing
+from . import compiler, layout, source, symbols
+from .attacher import Attacher
 from .btf import Btf, BtfError, read_kernel_btf
 from .filter import Filter
-from .plan import FEXIT, KPROBE, KRETPROBE, TYPED, TYPED_TRACEPOINT, Abilities, Plan, Probe, Stage, handler_stage, make
+from .maps import CountMaps, DeviceMaps, read_counters
+from .plan import FEXIT, KRETPROBE, TYPED, TYPED_TRACEPOINT, Abilities, Plan, Probe, Stage, handler_stage, make
 from .ring import Ring
 from .stage_specs import FILTERING, TRACEPOINT_OF_PACKETS, wanted_functions
 from .verifier import Refusal
 
 RING_BYTES = 16 << 20
-_SEVERAL, _FOLLOW_LOWER, _FOLLOW_UPPER = (1 << 64) - 1, 1, 2  # bpf/pass.c
 _HOOKS_WATCHED = 1 << 32  # bpf/tap.c: more than hooks can have changed before
-
-_RECURSION_MISSES = 208  # offset in struct bpf_prog_info
-
-# bcc optimises by itself what the compiler gives: not twice. Nobody reads the programs' own debugging information.
-# Together that is 0.3 of 0.8 s.
-_COMPILER = ("-Wno-macro-redefined", "-g0", "-Xclang", "-disable-llvm-passes")
-
-_INSTALL = (
-    "install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
-    "`dnf install python3-bcc` (Fedora)"
-)
-
-
-def import_bcc() -> Any:
-    """The bcc module, or a clear error: PyPI's package of that name is an unrelated one."""
-    try:
-        import bcc
-    except ImportError as error:
-        if "bcc" not in str(error):
-            raise BondtraceError(f"bcc does not load here ({error}); {_INSTALL}") from None
-        raise BondtraceError(
-            f"the BPF compiler collection (bcc) is not installed for this Python; {_INSTALL}"
-        ) from None
-    if not hasattr(bcc, "BPF"):
-        where = getattr(bcc, "__file__", None) or "an unknown place"
-        raise BondtraceError(
-            f"the `bcc` that this Python imports ({where}) is another project's; `pip uninstall bcc` and {_INSTALL}"
-        )
-    return bcc
-
-
-def _quiet_bpf(bcc: Any) -> Any:
-    """bcc's BPF class without its habit of attaching by function name at once."""
-
-    class Bpf(bcc.BPF):  # type: ignore[misc]
-        def _trace_autoload(self) -> None:
-            return None
-
-        def detach_kprobe_event_by_fn(self, ev_name: bytes, fn_name: bytes) -> None:
-            """The probe goes with its descriptor. After that bcc looks for its name in a file that only root reads."""
-            with contextlib.suppress(Exception):
-                super().detach_kprobe_event_by_fn(ev_name, fn_name)
-
-    return Bpf
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[list[str]]:
-    """What bcc and LLVM write to file descriptor 2, as text instead."""
-    said: list[str] = []
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield said
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            said.append(file.read().decode("utf-8", "replace").strip())
 
 
 @dataclass
@@ -172,7 +109,11 @@ def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[s
 
 class Tracer:
     """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent. With ``count_only`` that
-    is only when taps come and go, and ``counts()`` tells of the packets."""
+    is only when taps come and go, and ``counts()`` has the packets.
+
+    ``plan`` is what is attached, and why the rest is not; ``refusals`` what the kernel refused, ``refused`` the
+    functions whose typed programs it did; ``bpf`` the compiled programs as bcc has them.
+    """
 
     def __init__(
         self,
@@ -183,36 +124,22 @@ class Tracer:
         count_only: bool = False,
         snaplen: int = 0,
     ) -> None:
-        self.plan = plan
-        self._filter, self._count_only, self._snaplen = packet_filter, count_only, snaplen
+        self.plan, self._filter = plan, packet_filter
         self.refused: frozenset[str] = frozenset()
         self.refusals: list[Refusal] = []
-        self._bcc = import_bcc()
-        self._kernel = kernel
-        self._attached: set[Probe] = set()
-        self._links: dict[Probe, list[int]] = {}  # of typed ones: program, attachment; of the second program the same
-        self._modules: dict[str, int] = {}  # their types
-        self._bpf = self._compile(layout.header(kernel.btf), ring_bytes)
-        self._devices: Set[int] = set()
-        self._counted: Counter[bytes] = Counter()
-        self.ring = Ring(self._bpf["events"].map_fd, ring_bytes)
+        bcc, header = compiler.import_bcc(), layout.header(kernel.btf)
+        text = source.join(header, plan, ring_bytes, os.sysconf("SC_PAGESIZE"), packet_filter, count_only, snaplen)
+        self.bpf = compiler.compile_programs(text)
+        self._attacher = Attacher(self.bpf, bcc, kernel.type_id)
+        self._devices = DeviceMaps(self.bpf["devices"], self.bpf["places"])
+        self._counts = CountMaps(self.bpf["counts"], self.bpf["recents"]) if count_only else None
+        self.ring = Ring(self.bpf["events"].map_fd, ring_bytes)
 
     def __enter__(self) -> Tracer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _compile(self, header: str, ring_bytes: int) -> Any:
-        text = source.join(
-            header, self.plan, ring_bytes, os.sysconf("SC_PAGESIZE"), self._filter, self._count_only, self._snaplen
-        )
-        os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
-        try:
-            with _captured_stderr() as said:
-                return _quiet_bpf(self._bcc)(text=text.encode(), cflags=list(_COMPILER))
-        except Exception as error:
-            raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
 
     def attach(self) -> None:
         """Attach every stage. One that the kernel refuses is given up, with the reason, if others work; where its
@@ -221,22 +148,11 @@ class Tracer:
             if stage.available:
                 self._attach_stage(stage)
         if any(stage.available for stage in self.plan.stages if stage.name == TAP_HOOKS):
-            self._bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
+            self.bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
 
     def require_packets(self, directions: Collection[str] = tuple(OF_DIRECTION)) -> None:
         """``BondtraceError`` where no packet would be seen, or where the filter is why none of a direction would be."""
-        asked = of_directions(directions)
-        missing = [stage.missing for stage in self.plan.stages if stage.name in asked and not stage.available]
-        filtering = {str(refusal) for refusal in self.refusals if refusal.program in FILTERING}
-        refused = [one for one in missing if self._filter and one in filtering]
-        if refused and self._filter:
-            raise BondtraceError(
-                f"the kernel does not take the filter {self._filter.expression!r} "
-                f"({len(self._filter.ethernet)} instructions): {refused[0]}; simplify it (a net "
-                "instead of many hosts, a portrange instead of many ports), or trace without it"
-            )
-        if missing and not any(stage.available for stage in self.plan.stages if stage.name in asked):
-            raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}")
+        require_packets(self.plan, self.refusals, self._filter, directions)
 
     def attach_handler(self, function: str) -> Stage:
         """Attach to one more rx_handler, whose module may have been loaded since the start, or anew. The stage says
@@ -246,7 +162,7 @@ class Tracer:
         old = next((one for one in self.plan.stages if one.name == function), None)
         for probe in old.probes if old else ():  # of a module that was unloaded: they never fire again
             with contextlib.suppress(Exception):
-                self._detach_probe(probe)
+                self._attacher.detach(probe)
         self.plan = self.plan.with_stage(stage)
         if stage.available:
             self._attach_stage(stage)
@@ -256,11 +172,11 @@ class Tracer:
         done: list[Probe] = []
         # Ends before begins, so that no begin goes without its end.
         for probe in sorted(stage.probes, key=lambda p: p.mechanism not in (FEXIT, KRETPROBE)):
-            if probe in self._attached:
+            if probe in self._attacher:
                 continue  # by another stage
             try:
-                with _captured_stderr() as said:
-                    self._attach_probe(probe)
+                with compiler.captured_stderr() as said:
+                    self._attacher.attach(probe)
                 done.append(probe)
             except Exception as error:
                 log = getattr(error, "log", "") or "\n".join(said) or getattr(error, "strerror", "") or str(error)
@@ -268,158 +184,47 @@ class Tracer:
                 self.refusals.append(refusal)
                 self.refused |= {one.function for one in stage.probes if probe.mechanism in TYPED}
                 for attached in done:  # half a stage would see begins without ends
-                    self._detach_probe(attached)
+                    self._attacher.detach(attached)
                 self.plan = self.plan.without_stage(stage.name, str(refusal))
                 return
 
-    def _attach_probe(self, probe: Probe) -> None:
-        bpf, bcc = self._bpf, self._bcc
-        name = source.program_name(probe.program).encode()
-        if probe.mechanism in TYPED:
-            self._attach_typed(probe, name.decode(), bpf.dump_func(name))
-        elif probe.mechanism == KPROBE:
-            bpf.load_func(name, bcc.BPF.KPROBE)
-            bpf.attach_kprobe(event=probe.symbol.encode(), fn_name=name)
-        elif probe.mechanism == KRETPROBE:
-            bpf.load_func(name, bcc.BPF.KPROBE)
-            bpf.attach_kretprobe(event=probe.symbol.encode(), fn_name=name)
-        else:
-            bpf.attach_raw_tracepoint(tp=probe.symbol.encode(), fn_name=name)
-        self._attached.add(probe)
-
-    def _attach_typed(self, probe: Probe, name: str, instructions: bytes) -> None:
-        if probe.module and probe.module not in self._modules:
-            self._modules[probe.module] = tracing.module_btf(probe.module)
-        done = self._links[probe] = []
-        try:
-            for _ in range(1 + probe.twice):
-                done.append(
-                    tracing.load(
-                        name,
-                        instructions,
-                        tracing.ATTACH_TYPES[probe.mechanism],
-                        self._kernel.type_id(probe),
-                        self._modules.get(probe.module, 0),
-                    )
-                )
-                done.append(tracing.attach(done[-1]))
-        except BaseException:
-            self._detach_typed(probe)
-            raise
-
-    def _detach_typed(self, probe: Probe) -> None:
-        for descriptor in reversed(self._links.pop(probe)):
-            os.close(descriptor)
-
-    def _detach_probe(self, probe: Probe) -> None:
-        self._attached.discard(probe)
-        name = source.program_name(probe.program).encode()
-        if probe.mechanism in TYPED:
-            self._detach_typed(probe)
-        elif probe.mechanism == KPROBE:
-            self._bpf.detach_kprobe(event=probe.symbol.encode(), fn_name=name)
-        elif probe.mechanism == KRETPROBE:
-            self._bpf.detach_kretprobe(event=probe.symbol.encode(), fn_name=name)
-        else:
-            self._bpf.detach_raw_tracepoint(tp=probe.symbol.encode())
-
     def set_devices(self, devices: Family) -> None:
-        """Trace exactly these devices; and from its beginning what joins them, below those that are ``below`` and on
-        top of those that are ``above``."""
-        wanted = {
-            netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
-            | _FOLLOW_UPPER * ((netns, ifindex) in devices.above)
-            for netns, ifindex in devices.all
-        }
-        table = self._bpf["devices"]
-        there = {int(key.value): int(value.value) for key, value in table.items()}
-        # What has joined since the last time stays: its notification may not have been read yet.
-        joined = there.keys() - self._devices - wanted.keys() if wanted else set()
-        gone = there.keys() - joined - wanted.keys()
-        for key, follow in wanted.items() - there.items():
-            table[ctypes.c_uint64(key)] = ctypes.c_ubyte(follow)
-        self._set_places(wanted.keys() | joined, gone)
-        for key in gone:
-            with contextlib.suppress(KeyError):
-                del table[ctypes.c_uint64(key)]
-        self._devices = wanted.keys() | joined
-
-    def _set_places(self, devices: Set[int], gone: Set[int]) -> None:
-        places: dict[int, int] = {key % source.DEVICE_PLACES: 0 for key in gone}
-        for key in devices:
-            place = key % source.DEVICE_PLACES
-            places[place] = _SEVERAL if places.get(place) else key
-        table = self._bpf["places"]
-        for place, device in places.items():
-            table[ctypes.c_int(place)] = ctypes.c_uint64(device)
+        """Trace exactly these devices, and what joins them (``DeviceMaps.set``)."""
+        self._devices.set(devices)
 
     def counts(self) -> Array:
-        """What was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up; exact when no packet comes, and
-        never less than before."""
-        before = self._recent()
-        found = Counter({bytes(key): sum(values) for key, values in self._bpf["counts"].items()})
-        for place, (key, count) in self._recent().items():
-            if before.get(place, ("", 0))[0] == key:  # else it was being written
-                found[key] += count
-        found = self._counted = found | self._counted
-        counts = np.zeros(len(found), COUNT)
-        counts["key"] = np.frombuffer(b"".join(found), COUNT_KEY)
-        counts["count"] = list(found.values())
-        return counts
-
-    def _recent(self) -> dict[tuple[int, int], tuple[bytes, int]]:
-        """What is counted, but not yet in ``counts``: by place and CPU, key and count (struct recent, bpf/pass.c)."""
-        return {
-            (int(place.value), cpu): (bytes(one.key), int(one.count))
-            for place, values in self._bpf["recents"].items()
-            for cpu, one in enumerate(values)
-            if one.count
-        }
+        """Return what was counted so far (``CountMaps.read``)."""
+        assert self._counts is not None, "this tracer does not count"
+        return self._counts.read()
 
     def counters(self) -> dict[str, list[int]]:
-        """Every counter of bpf/wire.h by name, a value a CPU."""
-        table = self._bpf["counters"]
-        told = {name: [int(value) for value in table[ctypes.c_int(i)]] for i, name in enumerate(COUNTERS)}
-        misses = self.probe_misses()
-        return told if misses is None else {**told, "probe_misses": [misses]}
-
-    def probe_misses(self) -> Optional[int]:
-        """Firings that the kernel skipped because a program was running on that CPU already, but for those at which
-        another program of the same code ran; ``None`` where the kernel does not count them (before 5.12; of kprobes it
-        counts few: docs/receive-path.md, limits).
-
-        Source: recursion_misses of struct bpf_prog_info (include/uapi/linux/bpf.h).
-        """
-        total = 0
-        for descriptor in (
-            *(one.fd for one in self._bpf.funcs.values()),
-            *(links[0] for probe, links in self._links.items() if not probe.twice),
-        ):
-            info, length = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
-            if self._bcc.lib.bpf_obj_get_info(descriptor, info, ctypes.byref(length)) != 0:
-                return None
-            if length.value < _RECURSION_MISSES + 8:
-                return None
-            total += int.from_bytes(info.raw[_RECURSION_MISSES : _RECURSION_MISSES + 8], "little")
-        return total
+        """Return every counter of bpf/wire.h by name, a value for each CPU; and firings of probes that the kernel
+        skipped, where it counts them (``Attacher.misses``)."""
+        counters, misses = read_counters(self.bpf["counters"]), self._attacher.misses()
+        return counters if misses is None else {**counters, "probe_misses": [misses]}
 
     def close(self) -> None:
         """Detach and unload everything."""
         self.ring.close()
-        for probe in list(self._links):
-            self._detach_typed(probe)
-        for module in self._modules.values():
-            os.close(module)
-        self._modules = {}
-        with _captured_stderr():
-            self._bpf.cleanup()
+        self._attacher.close()
+        with compiler.captured_stderr():
+            self.bpf.cleanup()
 
 
-def _gist(said: list[str]) -> str:
-    """The line of a compiler's outpour that says what is wrong."""
-    lines = [line.strip() for line in "\n".join(said).splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or [""])[0][:300]
-
-
-__all__ = ["Kernel", "Tracer", "attached", "import_bcc", "make_plan", "read_kernel"]
+def require_packets(
+    plan: Plan, refusals: Collection[Refusal], packet_filter: Optional[Filter], directions: Collection[str]
+) -> None:
+    """``BondtraceError`` where a plan shows no packet of these directions, or where the filter is why it shows none of
+    one of them."""
+    asked = of_directions(directions)
+    missing = [stage.missing for stage in plan.stages if stage.name in asked and not stage.available]
+    filtering = {str(refusal) for refusal in refusals if refusal.program in FILTERING}
+    refused = [one for one in missing if packet_filter and one in filtering]
+    if refused and packet_filter:
+        raise BondtraceError(
+            f"the kernel does not take the filter {packet_filter.expression!r} "
+            f"({len(packet_filter.ethernet)} instructions): {refused[0]}; simplify it (a net "
+            "instead of many hosts, a portrange instead of many ports), or trace without it"
+        )
+    if missing and not any(stage.available for stage in plan.stages if stage.name in asked):
+        raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Optional, Protocol
 
+from ...format.batch import Batch
 from ...format.events import Event, end_event, losses_event, note_event
 from ...format.payload import bytes_events
-from ...format.recording import Batch
 from ...format.wire import Array, Passes, concatenate, decode, kept_bytes
 from ...model import Device
 from ...net.topology import Family

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ... import __version__
+from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
-from ...format.recording import FORMAT, Batch
+from ...format.recording import FORMAT
 from ...format.stages import FANOUT, PROTOCOL_FUNCTIONS, essential, phrase
 from ...util import capabilities
 from ..host.devices import read_devices, require_names

@@ -9,7 +9,6 @@ from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower, load
 from bondtrace.format.wire import EMPTY
 from build import ADDRESSES, drop, received, rx
 
-
 MODULES = {"bond_handle_frame": "bonding", "br_handle_frame": "bridge"}
 
 

@@ -63,7 +63,7 @@ def compiled(kernel, plan, how, name, filter=None, count_only=False, snaplen=0):
                 "probe": f"{probe.mechanism} {probe.symbol}",
                 "mechanism": probe.mechanism,
                 "type_id": kernel.type_id(probe) if probe.mechanism in TYPED else 0,
-                "instructions": code_of(tracer._bpf, probe, maps).hex(),
+                "instructions": code_of(tracer.bpf, probe, maps).hex(),
             }
             for probe in plan.probes
             if not probe.module or probe.mechanism not in TYPED
