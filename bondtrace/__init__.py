@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Union
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .api import Trace
-
-__version__ = "0.1.0"
 
 
 def open(*paths: Union[str, os.PathLike[str]]) -> Trace:

@@ -20,12 +20,12 @@ from typing import Any, Optional, TextIO
 
 import click
 
-from . import __version__
 from .commands import COMMANDS, refuse_mistyped
 from .commands.examples import epilog
 from .errors import BondtraceError
 from .util.signals import Ended, on_signals_end
 from .util.untrusted import printable
+from .version import __version__
 
 
 class _Commands(click.Group):

@@ -13,7 +13,6 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from .. import __version__
 from ..analysis import watched
 from ..analysis.scene import Scene
 from ..format.payload import Contents
@@ -21,6 +20,7 @@ from ..format.wire import RECORD_LATE, RECORD_RX, Array
 from ..model import Device, Journey, Pass, Step
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
 from ..util.untrusted import printable
+from ..version import __version__
 from . import Exporter
 from .frames import LINK_USER, NONE, frame, link_type
 from .rounds import Round, rounds

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
-from .. import __version__
 from ..analysis.scene import Scene
 from ..format.batch import Batch
 from ..format.events import event_time_ns, wall_offset_ns
@@ -22,6 +21,7 @@ from ..net.packet import one_line
 from ..reporters.json_lines import timestamp
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
 from ..util.untrusted import printable
+from ..version import __version__
 from . import Exporter
 from .rounds import Round, rounds
 

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import __version__
 from ..analysis.scene import Scene
 from ..stats.metrics import Tally
 from ..util.extras import missing
 from ..util.untrusted import printable
+from ..version import __version__
 
 OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _TAP = ("tap", "bound_to", "kind")
