@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m bondtrace`, which may be a checkout with nothing installed: a package that is not here is named."""
 
-from .util.extras import missing
+from .extras import missing
 
 try:
     from .cli import main

@@ -15,6 +15,7 @@ from typing import Any, Optional, Union
 from .analysis.scene import Scene
 from .analysis.stitch import Journeys
 from .errors import UsageError
+from .extras import missing
 from .format.events import Event
 from .format.recording import Recording
 from .format.trace_set import Trace as Files
@@ -23,7 +24,6 @@ from .format.wire import Passes
 from .model import Device, Journey, Tap
 from .pipeline import Pipeline
 from .stats.summary import Summary
-from .util.extras import missing
 
 
 class Trace:

@@ -7,6 +7,8 @@ after ``bondtrace: `` on stderr and ends with the exit status; nothing else prin
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class BondtraceError(Exception):
     """A failure at run time that the user can act on; exit status 1."""
@@ -18,3 +20,8 @@ class UsageError(BondtraceError):
     """Wrong use: an option, a name or a file that cannot be meant; exit status 2."""
 
     exit_status = 2
+
+
+def exists_already(path: Path) -> UsageError:
+    """Return the error of a name that is taken."""
+    return UsageError(f"{path} exists already; name another file, or --force to overwrite it")

@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from bondtrace import cli as command_line
+from bondtrace.capture.capabilities import drop_all_rights
 from bondtrace.capture.kernel import btf, loader
 from bondtrace.cli import COMMANDS, cli
 from bondtrace.errors import BondtraceError
 from bondtrace.format.recording import Recorder
 from bondtrace.format.wire import EMPTY
-from bondtrace.util.capabilities import drop_all_rights
 from bondtrace.util.signals import Ended
 from build import LLDP, ON_BOND0, SKB, TAPS, events, losses, received, record, refused, reply, sent, start, tap_event
 

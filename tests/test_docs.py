@@ -497,7 +497,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
 
     module = importlib.import_module("bondtrace.commands.doctor")
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("bondtrace.util.capabilities.has", lambda _: True)
+    monkeypatch.setattr("bondtrace.capture.capabilities.has", lambda _: True)
     monkeypatch.setattr(compiler, "import_bcc", lambda: SimpleNamespace(__version__="0.26.0"))
     monkeypatch.setattr(
         loader, "read_kernel", lambda: SimpleNamespace(btf=SimpleNamespace(type_count=1, drop_reasons=dict))

@@ -12,12 +12,12 @@ from typing import Any, Optional
 import click
 from tabulate import tabulate
 
+from ..capture import capabilities
 from ..capture.kernel import compiler, loader
 from ..capture.kernel.btf import Btf
 from ..capture.kernel.filter import Filter, make_filter
 from ..errors import BondtraceError
 from ..format.stages import essential
-from ..util import capabilities
 from ..util.untrusted import printable
 from .options import json_option
 

@@ -13,13 +13,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 
+from ..capture.capabilities import drop_all_rights, require_rights
 from ..errors import BondtraceError, UsageError
 from ..format.batch import Batch
 from ..pipeline import Pipeline
 from ..reporters import table
 from ..reporters.prometheus import Metrics, client
 from ..stats.metrics import Tally
-from ..util.capabilities import drop_all_rights, require_rights
 from .live import trace
 from .options import TraceOptions, say, trace_options
 

@@ -13,13 +13,13 @@ from typing import Any, Optional
 import click
 
 from ..analysis import watched
+from ..capture.capabilities import drop_rights, require_rights
 from ..errors import UsageError
 from ..format.batch import Batch
 from ..format.recording import Recorder
 from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import table
-from ..util.capabilities import drop_rights, require_rights
 from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options, warn
 
 _COUNT_EVERY_S = 1.0

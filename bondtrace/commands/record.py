@@ -12,13 +12,13 @@ from typing import Optional, Union
 
 import click
 
+from ..capture.capabilities import require_rights
 from ..errors import UsageError
 from ..format.batch import Batch
 from ..format.recording import Recorder
 from ..format.rotation import RotatingRecorder
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
-from ..util.capabilities import require_rights
 from .live import trace
 from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options
 

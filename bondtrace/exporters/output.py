@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Optional, TextIO, cast
 
-from ..errors import BondtraceError
+from ..errors import BondtraceError, UsageError, exists_already
 from ..util import files
 
 STDOUT = Path("-")
@@ -41,7 +41,7 @@ class Output:
 
     def _refuse_existing(self) -> None:
         if os.path.lexists(self.path) and not self._force:
-            raise files.exists(self.path)
+            raise exists_already(self.path)
 
     @property
     def text(self) -> TextIO:
@@ -73,7 +73,7 @@ class Output:
             stream.close()
             new.take_name(self._force)
         except FileExistsError:
-            raise files.exists(self.path) from None
+            raise exists_already(self.path) from None
         except OSError as error:
             raise cannot_write(self.path, error) from None
         self._whole = True
@@ -102,5 +102,7 @@ def cannot_write(path: Path, error: OSError) -> BondtraceError:
 def _create(path: Path) -> files.NewFile:
     try:
         return files.NewFile(path, aside=True)
+    except files.SpecialFile as error:
+        raise UsageError(str(error)) from None
     except OSError as error:
         raise cannot_write(path, error) from None

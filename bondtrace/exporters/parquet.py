@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 from ..analysis.scene import Scene
 from ..errors import BondtraceError
+from ..extras import missing
 from ..format.wire import Array
 from ..model import Journey
 from ..reporters.json_lines import trust_object
-from ..util.extras import missing
 from ..util.files import make_directory
 from . import Exporter
 from .output import Output, cannot_write

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
-from ..util.extras import missing
+from ..extras import missing
 
 BATCH_BYTES_MAX = 128 << 20  # of a batch's buffers, unpacked
 ROWS_MAX = 1 << 20  # of a batch; a recorder writes some 100,000 at most

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Optional
 
-from ..errors import BondtraceError
+from ..errors import BondtraceError, UsageError, exists_already
 from ..util import files
 from .arrow_ipc import END_OF_STREAM, Damaged, Field, Message, read_message, read_schema, schema_message
 from .batch import SCHEMA, Batch, decode, encode, require_columns
@@ -111,7 +111,9 @@ def _create(path: Path, force: bool) -> files.NewFile:
     try:
         return files.NewFile(path, aside=force and os.path.lexists(path))
     except FileExistsError:
-        raise files.exists(path) from None
+        raise exists_already(path) from None
+    except files.SpecialFile as error:
+        raise UsageError(str(error)) from None
     except OSError as error:
         raise BondtraceError(f"cannot create {path}: {error.strerror}; name another file") from None
 

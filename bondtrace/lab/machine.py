@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import extras
 from ..errors import BondtraceError, UsageError
-from ..util import extras
 from .kernels import Kernel
 
 #: Enough for a compiler at work in the guest; less makes it swap its programs through the shared file system.

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..analysis.scene import Scene
+from ..extras import missing
 from ..stats.metrics import Tally
-from ..util.extras import missing
 from ..util.untrusted import printable
 from ..version import __version__
 

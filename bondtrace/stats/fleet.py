@@ -17,8 +17,8 @@ from typing import Any, Callable, Optional
 
 from ..analysis.why_unseen import REASONS
 from ..errors import BondtraceError, UsageError
+from ..extras import missing
 from ..format.wire import OUTCOMES
-from ..util.extras import missing
 from ..util.untrusted import printable
 
 ENGINES = ("duckdb", "pyspark")

@@ -17,16 +17,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
-from ..errors import UsageError
-
 _PATH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
 _LINKS = 40  # the kernel's own limit
+
+
+class SpecialFile(Exception):
+    """What has the name is no regular file; the text says what it is, and what to do."""
 
 
 class NewFile:
     """A new file: ``descriptor``, open for writing, belongs to the caller. It is called ``path``, or lies beside that
     until ``take_name``. ``FileExistsError`` where something has the name, be it a dangling symbolic link; ``aside``:
-    ``UsageError`` where that is a symbolic link, a directory, a device or a pipe: those are not overwritten."""
+    ``SpecialFile`` where that is a symbolic link, a directory, a device or a pipe: those are not overwritten."""
 
     def __init__(self, path: Path, aside: bool = False) -> None:
         self.path, self.name = path, aside_of(path) if aside else path.name
@@ -44,7 +46,7 @@ class NewFile:
     def _refuse_special(self) -> None:
         mode = self._mode()
         if mode is not None and not stat.S_ISREG(mode):
-            raise UsageError(f"{self.path} is {_kind(mode)}, no regular file; name another file")
+            raise SpecialFile(f"{self.path} is {_kind(mode)}, no regular file; name another file")
 
     def _mode(self) -> Optional[int]:
         """Of what has the name, if there is something."""
@@ -177,11 +179,6 @@ def _identity(name: str) -> int:
     """A user or group as sudo names them; -1, which changes nothing, for none."""
     value = os.environ.get(name, "")
     return int(value) if value.isascii() and value.isdigit() and int(value) < (1 << 32) - 1 else -1
-
-
-def exists(path: Path) -> UsageError:
-    """The error of a name that is taken."""
-    return UsageError(f"{path} exists already; name another file, or --force to overwrite it")
 
 
 def aside_of(path: Path) -> str:

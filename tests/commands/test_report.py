@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from bondtrace import cli as command_line
+from bondtrace import extras
 from bondtrace.format.recording import Recorder
 from bondtrace.format.wire import EMPTY
 from bondtrace.model import Process
 from bondtrace.reporters.html import json_in_html
-from bondtrace.util import extras
 from build import DEVICES, ON_ETH0, SKB, TAPS, events, losses, received, record, refused, reply, sent
 
 PING = Path(__file__).parents[2] / "examples" / "ping.arrows"

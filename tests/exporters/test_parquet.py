@@ -14,10 +14,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from bondtrace import extras
 from bondtrace.exporters import parquet as module
 from bondtrace.exporters.rows import COLUMNS, NAMES
 from bondtrace.reporters.json_lines import timestamp
-from bondtrace.util import extras
 from build import DEVICES, WALL_NS, both, events, losses, received, record, refused, sent
 
 duckdb = pytest.importorskip("duckdb")

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bondtrace import extras
 from bondtrace.model import Process
-from bondtrace.util import extras
 from build import (
     DEVICES,
     ON_ANY,

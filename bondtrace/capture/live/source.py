@@ -18,8 +18,8 @@ from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
 from ...format.stages import FANOUT, PROTOCOL_FUNCTIONS, essential, phrase
-from ...util import capabilities
 from ...version import __version__
+from .. import capabilities
 from ..host.devices import read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.taps import TapWatcher

@@ -17,8 +17,8 @@ from importlib import resources
 from string import Template
 from typing import Any, TextIO
 
+from ...extras import missing
 from ...stats.report_data import ReportData
-from ...util.extras import missing
 from ...util.untrusted import printable
 from ..table import summary_object
 from .figures import report_object

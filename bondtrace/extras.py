@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from importlib import metadata
 
-from ..errors import BondtraceError
+from .errors import BondtraceError
 
 
 def missing(what: str, package: str, extra: str = "", debian: str = "") -> BondtraceError:

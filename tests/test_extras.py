@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace.util import extras
+from bondtrace import extras
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CONTENTS = ("bondtrace", "bpf", "man", "LICENSE", "README.md", "pyproject.toml", "setup.cfg", "setup.py")
 # Nothing is asked of a server; what bondtrace depends on, and setuptools, are this Python's.
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]

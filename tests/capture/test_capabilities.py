@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace.util import capabilities
+from bondtrace.capture import capabilities
 
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -16,7 +16,7 @@ TRACING = {2, 12, 19, 21, 34, 38, 39}
 
 
 def said(text):
-    script = "import threading\nfrom bondtrace.util import capabilities\n" + text
+    script = "import threading\nfrom bondtrace.capture import capabilities\n" + text
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True)
     return done.stdout.split("\n")[:-1]
 
