@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bondtrace.model import Packet
-from bondtrace.net.packet import describe, one_line
+from bondtrace.net.dissect import describe, one_line
 
 A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 V4 = ("10.9.0.1", "10.9.0.2")

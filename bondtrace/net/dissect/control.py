@@ -23,7 +23,7 @@ from socket import AF_INET6, inet_ntoa, inet_ntop
 from struct import Struct
 from struct import error as StructError
 
-from ..model import Packet
+from ...model import Packet
 
 _ARPHRD_ETHERNET = frozenset({1, 772})  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 # PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE: the network header comes first.
