@@ -18,16 +18,17 @@ def decode_arp(frame: Frame, off: int) -> None:
     hardware, protocol, hardware_size, protocol_size, operation = _ARP.unpack_from(data, off)
     if protocol != 0x0800 or protocol_size != 4:
         frame.use_link_addresses()
-        frame.info = f"{ARP_OPERATIONS.get(operation, f'operation {operation}')} hardware {hardware}"
-        frame.info += f" protocol 0x{protocol:04x}"
+        _name_operation(frame, operation)
+        frame.info += f" hardware {hardware} protocol 0x{protocol:04x}"
         return
     if operation == _REQUEST:
-        frame.info = "who-has"
+        frame.info = frame.message = "who-has"
     elif operation != _REPLY:
-        frame.info = ARP_OPERATIONS.get(operation, f"operation {operation}")
+        _name_operation(frame, operation)
     sender = take(data, off + 8, hardware_size).hex(":")
     frame.src = ipv4_address(data, off + 8 + hardware_size)
     if operation == _REPLY:
+        frame.message = "is-at"
         frame.info = f"{frame.src} is-at {sender}"
     target = take(data, off + 12 + hardware_size, hardware_size).hex(":")
     frame.dst = ipv4_address(data, off + 12 + 2 * hardware_size)
@@ -41,6 +42,11 @@ def decode_arp(frame: Frame, off: int) -> None:
         frame.info += f" {sender} is {frame.src}"
     if operation in (_REQUEST, _REPLY) and frame.src == frame.dst:
         frame.info += " (gratuitous)"
+
+
+def _name_operation(frame: Frame, operation: int) -> None:
+    frame.message = ARP_OPERATIONS.get(operation, "operation")
+    frame.info = frame.message if operation in ARP_OPERATIONS else f"operation {operation}"
 
 
 def _arp_question(frame: Frame) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from socket import AF_INET6, inet_ntoa, inet_ntop
 from struct import Struct
 
-from .names import ethertype_name
+from .names import ETHERTYPES
 
 U16, U32 = Struct("!H"), Struct("!I")
 TWO_U8, TWO_U16 = Struct("!BB"), Struct("!HH")
@@ -29,21 +29,24 @@ class Frame:
     """A packet that is being described.
 
     ``data`` is what was captured of it, ``end`` where it ends on the wire (an offset into ``data``, or beyond it);
-    ``link`` is whether an Ethernet header comes first. The others are what ``Packet`` has.
+    ``link`` is whether an Ethernet header comes first, ``fragment`` whether IP says that this is a part of a packet.
+    The others are what ``Packet`` has; ``protocol`` is empty until ``set_ethertype``.
     """
 
-    __slots__ = ("data", "dst", "end", "ethertype", "info", "link", "protocol", "src", "vlan")
+    __slots__ = ("data", "dst", "end", "ethertype", "fragment", "info", "link", "message", "protocol", "src", "vlan")
 
     def __init__(self, data: bytes, end: int, ethertype: int, vlan: tuple[int, ...]) -> None:
         self.data = data
         self.end = end
         self.ethertype = ethertype
-        self.protocol = ethertype_name(ethertype)
+        self.protocol = ""
         self.src = ""
         self.dst = ""
         self.info = ""
+        self.message = ""
         self.vlan = vlan
         self.link = False
+        self.fragment = False
 
     def clip(self, end: int) -> None:
         """Takes off what follows ``end``: it is padding, and not to be read."""
@@ -52,9 +55,9 @@ class Frame:
             self.data = self.data[:end]
 
     def set_ethertype(self, kind: int) -> None:
-        """Sets the Ethernet type, and the protocol by its name."""
+        """Sets the Ethernet type, and the protocol to its name."""
         self.ethertype = kind
-        self.protocol = ethertype_name(kind)
+        self.protocol = ETHERTYPES.get(kind) or (f"0x{kind:04x}" if kind else "unknown")
 
     def use_link_addresses(self) -> None:
         """Takes the MAC addresses as source and destination, where there are any."""

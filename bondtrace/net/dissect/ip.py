@@ -98,6 +98,7 @@ def _ipv6_extensions(frame: Frame, off: int, end: int, following: int) -> None:
 
 def _first_fragment(frame: Frame, offset_bytes: int, identifier: int) -> bool:
     """Says which fragment this is; returns whether it is the first, which has the protocol's header."""
+    frame.fragment = True
     frame.info = f"fragment offset {offset_bytes} id {identifier}"
     if offset_bytes == 0:
         frame.info += ", "

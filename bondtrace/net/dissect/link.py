@@ -55,6 +55,7 @@ def decode_ethernet(frame: Frame) -> None:
     frame.link = True
     data = frame.data
     if len(data) < 14:
+        frame.set_ethertype(frame.ethertype)
         if frame.ethertype not in _ADDRESSED:
             frame.use_link_addresses()
         raise IndexError

@@ -80,14 +80,6 @@ SCTP = {
 OSPF = {1: "hello", 2: "database description", 3: "LS request", 4: "LS update", 5: "LS acknowledgment"}
 
 
-def ethertype_name(kind: int) -> str:
-    """Names an Ethernet type; one without a name is a number, and 0 is unknown."""
-    name = ETHERTYPES.get(kind)
-    if name is not None:
-        return name
-    return f"0x{kind:04x}" if kind else "unknown"
-
-
 def ip_protocol_name(protocol: int) -> str:
     """Names an IP protocol; one without a name is "IP-" and its number."""
     return IP_PROTOCOLS.get(protocol) or f"IP-{protocol}"
