@@ -94,7 +94,12 @@ class Tap:
 @dataclass(frozen=True)
 class Packet:
     """What names a packet in one line. ``length`` is the frame's length in bytes on the wire;
-    ``ethertype`` that of the payload (after VLAN tags); ``vlan`` the tags' ids, outermost first."""
+    ``ethertype`` that of the payload (after VLAN tags); ``vlan`` the tags' ids, outermost first.
+
+    ``info`` is for people. ``message`` is the kind of message by the protocol's own name ("echo request", "who-has")
+    for ARP, RARP, ICMP, ICMPv6 and IGMP; "operation" for an ARP operation without a name; "fragment" for a fragment of
+    any IP packet; "not decoded" where bondtrace does not know the link type; "" where there is none.
+    """
 
     length: int
     ethertype: int
@@ -104,6 +109,7 @@ class Packet:
     info: str
     vlan: tuple[int, ...] = ()
     truncated: bool = False
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from ..format.wire import (
     Passes,
 )
 from ..model import Journey, Packet, Pass, Step
-from ..net.packet import describe
+from ..net.dissect import describe
 from . import verdicts, why_unseen
 from .scene import Scene
 from .stitch import Journeys

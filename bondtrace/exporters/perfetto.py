@@ -17,7 +17,7 @@ from ..format.batch import Batch
 from ..format.events import event_time_ns, wall_offset_ns
 from ..format.wire import Array
 from ..model import Journey, Pass, Step
-from ..net.packet import one_line
+from ..net.dissect import one_line
 from ..reporters.json_lines import timestamp
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
 from ..util.untrusted import printable

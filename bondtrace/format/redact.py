@@ -24,7 +24,7 @@ from .wire import PACKET_BYTES, Array, Passes
 MODES = ("drop", "hash")
 WITHHELD = "(withheld)"
 _KNOWN_MAX = 1 << 20  # pseudonyms that are remembered, to be quick
-_ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in packet.py
+_ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in net/dissect
 _TAGS = (0x8100, 0x88A8)
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58

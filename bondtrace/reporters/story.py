@@ -11,7 +11,7 @@ from typing import TextIO
 from ..analysis import watched
 from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
-from ..net.packet import one_line
+from ..net.dissect import one_line
 from ..util.untrusted import printable
 from .text import clock, duration, tap_name, trust_line, unseen_words
 

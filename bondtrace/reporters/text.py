@@ -13,7 +13,7 @@ from ..analysis import watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import Journey, Pass, Step, Unseen
-from ..net.packet import one_line
+from ..net.dissect import one_line
 from ..util.untrusted import printable
 
 _COLOURS = {

@@ -14,28 +14,21 @@ from ..analysis.scene import Scene
 from ..model import Journey, Packet
 from .summary import Summary
 
-#: Protocols whose packets are told apart by the words that their description begins with.
-_WITH_KINDS = frozenset(("ARP", "RARP", "ICMP", "ICMPv6", "IGMP"))
-#: Words of a description that introduce a value.
-_BEFORE_VALUES = frozenset(
-    (
-        "id",
-        "seq",
-        "mtu",
-        "code",
-        "at",
-        "to",
-        "hop",
-        "records",
-        "target",
-        "group",
-        "for",
-        "type",
-        "hardware",
-        "tell",
-        "who-is",
-    )
-)
+#: Protocols whose packets are told apart by their messages.
+_WITH_MESSAGES = frozenset(("ARP", "RARP", "ICMP", "ICMPv6", "IGMP"))
+#: What a class calls a message, where that is not the message's own name. Programs know these words: they stay.
+_CLASS_WORDS = {
+    "fragment": "fragment offset",
+    "net unreachable for TOS": "net unreachable",
+    "host unreachable for TOS": "host unreachable",
+    "redirect net for TOS": "redirect net",
+    "redirect host for TOS": "redirect host",
+    "v1 report": "",
+    "v2 report": "",
+    "v3 report": "",
+    "MLDv2 report": "",
+    "not decoded": "link",
+}
 
 
 @dataclass
@@ -56,23 +49,10 @@ class Observation:
 
 
 def packet_class(packet: Packet) -> str:
-    """What a packet is one of many of: "ICMP echo request", "ARP who-has", "LLDP", "UDP in VLAN 7"."""
+    """Returns what a packet is one of many of: "ICMP echo request", "ARP who-has", "LLDP", "UDP in VLAN 7"."""
     words = [packet.protocol]
-    if packet.protocol in _WITH_KINDS:
-        words += _kind(packet.info)
+    if packet.protocol in _WITH_MESSAGES:
+        words.append(_CLASS_WORDS.get(packet.message, packet.message))
     if packet.vlan:
         words.append("in VLAN " + ".".join(map(str, packet.vlan)))
-    return " ".join(words)
-
-
-def _kind(info: str) -> list[str]:
-    """The first words of a description that name no value; "is-at" follows the address that it is about."""
-    words = info.replace(",", " ").split()
-    if words[1:2] == ["is-at"]:
-        return ["is-at"]
-    kind = []
-    for word in words:
-        if word in _BEFORE_VALUES or not word.replace("-", "").replace("/", "").isalpha():
-            break
-        kind.append(word)
-    return kind
+    return " ".join(filter(None, words))
