@@ -45,6 +45,7 @@ from bondtrace.format.wire import (
     concatenate,
 )
 from bondtrace.model import Device, Process, Tap
+from bondtrace.stats.summary import Summary
 
 HERE, THERE = 4026531840, 4026532999
 BEGIN_NS = 1_000_000_000_000
@@ -113,6 +114,8 @@ TAPS = {
         processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),),
     ),
 }
+
+FEW = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0, ON_ANY)}
 
 
 # --- packets -------------------------------------------------------------------------------------------
@@ -432,6 +435,20 @@ def journeys(*passes, around=None):
     """The passes as values of the model."""
     around = around or scene()
     return list(assemble.journeys(stitched(*passes, around=around), around))
+
+
+def counted(*passes, around=None):
+    """(summary, scene) of these passes, with few taps known."""
+    around, summary = around or scene(taps=FEW), Summary()
+    summary.add(stitched(*passes, around=around), around)
+    return summary, around
+
+
+def begun(trace, at=0):
+    """The events of a begin of the trace of this name."""
+    return [
+        {**one, "trace": trace, "time_ns": BEGIN_NS + at * 1000} if one["kind"] == "start" else one for one in events()
+    ]
 
 
 def record(path, *batches, force=False):
