@@ -19,6 +19,7 @@ from bondtrace.analysis.scene import Scene, device_event, tap_event
 from bondtrace.analysis.stitch import Stitcher
 from bondtrace.format.recording import Recorder
 from bondtrace.format.wire import (
+    EMPTY,
     FUNC_HANDLER,
     FUNCTIONS,
     OUTCOMES,
@@ -458,6 +459,18 @@ def record(path, *batches, force=False):
             recorder.write(passes, happened)
             recorder.flush()
     return path
+
+
+def short_trace(path):
+    """Write a trace with a reply, an ARP request on the backup slave, and a request sent; one tap is known."""
+    return record(
+        path,
+        (EMPTY, events(taps={ON_BOND0: TAPS[ON_BOND0]})),
+        (received(), []),
+        (refused(30), []),
+        (sent(60), [losses(70, lost=[0])]),
+        (EMPTY, [{"kind": "end", "time_ns": start()["time_ns"]}]),
+    )
 
 
 def altered(which, at=0, **more):

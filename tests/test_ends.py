@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+from shell import REPLY
 
 from bondtrace.capture.kernel.filter import c_text, make_filter
 from bondtrace.errors import UsageError
@@ -24,7 +25,7 @@ from bondtrace.exporters.output import Output
 from bondtrace.format.recording import Recorder, Recording
 from bondtrace.format.wire import EMPTY
 from bondtrace.util import files
-from build import events, received, record
+from build import SKB, events, received, record, reply, short_trace
 
 pytestmark = pytest.mark.usefixtures("signals_are_heard")
 
@@ -162,6 +163,63 @@ def test_a_reader_that_is_gone(command):
     os.close(write)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    # given more journeys than a pipe holds, and a reader that takes one line of them
+    path = record(
+        tmp_path / "long.arrows",
+        (EMPTY, events()),
+        *((received(1000 * n, packet=reply(seq=n), skb=SKB + 64 * n), []) for n in range(1500)),
+    )
+    command = f"{sys.executable} -m bondtrace show {path} | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": "UTC"},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        REPLY.splitlines(keepends=True)[0].replace("seq 1", "seq 0"),
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "FILE"),
+        ("show", "FILE", "--json"),
+        ("summary", "FILE"),
+        ("summary", "FILE", "--json"),
+        ("explain", "FILE", "--journey", "1"),
+        ("taps",),
+        ("--help",),
+        ("show", "--help"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_that_nobody_reads_is_no_failure(tmp_path, words):
+    # given a pipe whose reader is gone before the first word
+    path, (reader, writer) = short_trace(tmp_path / "trace.arrows"), os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        words = [str(path) if word == "FILE" else word for word in words]
+        done = subprocess.run(
+            [sys.executable, "-m", "bondtrace", *words],
+            cwd=ROOT,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_terminal_that_is_gone(tmp_path):

@@ -6,12 +6,14 @@ import ctypes
 import errno
 import os
 import struct
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from shell import BCCS, as_root, bondtrace, failure, other_bcc
 
 from bondtrace.capture.host.devices import Family
-from bondtrace.capture.kernel import loader, tracing
+from bondtrace.capture.kernel import btf, loader, tracing
 from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.verifier import Refusal
@@ -217,3 +219,29 @@ def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
     with pytest.raises(tracing.LoadError) as raised:
         tracing.load("tap_ring_enter", bytes(8), 24, 7)
     assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])
+
+
+# --- what a host lacks --------------------------------------------------------------------------------
+
+
+@as_root
+@pytest.mark.parametrize("text, said", BCCS)
+def test_a_bcc_that_is_missing_or_another_is_told_with_the_package_to_install(tmp_path, text, said):
+    place = other_bcc(tmp_path, text)
+    done = bondtrace("--iface", "lo", path=[place])
+
+    assert failure(done, 1) == f"bondtrace: {said.replace('TMP', str(place))}\n"
+
+
+def test_a_kernel_without_type_information_is_told(tmp_path, monkeypatch):
+    # given a host without /sys/kernel/btf
+    monkeypatch.setattr(loader, "read_kernel_btf", partial(btf.read_kernel_btf, directory=tmp_path))
+
+    with pytest.raises(BondtraceError) as caught:
+        loader.read_kernel()
+
+    assert (caught.value.exit_status, str(caught.value)) == (
+        1,
+        f"this kernel has no type information ({tmp_path}/vmlinux: No such file or directory); bondtrace needs a "
+        "kernel built with CONFIG_DEBUG_INFO_BTF=y",
+    )
