@@ -18,6 +18,7 @@ from bondtrace.analysis import assemble
 from bondtrace.analysis.scene import Scene, device_event, tap_event
 from bondtrace.analysis.stitch import Stitcher
 from bondtrace.format.recording import Recorder
+from bondtrace.format.rotation import RotatingRecorder, existing_parts
 from bondtrace.format.wire import (
     EMPTY,
     FUNC_HANDLER,
@@ -459,6 +460,16 @@ def record(path, *batches, force=False):
             recorder.write(passes, happened)
             recorder.flush()
     return path
+
+
+def in_parts(path, keep=None, **limits):
+    """A recording of four batches, in parts."""
+    recorder = RotatingRecorder(path, keep=keep, **limits)
+    recorder.write(EMPTY, begun("a"))
+    for number, batch in enumerate((received(), refused(20_000), sent(40_000))):
+        recorder.write(batch, [losses(50_000 * number, lost=[number])])
+    recorder.close()
+    return existing_parts(path)
 
 
 def short_trace(path):

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PING = ROOT / "examples" / "ping.arrows"
+BONDTRACE = [sys.executable, "-m", "bondtrace"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 # The first journey of ``build.short_trace`` as `show` prints it.
@@ -52,7 +53,7 @@ def bondtrace(*words, path=(), **more):
     for name in ("NO_COLOR", "FORCE_COLOR", "SUDO_UID", "SUDO_GID"):
         environment.pop(name, None)
     return subprocess.run(
-        [sys.executable, "-m", "bondtrace", *map(str, words)],
+        [*BONDTRACE, *map(str, words)],
         cwd=ROOT,
         env=environment,
         text=True,

@@ -6,6 +6,8 @@ import json
 import pytest
 from shell import bondtrace, failure
 
+from build import begun, received, record
+
 
 @pytest.mark.parametrize("options, journeys", [((), 3), (("--rx",), 2), (("--tx",), 1), (("--count", "2"), 2)])
 def test_what_is_summarised_can_be_chosen(recording, options, journeys):
@@ -41,3 +43,11 @@ def test_a_recording_is_summarised_whole(recording, option):
         f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns, --filter, --duration, "
         "--privacy and --kprobes are for live\n"
     )
+
+
+def test_several_summaries_as_json_are_an_object_a_line(tmp_path):
+    names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
+
+    lines = bondtrace("summary", "--json", *names).stdout.splitlines()
+
+    assert [json.loads(line)["recording"] for line in lines] == [str(one) for one in names]

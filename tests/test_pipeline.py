@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Batches through the pipeline: what was before, what is now, and what is heard only after it."""
+
+from dataclasses import replace
+
+from shell import PING
+
+from bondtrace.analysis.scene import device_event, tap_event
+from bondtrace.format.recording import Batch, Recording
+from bondtrace.format.wire import EMPTY, STEP_TAP
+from bondtrace.pipeline import Pipeline
+from build import BEGIN_NS, DEVICES, ON_BOND0, TAPS, both, events, hook, received, refused, tap, tcpdump, tx
+
+
+def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitches():
+    # given the example, and a tap that no event tells of
+    batches = list(Recording(PING).batches())
+    for batch in batches:
+        batch.passes.steps["arg"][batch.passes.steps["kind"] == STEP_TAP] = 7
+
+    # when it is run with and without stitching
+    kept, scenes = [], []
+    for stitching in (True, False):
+        pipeline = Pipeline(keep=lambda batch: kept.append(len(batch.passes)), stitching=stitching)
+        pipeline.run(batches)
+        scenes.append(pipeline.scene)
+
+    # then all was handed on, and the same is known
+    assert kept == [len(batch.passes) for batch in batches] * 2
+    assert scenes[0].unknown_taps() == scenes[1].unknown_taps() != []
+    assert (scenes[0].hooks, scenes[0].changes_ns, scenes[0].ended) == (
+        scenes[1].hooks,
+        scenes[1].changes_ns,
+        scenes[1].ended,
+    )
+
+
+def test_what_joined_before_it_was_heard_of_is_told_as_what_it_is():
+    # given a VLAN's device with a tap, of both of which is heard only after a packet went down from it to the bond
+    known = events(devices={name: one for name, one in DEVICES.items() if name != "bond0.7"})
+    heard_ns = BEGIN_NS + 2_000_000_000
+    heard = [device_event(heard_ns, DEVICES["bond0.7"]), tap_event(heard_ns, tcpdump(77, "bond0.7"), BEGIN_NS + 1)]
+
+    journeys = []
+    Pipeline(show=journeys.append).run(
+        [
+            Batch(EMPTY, known, BEGIN_NS),
+            Batch(both(tx("bond0.7", tap(77), at=1), tx("bond0", tap(ON_BOND0), at=5)), heard, heard_ns),
+        ]
+    )
+
+    # then both passes are one journey, under the names
+    assert [[one.steps[0].dev for one in journey.passes] for journey in journeys] == [["bond0.7", "bond0"]]
+
+
+def test_how_a_tap_is_since_its_hook_is_known_before_what_passed_meanwhile_is_told():
+    # given a socket that is bound to nothing, is hooked in at 10 ms, and is read 150 ms later, in the batch in which a
+    # packet was refused to the bond in between
+    unbound = replace(TAPS[ON_BOND0], ifindex=0, protocol=0, running=False)
+    known = [*events(taps={}), tap_event(BEGIN_NS, unbound, read_ns=BEGIN_NS)]
+    read_ns, heard_ns = BEGIN_NS + 160_000_000, BEGIN_NS + 161_000_000
+    batch = Batch(
+        both(hook(ON_BOND0, True, at=10_000), refused(at=30_000)),
+        [tap_event(heard_ns, TAPS[ON_BOND0], read_ns=read_ns)],
+        heard_ns,
+    )
+
+    journeys = []
+    Pipeline(show=journeys.append).run([Batch(EMPTY, known, BEGIN_NS), batch])
+
+    # then it is told by how the tap was bound then
+    assert [[(one.tap, one.reason) for one in journey.unseen] for journey in journeys] == [
+        [(ON_BOND0, "inactive-slave")]
+    ]
+
+
+def test_a_tap_that_was_gone_and_is_listed_again_in_one_batch_is_there():
+    # given a tap of which the same batch tells that it is gone, and what it is
+    batch = Batch(
+        received(at=400_000),
+        [
+            {"kind": "tap-gone", "time_ns": BEGIN_NS + 200_000_000, "not_before_ns": BEGIN_NS, "inode": ON_BOND0},
+            tap_event(BEGIN_NS + 301_000_000, TAPS[ON_BOND0], read_ns=BEGIN_NS + 300_000_000),
+        ],
+        BEGIN_NS + 500_000_000,
+    )
+    pipeline = Pipeline()
+    pipeline.run([Batch(EMPTY, events(), BEGIN_NS), batch])
+
+    assert (TAPS[ON_BOND0], "hooked") in pipeline.scene.taps_at(BEGIN_NS + 400_000_000)
