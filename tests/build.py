@@ -395,6 +395,25 @@ def start(**more):
     }
 
 
+HOSTILE = "\x1b]0;owned\x07\r\n\u202e\udcff"
+ESCAPED = "\\x1b]0;owned\\x07\\x0d\\x0a\\xe2\\x80\\xae\\xff"
+
+
+def hostile_scene():
+    """A scene in which every name that others choose holds what a terminal would obey."""
+    evil = Tap(7, HERE, 2, 3, "raw", processes=(Process(1234, HOSTILE, HOSTILE),))
+    away = Tap(8, HERE, 4, 3, "raw", processes=(Process(1235, f"tcpdump{HOSTILE}", HOSTILE),))
+    return scene(
+        altered("eth0", name=f"e{HOSTILE}"),
+        altered("bond0", name=f"b{HOSTILE}"),
+        taps={7: evil, 8: away},
+        devices={"eth1": DEVICES["eth1"]},
+    )
+
+
+HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
+
+
 def losses(at=0, **counters):
     """What had been lost by then, a value a CPU."""
     return {"kind": "losses", "time_ns": BEGIN_NS + at * 1000, "counters": counters}
