@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from bondtrace.model import Packet
 from bondtrace.reporters import comparison
 from bondtrace.reporters.comparison import rows
-from bondtrace.stats.kernel_comparison import Observation, observe, packet_class
+from bondtrace.stats.kernel_comparison import Observation, observe
 from build import (
     DEVICES,
     LLDP,
@@ -28,18 +27,12 @@ from build import (
     ip4,
     losses,
     protocol,
-    received,
     record,
     rx,
-    start,
     tap,
 )
 
 FEW = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0)}
-
-
-def packet(protocol, info, vlan=()):
-    return Packet(60, 0x0800, protocol, "", "", info, vlan)
 
 
 def seen(at=0, **more):
@@ -84,33 +77,6 @@ def marks(*observations):
         for row in rows(observations)
         if row.differs
     ]
-
-
-# --- classes -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "protocol, info, expected",
-    [
-        ("ICMP", "echo request id 456 seq 1", "ICMP echo request"),
-        ("ICMP", "port unreachable", "ICMP port unreachable"),
-        ("ICMP", "type 42 code 1", "ICMP"),
-        ("ICMPv6", "neighbour solicitation target fe80::2", "ICMPv6 neighbour solicitation"),
-        ("ARP", "who-has 10.9.0.1 tell 10.9.0.2", "ARP who-has"),
-        ("ARP", "10.9.0.1 is-at 02:00:00:00:00:0a (gratuitous)", "ARP is-at"),
-        ("ARP", "[truncated]", "ARP"),
-        ("UDP", "4000 > 7 len 40", "UDP"),
-        ("TCP", "4000 > 22 [P.] seq 7", "TCP"),
-        ("LLDP", "chassis 02:00:00:00:00:0a ttl 120", "LLDP"),
-        ("0x88b5", "", "0x88b5"),
-    ],
-)
-def test_a_class_has_no_word_that_differs_from_packet_to_packet(protocol, info, expected):
-    assert packet_class(packet(protocol, info)) == expected
-
-
-def test_a_class_has_its_vlans():
-    assert packet_class(packet("ARP", "who-has 10.9.0.1", (7, 8))) == "ARP who-has in VLAN 7.8"
 
 
 # --- rows ----------------------------------------------------------------------------------------------
@@ -234,17 +200,6 @@ def test_when_every_kernel_failed_the_reasons_are_told():
         "6.1: failed: it panicked",
         "7.3: failed: it panicked",
     ]
-
-
-# --- recordings that are none --------------------------------------------------------------------------
-
-
-def test_a_recording_that_is_missing_or_cut_off_is_the_columns_error(tmp_path):
-    path = tmp_path / "trace.arrows"
-    assert observe("6.1", "6.1.0", path).error == f"cannot read {path}: No such file or directory"
-    record(path, (received(), [start(), *events()]))
-    path.write_bytes(path.read_bytes()[:-8])
-    assert observe("6.1", "6.1.0", path).error == f"the recording {path} was cut off: it is not compared"
 
 
 # --- JSON ----------------------------------------------------------------------------------------------
