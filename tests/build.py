@@ -503,6 +503,14 @@ def short_trace(path):
     )
 
 
+def lossy(path):
+    """A recording with every kind of packet that is built here, in which something was lost."""
+    parts = [(received(100 * n, packet=reply(seq=n), skb=SKB + 64 * n), []) for n in range(5)]
+    return record(
+        path, (EMPTY, events()), *parts, (refused(700), []), (sent(800), []), (EMPTY, [losses(900, lost=[2, 0])])
+    )
+
+
 def altered(which, at=0, **more):
     """The event that one of the devices changed after so many µs."""
     return device_event(BEGIN_NS + at * 1000, replace(DEVICES[which], **more))

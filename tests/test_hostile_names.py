@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page import BROWSER
 from shell import BONDTRACE, PING, ROOT
 
 from bondtrace.commands import doctor, taps
@@ -51,7 +52,6 @@ EVIL = (
     f"=cmd|' /C calc'!A0\x1b]0;owned\x07\x1b[2J\x9b31m\r\n{FORGED}\x85\u2028{FORGED}\t\0\u202e\u2066\u200b\ufeff"
     f"\udcff\ud800{MARKUP}'\"\\`$(id)${{x}}%s{{0}}|\x7f&lt;"
 )
-BROWSER = next((found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found), None)
 
 
 @pytest.fixture
