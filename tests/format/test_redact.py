@@ -320,12 +320,3 @@ def test_exports_and_reports_of_recordings(run, tmp_path, mode):
         assert status == 0, err
         text = (tmp_path / "page.html").read_text()
         assert [one for one in (*SECRETS, "10.9.0.1") if one in text] == []
-
-
-def test_payload_cannot_be_asked_for_and_left_out(run, tmp_path):
-    status, _, err = run("record", "-o", tmp_path / "x", "--snaplen", "100", "--privacy", "drop")
-    assert (status, err) == (
-        2,
-        "bondtrace: --snaplen 100 keeps payload and --privacy leaves it out: leave one of them out\n",
-    )
-    assert list(tmp_path.iterdir()) == []

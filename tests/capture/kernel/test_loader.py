@@ -2,10 +2,6 @@
 """Which devices the kernel side is told to trace, its maps being dicts here; and what becomes of what the kernel
 refuses."""
 
-import ctypes
-import errno
-import os
-import struct
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,7 +9,7 @@ import pytest
 from shell import BCCS, as_root, bondtrace, failure, other_bcc
 
 from bondtrace.capture.host.devices import Family
-from bondtrace.capture.kernel import btf, loader, tracing
+from bondtrace.capture.kernel import btf, loader
 from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.verifier import Refusal
@@ -180,45 +176,6 @@ def test_packets_are_required_and_a_filter_is_blamed_only_for_what_it_did(stages
         return
     with pytest.raises(BondtraceError, match=message):
         tracer.require_packets(directions)
-
-
-class Kernel:
-    """bpf(2) that answers a load in turn: an error, or None for a program that is taken; what it writes into a log."""
-
-    def __init__(self, *answers):
-        self.answers, self.levels = list(answers), []
-
-    def __call__(self, command, attr):
-        level, _, address = struct.unpack_from("<IIQ", attr, 24)
-        self.levels.append(level)
-        number, said = self.answers.pop(0)
-        if level:
-            ctypes.memmove(address, said, len(said))
-        if number:
-            raise OSError(number, os.strerror(number))
-        return os.open(os.devnull, os.O_RDONLY)
-
-
-@pytest.mark.parametrize(
-    ("answers", "levels", "log"),
-    [
-        ([(errno.EACCES, b""), (errno.EACCES, b"0: (95) exit\nR0 !read_ok\n")], [0, 1], "0: (95) exit\nR0 !read_ok\n"),
-        # a log that does not fit loses the sentence: it is asked for alone
-        (
-            [(errno.E2BIG, b""), (errno.ENOSPC, b"0: (b7) r0 = 0\n"), (errno.E2BIG, b"BPF program is too large.\n")],
-            [0, 1, 4],
-            "BPF program is too large.\n",
-        ),
-        # taken at the second try: its log is of no refusal
-        ([(errno.EAGAIN, b""), (0, b"0: (95) exit\n")], [0, 1], ""),
-    ],
-)
-def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
-    kernel = Kernel(*answers)
-    monkeypatch.setattr(tracing, "_bpf", kernel)
-    with pytest.raises(tracing.LoadError) as raised:
-        tracing.load("tap_ring_enter", bytes(8), 24, 7)
-    assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])
 
 
 # --- what a host lacks --------------------------------------------------------------------------------
