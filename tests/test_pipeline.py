@@ -3,13 +3,34 @@
 
 from dataclasses import replace
 
+import pytest
 from shell import PING
 
+from bondtrace.analysis import assemble
 from bondtrace.analysis.scene import device_event, tap_event
+from bondtrace.errors import BondtraceError
 from bondtrace.format.recording import Batch, Recording
 from bondtrace.format.wire import EMPTY, STEP_TAP
-from bondtrace.pipeline import Pipeline
-from build import BEGIN_NS, DEVICES, ON_BOND0, TAPS, both, events, hook, received, refused, tap, tcpdump, tx
+from bondtrace.pipeline import Pipeline, only, passes_of
+from build import (
+    BEGIN_NS,
+    DEVICES,
+    ON_BOND0,
+    TAPS,
+    both,
+    events,
+    hook,
+    late,
+    losses,
+    received,
+    refused,
+    scene,
+    sent,
+    stitched,
+    tap,
+    tcpdump,
+    tx,
+)
 
 
 def test_a_pipeline_that_only_hands_on_knows_the_surroundings_as_one_that_stitches():
@@ -88,3 +109,47 @@ def test_a_tap_that_was_gone_and_is_listed_again_in_one_batch_is_there():
     pipeline.run([Batch(EMPTY, events(), BEGIN_NS), batch])
 
     assert (TAPS[ON_BOND0], "hooked") in pipeline.scene.taps_at(BEGIN_NS + 400_000_000)
+
+
+@pytest.mark.parametrize("directions, expected", [(("rx",), [1, 2]), (("tx",), [3]), (("rx", "tx"), [1, 2, 3])])
+def test_journeys_of_one_direction_keep_their_numbers(directions, expected):
+    found = only(stitched(received(), refused(50), sent(100)), directions)
+
+    assert [one.id for one in assemble.journeys(found, scene())] == expected
+
+
+@pytest.mark.parametrize("directions, kinds", [(("rx",), "rRLH"), (("tx",), "tTH"), (("rx", "tx"), "rRLtTH")])
+def test_records_of_one_direction_are_kept_with_what_tells_of_taps(directions, kinds):
+    given = {"r": received(), "R": refused(50), "L": late("eth0", at=3), "t": tx("eth0"), "T": tx("bond0")}
+    given["H"] = hook(ON_BOND0, True)
+
+    found = passes_of(both(*given.values()), directions)
+
+    assert found.records.tobytes() == both(*(given[kind] for kind in kinds)).records.tobytes()
+
+
+def test_after_so_many_journeys_it_stops_and_only_the_surroundings_are_taken():
+    shown, stops = [], []
+    counting = Pipeline(show=shown.append, count=2)
+    batches = [
+        Batch(EMPTY, events(), BEGIN_NS),
+        Batch(both(received(), refused(50), sent(100)), [], BEGIN_NS + 9_000_000_000),
+        Batch(received(10_000_000), [losses(10_000_001, lost=[3])], BEGIN_NS + 20_000_000_000),
+    ]
+
+    counting.run(batches, lambda: stops.append(len(shown)))
+
+    assert ([one.id for one in shown], counting.summary.journeys, set(stops)) == ([1, 2], 2, {2})
+    assert counting.scene.losses() == {"records lost": 3}
+
+
+@pytest.mark.parametrize(
+    "event, why",
+    [
+        ({"kind": "losses", "time_ns": 1}, "an event 'losses' does not hold together"),
+        ({"kind": "note", "time_ns": -1}, "an event's time is -1 where a whole number from 0 up belongs"),
+    ],
+)
+def test_an_event_that_does_not_hold_together_is_told(event, why):
+    with pytest.raises(BondtraceError, match=f"^the recording is damaged: {why}"):
+        Pipeline().run([Batch(EMPTY, [event], 1)])
