@@ -2,11 +2,13 @@
 """The exporter: what is scraped over HTTP is what `summary --json` counts."""
 
 import ipaddress
+import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 
@@ -156,12 +158,10 @@ def test_it_answers_until_it_is_told_to_end(number):
         assert "played" in process.stderr.readline()
 
         # when it is scraped until it has counted, and then ended
-        while (
-            b"bondtrace_journeys_total"
-            not in (text := urllib.request.urlopen(f"http://{url}/metrics", timeout=30).read())
-            or b"bondtrace_journeys_total 0.0" in text
-        ):
-            pass
+        until, text = time.monotonic() + 60, b""
+        while not re.search(rb"^bondtrace_journeys_total [1-9]", text, re.MULTILINE) and time.monotonic() < until:
+            text = urllib.request.urlopen(f"http://{url}/metrics", timeout=30).read()
+        assert re.search(rb"^bondtrace_journeys_total [1-9]", text, re.MULTILINE)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:

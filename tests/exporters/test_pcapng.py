@@ -24,7 +24,6 @@ from build import (
     ON_BOND0,
     ON_ETH0,
     TAPS,
-    WALL_NS,
     arp,
     both,
     drop,
@@ -283,7 +282,3 @@ def test_a_device_of_a_type_that_is_not_known_says_so():
     [row] = frames(exported(passes), "frame.interface_description", "frame.encap_type")
     assert row[0].endswith("link type 32 (ARPHRD), its frames are not decoded")
     assert np.int64(row[1]) == 45  # WTAP_ENCAP_USER0
-
-
-def test_the_wall_clock_is_that_of_the_trace():
-    assert scene().wall_offset_ns == WALL_NS - BEGIN_NS

@@ -83,7 +83,9 @@ def marks(*observations):
 
 
 def test_kernels_that_answer_alike_have_no_marks(column):
-    assert marks(column("6.1", seen(), seen(20)), column("7.3", seen(), seen(20))) == []
+    columns = column("6.1", seen(), seen(20)), column("7.3", seen(), seen(20))
+    assert [row.aspect for row in rows(columns)] == ["packets", "offered", "offered"]
+    assert marks(*columns) == []
 
 
 def test_a_tap_that_sees_packets_on_one_kernel_only_is_marked(column):
@@ -136,8 +138,10 @@ def test_taps_are_matched_though_inodes_pids_and_ifindexes_are_others(column):
     for columns in (later.records, later.steps):
         columns["ifindex"] += 20
     later.steps["orig_ifindex"] += 20
-    # then nothing differs
-    assert marks(column("6.1", seen()), column("7.3", later, taps=taps, devices=moved)) == []
+    # then nothing differs, as each tap has one row of both
+    both_kernels = column("6.1", seen()), column("7.3", later, taps=taps, devices=moved)
+    assert [str(row.tap) for row in rows(both_kernels)] == ["None", "tcpdump -i bond0", "tcpdump -i eth0"]
+    assert marks(*both_kernels) == []
 
 
 def test_taps_that_are_alike_are_numbered(column):

@@ -288,7 +288,7 @@ def test_json_of_an_incomplete_journey_with_losses():
     ]
 
 
-def test_json_and_text_tell_the_same_steps_of_a_sent_pair():
+def test_json_of_the_steps_of_a_request_sent_on_the_bond_and_its_slave():
     (one,) = words(sent())
 
     assert [

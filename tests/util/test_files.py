@@ -74,6 +74,7 @@ def test_under_sudo_files_are_the_callers(tmp_path, monkeypatch, uid, gid, owner
             output.text.write("y")
     finally:
         os.umask(old)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.arrows", "y"}
     for path in tmp_path.iterdir():
         assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) == (*owner, 0o600)
 
