@@ -19,7 +19,9 @@ from bondtrace.analysis.scene import Scene
 from bondtrace.analysis.stitch import Stitcher
 from bondtrace.format.events import device_event, tap_event
 from bondtrace.format.recording import Recorder
+from bondtrace.format.rotation import RotatingRecorder, existing_parts
 from bondtrace.format.wire import (
+    EMPTY,
     FUNC_HANDLER,
     FUNCTIONS,
     OUTCOMES,
@@ -46,6 +48,7 @@ from bondtrace.format.wire import (
     concatenate,
 )
 from bondtrace.model import Device, Process, Tap
+from bondtrace.stats.summary import Summary
 
 HERE, THERE = 4026531840, 4026532999
 BEGIN_NS = 1_000_000_000_000
@@ -114,6 +117,8 @@ TAPS = {
         processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),),
     ),
 }
+
+FEW = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0, ON_ANY)}
 
 
 # --- packets -------------------------------------------------------------------------------------------
@@ -391,6 +396,25 @@ def start(**more):
     }
 
 
+HOSTILE = "\x1b]0;owned\x07\r\n\u202e\udcff"
+ESCAPED = "\\x1b]0;owned\\x07\\x0d\\x0a\\xe2\\x80\\xae\\xff"
+
+
+def hostile_scene():
+    """A scene in which every name that others choose holds what a terminal would obey."""
+    evil = Tap(7, HERE, 2, 3, "raw", processes=(Process(1234, HOSTILE, HOSTILE),))
+    away = Tap(8, HERE, 4, 3, "raw", processes=(Process(1235, f"tcpdump{HOSTILE}", HOSTILE),))
+    return scene(
+        altered("eth0", name=f"e{HOSTILE}"),
+        altered("bond0", name=f"b{HOSTILE}"),
+        taps={7: evil, 8: away},
+        devices={"eth1": DEVICES["eth1"]},
+    )
+
+
+HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
+
+
 def losses(at=0, **counters):
     """What had been lost by then, a value a CPU."""
     return {"kind": "losses", "time_ns": BEGIN_NS + at * 1000, "counters": counters}
@@ -435,6 +459,20 @@ def journeys(*passes, around=None):
     return list(assemble.journeys(stitched(*passes, around=around), around))
 
 
+def counted(*passes, around=None):
+    """(summary, scene) of these passes, with few taps known."""
+    around, summary = around or scene(taps=FEW), Summary()
+    summary.add(stitched(*passes, around=around), around)
+    return summary, around
+
+
+def begun(trace, at=0):
+    """The events of a begin of the trace of this name."""
+    return [
+        {**one, "trace": trace, "time_ns": BEGIN_NS + at * 1000} if one["kind"] == "start" else one for one in events()
+    ]
+
+
 def record(path, *batches, force=False):
     """Write a recording; a batch is (passes, events), and none waits for the next. ``force`` overwrites."""
     with Recorder(path, force) as recorder:
@@ -442,6 +480,36 @@ def record(path, *batches, force=False):
             recorder.write(passes, happened)
             recorder.flush()
     return path
+
+
+def in_parts(path, keep=None, **limits):
+    """A recording of four batches, in parts."""
+    recorder = RotatingRecorder(path, keep=keep, **limits)
+    recorder.write(EMPTY, begun("a"))
+    for number, batch in enumerate((received(), refused(20_000), sent(40_000))):
+        recorder.write(batch, [losses(50_000 * number, lost=[number])])
+    recorder.close()
+    return existing_parts(path)
+
+
+def short_trace(path):
+    """Write a trace with a reply, an ARP request on the backup slave, and a request sent; one tap is known."""
+    return record(
+        path,
+        (EMPTY, events(taps={ON_BOND0: TAPS[ON_BOND0]})),
+        (received(), []),
+        (refused(30), []),
+        (sent(60), [losses(70, lost=[0])]),
+        (EMPTY, [{"kind": "end", "time_ns": start()["time_ns"]}]),
+    )
+
+
+def lossy(path):
+    """A recording with every kind of packet that is built here, in which something was lost."""
+    parts = [(received(100 * n, packet=reply(seq=n), skb=SKB + 64 * n), []) for n in range(5)]
+    return record(
+        path, (EMPTY, events()), *parts, (refused(700), []), (sent(800), []), (EMPTY, [losses(900, lost=[2, 0])])
+    )
 
 
 def altered(which, at=0, **more):

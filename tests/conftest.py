@@ -10,6 +10,9 @@ import sys
 import pytest
 from tabulate import tabulate
 
+# Asserts in helpers show the values that differ.
+pytest.register_assert_rewrite("frames", "build", "mixture", "guests", "truth", "exported", "reading", "scrape")
+
 APART = ("fleet", "fresh", "soak")
 
 

@@ -3,7 +3,8 @@
 
 ``recording_of`` reads bytes as a little program that alters a sound recording: types, sizes, order and references of
 its events, fields of its passes and steps, or the bytes of the file. So a coverage-guided fuzzer (scripts/fuzz), or
-random bytes of a seed (tests/format/test_fuzz.py), reach what lies behind the reader, past compression and schema.
+random bytes of a seed (tests/test_hostile_recordings.py), reach what lies behind the reader, past compression and
+schema.
 """
 
 import io

@@ -1,36 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How commands end when something ends them: signals, readers that go away, full and read-only disks, lost terminals.
+"""How commands end when something ends them: signals, readers and terminals that go away, full and read-only disks."""
 
-And what they make of names of files that a shell or a terminal would obey.
-"""
-
-import errno
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
+from shell import BONDTRACE, PING, REPLY, ROOT
 
-from bondtrace.capture.kernel.filter import c_text, make_filter
-from bondtrace.errors import UsageError
-from bondtrace.exporters.output import Output
-from bondtrace.format.recording import Recorder, Recording
+from bondtrace.format.recording import Recording
 from bondtrace.format.wire import EMPTY
-from bondtrace.util import files
-from build import events, received, record
+from build import SKB, events, received, record, reply, short_trace
 
 pytestmark = pytest.mark.usefixtures("signals_are_heard")
 
-ROOT = Path(__file__).parents[1]
-PING = ROOT / "examples" / "ping.arrows"
-BONDTRACE = [sys.executable, "-m", "bondtrace"]
 TOLD = {
     signal.SIGINT: (130, "interrupted"),
     signal.SIGTERM: (143, "ended by SIGTERM"),
@@ -162,6 +150,63 @@ def test_a_reader_that_is_gone(command):
     os.close(write)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    # given more journeys than a pipe holds, and a reader that takes one line of them
+    path = record(
+        tmp_path / "long.arrows",
+        (EMPTY, events()),
+        *((received(1000 * n, packet=reply(seq=n), skb=SKB + 64 * n), []) for n in range(1500)),
+    )
+    command = f"{sys.executable} -m bondtrace show {path} | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": "UTC"},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        REPLY.splitlines(keepends=True)[0].replace("seq 1", "seq 0"),
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "FILE"),
+        ("show", "FILE", "--json"),
+        ("summary", "FILE"),
+        ("summary", "FILE", "--json"),
+        ("explain", "FILE", "--journey", "1"),
+        ("taps",),
+        ("--help",),
+        ("show", "--help"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_that_nobody_reads_is_no_failure(tmp_path, words):
+    # given a pipe whose reader is gone before the first word
+    path, (reader, writer) = short_trace(tmp_path / "trace.arrows"), os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        words = [str(path) if word == "FILE" else word for word in words]
+        done = subprocess.run(
+            [sys.executable, "-m", "bondtrace", *words],
+            cwd=ROOT,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_terminal_that_is_gone(tmp_path):
@@ -450,286 +495,3 @@ def test_recorders_on_a_read_only_disk(tmp_path):
     assert done.stdout == (
         f"bondtrace.errors.BondtraceError: cannot create {tmp_path}/disk/x: Read-only file system; name another file\n"
     )
-
-
-# --- what may be written where --------------------------------------------------------------------------
-
-
-def writers(path, force):
-    """Everything that makes a file of that name."""
-    return [lambda: Recorder(path, force), lambda: Output(path, force)]
-
-
-@pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("kind", ["symbolic link", "dangling link", "pipe", "device", "directory"])
-def test_only_regular_files_are_overwritten(tmp_path, kind, force):
-    precious = tmp_path / "precious"
-    precious.write_text("precious")
-    path = tmp_path / "out"
-    if kind.endswith("link"):
-        path.symlink_to(precious if kind == "symbolic link" else tmp_path / "nothing")
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "directory":
-        path.mkdir()
-    else:
-        path = Path("/dev/null")
-    before = path.lstat()
-
-    for write in writers(path, force):
-        with pytest.raises(UsageError) as caught:
-            write()
-        word = "symbolic link" if kind.endswith("link") else kind
-        assert str(caught.value) == (
-            f"{path} is a {word}, no regular file; name another file"
-            if force
-            else f"{path} exists already; name another file, or --force to overwrite it"
-        )
-    after = path.lstat()
-    assert (after.st_mode, after.st_uid, after.st_ino) == (before.st_mode, before.st_uid, before.st_ino)
-    assert precious.read_text() == "precious" and not (tmp_path / "nothing").exists()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.parametrize(
-    "uid, gid, owner",
-    [
-        ("1234", "5678", (1234, 5678)),
-        ("1234", "", (1234, 0)),
-        ("", "5678", (0, 0)),
-        ("-1", "0", (0, 0)),
-        ("x", "y", (0, 0)),
-        ("1234", "$(id)", (1234, 0)),
-        ("99999999999999999999", "1", (0, 0)),
-        ("٣", "1", (0, 0)),
-    ],
-)
-def test_under_sudo_files_are_the_callers(tmp_path, monkeypatch, uid, gid, owner):
-    monkeypatch.setenv("SUDO_UID", uid)
-    monkeypatch.setenv("SUDO_GID", gid)
-    old = os.umask(0)
-    try:
-        record(tmp_path / "x.arrows", (received(), events()))
-        with Output(tmp_path / "y") as output:
-            output.text.write("y")
-    finally:
-        os.umask(old)
-    for path in tmp_path.iterdir():
-        assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) == (*owner, 0o600)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a directory and a link of others")
-def test_a_directory_that_another_user_planted_is_not_followed(tmp_path):
-    # given a directory as /tmp is, of one user, in which another planted a link to a directory
-    sticky, target = tmp_path / "sticky", tmp_path / "target"
-    sticky.mkdir(mode=0o1777)
-    sticky.chmod(0o1777)
-    target.mkdir()
-    (sticky / "link").symlink_to(target)
-    os.chown(sticky / "link", 1234, 1234, follow_symlinks=False)
-
-    # nor where a link of ours leads over it
-    (tmp_path / "ours").symlink_to("sticky/link")
-
-    for way in (sticky / "link", tmp_path / "ours"):
-        for write in writers(way / "out", False):
-            with pytest.raises(Exception, match=r"Permission denied; name another file"):
-                write()
-    assert list(target.iterdir()) == []
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_what_others_do_to_the_way_meanwhile_leads_nowhere_else(tmp_path, monkeypatch, force):
-    # given a directory that is looked at, and then moved away, with a link in its place
-    way, target, moved = (tmp_path / name for name in ("way", "target", "moved"))
-    target.mkdir()
-    really = os.open
-
-    def swapped(path, flags, *more, **where):
-        if flags & os.O_CREAT and "out" in str(path) and not way.is_symlink():
-            way.rename(moved)
-            way.symlink_to(target)
-        return really(path, flags, *more, **where)
-
-    for write in (
-        lambda: record(way / "out", (received(), events()), force=force),
-        lambda: exported(way / "out", force),
-    ):
-        way.mkdir()
-        if force:
-            (way / "out").write_text("old")
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "open", swapped)
-            write()
-        # then everything happens where it was
-        assert [one.name for one in moved.iterdir()] == ["out"] and (moved / "out").stat().st_size > 3
-        assert list(target.iterdir()) == []
-        way.unlink()
-        shutil.rmtree(moved)
-
-
-def exported(path, force):
-    with Output(path, force) as output:
-        output.text.write("exported")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
-def test_only_a_directory_that_was_made_is_given_to_the_caller(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUDO_UID", "1234")
-    precious, way = tmp_path / "precious", tmp_path / "way"
-    precious.mkdir()
-    really = os.mkdir
-
-    def swapped(*words, **where):
-        really(*words, **where)
-        way.rename(tmp_path / "moved")
-        way.symlink_to(precious)
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="Not a directory"):
-        patched.setattr(os, "mkdir", swapped)
-        files.make_directory(way)
-    assert precious.stat().st_uid == 0
-
-    files.make_directory(precious)  # which is there
-    assert precious.stat().st_uid == 0
-    files.make_directory(tmp_path / "new")
-    assert (tmp_path / "new").stat().st_uid == 1234
-
-
-@pytest.mark.parametrize("way", ["/proc/self/cwd", "/proc/self/root/TMP", "link", ".", "up/../link/.", "/TMP/absolute"])
-def test_ways_that_lead_to_a_directory(tmp_path, monkeypatch, way):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "there" / "up").mkdir(parents=True)
-    (tmp_path / "up").symlink_to("there/up")
-    (tmp_path / "there" / "link").symlink_to("..")
-    (tmp_path / "link").symlink_to("there/../there/link")
-    (tmp_path / "absolute").symlink_to(tmp_path / "link")
-
-    exported(Path(way.replace("/TMP", str(tmp_path))) / "out", False)
-    assert (tmp_path / "out").read_text() == "exported"
-
-
-def test_links_in_a_circle(tmp_path):
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    with pytest.raises(Exception, match="Too many levels of symbolic links"):
-        exported(tmp_path / "a" / "out", False)
-
-
-def no_links(*_, **__):
-    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch, links):
-    if not links:  # as on FAT
-        monkeypatch.setattr(os, "link", no_links)
-        exported(tmp_path / "out", False)
-        assert (tmp_path / "out").read_text() == "exported"
-        (tmp_path / "out").unlink()
-    path = tmp_path / "out"
-    with pytest.raises(UsageError, match="exists already"), Output(path) as output:
-        output.text.write("new")
-        path.write_text("another's")
-    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"out": "another's"}
-
-
-# --- names that others would obey -----------------------------------------------------------------------
-
-NAMES = [
-    "$(touch pwned)",
-    "`touch pwned`;|touch pwned",
-    "--help",
-    "new\nline",
-    "\x1b[31mred\udcff\u202e",
-    "%s%n{0}'\"\\",
-    " ",
-]
-
-
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_names_of_files_are_only_names(tmp_path, name):
-    """A recording of that name is read, an export of it written; what is said of them is one harmless line each."""
-    shutil.copy(PING, tmp_path / name)
-    for command, target in ((["show"], None), (["summary"], None), (["export", "--format", "csv"], f"{name}.csv")):
-        more = ["-o", target] if target else []
-        done = subprocess.run(
-            [*BONDTRACE, *command, *more, "--", name],
-            cwd=tmp_path,
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        assert all(char.isprintable() or char in "\n" for char in (done.stdout + done.stderr).decode())
-    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.csv"}
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        'icmp"); system("touch pwned',
-        "icmp\n#include </etc/shadow>",
-        "icmp */ int x; /*",
-        "$(touch pwned)",
-        "host `id`",
-        "\\",
-        "%n%s",
-        "icmp'",
-        "\x1b[31m",
-        "\udcff",
-        "(" * 3000,
-        "icmp and " * 500 + "icmp",
-        "port 1 or " * 300 + "port 2",
-        "ether[0:4] = 0xffffffff",
-        "host 10.0.0.1 and not (vlan 7 or mpls)",
-    ],
-)
-def test_nothing_of_a_filter_but_numbers_reaches_the_source(expression, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    try:
-        text = c_text(make_filter(expression))
-    except UsageError as error:
-        assert "Traceback" not in str(error)
-        return
-    code = re.sub(
-        r"\b(static|__always_inline|u8|u32|u64|filter_(ethernet|raw)|struct|view|view_load|len|fate|return|"
-        r"goto|if|else|FILTER_(ACCEPT|REJECT)|[axl]\d*|m\d+|0xf|\d+U?)\b",
-        "",
-        text,
-    )
-    assert set(code) <= set(" \t\n(){}=,;:?!<>&|^+-*/%~") | {"&"} and "/*" not in code and "//" not in code
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_recorder_that_is_killed_leaves_what_is_whole_under_its_name(tmp_path):
-    script = (
-        "import os, signal, sys; from pathlib import Path; from build import *; "
-        "from bondtrace.format.rotation import RotatingRecorder; "
-        "r = RotatingRecorder(Path(sys.argv[1]), part_bytes=1)\n"
-        "for n in range(5): r.write(received(n * 100), events())\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "x.arrows"],
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL
-    read = [
-        sum(len(batch.passes) for batch in Recording(path).batches())
-        for path in sorted(tmp_path.iterdir())
-        if path.stat().st_size
-    ]
-    assert read == [1] * 5 + [0]
-
-
-def test_a_name_of_its_own_is_found_for_what_is_not_whole(tmp_path):
-    long = tmp_path / ("x" * 255)
-    with Output(long) as output:
-        output.text.write("whole")
-    assert long.read_text() == "whole"
-    assert len(files.aside_of(long)) < 255

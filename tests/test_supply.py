@@ -48,13 +48,14 @@ def numbers(version):
 
 
 def test_every_source_file_names_its_licence():
-    without = [
-        str(path.relative_to(ROOT))
+    sources = [
+        path
         for path in tracked()
-        if (path.suffix in SOURCES or path.name == "Makefile" or path.parent.name in ("scripts", "bench"))
-        and SPDX not in "\n".join(path.read_text().splitlines()[:3])
+        if path.suffix in SOURCES or path.name == "Makefile" or path.parent.name in ("scripts", "bench")
     ]
-    assert without == []
+    assert len(sources) > 200
+    without = [path for path in sources if SPDX not in "\n".join(path.read_text().splitlines()[:3])]
+    assert [str(path.relative_to(ROOT)) for path in without] == []
 
 
 def test_the_oldest_versions_that_are_allowed_have_no_known_advisory():
@@ -63,14 +64,14 @@ def test_the_oldest_versions_that_are_allowed_have_no_known_advisory():
     known = json.loads((ROOT / "tests" / "data" / "advisories.json").read_text())["advisories"]
     allowed = requirements("parquet", "fleet", "report", "exporter")
 
-    assert all(allowed[name] for name in requirements()), "a base dependency has no minimum version"
+    assert allowed and all(allowed[name] for name in requirements()), "a base dependency has no minimum version"
     open_ones = [
         one["id"]
         for one in known
         if one["package"] in allowed and numbers(allowed[one["package"]]) < numbers(one["fixed"])
     ]
     assert open_ones == []
-    assert {one["package"] for one in known} <= set(allowed)
+    assert known and {one["package"] for one in known} <= set(allowed)
 
 
 KNOWN = {"name": "numpy", "version": "2.0", "vulns": []}
@@ -106,7 +107,9 @@ def test_an_audit_is_an_all_clear_only_where_every_package_was_looked_up(tmp_pat
 
 def test_what_the_tests_use_is_pinned():
     lines = [line for line in (ROOT / "tests" / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r'[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+ ; python_version == "3\.11"', line) for line in lines)
+    assert len(lines) > 20 and all(
+        re.fullmatch(r'[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+ ; python_version == "3\.11"', line) for line in lines
+    )
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
     wanted = {name.lower().replace("_", "-") for name in requirements("test", "lab")}
     assert wanted - pinned == set()
@@ -178,5 +181,5 @@ def test_a_wheel_has_what_bondtrace_needs_to_run(tmp_path):
         for path in tracked()
         if path.is_relative_to(ROOT / "bondtrace") or path.is_relative_to(ROOT / "bpf")
     }
-    assert sources - names == set()
+    assert len(sources) > 100 and sources - names == set()
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

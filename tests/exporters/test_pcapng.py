@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 
 from bondtrace import cli as command_line
-from bondtrace.exporters.frames import LINK_ETHERNET, LINK_RAW, LINK_USER, Frame, frame, link_type
 from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.format.payload import bytes_events
 from bondtrace.format.recording import Recorder
 from bondtrace.format.rotation import RotatingRecorder
-from bondtrace.format.wire import RECORD_VLAN
 from bondtrace.model import Process
 from build import (
     BEGIN_NS,
@@ -26,13 +24,9 @@ from build import (
     ON_BOND0,
     ON_ETH0,
     TAPS,
-    WALL_NS,
-    A,
-    B,
     arp,
     both,
     drop,
-    echo,
     ether,
     events,
     ip4,
@@ -281,43 +275,6 @@ def test_kept_bytes_come_out_of_a_recording(parts, tmp_path, monkeypatch):
     ]
 
 
-# --- frames --------------------------------------------------------------------------------------------
-
-
-def test_longer_contents_take_the_place_of_the_records_bytes():
-    whole = ether(ip4(echo()))
-    one = rx("eth0", tap(ON_ETH0), vlan=7, packet=whole, cpu=3, seq=9).records[0]
-    assert frame(one, 0, {(3, 9): whole}) == Frame(B + A + b"\x81\x00\x00\x07" + whole[12:], 102)
-    assert frame(one, 1, {(3, 9): whole}) == Frame(whole, 98)
-    assert frame(one, 0, {(3, 8): whole}) == Frame(B + A + b"\x81\x00\x00\x07" + whole[12:80], 102)
-
-
-@pytest.mark.parametrize(
-    "arphrd, link",
-    [
-        (1, LINK_ETHERNET),
-        (772, LINK_ETHERNET),
-        (65534, LINK_RAW),
-        (519, LINK_RAW),
-        (768, LINK_RAW),
-        (803, LINK_USER),
-        (32, LINK_USER),
-    ],
-)
-def test_link_types(arphrd, link):
-    records = rx("eth0").records
-    records["arphrd"], records["flags"] = arphrd, RECORD_VLAN
-    assert link_type(records[0]) == link
-    tagged = frame(records[0])
-    assert (tagged.data == records["packet"][0].tobytes()) == (link != LINK_ETHERNET)
-
-
-def test_a_frame_too_short_for_a_tag_is_left_as_it_is():
-    records = rx("eth0", vlan=7).records
-    records["captured"], records["len"] = 10, 10
-    assert frame(records[0], 1) == Frame(records["packet"][0, :10].tobytes(), 10)
-
-
 @needs_tshark
 def test_a_device_of_a_type_that_is_not_known_says_so():
     passes = rx("eth0", tap(ON_ETH0), drop("NO_SOCKET"), packet=arp())
@@ -325,7 +282,3 @@ def test_a_device_of_a_type_that_is_not_known_says_so():
     [row] = frames(exported(passes), "frame.interface_description", "frame.encap_type")
     assert row[0].endswith("link type 32 (ARPHRD), its frames are not decoded")
     assert np.int64(row[1]) == 45  # WTAP_ENCAP_USER0
-
-
-def test_the_wall_clock_is_that_of_the_trace():
-    assert scene().wall_offset_ns == WALL_NS - BEGIN_NS

@@ -76,6 +76,14 @@ def misnested(trace):
     return found
 
 
+def test_what_is_misnested_is_found_by_these_tests():
+    one = {"ph": "X", "pid": 1, "tid": 1, "ts": 0.0, "dur": 10.0}
+    within, over, beside = {**one, "ts": 2.0, "dur": 8.0}, {**one, "ts": 5.0}, {**one, "ts": 5.0, "tid": 2}
+
+    assert misnested({"traceEvents": [one, within, beside]}) == []
+    assert misnested({"traceEvents": [one, over, beside]}) == [(one, over)]
+
+
 REPLY = "#1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes"
 
 

@@ -756,3 +756,18 @@ def test_every_byte_may_be_wrong(path):
         except BondtraceError:
             outcomes.add("error")
     assert outcomes == {0, 1, "error"}  # a head of length 0 is the end of a stream
+
+
+def test_passes_wait_for_company_but_not_for_ever(tmp_path):
+    # given three batches of passes alone
+    path = tmp_path / "trace.arrows"
+    with Recorder(path) as recorder:
+        for number in range(3):
+            recorder.write(received(number * 100), [])
+        assert (recorder.bytes, recorder.passes) == (0, 3)
+
+        # when an event comes, they are written in front of it, as one batch
+        recorder.write(sent(900), [start()])
+        assert recorder.bytes > 0
+
+    assert [(len(one.passes), len(one.events)) for one in Recording(path).batches()] == [(5, 1)]

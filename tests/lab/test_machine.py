@@ -135,3 +135,24 @@ def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):
         "tcpdump",
         "ping",
     ]
+
+
+# --- another user land --------------------------------------------------------------------------------
+
+
+def test_the_guest_runs_the_command_in_the_root_directory():
+    script = machine.guest_script(["bondtrace", "doctor"], Path("/tmp/out"), {}, True, [Path("/mine/scenarios")])
+    lines = script.splitlines()
+    assert (
+        'chroot /run/userland/root bash -c \'cd "$1" && shift && exec "$@"\' - /tmp/out bondtrace doctor '
+        "</dev/null >>/tmp/out/lab/output 2>&1"
+    ) in lines
+    # and finds there the output directory, this bondtrace and the scenarios, each at its own path
+    assert {f"show {machine.PACKAGE}", "show /mine/scenarios", 'mount --bind /tmp/out "$new"/tmp/out'} <= set(lines)
+
+
+def test_the_guest_has_the_user_lands_own_python(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/of/this/machine")
+    environment = machine.guest_environment(Path("/tmp/out"), {}, userland=True)
+    assert environment["PATH"].split(":")[0] == "/usr/local/sbin"
+    assert environment["PYTHONPATH"] == str(machine.PACKAGE.parent)

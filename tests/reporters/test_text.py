@@ -1,35 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is printed of journeys, compared whole: as text for people, and as JSON by its contract."""
+"""What is printed of journeys for people, compared whole, and the line on how far it can be trusted."""
 
 import io
-import json
 import re
-import time
-from dataclasses import replace
 
 import pytest
 
 from bondtrace.format.batch import Batch
 from bondtrace.format.events import tap_event
-from bondtrace.model import Process, Tap
 from bondtrace.pipeline import Pipeline
-from bondtrace.reporters.json_lines import JsonReporter, journey_object, trust_object
-from bondtrace.reporters.story import paragraphs
-from bondtrace.reporters.text import TextReporter, duration, printable, trust_line
+from bondtrace.reporters.text import TextReporter, duration, trust_line
 from build import (
     BEGIN_NS,
-    DEVICES,
-    HERE,
-    ON_ANY,
-    ON_BOND0,
+    ESCAPED,
+    FEW,
+    HOSTILE_PASSES,
     ON_ETH0,
-    ON_ETH1,
     SKB,
-    TAPS,
-    altered,
     both,
     fanout,
     handler,
+    hostile_scene,
     journeys,
     late,
     losses,
@@ -45,18 +36,6 @@ from build import (
 )
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-FEW = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0, ON_ANY)}
-
-
 def text(*passes, around=None, colour=False):
     """What the text reporter writes of these passes, in a scene of three taps."""
     around, stream = around or scene(taps=FEW), io.StringIO()
@@ -64,14 +43,6 @@ def text(*passes, around=None, colour=False):
     for journey in journeys(*passes, around=around):
         reporter.write(journey)
     return stream.getvalue()
-
-
-def words(*passes, around=None):
-    """What the JSON reporter writes of these passes, parsed, a journey each."""
-    around, stream = around or scene(taps=FEW), io.StringIO()
-    for journey in journeys(*passes, around=around):
-        JsonReporter(stream, around).write(journey)
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 # --- text ----------------------------------------------------------------------------------------------
@@ -195,25 +166,6 @@ def test_text_in_colour_is_the_same_text_with_the_outcomes_and_verdicts_painted(
     assert coloured.count("\033") == 2 * len(painted)
 
 
-HOSTILE = "\x1b]0;owned\x07\r\n\u202e\udcff"
-
-
-def hostile_scene():
-    """A scene in which every name that others choose holds what a terminal would obey."""
-    evil = Tap(7, HERE, 2, 3, "raw", processes=(Process(1234, HOSTILE, HOSTILE),))
-    away = Tap(8, HERE, 4, 3, "raw", processes=(Process(1235, f"tcpdump{HOSTILE}", HOSTILE),))
-    return scene(
-        altered("eth0", name=f"e{HOSTILE}"),
-        altered("bond0", name=f"b{HOSTILE}"),
-        taps={7: evil, 8: away},
-        devices={"eth1": DEVICES["eth1"]},
-    )
-
-
-HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
-ESCAPED = "\\x1b]0;owned\\x07\\x0d\\x0a\\xe2\\x80\\xae\\xff"
-
-
 def test_names_cannot_do_anything_to_a_terminal():
     # given devices and processes with escape sequences, line ends, bidi marks and no UTF-8 in their names
     result = text(*HOSTILE_PASSES, around=hostile_scene())
@@ -223,34 +175,6 @@ def test_names_cannot_do_anything_to_a_terminal():
     assert result.count(f"rx tap {ESCAPED} [7]: captured") == 2
     assert f"e{ESCAPED}" in result and f"next b{ESCAPED}" in result
     assert f"not seen by tcpdump{ESCAPED} [8]: bound to b{ESCAPED}; the packet passed eth1" in result
-
-
-def test_names_cannot_do_anything_in_json():
-    stream, around = io.StringIO(), hostile_scene()
-    for journey in journeys(*HOSTILE_PASSES, around=around):
-        JsonReporter(stream, around).write(journey)
-    lines = stream.getvalue().split("\n")
-
-    # then a journey is a line of printable text, and the names are the same as in text
-    assert all(line.isprintable() for line in lines) and len(lines) == 3 and lines[2] == ""
-    first, second = (json.loads(line) for line in lines[:2])
-    assert first["passes"][0]["steps"][2]["next_dev"] == f"b{ESCAPED}"
-    assert first["taps"]["7"]["comm"] == first["taps"]["7"]["name"] == ESCAPED
-    assert second["unseen"][1]["detail"].startswith(f"bound to b{ESCAPED}; ")
-    assert all(printable(string) == string for one in (first, second) for string in strings(one))
-
-
-def strings(value):
-    """Every string in a JSON value, keys too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield key
-            yield from strings(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from strings(one)
 
 
 @pytest.mark.parametrize(
@@ -307,11 +231,10 @@ def test_taps_known_only_by_inode_are_told_and_are_no_loss():
     around = met(rx("eth0", tap(ON_ETH0), tap(9), tap(0), tap(9, "filtered"), fanout()), around=scene(taps=FEW))
 
     assert trust_line(around) == "losses: none; taps known only by inode: 2"
-    assert trust_object(around) == {**TRUSTED, "unknown_taps": [0, 9]}
 
     # when one of them is told of after all, then it is unknown no more
     around.apply(tap_event(BEGIN_NS + 1000, tcpdump(9, "eth0")))
-    assert trust_object(around) == {**TRUSTED, "unknown_taps": [0]}
+    assert trust_line(around) == "losses: none; taps known only by inode: 1"
 
 
 def test_taps_known_only_by_inode_are_told_after_the_losses():
@@ -324,262 +247,5 @@ def test_taps_known_only_by_inode_are_told_after_the_losses():
     "function, what", [("tpacket_rcv", "ring"), ("packet_rcv", "receive buffer"), ("packet_rcv_spkt", "receive buffer")]
 )
 def test_what_was_full_is_told(function, what):
-    passes, around = rx("eth0", tap(ON_ETH0, "full", function)), scene(taps=FEW)
-    (journey,) = journeys(passes, around=around)
-
+    passes = rx("eth0", tap(ON_ETH0, "full", function))
     assert f"[{ON_ETH0}]: full ({what})\n" in text(passes)
-    assert any(
-        one.endswith(f", whose {what} had no room for it: it is lost to this tap.")
-        for one in paragraphs(journey, around)
-    )
-    assert words(passes)[0]["passes"][0]["steps"][1]["reason"] == what
-
-
-# --- JSON ----------------------------------------------------------------------------------------------
-
-UNTOLD = dict.fromkeys(
-    (
-        "ring_version",
-        "ring_bytes",
-        "uid",
-        "running",
-        "fanout_id",
-        "has_filter",
-        "promiscuous",
-        "ignore_outgoing",
-        "origdev",
-    )
-)
-
-
-def tap_words(inode, name, dev, pid, kind="raw"):
-    return {
-        str(inode): {
-            "pid": pid,
-            "comm": "tcpdump",
-            "name": name,
-            "dev": dev,
-            "protocol": "ALL",
-            "kind": kind,
-            "buffer": "ring",
-            **UNTOLD,
-            "netns": HERE,
-            "running": True,
-            "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}],
-        }
-    }
-
-
-ETH0 = tap_words(ON_ETH0, "tcpdump -i eth0", "eth0", 801)
-BOND0 = tap_words(ON_BOND0, "tcpdump -i bond0", "bond0", 803)
-ANY = tap_words(ON_ANY, "tcpdump -i any", "any", 804, "cooked")
-TRUSTED = {
-    "clean": True,
-    "losses": {},
-    "not_attached": [],
-    "does_not_see": [],
-    "unknown_taps": [],
-    "filter": None,
-    "filter_blind": 0,
-    "bytes_lost": 0,
-}
-
-
-def test_json_of_a_reply_through_the_bond():
-    slave, bond = {"round": 1, "dev": "eth0", "orig_dev": "eth0"}, {"round": 2, "dev": "bond0", "orig_dev": "eth0"}
-    captured = {"kind": "tap", "function": "tpacket_rcv", "outcome": "captured"}
-
-    assert words(received(1_123_456)) == [
-        {
-            "id": 1,
-            "time": "2026-11-22T12:00:01.123456000Z",
-            "duration_ns": 7000,
-            "direction": "rx",
-            "complete": True,
-            "packet": {
-                "len": 98,
-                "ethertype": "0x0800",
-                "protocol": "ICMP",
-                "src": "10.9.0.1",
-                "dst": "10.9.0.2",
-                "info": "echo reply id 128 seq 1",
-                "vlan": [],
-            },
-            "passes": [
-                {
-                    "direction": "rx",
-                    "cpu": 0,
-                    "netns": HERE,
-                    "skb": "0xffff888000001000",
-                    "steps_lost": 0,
-                    "steps": [
-                        {"t_ns": 0, "kind": "enter", **slave},
-                        {"t_ns": 1000, "tap": ON_ANY, **captured, **slave},
-                        {"t_ns": 2000, "tap": ON_ETH0, **captured, **slave},
-                        {
-                            "t_ns": 3000,
-                            "kind": "rx_handler",
-                            "function": "bond_handle_frame",
-                            "verdict": "ANOTHER",
-                            "next_dev": "bond0",
-                            "reason": "active slave",
-                            **slave,
-                        },
-                        {"t_ns": 4000, "tap": ON_ANY, **captured, **bond},
-                        {"t_ns": 5000, "tap": ON_BOND0, **captured, **bond},
-                        {"t_ns": 6000, "kind": "protocol", "function": "ip_rcv", **bond},
-                    ],
-                }
-            ],
-            "unseen": [],
-            "notes": ["tcpdump -i any [41004] saw it twice: on eth0, then bond0"],
-            "taps": {**ETH0, **BOND0, **ANY},
-            "trust": TRUSTED,
-        }
-    ]
-
-
-def test_json_tells_all_that_identifies_a_tap():
-    known = {
-        "uid": 1000,
-        "running": False,
-        "has_filter": True,
-        "promiscuous": True,
-        "ignore_outgoing": False,
-        "origdev": True,
-        "fanout_id": 7,
-        "ring_version": 3,
-        "ring_bytes": 4096,
-    }
-    around = scene(taps={ON_ETH0: replace(TAPS[ON_ETH0], **known)})
-
-    (one,) = words(rx("eth0", tap(ON_ETH0)), around=around)
-    assert one["taps"] == {str(ON_ETH0): {**ETH0[str(ON_ETH0)], **known}}
-
-
-def test_json_of_an_incomplete_journey_with_losses():
-    # given a VLAN packet on the backup slave whose record lost a step, and a process-less tap of another protocol
-    lone = Tap(5, HERE, 3, 0x88CC, "raw")
-    around = scene(losses(0, lost=[1, 0]), taps={5: lone, ON_BOND0: TAPS[ON_BOND0]})
-    place = {"round": 1, "dev": "eth1", "orig_dev": "eth1"}
-
-    assert words(rx("eth1", tap(404, "full"), handler("EXACT"), vlan=7, steps_lost=1, cpu=2), around=around) == [
-        {
-            "id": 1,
-            "time": "2026-11-22T12:00:00.000000000Z",
-            "duration_ns": 3000,
-            "direction": "rx",
-            "complete": False,
-            "packet": {
-                "len": 98,
-                "ethertype": "0x0800",
-                "protocol": "ICMP",
-                "src": "10.9.0.1",
-                "dst": "10.9.0.2",
-                "info": "echo reply id 128 seq 1",
-                "vlan": [7],
-            },
-            "passes": [
-                {
-                    "direction": "rx",
-                    "cpu": 2,
-                    "netns": HERE,
-                    "skb": "0xffff888000001000",
-                    "steps_lost": 1,
-                    "steps": [
-                        {"t_ns": 0, "kind": "enter", **place},
-                        {
-                            "t_ns": 1000,
-                            "kind": "tap",
-                            "function": "tpacket_rcv",
-                            "tap": 404,
-                            "outcome": "full",
-                            "reason": "ring",
-                            **place,
-                        },
-                        {
-                            "t_ns": 2000,
-                            "kind": "rx_handler",
-                            "function": "bond_handle_frame",
-                            "verdict": "EXACT",
-                            "reason": "inactive slave",
-                            **place,
-                        },
-                    ],
-                }
-            ],
-            "unseen": [
-                {"tap": 5, "reason": "protocol", "detail": "it takes only protocol 0x88cc; this packet is 0x0800"},
-                {
-                    "tap": ON_BOND0,
-                    "reason": "inactive-slave",
-                    "detail": "bound to bond0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT)",
-                },
-            ],
-            "notes": [],
-            "taps": {
-                "5": {
-                    "pid": None,
-                    "comm": None,
-                    "name": "(no process: held by the kernel or hidden)",
-                    "dev": "eth1",
-                    "protocol": "0x88cc",
-                    "kind": "raw",
-                    "buffer": None,
-                    **UNTOLD,
-                    "netns": HERE,
-                    "processes": [],
-                },
-                **BOND0,
-            },
-            "trust": {
-                "clean": False,
-                "losses": {"records lost": 1},
-                "not_attached": [],
-                "does_not_see": [],
-                "unknown_taps": [],
-                "filter": None,
-                "filter_blind": 0,
-                "bytes_lost": 0,
-            },
-        }
-    ]
-
-
-def test_json_and_text_tell_the_same_steps_of_a_sent_pair():
-    (one,) = words(sent())
-
-    assert [
-        (step["t_ns"], step["dev"], step.get("tap"), step.get("outcome"))
-        for part in one["passes"]
-        for step in part["steps"]
-    ] == [
-        (0, "bond0", None, None),
-        (1000, "bond0", ON_ANY, "captured"),
-        (2000, "bond0", ON_BOND0, "filtered"),
-        (10000, "eth0", None, None),
-        (11000, "eth0", ON_ANY, "captured"),
-        (12000, "eth0", ON_ETH0, "full"),
-    ]
-    assert [part["direction"] for part in one["passes"]] == ["tx", "tx"]
-
-
-def test_json_numbers_journeys_as_they_come():
-    assert [one["id"] for one in words(received(), refused(30), sent(60))] == [1, 2, 3]
-
-
-def test_names_are_those_of_the_time():
-    # given eth0 that is called lan0 later, and a tap that another process took over later
-    other = tcpdump(ON_ETH0, "eth0", "icmp", pid=999)
-    around = scene(altered("eth0", 50, name="lan0"), tap_event(BEGIN_NS + 50_000, other), taps={ON_ETH0: TAPS[ON_ETH0]})
-
-    # when packets come before and after
-    first, second = (
-        journey_object(one, around)
-        for one in journeys(rx("eth0", tap(ON_ETH0)), rx("eth0", tap(ON_ETH0), at=90), around=around)
-    )
-
-    # then each is told with the names of its own time
-    assert (first["passes"][0]["steps"][1]["dev"], second["passes"][0]["steps"][1]["dev"]) == ("eth0", "lan0")
-    assert (first["taps"][str(ON_ETH0)]["pid"], second["taps"][str(ON_ETH0)]["pid"]) == (801, 999)
-    assert ON_ETH1 not in first["taps"]

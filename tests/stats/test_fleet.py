@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,24 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bondtrace import extras
-from bondtrace.model import Process
-from build import (
-    DEVICES,
-    ON_ANY,
-    ON_ETH0,
-    TAPS,
-    THERE,
-    WALL_NS,
-    both,
-    events,
-    losses,
-    received,
-    record,
-    refused,
-    rx,
-    sent,
-    tap,
-)
+from build import ON_ANY, WALL_NS, both, events, losses, received, record, refused, rx, sent, tap
 
 pytest.importorskip("duckdb")
 ROOT = Path(__file__).parents[2]
@@ -125,41 +107,6 @@ def test_the_numbers_are_those_of_the_summaries_added_up(run, recordings, fleet)
     }
 
 
-TABLE = """\
-host tap pid bound to device direction offered captured filtered full ignored unseen
-lab tcpdump -i any [41004] 804 any bond0 rx 1 1 0 0 0
-lab tcpdump -i any [41004] 804 any bond0 tx 1 1 0 0 0
-lab tcpdump -i any [41004] 804 any eth0 rx 1 1 0 0 0
-lab tcpdump -i any [41004] 804 any eth0 tx 1 1 0 0 0
-lab tcpdump -i any [41004] 804 any eth1 rx 1 1 0 0 0
-lab tcpdump -i bond0 [41003] 803 bond0 bond0 rx 1 1 0 0 0
-lab tcpdump -i bond0 [41003] 803 bond0 bond0 tx 1 0 1 0 0
-lab tcpdump -i bond0 [41003] 803 bond0 (not offered) 1 inactive-slave
-lab tcpdump -i eth0 [41001] 801 eth0 eth0 rx 1 1 0 0 0
-lab tcpdump -i eth0 [41001] 801 eth0 eth0 tx 1 0 0 1 0
-lab tcpdump -i eth0 [41001] 801 eth0 (not offered) 1 bound-elsewhere
-lab lldpd [41005] 700 eth1 (not offered) 2 bound-elsewhere, 1 protocol
-lab tcpdump -i eth1 arp [41002] 802 eth1 eth1 rx 1 1 0 0 0
-lab tcpdump -i eth1 arp [41002] 802 eth1 (not offered) 2 bound-elsewhere
-
-1 host, 10 offers, 7 absences, none of them in doubt.
-"""
-
-
-def cells(text):
-    """A table's cells without the widths of its columns."""
-    return [" ".join(line.split()) for line in text.splitlines() if not line.startswith("--")]
-
-
-def test_the_table(run, tmp_path):
-    path = record(tmp_path / "a.arrows", (both(received(), refused(50), sent(100)), events()))
-    target = tmp_path / "one.parquet"
-    run("export", path, "--format", "parquet", "-o", target)
-    status, out, err = run("fleet", "summary", target)
-    assert (status, err) == (0, "")
-    assert cells(out) == TABLE.splitlines()
-
-
 def test_absences_that_may_be_losses_are_counted(run, fleet):
     _, out, _ = run("fleet", "summary", fleet, "--json")
     rows = json.loads(out)["rows"]
@@ -169,22 +116,6 @@ def test_absences_that_may_be_losses_are_counted(run, fleet):
         assert row["doubtful"] in (0, sum(row["unseen"].values()))
     assert {host for host, count in doubted.items() if count} == {"../b=%7 ü"}
     assert f"; {sum(doubted.values())} of them may be losses." in run("fleet", "summary", fleet)[1]
-
-
-def test_devices_of_several_namespaces_are_told_apart(run, fleet):
-    _, out, _ = run("fleet", "summary", fleet)
-    [line] = [line for line in out.splitlines() if "[99]" in line and "not offered" not in line]
-    assert " ".join(line.split()) == "../b=%7 ü [99] ? unknown peer0 (blue) rx 1 0 0 0 0 1"
-    assert DEVICES["peer0"].netns == THERE
-
-
-def test_hostile_names_do_not_reach_the_terminal(run, tmp_path):
-    taps = {ON_ETH0: replace(TAPS[ON_ETH0], processes=(Process(1, "e\x1b[31m\nvil\udcff", ""),))}
-    path = record(tmp_path / "a.arrows", (rx("eth0", tap(ON_ETH0)), events(taps=taps, host="h\x9b\n")))
-    run("export", path, "--format", "parquet", "-o", f"{tmp_path}/fleet/")
-    for words in ((), ("--json",)):
-        _, out, _ = run("fleet", "summary", tmp_path / "fleet", *words)
-        assert "\x1b" not in out and "\x9b" not in out and "h\\" in out
 
 
 def test_a_directory_with_a_name_of_a_pattern(run, tmp_path):

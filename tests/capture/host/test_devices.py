@@ -307,15 +307,19 @@ def test_lost_notifications_ask_for_a_full_read(monkeypatch):
     # given a monitor whose socket overran between two notifications
     answers = [netlink.message(16, 0, 0, link()), OSError(errno.ENOBUFS, ""), BlockingIOError()]
 
-    def receive(wait=True):
-        answer = answers.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
+    class Overrun:
+        def receive(self, wait):
+            answer = answers.pop(0)
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
 
+        def close(self):
+            pass
+
+    monkeypatch.setattr(devices, "open_netlink", lambda *_: Overrun())
     here = namespaces.current_namespace()
     with LinkMonitor(here) as monitor:
-        monkeypatch.setattr(monitor._netlink, "receive", receive)
         # when / then
         assert monitor.read() == [Change("add", Device(here.inode, 9, "x0", "ether")), REREAD]
 

@@ -273,10 +273,14 @@ def test_drops_are_counted_of_a_queue_and_unknown_of_a_ring(packet_socket, packe
 
 def test_a_kernel_without_packet_diag_is_told_and_proc_is_read(packet_socket, monkeypatch):
     # given
-    def no_diag(netns, parse):
-        raise FileNotFoundError(2, "No such file or directory")
+    real = netlink.Netlink
 
-    monkeypatch.setattr(taps, "_dump", no_diag)
+    def no_diag(protocol, *more):
+        if protocol == netlink.NETLINK_SOCK_DIAG:
+            raise FileNotFoundError(2, "No such file or directory")
+        return real(protocol, *more)
+
+    monkeypatch.setattr(netlink, "Netlink", no_diag)
     one = packet_socket(socket.SOCK_RAW, 0x88CC)
     one.bind(("lo", 0x88CC))
     problems = []
@@ -330,10 +334,9 @@ def watch(monkeypatch):
             return {inode: self.holders[inode] for inode in inodes if inode in self.holders}
 
     host = Host()
-    monkeypatch.setattr(taps, "_read_sockets", lambda namespaces, problems, parse: list(host.taps))
-    watcher = TapWatcher([HERE], [Device(7, 4, "eth0", "ether")])
-    watcher._find = host.find
-    return host, watcher
+    monkeypatch.setattr(taps, "run_in", lambda path, read: (list(host.taps), True))
+    monkeypatch.setattr(taps, "find_holders", host.find)
+    return host, TapWatcher([HERE], [Device(7, 4, "eth0", "ether")])
 
 
 def test_a_tap_opens_changes_and_closes(watch):

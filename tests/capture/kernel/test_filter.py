@@ -5,6 +5,7 @@ process, asked of many frames with many expressions."""
 import ctypes
 import itertools
 import random
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bondtrace.capture.kernel import source
-from bondtrace.capture.kernel.filter import Filter, function, make_filter
+from bondtrace.capture.kernel.filter import Filter, c_text, function, make_filter
 from bondtrace.errors import UsageError
 from bondtrace.net import pcap
 from bondtrace.net.pcap import Instruction
@@ -283,10 +284,53 @@ def test_a_filter_that_only_ethernet_has_matches_nothing_elsewhere():
 
 def test_nothing_of_the_expression_reaches_the_c_text():
     word = "icmp6 and not arp"
-    told = source.c_text(make_filter(word))
+    told = c_text(make_filter(word))
     assert "icmp" not in told and "arp" not in told
 
 
 def test_memory_words_that_classic_bpf_does_not_have_are_refused():
     with pytest.raises(UsageError, match="memory word 16"):
-        source.c_text(Filter("x", (Instruction(2, 0, 0, 16), Instruction(6, 0, 0, 1)), ()))
+        c_text(Filter("x", (Instruction(2, 0, 0, 16), Instruction(6, 0, 0, 1)), ()))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'icmp"); system("touch pwned',
+        "icmp\n#include </etc/shadow>",
+        "icmp */ int x; /*",
+        "$(touch pwned)",
+        "host `id`",
+        "\\",
+        "%n%s",
+        "icmp'",
+        "\x1b[31m",
+        "\udcff",
+        "(" * 3000,
+    ],
+)
+def test_what_is_no_filter_is_refused_and_does_nothing(expression, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^the filter .* is no tcpdump filter: "):
+        make_filter(expression)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "icmp and " * 500 + "icmp",
+        "port 1 or " * 300 + "port 2",
+        "ether[0:4] = 0xffffffff",
+        "host 10.0.0.1 and not (vlan 7 or mpls)",
+    ],
+)
+def test_nothing_of_a_filter_but_numbers_reaches_the_source(expression):
+    code = re.sub(
+        r"\b(static|__always_inline|u8|u32|u64|filter_(ethernet|raw)|struct|view|view_load|len|fate|return|"
+        r"goto|if|else|FILTER_(ACCEPT|REJECT)|[axl]\d*|m\d+|0xf|\d+U?)\b",
+        "",
+        c_text(make_filter(expression)),
+    )
+    assert code.count("{") == 2
+    assert set(code) <= set(" \t\n(){}=,;:?!<>&|^+-*/%~") and "/*" not in code and "//" not in code

@@ -1,107 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which devices the kernel side is told to trace, its maps being dicts here; and what becomes of what the kernel
-refuses."""
+"""What becomes of what the kernel refuses, and of what a host lacks."""
 
-import ctypes
-import errno
-import os
-import struct
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
+from shell import BCCS, as_root, bondtrace, failure, other_bcc
 
-from bondtrace.capture.kernel import loader, tracing
+from bondtrace.capture.kernel import btf, loader
 from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.errors import BondtraceError
-from bondtrace.net.topology import Family
-
-BELOW, ABOVE = 1, 2  # FOLLOW_LOWER and FOLLOW_UPPER of bpf/pass.c
-SEVERAL = (1 << 64) - 1
-
-
-class Map(dict):
-    """As bcc's, keys and values of ctypes; ``plain`` is what it holds."""
-
-    def __setitem__(self, key, value):
-        super().__setitem__(key.value, value.value)
-
-    def __delitem__(self, key):
-        super().__delitem__(key.value)
-
-    def items(self):
-        return [(SimpleNamespace(value=key), SimpleNamespace(value=value)) for key, value in super().items()]
-
-    @property
-    def plain(self):
-        return dict(super().items())
-
-
-@pytest.fixture
-def tracer():
-    one = loader.Tracer.__new__(loader.Tracer)
-    one._bpf, one._devices = {"devices": Map(), "places": Map()}, set()
-    return one
-
-
-def key(netns, ifindex):
-    return netns << 32 | ifindex
-
-
-def set_devices(tracer, below, above=()):
-    tracer.set_devices(Family(set(below), set(above)))
-    return tracer._bpf["devices"].plain, {place: one for place, one in tracer._bpf["places"].plain.items() if one}
-
-
-def joins(tracer, netns, ifindex):
-    """What bpf/join.c does."""
-    dict.__setitem__(tracer._bpf["devices"], key(netns, ifindex), BELOW)
-    dict.__setitem__(tracer._bpf["places"], ifindex % 4096, key(netns, ifindex))
-
-
-def test_a_device_is_traced_with_what_is_to_follow_it(tracer):
-    assert set_devices(tracer, {(7, 2), (7, 5)}, {(7, 5), (7, 6)}) == (
-        {key(7, 2): BELOW, key(7, 5): BELOW | ABOVE, key(7, 6): ABOVE},
-        {2: key(7, 2), 5: key(7, 5), 6: key(7, 6)},
-    )
-
-
-def test_devices_that_share_a_place_are_looked_up(tracer):
-    assert set_devices(tracer, {(7, 2), (8, 2), (7, 2 + 4096)})[1] == {2: SEVERAL}
-    assert set_devices(tracer, {(8, 2)}) == ({key(8, 2): BELOW}, {2: key(8, 2)})
-
-
-def test_what_joined_stays_until_its_notification_was_read(tracer):
-    # given a device that joins while another notification is dealt with
-    set_devices(tracer, {(7, 5)})
-    joins(tracer, 7, 2)
-    expected = {key(7, 2): BELOW, key(7, 5): BELOW}, {2: key(7, 2), 5: key(7, 5)}
-    assert set_devices(tracer, {(7, 5)}) == expected
-    # then its own confirms it
-    assert set_devices(tracer, {(7, 5), (7, 2)}) == expected
-    assert set_devices(tracer, {(7, 5)}) == ({key(7, 5): BELOW}, {5: key(7, 5)})
-
-
-def test_a_link_that_failed_is_undone_with_the_next_change_but_one(tracer):
-    set_devices(tracer, {(7, 5)})
-    joins(tracer, 7, 2)
-    set_devices(tracer, {(7, 5)})
-    assert set_devices(tracer, {(7, 5)}) == ({key(7, 5): BELOW}, {5: key(7, 5)})
-
-
-def test_a_place_that_a_join_has_overwritten_is_mended(tracer):
-    # given devices of two namespaces with one number, the second set while the first joined
-    set_devices(tracer, {(7, 2)})
-    joins(tracer, 8, 2)
-    assert set_devices(tracer, {(7, 2), (8, 2)})[1] == {2: SEVERAL}
-
-
-def test_at_the_end_nothing_is_traced_not_even_what_has_just_joined(tracer):
-    set_devices(tracer, {(7, 5)})
-    joins(tracer, 7, 2)
-    assert set_devices(tracer, ()) == ({}, {})
-
 
 # --- what the kernel refuses ---------------------------------------------------------------------------
 
@@ -170,50 +79,35 @@ REFUSED = Refusal("fentry dev_queue_xmit_nit", "tx_enter", "R1 invalid")
     ],
 )
 def test_packets_are_required_and_a_filter_is_blamed_only_for_what_it_did(stages, filtered, directions, message):
-    tracer = loader.Tracer.__new__(loader.Tracer)
-    tracer.plan, tracer.refusals = Plan(tuple(stages)), [REFUSED]
-    tracer._filter = make_filter("icmp") if filtered else None
+    packet_filter = make_filter("icmp") if filtered else None
     if message is None:
-        tracer.require_packets(directions)
+        loader.require_packets(Plan(tuple(stages)), [REFUSED], packet_filter, directions)
         return
     with pytest.raises(BondtraceError, match=message):
-        tracer.require_packets(directions)
+        loader.require_packets(Plan(tuple(stages)), [REFUSED], packet_filter, directions)
 
 
-class Kernel:
-    """bpf(2) that answers a load in turn: an error, or None for a program that is taken; what it writes into a log."""
-
-    def __init__(self, *answers):
-        self.answers, self.levels = list(answers), []
-
-    def __call__(self, command, attr):
-        level, _, address = struct.unpack_from("<IIQ", attr, 24)
-        self.levels.append(level)
-        number, said = self.answers.pop(0)
-        if level:
-            ctypes.memmove(address, said, len(said))
-        if number:
-            raise OSError(number, os.strerror(number))
-        return os.open(os.devnull, os.O_RDONLY)
+# --- what a host lacks --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("answers", "levels", "log"),
-    [
-        ([(errno.EACCES, b""), (errno.EACCES, b"0: (95) exit\nR0 !read_ok\n")], [0, 1], "0: (95) exit\nR0 !read_ok\n"),
-        # a log that does not fit loses the sentence: it is asked for alone
-        (
-            [(errno.E2BIG, b""), (errno.ENOSPC, b"0: (b7) r0 = 0\n"), (errno.E2BIG, b"BPF program is too large.\n")],
-            [0, 1, 4],
-            "BPF program is too large.\n",
-        ),
-        # taken at the second try: its log is of no refusal
-        ([(errno.EAGAIN, b""), (0, b"0: (95) exit\n")], [0, 1], ""),
-    ],
-)
-def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
-    kernel = Kernel(*answers)
-    monkeypatch.setattr(tracing, "_bpf", kernel)
-    with pytest.raises(tracing.LoadError) as raised:
-        tracing.load("tap_ring_enter", bytes(8), 24, 7)
-    assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])
+@as_root
+@pytest.mark.parametrize("text, said", BCCS)
+def test_a_bcc_that_is_missing_or_another_is_told_with_the_package_to_install(tmp_path, text, said):
+    place = other_bcc(tmp_path, text)
+    done = bondtrace("--iface", "lo", path=[place])
+
+    assert failure(done, 1) == f"bondtrace: {said.replace('TMP', str(place))}\n"
+
+
+def test_a_kernel_without_type_information_is_told(tmp_path, monkeypatch):
+    # given a host without /sys/kernel/btf
+    monkeypatch.setattr(loader, "read_kernel_btf", partial(btf.read_kernel_btf, directory=tmp_path))
+
+    with pytest.raises(BondtraceError) as caught:
+        loader.read_kernel()
+
+    assert (caught.value.exit_status, str(caught.value)) == (
+        1,
+        f"this kernel has no type information ({tmp_path}/vmlinux: No such file or directory); bondtrace needs a "
+        "kernel built with CONFIG_DEBUG_INFO_BTF=y",
+    )

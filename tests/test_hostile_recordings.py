@@ -18,7 +18,7 @@ from bondtrace.model import Device
 from bondtrace.pipeline import Pipeline
 from build import BEGIN_NS, HERE, ON_ANY, ON_ETH0, TAPS, both, events, hook, late, received, record, rx, start, tap
 
-CORPUS = sorted((Path(__file__).parents[1] / "data" / "hostile").iterdir())
+CORPUS = sorted((Path(__file__).parent / "data" / "hostile").iterdir())
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs loaded by bpf(2), and the kernel's own words for why it refuses one."""
+
+import ctypes
+import errno
+import os
+import struct
+
+import pytest
+
+from bondtrace.capture.kernel import tracing
+
+
+class Kernel:
+    """bpf(2) that answers a load in turn: an error, or None for a program that is taken; what it writes into a log."""
+
+    def __init__(self, *answers):
+        self.answers, self.levels = list(answers), []
+
+    def __call__(self, command, attr):
+        level, _, address = struct.unpack_from("<IIQ", attr, 24)
+        self.levels.append(level)
+        number, said = self.answers.pop(0)
+        if level:
+            ctypes.memmove(address, said, len(said))
+        if number:
+            raise OSError(number, os.strerror(number))
+        return os.open(os.devnull, os.O_RDONLY)
+
+
+@pytest.mark.parametrize(
+    ("answers", "levels", "log"),
+    [
+        ([(errno.EACCES, b""), (errno.EACCES, b"0: (95) exit\nR0 !read_ok\n")], [0, 1], "0: (95) exit\nR0 !read_ok\n"),
+        # a log that does not fit loses the sentence: it is asked for alone
+        (
+            [(errno.E2BIG, b""), (errno.ENOSPC, b"0: (b7) r0 = 0\n"), (errno.E2BIG, b"BPF program is too large.\n")],
+            [0, 1, 4],
+            "BPF program is too large.\n",
+        ),
+        # taken at the second try: its log is of no refusal
+        ([(errno.EAGAIN, b""), (0, b"0: (95) exit\n")], [0, 1], ""),
+    ],
+)
+def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
+    kernel = Kernel(*answers)
+    monkeypatch.setattr(tracing, "_bpf", kernel)
+    with pytest.raises(tracing.LoadError) as raised:
+        tracing.load("tap_ring_enter", bytes(8), 24, 7)
+    assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the page's script draws: how nodes are called and coloured, and what is left out of long lists."""
+
+import pytest
+from mixture import digested, many
+
+from bondtrace.reporters.html import figures
+from bondtrace.stats.paths import Node
+from build import HERE, THERE, scene
+
+ETH0, PEER = (HERE, 2, "rx"), (THERE, 2, "rx")
+
+
+@pytest.mark.parametrize(
+    "node, places, expected",
+    [
+        (Node("source", (0, 0, ""), "sent"), [ETH0], ("sent by this host", "")),
+        (Node("source", (0, 0, ""), "unknown"), [ETH0], ("begin not recorded", "")),
+        (Node("end", (0, 0, ""), "driver"), [ETH0], ("on to the driver", "")),
+        (Node("device", ETH0), [ETH0], ("eth0 rx", "")),
+        (Node("device", ETH0), [ETH0, PEER], ("eth0 rx (host)", "")),
+        (Node("taps", ETH0, "", "captured"), [ETH0], ("taps", "captured")),
+        (Node("rx_handler", ETH0, "bond_handle_frame", "ANOTHER"), [ETH0], ("bond_handle_frame", "ANOTHER")),
+        (Node("protocol", (HERE, 0, ""), "ip_rcv"), [ETH0], ("ip_rcv", "")),
+        (Node("protocol", (THERE, 0, ""), "ip_rcv"), [ETH0, PEER], ("ip_rcv (blue)", "")),
+        (Node("drop", (HERE, 0, ""), "icmp_rcv", "NO_SOCKET"), [ETH0], ("dropped in icmp_rcv", "NO_SOCKET")),
+        (Node("drop", (HERE, 0, ""), "e\x1b", "r\n"), [ETH0], ("dropped in e\\x1b", "r\\x0a")),
+    ],
+)
+def test_what_a_node_is_called(node, places, expected):
+    assert figures.label(node, places, scene()) == expected
+
+
+@pytest.mark.parametrize(
+    "node, style",
+    [
+        (Node("taps", ETH0, "", "full"), "full"),
+        (Node("rx_handler", ETH0, "bond_handle_frame", "EXACT"), "EXACT"),
+        (Node("protocol", (HERE, 0, ""), "ip_rcv"), "protocol"),
+        (Node("drop", (HERE, 0, ""), "icmp_rcv"), "drop"),
+        (Node("device", ETH0), "plain"),
+        (Node("end", (0, 0, ""), "nothing"), "plain"),
+    ],
+)
+def test_the_colour_of_a_node(node, style):
+    assert figures.style(node) == style
+
+
+def test_a_link_has_the_colour_of_what_it_leads_to_or_of_the_verdict_before_it():
+    device, handler = Node("device", ETH0), Node("rx_handler", ETH0, "bond_handle_frame", "ANOTHER")
+    taps, end = Node("taps", ETH0, "", "captured"), Node("end", (0, 0, ""), "nothing")
+
+    assert figures.link_style(device, taps) == "captured"
+    assert figures.link_style(taps, handler) == "ANOTHER"
+    assert figures.link_style(handler, device) == "ANOTHER"
+    assert figures.link_style(taps, end) == "plain"
+
+
+def test_the_most_frequent_paths_and_steps_are_drawn_and_the_others_counted(monkeypatch):
+    digest = digested(many(1))
+    whole = figures.report_object(digest, "trace.arrows", [])
+    monkeypatch.setattr(figures, "PATHS_MAX", 3)
+    monkeypatch.setattr(figures, "STEPS_MAX", 4)
+
+    short = figures.report_object(digest, "trace.arrows", [])
+
+    assert short["flow"]["paths"] == whole["flow"]["paths"][:3]
+    assert short["flow"]["paths_total"] == len(whole["flow"]["paths"]) > 3
+    steps = whole["latencies"]["steps"]
+    most = sorted((one["count"] for one in steps), reverse=True)[:4]
+    assert sorted((one["count"] for one in short["latencies"]["steps"]), reverse=True) == most
+    assert (short["latencies"]["left_out"], whole["latencies"]["left_out"]) == (len(steps) - 4, 0) and len(steps) > 4

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table of taps and devices: counted by hand for a small trace, and compared whole in every form."""
+
+import io
+import json
+
+import pytest
+from reading import TAP, counting
+
+from bondtrace.model import Process, Tap
+from bondtrace.reporters import table
+from build import (
+    FEW,
+    HERE,
+    ON_ANY,
+    ON_BOND0,
+    ON_ETH0,
+    ON_ETH1,
+    SKB,
+    TAPS,
+    altered,
+    counted,
+    late,
+    losses,
+    received,
+    refused,
+    reply,
+    rx,
+    scene,
+    sent,
+    tap,
+    tx,
+)
+
+# Three replies through the bond and an ARP request on the backup slave. tcpdump -i any is offered each reply twice
+# (eth0, bond0), the ARP request once: 7 captured, 3 packets twice. tcpdump -i bond0 never sees the ARP request.
+SMALL = received(), received(20, packet=reply(seq=2)), refused(40), received(60, packet=reply(seq=3))
+
+
+def written(*passes, form="simple", why=False, around=None):
+    """The summary as text, without the spaces that tables have at their ends of lines."""
+    summary, around = counted(*passes, around=around)
+    stream = io.StringIO()
+    table.write(summary, around, stream, form, why)
+    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n"))
+
+
+# --- the table -----------------------------------------------------------------------------------------
+
+
+def test_the_table():
+    assert (
+        written(*SMALL)
+        == """\
+tap                       bound to    eth0 rx    eth1 rx    bond0 rx    captured    twice    unseen    mostly because
+------------------------  ----------  ---------  ---------  ----------  ----------  -------  --------  ----------------
+tcpdump -i any [41004]    any         3/3        1/1        3/3         7           3        0
+tcpdump -i bond0 [41003]  bond0       -          -          3/3         3           0        1         inactive-slave
+tcpdump -i eth0 [41001]   eth0        3/3        -          -           3           0        1         bound-elsewhere
+[41002]                   unknown     -          1/1        -           1           0        0
+(packets that passed)                 3          1          3
+
+4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
+losses: none
+"""
+    )
+
+
+def test_the_plain_table_with_reasons_and_losses():
+    # given a trace that lost something
+    around = scene(losses(0, lost=[2, 1]), taps=FEW)
+
+    assert (
+        written(*SMALL, form="plain", why=True, around=around)
+        == """\
+tap                       bound to    eth0 rx    eth1 rx    bond0 rx    captured    twice    unseen    mostly because
+tcpdump -i any [41004]    any         3/3        1/1        3/3         7           3        0
+tcpdump -i bond0 [41003]  bond0       -          -          3/3         3           0        1         inactive-slave
+tcpdump -i eth0 [41001]   eth0        3/3        -          -           3           0        1         bound-elsewhere
+[41002]                   unknown     -          1/1        -           1           0        0
+(packets that passed)                 3          1          3
+
+4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
+
+tcpdump -i eth0 [41001] did not see
+         1  bound-elsewhere: bound to eth0; the packet passed eth1 (for example #3)
+tcpdump -i bond0 [41003] did not see
+         1  inactive-slave: bound to bond0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT) \
+(for example #3)
+losses: records lost 3 (so an absence may be a loss)
+"""
+    )
+
+
+CELLS = [
+    ["tap", "bound to", "eth0 rx", "eth1 rx", "bond0 rx", "captured", "twice", "unseen", "mostly because"],
+    ["tcpdump -i any [41004]", "any", "3/3", "1/1", "3/3", "7", "3", "0", ""],
+    ["tcpdump -i bond0 [41003]", "bond0", "-", "-", "3/3", "3", "0", "1", "inactive-slave"],
+    ["tcpdump -i eth0 [41001]", "eth0", "3/3", "-", "-", "3", "0", "1", "bound-elsewhere"],
+    ["[41002]", "unknown", "-", "1/1", "-", "1", "0", "0", ""],
+    ["(packets that passed)", "", "3", "1", "3", "", "", "", ""],
+]
+
+
+def test_the_table_for_programs_has_its_cells_between_tabs_and_nothing_else():
+    summary, around = counted(*SMALL)
+    stream = io.StringIO()
+
+    table.write(summary, around, stream, "tsv", why=True)
+
+    assert stream.getvalue() == "".join("\t".join(row) + "\n" for row in CELLS)
+
+
+def test_the_table_for_github():
+    head, *below = written(*SMALL, form="github").split("\n\n")
+
+    rows = [line.strip("|").split("|") for line in head.splitlines()]
+    assert [[cell.strip() for cell in row] for row in rows if set(row[0]) != {"-"}] == CELLS
+    assert [set(cell) for cell in rows[1]] == [{"-"}] * len(CELLS[0])
+    assert below == [
+        "4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.\nlosses: none\n"
+    ]
+
+
+def cells(*passes, around):
+    """The table of these passes, as cells."""
+    return [line.split("\t") for line in written(*passes, form="tsv", around=around).splitlines()]
+
+
+def test_what_was_sent_and_what_taps_did_with_it():
+    # given a request on the bond (filtered there) and its slave (no room), and another packet that a tap ignored
+    around = scene(taps={})
+
+    assert cells(sent(), rx("eth2", tap(9, "ignored"), tap(9, "unknown"), at=90), around=around) == [
+        [
+            "tap",
+            "bound to",
+            "eth0 tx",
+            "bond0 tx",
+            "eth2 rx",
+            "captured",
+            "filtered",
+            "full",
+            "ignored",
+            "unknown",
+            "twice",
+            "unseen",
+            "mostly because",
+        ],
+        ["[41001]", "unknown", "1/0", "-", "-", "0", "0", "1", "0", "0", "0", "0"],
+        ["[41003]", "unknown", "-", "1/0", "-", "0", "1", "0", "0", "0", "0", "0"],
+        ["[41004]", "unknown", "1/1", "1/1", "-", "2", "0", "0", "0", "0", "1", "0"],
+        ["[9]", "unknown", "-", "-", "2/0", "0", "0", "0", "1", "1", "0", "0"],
+        ["(packets that passed)", "", "1", "1", "1"],
+    ]
+
+
+def test_the_same_ifindex_in_two_namespaces_has_two_columns():
+    # given a packet into another namespace, whose device has eth0's ifindex, and one on eth0
+    around = scene(taps={})
+
+    assert cells(tx("veth0"), rx("peer0", tap(9), at=5), rx("eth0", at=50, skb=SKB + 64), around=around) == [
+        [
+            "tap",
+            "bound to",
+            "eth0 rx (host)",
+            "veth0 tx (host)",
+            "peer0 rx (blue)",
+            "captured",
+            "unseen",
+            "mostly because",
+        ],
+        ["[9]", "unknown", "-", "-", "1/1", "1", "0"],
+        ["(packets that passed)", "", "1", "1", "1"],
+    ]
+
+
+def test_incomplete_journeys_are_counted_and_said():
+    # given a pass that lost steps, and a late record that fits nothing
+    result = written(rx("eth0", steps_lost=3), late("eth0", tap(ON_ETH0), at=9, frame=7), received(20))
+
+    assert "\n3 packets (2 of them incomplete); a cell is offers/captures" in result
+
+
+def test_nothing_at_all():
+    assert (
+        written(around=scene(taps={}))
+        == """\
+tap                    bound to    unseen    mostly because
+---------------------  ----------  --------  ----------------
+(packets that passed)
+
+0 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
+losses: none
+"""
+    )
+
+
+def test_names_cannot_break_the_table():
+    # given a process and a device whose names have line ends, tabs and escape sequences
+    evil = Tap(5, HERE, 2, 3, "raw", processes=(Process(1, "a\tb\nc\x1b[31m", ""),))
+    around = scene(altered("eth0", name="e\t\r\n0"), taps={5: evil}, devices={})
+
+    assert cells(rx("eth0", tap(5)), around=around) == [
+        ["tap", "bound to", "e\\x09\\x0d\\x0a0 rx", "captured", "unseen", "mostly because"],
+        ["a\\x09b\\x0ac\\x1b[31m [5]", "e\\x09\\x0d\\x0a0", "1/1", "1", "0"],
+        ["(packets that passed)", "", "1"],
+    ]
+
+
+# --- JSON ----------------------------------------------------------------------------------------------
+
+
+def test_the_summary_as_json():
+    # given a reply through the bond and an ARP request on the backup slave, with two taps known
+    summary, around = counted(received(), refused(40), around=scene(taps={i: TAPS[i] for i in (ON_BOND0, ON_ANY)}))
+    stream = io.StringIO()
+
+    # when written
+    table.write_json(summary, around, stream)
+
+    # then it is one line, and this object
+    def place(dev, **counts):
+        return {"netns": HERE, "dev": dev, "direction": "rx", **counts}
+
+    def devices(*offered):
+        return [
+            place(dev, passed=1, offered=count, captured=count)
+            for dev, count in zip(("eth0", "eth1", "bond0"), offered)
+        ]
+
+    def known(name, dev, pid, kind):
+        return {
+            "pid": pid,
+            "comm": "tcpdump",
+            "name": name,
+            "dev": dev,
+            "protocol": "ALL",
+            "kind": kind,
+            "buffer": "ring",
+            "ring_version": None,
+            "ring_bytes": None,
+            "netns": HERE,
+            "uid": None,
+            "running": True,
+            "fanout_id": None,
+            "has_filter": None,
+            "promiscuous": None,
+            "ignore_outgoing": None,
+            "origdev": None,
+            "processes": [{"pid": pid, "comm": "tcpdump", "cmdline": name}],
+        }
+
+    line, end = stream.getvalue().split("\n")
+    assert end == ""
+    assert json.loads(line) == {
+        "journeys": 2,
+        "incomplete": 0,
+        "dropped": [],
+        "passed": [place("eth0", packets=1), place("eth1", packets=1), place("bond0", packets=1)],
+        "taps": {
+            str(ON_BOND0): {
+                **known("tcpdump -i bond0", "bond0", 803, "raw"),
+                "watched": True,
+                "devices": devices(0, 0, 1),
+                "outcomes": {"captured": 1},
+                "twice": 0,
+                "unseen": {
+                    "inactive-slave": {
+                        "packets": 1,
+                        "example": 2,
+                        "detail": "bound to bond0, and bond_handle_frame kept the "
+                        "packet on eth1: inactive slave (EXACT)",
+                    }
+                },
+            },
+            str(ON_ANY): {
+                **known("tcpdump -i any", "any", 804, "cooked"),
+                "watched": True,
+                "devices": devices(1, 1, 1),
+                "outcomes": {"captured": 3},
+                "twice": 1,
+                "unseen": {},
+            },
+            str(ON_ETH0): {
+                "watched": True,
+                "devices": devices(1, 0, 0),
+                "outcomes": {"captured": 1},
+                "twice": 0,
+                "unseen": {},
+            },
+            str(ON_ETH1): {
+                "watched": True,
+                "devices": devices(0, 1, 0),
+                "outcomes": {"captured": 1},
+                "twice": 0,
+                "unseen": {},
+            },
+        },
+        "trust": {
+            "clean": True,
+            "losses": {},
+            "not_attached": [],
+            "does_not_see": [],
+            "unknown_taps": [],
+            "filter": None,
+            "filter_blind": 0,
+            "bytes_lost": 0,
+        },
+    }
+
+
+# --- counted in the kernel ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipeline():
+    return counting()
+
+
+def test_the_table_claims_no_absence(pipeline):
+    stream = io.StringIO()
+    table.write(pipeline.summary, pipeline.scene, stream)
+    text = stream.getvalue()
+    assert "unseen" not in text and "mostly because" not in text
+    assert "90/80" in text and "7/7" in text
+    assert "107 passes, counted in the kernel: why a tap was not offered a packet is not known" in text
+    assert "dropped by the kernel: 10 on eth0 in __netif_receive_skb_core: NO_SOCKET" in text
+    assert "taps known only by inode: 1" in text
+
+
+def test_json_says_what_is_not_known(pipeline):
+    stream = io.StringIO()
+    table.write_json(pipeline.summary, pipeline.scene, stream)
+    told = json.loads(stream.getvalue())
+    assert told["passes"] == 107 and "journeys" not in told and "incomplete" not in told
+    assert {tap["unseen"] for tap in told["taps"].values()} == {tap["twice"] for tap in told["taps"].values()} == {None}
+    assert told["taps"][str(TAP)]["outcomes"] == {"captured": 87, "full": 10}

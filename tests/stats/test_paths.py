@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ways that packets took, and the picture that is drawn of them."""
+
+from collections import Counter
+
+import pytest
+from mixture import KINDS, digested, many, one_by_one
+
+from bondtrace.stats.paths import Link, Node, Paths, path
+from build import HERE, ON_ETH0, drop, handler, journeys, late, received, refused, rx, sent, tap
+
+ETH0, ETH1, BOND0 = (HERE, 2, "rx"), (HERE, 3, "rx"), (HERE, 4, "rx")
+NOWHERE = (0, 0, "")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_paths_are_those_of_going_through_the_journeys(seed):
+    passes = many(seed)
+    told, _ = one_by_one(passes)
+    expected, first = Counter(), {}
+    for journey in told:
+        expected[path(journey)] += 1
+        first.setdefault(path(journey), journey.id)
+
+    flow = digested(passes).paths
+
+    assert flow.paths == expected and len(expected) >= len(KINDS)
+    assert {way: journey.id for way, journey in flow.examples.items()} == first
+
+
+def test_the_path_of_a_packet_through_a_bond():
+    [journey] = journeys(received())
+
+    assert path(journey) == (
+        Node("source", NOWHERE, "received"),
+        Node("device", ETH0),
+        Node("taps", ETH0, "", "captured"),
+        Node("rx_handler", ETH0, "bond_handle_frame", "ANOTHER"),
+        Node("device", BOND0),
+        Node("taps", BOND0, "", "captured"),
+        Node("protocol", (HERE, 0, ""), "ip_rcv"),
+    )
+
+
+def test_the_path_of_a_packet_that_is_kept_on_the_backup_slave():
+    [journey] = journeys(refused())
+
+    assert path(journey) == (
+        Node("source", NOWHERE, "received"),
+        Node("device", ETH1),
+        Node("taps", ETH1, "", "captured"),
+        Node("rx_handler", ETH1, "bond_handle_frame", "EXACT"),
+        Node("end", NOWHERE, "nothing"),
+    )
+
+
+def test_the_path_of_a_sent_packet_with_the_most_telling_outcome_of_each_device():
+    [journey] = journeys(sent())
+
+    bond0, eth0 = (HERE, 4, "tx"), (HERE, 2, "tx")
+    assert path(journey) == (
+        Node("source", NOWHERE, "sent"),
+        Node("device", bond0),
+        Node("taps", bond0, "", "captured"),
+        Node("device", eth0),
+        Node("taps", eth0, "", "full"),
+        Node("end", NOWHERE, "driver"),
+    )
+
+
+@pytest.mark.parametrize(
+    "steps, end",
+    [
+        pytest.param((handler("CONSUMED"),), Node("rx_handler", ETH0, "bond_handle_frame", "CONSUMED"), id="consumed"),
+        pytest.param(
+            (drop("NO_SOCKET"),), Node("drop", (HERE, 0, ""), "sch_handle_ingress", "NO_SOCKET"), id="dropped"
+        ),
+        pytest.param((handler("ANOTHER", "bond0"),), Node("end", NOWHERE, "nothing"), id="nothing more"),
+    ],
+)
+def test_the_ends_of_paths(steps, end):
+    [journey] = journeys(rx("eth0", *steps))
+
+    assert path(journey)[-1] == end
+
+
+def test_a_path_whose_begin_was_not_recorded():
+    [journey] = journeys(late("eth0", tap(ON_ETH0)))
+
+    assert path(journey)[0] == Node("source", NOWHERE, "unknown")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_comes_into_a_stop_leaves_it_and_nothing_goes_in_circles(seed):
+    flow = digested(many(seed)).paths
+    graph = flow.graph()
+    into, out = Counter(), Counter()
+    for link in graph.links:
+        into[link.target] += link.packets
+        out[link.source] += link.packets
+
+    begun, ended = Counter(), Counter()
+    for place, stop in enumerate(graph.stops):
+        begun[stop.node] += max(0, out[place] - into[place])
+        ended[stop.node] += max(0, into[place] - out[place])
+    expected = Counter()
+    for way, count in flow.paths.items():
+        expected[way[-1]] += count
+    assert +ended == expected
+    assert {node.kind for node in +begun} == {"source"} and sum(begun.values()) == sum(flow.paths.values())
+    columns = graph.columns()
+    assert all(columns[link.source] < columns[link.target] for link in graph.links)
+
+
+def test_paths_in_opposite_order_do_not_make_a_circle():
+    a, b = Node("device", ETH0), Node("device", ETH1)
+    flow = Paths(Counter({(a, b): 5, (b, a): 3, (a, b, a): 1}))
+
+    graph = flow.graph()
+
+    names = [("ab"[stop.node == b], stop.turn) for stop in graph.stops]
+    assert [(names[link.source], names[link.target], link.packets) for link in graph.links] == [
+        (("a", 0), ("b", 0), 6),
+        (("b", 0), ("a", 1), 4),
+    ]
+
+
+def test_less_frequent_paths_are_left_out_of_the_picture_and_counted():
+    nodes = [Node("device", (HERE, n, "rx")) for n in range(6)]
+    flow = Paths(Counter({(nodes[0], node): 10 - place for place, node in enumerate(nodes[1:])}))
+
+    graph = flow.graph(paths_max=2)
+
+    assert graph.links == [Link(0, 1, 10), Link(0, 2, 9)]
+    assert (graph.paths_left_out, graph.packets_left_out) == (3, 8 + 7 + 6)
