@@ -18,8 +18,7 @@ from .errors import UsageError
 from .extras import missing
 from .format.events import Event
 from .format.recording import Recording
-from .format.trace_set import Trace as Files
-from .format.trace_set import gather
+from .format.trace_set import TraceSet, gather
 from .format.wire import Passes
 from .model import Device, Journey, Tap
 from .pipeline import Pipeline
@@ -29,7 +28,7 @@ from .stats.summary import Summary
 class Trace:
     """One trace. Usable as a context manager; there is nothing to close."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: TraceSet) -> None:
         self._files = files
         self._read: Optional[tuple[int, Pipeline]] = None
 

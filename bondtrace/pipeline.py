@@ -18,18 +18,18 @@ from .analysis.stitch import REST_NS, Journeys, Stitcher
 from .errors import BondtraceError
 from .format.batch import Batch
 from .format.events import Event, event_time_ns
-from .format.payload import Contents
+from .format.payload import Payloads
 from .format.wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 from .model import Journey
 from .stats import kernel_counts
-from .stats.kernel_counts import Counted
+from .stats.kernel_counts import KernelCounts
 from .stats.summary import Summary
 
 
 @dataclass
 class Pipeline:
     """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
-    after so many journeys. ``contents`` takes the packets' bytes, where they were kept and are wanted. Where the kernel
+    after so many journeys. ``payloads`` takes the packets' bytes, where they were kept and are wanted. Where the kernel
     counts, ``counted`` and ``summary`` are what it has counted so far. Without ``stitching`` there are no journeys, and
     no counts: what a recorder needs, that only hands on what comes. ``rest_ns`` is the stitcher's."""
 
@@ -42,8 +42,8 @@ class Pipeline:
     rest_ns: int = REST_NS
     scene: Scene = field(default_factory=Scene)
     summary: Summary = field(default_factory=Summary)
-    contents: Optional[Contents] = None
-    counted: Counted = field(default_factory=Counted)
+    payloads: Optional[Payloads] = None
+    counted: KernelCounts = field(default_factory=KernelCounts)
 
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
         """Take every batch; once ``count`` is reached ``stop`` is called, and what follows tells only of
@@ -114,8 +114,8 @@ class Pipeline:
         """Names of functions hold at all times, bytes are a pass's, how taps are is kept by time (what was read of one
         holds since it was last hooked in or out), and of a device the first word holds for all before it, too: known
         before what needs them is told. The other events."""
-        if self.contents is not None:
-            self.contents.take(batch.events)
+        if self.payloads is not None:
+            self.payloads.take(batch.events)
         others = []
         for event in batch.events:
             if event.get("kind") in ("symbol", "tap", "tap-gone") or self.scene.is_first_word(event):

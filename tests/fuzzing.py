@@ -34,7 +34,7 @@ from bondtrace.reporters.html import json_in_html
 from bondtrace.reporters.html.figures import report_object
 from bondtrace.reporters.json_lines import JsonReporter
 from bondtrace.reporters.text import TextReporter
-from bondtrace.stats.metrics import Tally
+from bondtrace.stats.metrics import NamedCounts
 from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.util import untrusted
 from build import (
@@ -351,7 +351,7 @@ def _told(path):
     pipeline.show, pipeline.columns = show, columns
     for exporter in exporters:
         exporter.begin(path, pipeline.scene)
-    pipeline.contents = exporters[2].contents
+    pipeline.payloads = exporters[2].payloads
     try:
         pipeline.run(Recording(path).batches())
         for exporter in exporters:
@@ -364,7 +364,7 @@ def _told(path):
 def _counted(path):
     data = ReportData(Sample(50))
     pipeline = Pipeline(columns=data.add, scene=data.scene, summary=data.summary)
-    tally, counts, shape = Tally(pipeline.scene), as_if.Counts(pipeline.scene, ERAS[0]), pipeline.summary.also
+    tally, counts, shape = NamedCounts(pipeline.scene), as_if.Counts(pipeline.scene, ERAS[0]), pipeline.summary.also
 
     def also(journey, times):
         for count in (shape, tally.count, counts.count):

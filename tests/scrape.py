@@ -18,14 +18,14 @@ from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters.prometheus import Metrics
 from bondtrace.reporters.table import summary_object
-from bondtrace.stats.metrics import Tally
+from bondtrace.stats.metrics import NamedCounts
 from build import ON_ETH0, TAPS, journeys, rx, tap
 
 FORMATS = [(generate_latest, parse_text), (generate_openmetrics, parse_openmetrics)]
 
 
 def tally_of(around, told, **more):
-    made = Tally(around, **more)
+    made = NamedCounts(around, **more)
     for one in told:
         made.count(one)
     return made

@@ -22,8 +22,8 @@ from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters import top
 from bondtrace.reporters.prometheus import Metrics
-from bondtrace.stats.kernel_counts import Counted
-from bondtrace.stats.metrics import Tally
+from bondtrace.stats.kernel_counts import KernelCounts
+from bondtrace.stats.metrics import NamedCounts
 from bondtrace.util import untrusted
 from build import (
     ADDRESSES,
@@ -164,12 +164,12 @@ def scene_of(path):
 def test_top(hostile):
     pipeline = scene_of(hostile)
     place, inode = (HERE, 2, "rx"), next(iter(TAPS))
-    counted = Counted()
+    counted = KernelCounts()
     counted.passed[place] = counted.offers[inode, place, "captured"] = 3
     counted.verdicts[HERE, 2, untrusted.printable(EVIL), "EXACT"] = 1
     counted.drops[HERE, 2, untrusted.printable(EVIL), None] = 1
 
-    lines = top.lines(counted, Counted(), 1.0, pipeline.scene)
+    lines = top.lines(counted, KernelCounts(), 1.0, pipeline.scene)
 
     assert any("owned" in line for line in lines)
     for line in lines:
@@ -389,7 +389,7 @@ def test_prometheus(hostile):
     import prometheus_client
 
     pipeline = Pipeline()
-    tally = Tally(pipeline.scene)
+    tally = NamedCounts(pipeline.scene)
     pipeline.summary.also = tally.count
     pipeline.run(Recording(hostile).batches())
     metrics = Metrics()

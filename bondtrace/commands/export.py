@@ -105,7 +105,7 @@ def _run(
             break
         pipeline = Pipeline(directions=wanted, columns=exporter.take, count=None if count is None else count - written)
         exporter.begin(file, pipeline.scene)
-        pipeline.contents = exporter.contents
+        pipeline.payloads = exporter.payloads
         recording = Recording(file)
         pipeline.run(private(recording.batches(), privacy))
         exporter.end()

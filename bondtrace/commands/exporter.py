@@ -19,7 +19,7 @@ from ..format.batch import Batch
 from ..pipeline import Pipeline
 from ..reporters import table
 from ..reporters.prometheus import Metrics, client
-from ..stats.metrics import Tally
+from ..stats.metrics import NamedCounts
 from .live import trace
 from .options import TraceOptions, say, trace_options
 
@@ -62,9 +62,9 @@ class Updating:
     """Metrics of a pipeline, made anew once a second."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._scene, self._tally, self._next_s = pipeline.scene, Tally(pipeline.scene), 0.0
+        self._scene, self._counts, self._next_s = pipeline.scene, NamedCounts(pipeline.scene), 0.0
         self.metrics = Metrics()
-        pipeline.summary.also = self._tally.count
+        pipeline.summary.also = self._counts.count
 
     def keep(self, _: Batch) -> None:
         """After every batch."""
@@ -74,7 +74,7 @@ class Updating:
 
     def update(self) -> None:
         """Now."""
-        self.metrics.update(self._tally, self._scene)
+        self.metrics.update(self._counts, self._scene)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

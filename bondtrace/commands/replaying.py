@@ -13,7 +13,7 @@ import click
 
 from ..analysis.shapes import with_facts
 from ..format.batch import Batch
-from ..format.trace_set import Trace, gather
+from ..format.trace_set import TraceSet, gather
 from ..pipeline import Pipeline
 from ..util.signals import on_signals
 from .options import private, say
@@ -25,12 +25,12 @@ _NOBODY_WAITS_NS = 1_000_000_000
 _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
 
 
-def traces_of(files: tuple[Path, ...]) -> list[Trace]:
+def traces_of(files: tuple[Path, ...]) -> list[TraceSet]:
     """The traces of these files and directories, in order of time."""
     return gather(files)
 
 
-def replay(pipeline: Pipeline, trace: Trace, follow: bool = False, privacy: Optional[str] = None) -> None:
+def replay(pipeline: Pipeline, trace: TraceSet, follow: bool = False, privacy: Optional[str] = None) -> None:
     """Run a pipeline on a trace, and say where it stops short. With ``follow``, wait for more until Ctrl-C."""
     stopped: list[int] = []
     if follow:
@@ -82,7 +82,7 @@ def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch._replace(now_ns=max(0, known_ns + elapsed_ns - _WRITER_HOLDS_NS))
 
 
-def _with_progress(batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
+def _with_progress(batches: Iterator[Batch], trace: TraceSet) -> Iterator[Batch]:
     """A bar on a terminal for what takes long, unless journeys are being printed there."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield from batches
@@ -101,13 +101,13 @@ def _with_progress(batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
             bar.render_finish()
 
 
-def _bar(trace: Trace) -> Any:
+def _bar(trace: TraceSet) -> Any:
     bar: Any = click.progressbar(length=trace.size_bytes, label=f"reading {trace.name}", file=sys.stderr)
     bar.render_progress()
     return bar
 
 
-def heading(trace: Trace, pipeline: Pipeline) -> str:
+def heading(trace: TraceSet, pipeline: Pipeline) -> str:
     """The line above what is told of one of several traces."""
     start = pipeline.scene.start
     return f"== {trace.name}: {start.get('host', 'unknown host')}, Linux {start.get('kernel', 'unknown')}"

@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from ..exporters.output import STDOUT, Output, cannot_write
-from ..format.trace_set import Trace
+from ..format.trace_set import TraceSet
 from ..pipeline import Pipeline
 from ..reporters import html
 from ..reporters.text import trust_line
@@ -82,7 +82,7 @@ def report(
     )
 
 
-def _notes(trace: Trace, count: Optional[int], data: ReportData) -> list[str]:
+def _notes(trace: TraceSet, count: Optional[int], data: ReportData) -> list[str]:
     """Where the page tells less than all of the trace."""
     notes = [f"{path} was cut off: this is what is whole of it." for path in trace.cut_off]
     if trace.missing:

@@ -10,7 +10,7 @@ import click
 
 from ..analysis.eras import find_era
 from ..errors import UsageError
-from ..format.trace_set import Trace
+from ..format.trace_set import TraceSet
 from ..model import Journey
 from ..pipeline import Pipeline
 from .options import as_if_option, directions, json_option, reporter, view_options
@@ -53,7 +53,7 @@ def show(
                 break
 
 
-def _below(trace: Trace, pipeline: Pipeline, show_one: Callable[[Journey], None]) -> Callable[[Journey], None]:
+def _below(trace: TraceSet, pipeline: Pipeline, show_one: Callable[[Journey], None]) -> Callable[[Journey], None]:
     """The journeys of a trace below its heading."""
     first: list[bool] = []
 

@@ -17,7 +17,7 @@ from ..format.batch import Batch
 from ..pipeline import Pipeline
 from ..reporters import table
 from ..reporters import top as view
-from ..stats.kernel_counts import Counted
+from ..stats.kernel_counts import KernelCounts
 from ..util.untrusted import printable
 from .live import trace
 from .options import TraceOptions, trace_options
@@ -56,7 +56,7 @@ class _Display:
 
     def __init__(self, pipeline: Pipeline, what: str, screen: _Screen) -> None:
         self._pipeline, self._what, self._screen = pipeline, what, screen
-        self._before, self._before_ns, self._begin_ns = Counted(), 0, 0
+        self._before, self._before_ns, self._begin_ns = KernelCounts(), 0, 0
 
     def keep(self, batch: Batch) -> None:
         """After every batch."""

@@ -14,7 +14,7 @@ from ..analysis import assemble
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..errors import BondtraceError
-from ..format.payload import Contents
+from ..format.payload import Payloads
 from ..format.wire import Array
 from ..model import Journey
 
@@ -24,9 +24,9 @@ _TIME_END_NS = 1 << 63  # in the year 2262
 
 
 class Exporter:
-    """What every format does. ``contents``: where it wants the packets' bytes, if it does."""
+    """What every format does. ``payloads``: where it wants the packets' bytes, if it does."""
 
-    contents: Optional[Contents] = None
+    payloads: Optional[Payloads] = None
 
     def begin(self, source: Path, scene: Scene) -> None:
         """A recording begins; ``scene`` fills as it is read."""

@@ -15,7 +15,7 @@ from typing import BinaryIO, Optional
 
 from ..analysis import watched
 from ..analysis.scene import Scene
-from ..format.payload import Contents
+from ..format.payload import Payloads
 from ..format.wire import RECORD_LATE, RECORD_RX, Array
 from ..model import Device, Journey, Pass, Step
 from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
@@ -53,7 +53,7 @@ class PcapngExporter(Exporter):
     def begin(self, source: Path, scene: Scene) -> None:
         super().begin(source, scene)
         self._interfaces = {}
-        self.contents = Contents()
+        self.payloads = Payloads()
 
     def write(self, journey: Journey, records: Array) -> None:
         told = [
@@ -109,7 +109,7 @@ class PcapngExporter(Exporter):
         return lines if journey.complete else [*lines, "the record of this journey is incomplete"]
 
     def _packet(self, journey: Journey, one: Pass, record: Array, round_: Round, comments: list[str]) -> None:
-        data, length = frame(record, round_.untagged, self.contents or NONE)
+        data, length = frame(record, round_.untagged, self.payloads or NONE)
         received = record["kind"] == RECORD_RX
         flags = (_INBOUND if one.direction == "rx" else _OUTBOUND) | (
             _RECEPTION.get(int(record["pkt_type"]), 0) << 2 if received else 0

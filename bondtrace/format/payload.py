@@ -28,7 +28,7 @@ def bytes_events(time_ns: int, packets: list[tuple[int, int, bytes]]) -> list[Ev
     ]
 
 
-class Contents(Mapping[_Key, bytes]):
+class Payloads(Mapping[_Key, bytes]):
     """First bytes of packets by (cpu, seq) of their pass."""
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:

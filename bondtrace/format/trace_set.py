@@ -22,7 +22,7 @@ _NUMBER_END = 1 << 63
 
 
 @dataclass
-class Trace:
+class TraceSet:
     """One trace: a file, or the parts of one in order. After ``batches()`` has ended, ``cut_off`` names the files that
     stop short, and ``missing`` the gaps between its parts."""
 
@@ -73,7 +73,7 @@ class Trace:
                 self.cut_off.append(path)
 
 
-def gather(paths: tuple[Path, ...]) -> list[Trace]:
+def gather(paths: tuple[Path, ...]) -> list[TraceSet]:
     """The traces of these files, and of the recordings in these directories. ``UsageError`` for a directory without
     any, ``BondtraceError`` for a file that is no recording."""
     files = [one for path in paths for one in (_inside(path) if path.is_dir() else [path])]
@@ -90,7 +90,7 @@ def gather(paths: tuple[Path, ...]) -> list[Trace]:
         if len({number for number, _, _ in parts}) < len(parts):
             twice = [str(path) for _, _, path in parts]
             raise UsageError(f"the same part of a trace was given twice: {', '.join(twice)}")
-        found.append(Trace([path for _, _, path in parts], [number for number, _, _ in parts], parts[0][1]))
+        found.append(TraceSet([path for _, _, path in parts], [number for number, _, _ in parts], parts[0][1]))
     return sorted(found, key=lambda one: (one.begin_ns, one.paths))
 
 

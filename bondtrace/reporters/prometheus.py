@@ -14,7 +14,7 @@ from typing import Any
 
 from ..analysis.scene import Scene
 from ..extras import missing
-from ..stats.metrics import Tally
+from ..stats.metrics import NamedCounts
 from ..util.untrusted import printable
 from ..version import __version__
 
@@ -45,13 +45,13 @@ class Metrics:
         """For prometheus_client."""
         return self._families
 
-    def update(self, tally: Tally, scene: Scene) -> None:
+    def update(self, counts: NamedCounts, scene: Scene) -> None:
         """Make the metrics of what is counted now."""
-        self._families = [*self._of_taps(tally), *self._of_devices(tally), *self._of_the_trace(tally, scene)]
+        self._families = [*self._of_taps(counts), *self._of_devices(counts), *self._of_the_trace(counts, scene)]
 
-    def _of_taps(self, tally: Tally) -> Iterable[Any]:
+    def _of_taps(self, counts: NamedCounts) -> Iterable[Any]:
         offered: Counter[tuple[str, ...]] = Counter()
-        for names, count in tally.outcomes.items():
+        for names, count in counts.outcomes.items():
             offered[names[:-1]] += count
         yield self._counter("bondtrace_tap_offered", "Packets that a tap was offered.", (*_TAP, *_PLACE), offered)
         for outcome in OUTCOMES:
@@ -59,34 +59,34 @@ class Metrics:
                 f"bondtrace_tap_{outcome}",
                 _MEANS[outcome],
                 (*_TAP, *_PLACE),
-                {names[:-1]: count for names, count in tally.outcomes.items() if names[-1] == outcome},
+                {names[:-1]: count for names, count in counts.outcomes.items() if names[-1] == outcome},
             )
         yield self._counter(
             "bondtrace_tap_unseen",
             "Packets that a tap was not offered, by the reason (not-watched: it may have been).",
             (*_TAP, "reason"),
-            tally.unseen,
+            counts.unseen,
         )
 
-    def _of_devices(self, tally: Tally) -> Iterable[Any]:
-        yield self._counter("bondtrace_device_packets", "Packets that passed a device's taps.", _PLACE, tally.passed)
+    def _of_devices(self, counts: NamedCounts) -> Iterable[Any]:
+        yield self._counter("bondtrace_device_packets", "Packets that passed a device's taps.", _PLACE, counts.passed)
         yield self._counter(
             "bondtrace_verdicts",
             "Answers of rx_handlers and VLAN handling.",
             (*_DEVICE, "function", "verdict"),
-            tally.verdicts,
+            counts.verdicts,
         )
         yield self._counter(
             "bondtrace_drops",
             "Packets that the kernel dropped, by its function and reason.",
             (*_DEVICE, "function", "reason"),
-            tally.drops,
+            counts.drops,
         )
 
-    def _of_the_trace(self, tally: Tally, scene: Scene) -> Iterable[Any]:
-        yield self._counter("bondtrace_journeys", "Packets that were told.", (), {(): tally.journeys})
+    def _of_the_trace(self, counts: NamedCounts, scene: Scene) -> Iterable[Any]:
+        yield self._counter("bondtrace_journeys", "Packets that were told.", (), {(): counts.journeys})
         yield self._counter(
-            "bondtrace_incomplete_journeys", "Packets of which a part was not seen.", (), {(): tally.incomplete}
+            "bondtrace_incomplete_journeys", "Packets of which a part was not seen.", (), {(): counts.incomplete}
         )
         kinds = {
             "lost": 0,

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
-from ..stats.kernel_counts import Counted
+from ..stats.kernel_counts import KernelCounts
 from ..stats.summary import Place
 from ..util.untrusted import printable
 from .table import OUTCOMES, bound_name, of_those, place_name
@@ -19,7 +19,7 @@ _NOW = 1 << 62
 Rows = list[list[str]]
 
 
-def lines(total: Counted, new: Counted, seconds: float, scene: Scene) -> list[str]:
+def lines(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> list[str]:
     """Devices, taps, rx_handlers and drops, the busiest first; ``new`` is what came in the last ``seconds``."""
     kinds = [name for name in OUTCOMES if any(outcome == name for _, _, outcome in total.offers)]
     tables = (
@@ -48,7 +48,7 @@ def lines(total: Counted, new: Counted, seconds: float, scene: Scene) -> list[st
     return [*(told or [f"no packet so far{of_those(scene)}", ""]), trust_line(scene)]
 
 
-def _devices(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:
+def _devices(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> Rows:
     places = list(total.passed)
     return [
         [place_name(place, places, scene), _rate(new.passed[place], seconds), str(total.passed[place])]
@@ -56,10 +56,10 @@ def _devices(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows
     ]
 
 
-def _taps(total: Counted, new: Counted, seconds: float, scene: Scene, kinds: list[str]) -> Rows:
+def _taps(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene, kinds: list[str]) -> Rows:
     places = list(total.passed)
 
-    def offered(counts: Counted, tap: tuple[int, Place]) -> int:
+    def offered(counts: KernelCounts, tap: tuple[int, Place]) -> int:
         return sum(counts.offers[(*tap, kind)] for kind in kinds)
 
     offers: Iterable[tuple[int, Place]] = {(inode, place) for inode, place, _ in total.offers}
@@ -80,7 +80,7 @@ def _taps(total: Counted, new: Counted, seconds: float, scene: Scene, kinds: lis
     return rows
 
 
-def _verdicts(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:
+def _verdicts(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> Rows:
     return [
         [printable(function), _name(netns, ifindex, scene), verdict, _rate(new.verdicts[key], seconds), str(count)]
         for key, count in total.verdicts.most_common()
@@ -88,7 +88,7 @@ def _verdicts(total: Counted, new: Counted, seconds: float, scene: Scene) -> Row
     ]
 
 
-def _drops(total: Counted, new: Counted, seconds: float, scene: Scene) -> Rows:
+def _drops(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> Rows:
     return [
         [
             printable(function),

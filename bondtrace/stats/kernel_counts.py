@@ -19,7 +19,7 @@ from .summary import Place, Summary
 
 
 @dataclass(frozen=True)
-class Counted:
+class KernelCounts:
     """Counts since the begin of the trace. ``passed``: rounds with that ``skb->dev``, or offers to the transmit taps
     there; ``offers`` by (tap inode, place, outcome); ``verdicts`` by (netns, ifindex, function, verdict); ``drops`` by
     (netns, ifindex, function, the kernel's reason)."""
@@ -35,9 +35,9 @@ class Counted:
         """The taps that were offered something."""
         return {inode for inode, _, _ in self.offers}
 
-    def since(self, earlier: Counted) -> Counted:
+    def since(self, earlier: KernelCounts) -> KernelCounts:
         """What came after an earlier reading."""
-        return Counted(
+        return KernelCounts(
             self.passed - earlier.passed,
             self.offers - earlier.offers,
             self.verdicts - earlier.verdicts,
@@ -56,10 +56,10 @@ class Counted:
         return result
 
 
-def of(counts: Array, scene: Scene, directions: Collection[str] = ("rx", "tx")) -> Counted:
+def of(counts: Array, scene: Scene, directions: Collection[str] = ("rx", "tx")) -> KernelCounts:
     """The counts of these directions. ``counts`` has shape (n,) of ``wire.COUNT``."""
     passes = 0
-    result = Counted()
+    result = KernelCounts()
     for (netns, ifindex, arg, more, kind, code, func, outgoing), count in counts.tolist():
         place = (netns, ifindex, "tx" if outgoing else "rx")
         if place[2] not in directions:
@@ -75,4 +75,4 @@ def of(counts: Array, scene: Scene, directions: Collection[str] = ("rx", "tx")) 
         elif kind == STEP_DROP:
             function = function_name(func, arg, kind, scene) or "?"
             result.drops[netns, ifindex, function, scene.drop_reason(more)] += count
-    return Counted(result.passed, result.offers, result.verdicts, result.drops, passes)
+    return KernelCounts(result.passed, result.offers, result.verdicts, result.drops, passes)

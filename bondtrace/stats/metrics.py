@@ -38,7 +38,7 @@ class Bounded:
 
 
 @dataclass
-class Tally:
+class NamedCounts:
     """The counts so far. A *tap* is (its process, the device that it is bound to, its kind), a *device* (its name, its
     namespace: by name or else inode). ``passed`` is by device and direction, ``outcomes`` by tap, device, direction and
     outcome, ``unseen`` by tap and reason, ``verdicts`` by device, function and verdict, ``drops`` by device, function

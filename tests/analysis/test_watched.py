@@ -227,14 +227,14 @@ def test_rows_and_prometheus_know_the_reason_alone(recording, run):
     from bondtrace.format.recording import Recording
     from bondtrace.pipeline import Pipeline
     from bondtrace.reporters.prometheus import Metrics
-    from bondtrace.stats.metrics import Tally
+    from bondtrace.stats.metrics import NamedCounts
 
     rows = list(csv.DictReader(io.StringIO(run("export", recording, "--format", "csv", "-o", "-")[1])))
     assert {row["reason"] for row in rows if row["kind"] == "unseen"} == {"not-watched"}
     assert {row["clean"].lower() for row in rows} == {"false"}
 
     pipeline = Pipeline()
-    tally = Tally(pipeline.scene)
+    tally = NamedCounts(pipeline.scene)
     pipeline.summary.also = tally.count
     pipeline.run(Recording(recording).batches())
     metrics = Metrics()
@@ -296,11 +296,11 @@ def test_without_a_direction_no_total_is_known_and_every_cell_is(passes, run, tm
 
 def test_counts_of_the_kernel_are_told_so_too():
     from bondtrace.reporters.table import summary_object
-    from bondtrace.stats.kernel_counts import Counted
+    from bondtrace.stats.kernel_counts import KernelCounts
 
     surroundings = around("receive", taps={ON_ETH0: TAPS[ON_ETH0]})
     place = (HERE, 2, "tx")
-    counted = Counted(Counter({place: 3}), Counter({(ON_ETH0, place, "captured"): 3}), passes=3)
+    counted = KernelCounts(Counter({place: 3}), Counter({(ON_ETH0, place, "captured"): 3}), passes=3)
     told = summary_object(counted.summary(), surroundings)["taps"][str(ON_ETH0)]
     assert (told["watched"], told["outcomes"], told["devices"][0]["captured"]) == (False, None, 3)
 

@@ -64,7 +64,7 @@ def exported(*passes, around=None, kept=()):
     around, stream = around or scene(), io.BytesIO()
     exporter = PcapngExporter(stream)
     exporter.begin(Path("trace.arrows"), around)
-    exporter.contents.take(bytes_events(0, list(kept)))
+    exporter.payloads.take(bytes_events(0, list(kept)))
     exporter.take(stitched(*passes, around=around))
     exporter.end()
     return stream.getvalue()

@@ -3,7 +3,7 @@
 
 import pytest
 
-from bondtrace.format.payload import PACKETS_AN_EVENT, Contents, bytes_events
+from bondtrace.format.payload import PACKETS_AN_EVENT, Payloads, bytes_events
 
 
 def test_what_goes_into_events_comes_out():
@@ -12,13 +12,13 @@ def test_what_goes_into_events_comes_out():
     ]
     events = bytes_events(7, packets)
     assert [len(event["packets"]) for event in events] == [PACKETS_AN_EVENT, PACKETS_AN_EVENT, 1]
-    contents = Contents()
+    contents = Payloads()
     contents.take([{"kind": "note", "packets": [[9, 9, "AA=="]]}, *events])
     assert dict(contents) == {(cpu, seq): data for cpu, seq, data in packets}
 
 
 def test_of_too_many_the_oldest_are_forgotten():
-    contents = Contents(bytes_max=1000)
+    contents = Payloads(bytes_max=1000)
     for seq in range(50):
         contents.take(bytes_events(0, [(0, seq, bytes(100))]))
         contents.take(bytes_events(0, [(0, seq, bytes(100))]))  # told again: counted once
@@ -44,6 +44,6 @@ def test_of_too_many_the_oldest_are_forgotten():
     ],
 )
 def test_what_does_not_hold_together_is_passed_over(packets):
-    contents = Contents()
+    contents = Payloads()
     contents.take([{"kind": "bytes", "time_ns": 0, "packets": packets}, *bytes_events(0, [(1, 2, b"ok")])])
     assert dict(contents) == {(1, 2): b"ok"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from truth import disagreement, in_file, traced_span, traced_time, untagged
 
-from bondtrace.format.payload import Contents
+from bondtrace.format.payload import Payloads
 from bondtrace.format.recording import Recording
 from bondtrace.format.wire import STEP_TAP, concatenate
 from bondtrace.pipeline import Pipeline
@@ -35,7 +35,7 @@ def run(request, play_all):
 
 def test_the_bytes_are_those_of_the_taps_files(run):
     recording = run.out / "trace.arrows"
-    contents, pipeline = Contents(), Pipeline()
+    contents, pipeline = Payloads(), Pipeline()
     batches = list(Recording(recording).batches())
     contents.take(event for batch in batches for event in batch.events)
     pipeline.run(batches)
@@ -72,7 +72,7 @@ def test_export_has_them(run):
     done = run.bondtrace("export", "trace.arrows", "--format", "pcapng", "-o", "out.pcapng", "--force")
     assert done.returncode == 0, done.stderr
     data = (run.out / "out.pcapng").read_bytes()
-    contents = Contents()
+    contents = Payloads()
     contents.take(event for batch in Recording(run.out / "trace.arrows").batches() for event in batch.events)
     long = [one for one in contents.values() if len(one) > 80]
     assert long and all(one[12:] in data for one in long)  # but for a tag that is put back behind the addresses
