@@ -30,6 +30,7 @@ from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.cli import COMMANDS, cli
 from bondtrace.commands.lab import observe
+from bondtrace.format.recording import FORMAT
 from bondtrace.format.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
 from bondtrace.model import Device, Process, Tap
 from bondtrace.net import rx_handlers
@@ -201,7 +202,7 @@ def test_every_field_of_a_step_is_documented_with_its_type(schema):
 
 
 def test_the_numbers_are_those_of_the_wire():
-    functions = {0: "none", **FUNCTIONS, FUNC_HANDLER: "an rx_handler, told by its address in "}
+    functions = {0: "none", **FUNCTIONS, FUNC_HANDLER: "an rx_handler, given by its address in "}
     assert numbered(section("recording.md", "Functions")) == functions
     assert numbered(section("recording.md", "Outcomes")) == OUTCOMES
     assert numbered(section("recording.md", "Verdicts")) == VERDICTS
@@ -268,6 +269,12 @@ def test_every_kind_of_event_is_documented_with_its_keys():
         missing = keys - {"kind", "time_ns"} - names(section("recording.md", kind))
         assert missing == set(), f"the event {kind} has undocumented keys"
     assert read_keys()[1] - names(section("recording.md", "Events")) == set()
+
+
+def test_the_format_of_recordings_is_the_one_that_is_written():
+    [row] = [cells for cells in rows(section("recording.md", "start")) if cells[0] == "`format`"]
+    assert row[2].startswith(f"{FORMAT};")
+    assert section("recording.md", "Versions").strip().startswith(f"`format` is {FORMAT}.")
 
 
 @pytest.mark.parametrize("kind, value, inner", [("device", Device, ()), ("tap", Tap, Process.__dataclass_fields__)])
