@@ -41,7 +41,7 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 	struct frame *frame = top(cpu);
 	if (!frame || frame->kind == FRAME_TX)
 		return 0;
-	if (frame->active && frame->skb == skb) {
+	if (frame->state == PASS_OPEN && frame->skb == skb) {
 		if (was_received(skb))
 			fill_drop(frame, skb, location, reason);
 		return 0;

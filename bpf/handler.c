@@ -25,7 +25,7 @@ static __always_inline struct frame *handled_frame(void)
 	struct cpu_state *cpu = this_cpu();
 	struct frame *frame = cpu && !cpu->quiet ? top(cpu) : 0;
 
-	return OR_NULL(frame && frame->active && frame->kind != FRAME_TX ? frame : 0);
+	return OR_NULL(frame && frame->state == PASS_OPEN && frame->kind != FRAME_TX ? frame : 0);
 }
 
 static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind, u8 func)

@@ -108,7 +108,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 	u64 words[SK_BUFF__PART_WORDS];
 	struct part part = {skb, words, &cpu->place, typed};
 
-	frame->refused = 1;
+	frame->state = PASS_REFUSED;
 	frame->skb = skb;
 	if (!traced(frame, typed, dev))
 		return;
@@ -119,7 +119,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 		return;
 #endif
 	frame->handler_pos = 0;
-	frame->active = 1;
+	frame->state = PASS_OPEN;
 	cpu->quiet = 0;
 #ifdef COUNT_ONLY
 	record->kind = kind;
@@ -146,7 +146,7 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 			record->frame = outer->number;
 			record->flags |= RECORD_INSIDE_LIST;
 		}
-	} else if (outer && outer->active) {
+	} else if (outer && outer->state == PASS_OPEN) {
 		record->parent = record_of(outer)->seq;
 	}
 	record->sender = kind == RECORD_TX ? sending_tap(skb) : FIELD(typed, u64, dev, NET_DEVICE__RX_HANDLER);

@@ -1,14 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The open passes of a CPU, and how one is sent.
+ * The frames of a CPU: what is under way on it, and which pass an event belongs to.
  *
- * Receive nests (a bridge delivers by calling netif_receive_skb again; a ping reply is transmitted
- * inside the receive of its request), so every CPU has a small stack of frames. A frame is one call
- * of a receive or transmit-tap function. It is active while it holds a pass of a traced device;
- * steps are appended to the pass, and the pass is sent once, when it ends.
+ * Receive nests (a bridge delivers by calling netif_receive_skb again; a ping reply is transmitted inside the receive
+ * of its request), so every CPU has a small stack of frames (stack.c). A frame is one call of a bracket: of a kernel
+ * function inside which packets are received, or offered to transmit taps. It holds one pass at a time, whose record
+ * is built in the frame and sent once (record.c).
  *
- * Steps of a packet whose frame is gone or holds another packet (late delivery in list mode) go
- * out as a record of their own, kind RECORD_LATE, and are joined by skb in Python.
+ * The states of a frame (`state`). COUNT_ONLY has the same ones, but counts steps instead of sending passes.
+ *
+ *   state         meaning                      event: what moves it               next state    called by
+ *   ------------  ---------------------------  ---------------------------------  ------------  -----------------------
+ *   off           not on the stack: its place  a bracket begins: push()           PASS_NONE     rx_begin, tx_begin,
+ *                 is at `depth` or above                                                        rx_core_begin
+ *
+ *   PASS_NONE     in the bracket, no packet    a packet comes: open_pass()        PASS_REFUSED  rx_packet, tx_begin,
+ *                 has come yet                                                                  rx_core_begin
+ *                                              the bracket ends: pop()            off           frame_end, rx_core_end
+ *
+ *   PASS_REFUSED  `skb` is not to be reported  its device is traced and the       PASS_OPEN     open_pass itself, at
+ *                                              filter takes it                                  once
+ *                                              the next packet: open_pass()       PASS_REFUSED  rx_packet
+ *                                              the bracket ends: pop()            off           frame_end, rx_core_end
+ *
+ *   PASS_OPEN     a pass of `skb` is being     a step: ADD_STEP()                 PASS_OPEN     fill_tap, fill_drop,
+ *                 recorded                                                                      fill_protocol,
+ *                                                                                               handler_begin,
+ *                                                                                               note_namespace
+ *                                              the next packet: send_pass(), then PASS_REFUSED  rx_packet
+ *                                              open_pass()
+ *                                              the bracket ends: pop(), then      off           frame_end, rx_core_end
+ *                                              send_pass()
+ *
+ * There is no state "sent": at once after send_pass() the frame is off, or open_pass() has the next packet. That comes
+ * in a list, or where the begin of another bracket was missed. Where an end was missed the whole stack goes off, unsent
+ * but counted (COUNT_UNBALANCED): when push() is called for a list, and when it finds the stack full for more than a
+ * second. A bracket nested deeper than the stack has no frame, and is counted, too (COUNT_TOO_DEEP).
+ *
+ * What else an open frame is in the middle of is in three fields:
+ *   kind         FRAME_RX_LIST: one packet of a list after the other, so a step may be of another packet than `skb`
+ *   handler_pos  not 0: an rx_handler or the VLAN handling runs; its step waits for the verdict, until handler_end()
+ *   round        1, and one more wherever skb->dev changes: follow_device(), handler_end()
+ *
+ * Where the step of a tap or protocol handler goes, by the innermost frame, top(). The first line that applies holds:
+ *   cpu->quiet                                  nowhere: the frame is not of a list and holds no open pass. push() and
+ *                                               pop() set it, open_pass() clears it, so that one byte has to be read
+ *   PASS_REFUSED, and the step is of its skb    nowhere: passed_over()
+ *   PASS_OPEN, and its skb, or not of a list    into the frame's record: holds()
+ *   no frame, or anything else                  into a RECORD_LATE of its own (packet.c), which Python joins by skb
+ * A drop must be of the open pass's very skb, or late and of a list; an rx_handler's step is never late.
+ *
+ * `late`, `hooks` and `data` of a CPU are frames only for their room to build a record in: they are never on the stack,
+ * and their state means nothing.
  */
 
 #define MAX_DEPTH 4
@@ -17,22 +60,22 @@
 #define STALE_NS 1000000000ULL
 
 enum frame_kind { FRAME_RX = 1, FRAME_RX_LIST = 2, FRAME_TX = 3 };
+enum pass_state { PASS_NONE = 0, PASS_OPEN = 1, PASS_REFUSED = 2 };
 
 struct frame {
-	u64 skb;          /* of the open pass, as it is now: handlers may replace it */
+	u64 skb;          /* of the pass, as it is now: handlers may replace it; PASS_REFUSED: the packet's */
 	u64 dev;          /* skb->dev at the last step */
-	u64 orig_dev;     /* skb->dev at the begin */
+	u64 orig_dev;     /* skb->dev when the pass began */
 	u64 net;          /* the namespace that the record names */
 	u64 handler_pskb; /* argument of the rx_handler that is running */
-	u32 handler_pos;  /* where its step is in buf, 0 = none */
-	u32 handler_low;  /* when counting: low half of its address */
+	u32 handler_pos;  /* where its step is in buf, 0 = none; COUNT_ONLY: the kind of its step */
+	u32 handler_low;  /* COUNT_ONLY: low half of its address */
 	u32 pos;          /* where the next step goes in buf */
 	u32 number;       /* of this frame on its CPU */
 	u32 ifindex;      /* of dev: a device cannot go away, nor be renumbered, while a packet is on it */
-	u8 active;
-	u8 kind;
+	u8 state;         /* enum pass_state */
+	u8 kind;          /* enum frame_kind */
 	u8 round;
-	u8 refused; /* not traced or filtered out: skb; only while not active */
 	u8 enslaved; /* dev is a slave, whose master is in its namespace */
 	/* As the ring holds it; the first 8 bytes stand for the ring's own header. The slack lets
 	 * the verifier accept a masked offset plus the size of what is written there. */
@@ -49,13 +92,13 @@ struct tap_call {
 	u32 inode;
 	u8 open;
 	u8 outcome; /* as far as it is known, or UNDECIDED */
-	u8 unsure;  /* where it takes a packet it may give it up, and nothing would tell */
+	u8 unsure;  /* it may still give up a packet that it has room for, and no probe would see that */
 	u8 func;
 	u8 pkt_type;
 	u8 unused[7];
 };
 
-/* Whose a tap's hook is, as it was found `hook_changes` ago (tap.c). */
+/* The socket behind a tap's hook, as it was read when `hook_changes` had this value (tap.c). */
 #define KNOWN_TAPS 16
 struct known_tap {
 	u64 hook; /* struct packet_type */
@@ -77,21 +120,21 @@ struct view {
 
 struct cpu_state {
 	u32 depth;
-	u8 quiet; /* the innermost call is of a packet that is not to be told, so no step is: asked first */
+	u8 quiet; /* no step is to be reported: asked first */
 	u32 seq;
 	u32 frame_number;
 	u32 last_seq; /* of the last pass whose bracket was __netif_receive_skb_core itself (rx.c) */
 	u64 last_skb;
-	u64 full_since_ns; /* when the stack was first found full, 0 = it is not */
+	u64 full_since_ns; /* when the stack was first found to be full, 0 = it is not */
 	u64 place; /* for NUMBER_OF */
 	struct tap_call tap;
 	struct known_tap known[KNOWN_TAPS];
 	struct view view;
 	struct frame frames[MAX_DEPTH];
 	struct frame late; /* room to build a late record in */
-	struct frame hooks[2]; /* and those of hook.c, by enum hook, which a softirq or another task may interrupt */
+	struct frame hooks[2]; /* the same for hook.c, by enum hook: a softirq or another task may interrupt it */
 #ifdef SNAPLEN
-	struct frame data; /* and one of a packet's bytes */
+	struct frame data; /* the same for a packet's bytes */
 #endif
 };
 
@@ -99,9 +142,9 @@ BPF_PERCPU_ARRAY(cpus, struct cpu_state, 1);
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
-/* The devices to trace, as DEVICE_KEY, each with what is to be traced as soon as it joins it (join.c).
- * The same ifindex exists in every namespace; a place in the array, by ifindex, holds the one device
- * that is traced there, or says that it is several, which are looked up. An array costs no call. */
+/* The devices to trace, as DEVICE_KEY, each with which devices are to be traced as soon as they join it (join.c).
+ * The same ifindex exists in every namespace: a place in the array, by ifindex, holds the one device that is
+ * traced there, or SEVERAL, which are then looked up in the hash. An array costs no call. */
 #define DEVICE_KEY(netns, ifindex) ((u64)(netns) << 32 | (ifindex))
 #define SEVERAL (~0ULL)
 #define FOLLOW_LOWER 1
@@ -119,8 +162,8 @@ BPF_HASH(devices, u64, u8, 4096);
 /* A field by a plain load where the verifier knows the structure's type, else by a call. */
 #define FIELD(typed, type, base, offset) ((typed) ? LOAD(type, base, offset) : READ(type, base, offset))
 
-/* What is told of an skb lies close together: one call for all of it costs less than two for single
- * fields. Where it does not, each field is read by itself. */
+/* The fields of an skb that a record needs lie close together: one call for all of them costs less than two for single
+ * fields. Where they do not, each field is read by itself. */
 #ifdef SK_BUFF__PART
 #define PART_COPIED(type, part, field) (*(type *)((char *)(part)->words + (field) - SK_BUFF__PART))
 #else
@@ -130,7 +173,7 @@ BPF_HASH(devices, u64, u8, 4096);
 #endif
 #define PART(type, part, field) \
 	((part)->typed ? LOAD(type, (part)->skb, field) : PART_COPIED(type, part, field))
-/* A field that is a pointer, to compute with. */
+/* A field that is a pointer, to compute with (verifier.h, rule 3). */
 #define PART_ADDRESS(part, field) \
 	((part)->typed ? NUMBER_OF((part)->place, LOAD(u64, (part)->skb, field)) : PART_COPIED(u64, part, field))
 struct part {
@@ -180,7 +223,7 @@ static __always_inline struct record *record_of(struct frame *frame)
 
 #define IFF_SLAVE 0x800 /* of a bond; hv_netvsc and eql set it, too */
 
-/* Is this device traced? If so the frame knows it, and the record its namespace. */
+/* Is this device traced? If so it becomes the frame's device, and the record gets its ifindex and namespace. */
 static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
 {
 	u32 ifindex = FIELD(typed, u32, dev, NET_DEVICE__IFINDEX);
@@ -204,17 +247,16 @@ static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
 	return 1;
 }
 
-/* Does this frame's pass hold this skb? In list mode several packets share a frame. */
+/* Is the open pass of this frame the one of this skb? In a list several packets share a frame. */
 static __always_inline u8 holds(struct frame *frame, u64 skb)
 {
 	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
 }
 
-/* Where nothing is quiet: is this a packet of a list that is not to be told of? Otherwise one without an open pass is
- * a late delivery. */
+/* Is this the packet that the frame has refused? Asked where the CPU is not quiet, so of a list. */
 static __always_inline u8 passed_over(struct frame *frame, u64 skb)
 {
-	return frame && !frame->active && frame->refused && frame->skb == skb;
+	return frame && frame->state == PASS_REFUSED && frame->skb == skb;
 }
 
 static __always_inline u8 has_vlan_tag(struct part *part)
@@ -226,6 +268,7 @@ static __always_inline u8 has_vlan_tag(struct part *part)
 #endif
 }
 
+/* The packet is on this device from now on. */
 static __always_inline void now_on(struct frame *frame, u64 dev)
 {
 	frame->dev = dev;
@@ -233,7 +276,7 @@ static __always_inline void now_on(struct frame *frame, u64 dev)
 	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 }
 
-/* The round of a step is told by its device: skb->dev changes only where a new round begins
+/* The round of a step follows from its device: within a pass skb->dev changes only where a new round begins
  * (an rx_handler's ANOTHER, a VLAN device). */
 static __always_inline void follow_device(struct frame *frame, u64 dev)
 {
@@ -243,6 +286,7 @@ static __always_inline void follow_device(struct frame *frame, u64 dev)
 	}
 }
 
+/* The ifindex of the orig_dev of a step, which is nearly always the device on which the pass began. */
 static __always_inline u32 orig_ifindex(struct frame *frame, u64 orig_dev)
 {
 	return orig_dev == frame->orig_dev ? record_of(frame)->ifindex : READ(u32, orig_dev, NET_DEVICE__IFINDEX);

@@ -65,7 +65,6 @@ static __always_inline u8 send_copy(struct frame *frame)
 /* Nearly all have one slot, and most of the others are one or two steps longer. */
 static __always_inline void send_pass(struct frame *frame)
 {
-	frame->active = 0;
 #ifndef COUNT_ONLY
 	struct record *record = record_of(frame);
 	u8 sent;

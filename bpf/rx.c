@@ -46,7 +46,7 @@ static __always_inline int rx_packet(u64 skb, u8 typed)
 		return begin_missed(cpu, typed, dev);
 	if (frame->kind == FRAME_TX)
 		return 0;
-	if (frame->active)
+	if (frame->state == PASS_OPEN)
 		send_pass(frame); /* list mode: the next packet ends the one before it */
 	open_pass(cpu, frame, typed, skb, dev, RECORD_RX);
 	return 0;
@@ -76,8 +76,8 @@ static __always_inline int rx_core_end(void)
 	if (!cpu)
 		return 0;
 	struct frame *frame = top(cpu);
-	cpu->last_seq = frame && frame->active ? record_of(frame)->seq : 0;
-	cpu->last_skb = frame && frame->active ? frame->skb : 0;
+	cpu->last_seq = frame && frame->state == PASS_OPEN ? record_of(frame)->seq : 0;
+	cpu->last_skb = frame && frame->state == PASS_OPEN ? frame->skb : 0;
 	pop(cpu);
 	return 0;
 }

@@ -21,7 +21,7 @@ static __always_inline void drop_stale(struct cpu_state *cpu)
 /* Is this the innermost frame of a packet that is not to be told? In a list the next packet may be. */
 static __always_inline u8 is_quiet(struct frame *frame)
 {
-	return frame && !frame->active && frame->kind != FRAME_RX_LIST;
+	return frame && frame->state != PASS_OPEN && frame->kind != FRAME_RX_LIST;
 }
 
 static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
@@ -36,8 +36,7 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 		cpu->full_since_ns = 0;
 	struct frame *frame = frame_at(cpu, cpu->depth++);
 	if (frame) {
-		frame->active = 0;
-		frame->refused = 0;
+		frame->state = PASS_NONE;
 		frame->kind = kind;
 		frame->number = ++cpu->frame_number;
 		cpu->quiet = is_quiet(frame); /* until a pass is opened */
@@ -53,7 +52,7 @@ static __always_inline void pop(struct cpu_state *cpu)
 	if (!cpu->depth)
 		return; /* attached while the call was under way */
 	struct frame *frame = frame_at(cpu, --cpu->depth);
-	if (frame && frame->active)
+	if (frame && frame->state == PASS_OPEN)
 		send_pass(frame);
 	cpu->quiet = is_quiet(top(cpu));
 }

@@ -36,7 +36,7 @@ static __always_inline u8 ignored(struct tap_call *tap)
 /* The pass knows it of its own skb; a transmit tap's is another. */
 static __always_inline u8 tap_packet_type(struct frame *frame, u64 skb)
 {
-	if (frame && frame->active && frame->skb == skb && frame->kind != FRAME_TX)
+	if (frame && frame->state == PASS_OPEN && frame->skb == skb && frame->kind != FRAME_TX)
 		return record_of(frame)->pkt_type;
 	return READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
 }
@@ -74,7 +74,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 
 	if (passed_over(frame, skb))
 		return;
-	if (!frame || !frame->active || !holds(frame, skb)) {
+	if (!frame || frame->state != PASS_OPEN || !holds(frame, skb)) {
 		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return;
