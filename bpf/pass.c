@@ -56,8 +56,6 @@
 
 #define MAX_DEPTH 4
 #define BUFFER_BYTES (SLOT_BYTES * SLOTS_MAX)
-#define FURTHER_STEPS 3 /* of a record of two slots that is written into the ring in place */
-#define STALE_NS 1000000000ULL
 
 enum frame_kind { FRAME_RX = 1, FRAME_RX_LIST = 2, FRAME_TX = 3 };
 enum pass_state { PASS_NONE = 0, PASS_OPEN = 1, PASS_REFUSED = 2 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The stack of frames: one is pushed as a bracket begins, and popped as it ends.
+ * The stack of frames: one is pushed when a bracket begins, and popped when it ends, which sends its pass.
  */
 
-/* A begin whose end was missed (a kretprobe out of instances) would leave the stack too high for
- * ever. No pass lasts a second, so a stack that stays full for so long is thrown away, and counted. */
+#define STALE_NS 1000000000ULL
+
+/* A begin whose end was missed (a kretprobe out of instances) leaves a frame on the stack for ever. No pass lasts a
+ * second, so a stack that stays full for longer is emptied, and that is counted. */
 static __always_inline void drop_stale(struct cpu_state *cpu)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -18,15 +20,17 @@ static __always_inline void drop_stale(struct cpu_state *cpu)
 	}
 }
 
-/* Is this the innermost frame of a packet that is not to be told? In a list the next packet may be. */
+/* Is no step to be reported where this is the innermost frame? In a list steps of earlier packets may come, or the next
+ * packet. */
 static __always_inline u8 is_quiet(struct frame *frame)
 {
 	return frame && frame->state != PASS_OPEN && frame->kind != FRAME_RX_LIST;
 }
 
+/* A bracket begins: its frame, or 0 where the stack has no room for it. */
 static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 {
-	if (kind == FRAME_RX_LIST && cpu->depth) { /* no list is received inside of another receive: an end was missed */
+	if (kind == FRAME_RX_LIST && cpu->depth) { /* no list is received inside another receive: an end was missed */
 		cpu->depth = 0;
 		count(COUNT_UNBALANCED);
 	}
@@ -47,10 +51,11 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 	return OR_NULL(frame);
 }
 
+/* The innermost bracket ends: its pass is sent. */
 static __always_inline void pop(struct cpu_state *cpu)
 {
 	if (!cpu->depth)
-		return; /* attached while the call was under way */
+		return; /* its begin came before the programs were attached */
 	struct frame *frame = frame_at(cpu, --cpu->depth);
 	if (frame && frame->state == PASS_OPEN)
 		send_pass(frame);
