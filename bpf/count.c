@@ -6,8 +6,8 @@
 #ifdef COUNT_ONLY
 BPF_PERCPU_HASH(counts, struct count_key, u64, COUNT_KEYS);
 
-/* Most packets take the steps of the one before: what is counted last is kept at a place that its key gives, and goes
- * into the hash when another key takes the place. The reader adds both up. */
+/* Most packets take the same steps as the one before them. So what was counted last is kept at a place that follows
+ * from its key, and goes into the hash when another key takes the place. The reader adds both up. */
 struct recent {
 	struct count_key key;
 	u64 count;
@@ -20,6 +20,7 @@ static __always_inline u8 same_key(struct count_key *one, struct count_key *othe
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
 }
 
+/* Move a recent count into the hash; it is lost, and counted as such, where the hash is full. */
 static __always_inline void settle(struct recent *recent)
 {
 	u64 *value = counts.lookup(&recent->key);
@@ -29,7 +30,7 @@ static __always_inline void settle(struct recent *recent)
 		count_more(COUNT_LOST, recent->count);
 }
 
-/* One more of this kind of step: nothing is sent. */
+/* One more step of this kind. */
 static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind, u8 result, u8 func, u32 arg,
 				       u32 more)
 {
