@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Drops: the tracepoint skb:kfree_skb(skb, location[, reason]) fires when the last reference to an
- * skb goes and it was not consumed. Only the packet of the open pass counts: what a tap frees is its
- * own copy, not the packet. Nor is what this host sends meanwhile, perhaps in an skb at the address of
- * one that was delivered: no device has received it.
+ * Drops: the tracepoint skb:kfree_skb(skb, location[, reason]) fires when the last reference to an skb is given up
+ * and nobody consumed the packet. Only the packet of the open pass is reported. What a tap frees is not (it is the
+ * tap's own copy), and neither is what this host sends meanwhile, perhaps in an skb at the address of one that was
+ * delivered: no device has received it.
  */
 
+/* Has a device received this packet, or does this host send it? */
 static __always_inline u8 was_received(u64 skb)
 {
 	return READ(u32, skb, SK_BUFF__SKB_IIF) != 0;
@@ -17,20 +18,7 @@ static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location
 	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
 	return;
 #endif
-	struct record *record = record_of(frame);
-	struct step *step = next_step(frame);
-
-	if (!step)
-		return;
-	step->t_ns = since(record);
-	step->ifindex = frame->ifindex;
-	step->orig_ifindex = record->ifindex;
-	step->arg = reason;
-	step->kind = STEP_DROP;
-	step->round = frame->round;
-	step->result = 0;
-	step->func = FUNC_NONE;
-	step->skb_low = location;
+	ADD_STEP(frame, STEP_DROP, FUNC_NONE, 0, record_of(frame)->ifindex, reason, location);
 }
 
 static __always_inline int dropped(u64 skb, u64 location, u32 reason)
@@ -41,14 +29,14 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 	struct frame *frame = top(cpu);
 	if (!frame || frame->kind == FRAME_TX)
 		return 0;
-	if (frame->active && frame->skb == skb) {
+	if (frame->state == PASS_OPEN && frame->skb == skb) {
 		if (was_received(skb))
 			fill_drop(frame, skb, location, reason);
 		return 0;
 	}
 	if (frame->kind != FRAME_RX_LIST || passed_over(frame, skb) || !was_received(skb))
 		return 0;
-	/* of a list, after the core calls of all its packets */
+	/* in a list, after __netif_receive_skb_core was called for all its packets */
 	frame = open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV));
 	if (!frame)
 		return 0;

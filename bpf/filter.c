@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The packet filter: FILTER, compiled by libpcap to classic BPF and written out as C functions
- * (bondtrace/capture/kernel/filter.py), filter_ethernet() and filter_raw(), which stand behind this file.
+ * (bondtrace/capture/kernel/filter.py), filter_ethernet() and filter_raw(), which are joined behind all files of bpf/.
  *
- * They see the frame as a capture file of the device has it: from the link-layer header on, an
+ * They see the packet as a capture file of the device has it: from the link-layer header on, an
  * accelerated VLAN tag put back in its place. Bytes that lie outside the skb's linear part cannot
- * be read here: a packet whose fate hangs on them is kept, and counted.
+ * be read here: a packet whose fate depends on them is kept, and counted.
  */
 
 #ifdef FILTER
@@ -27,7 +27,7 @@
 static __always_inline u8 filter_ethernet(struct view *view);
 static __always_inline u8 filter_raw(struct view *view);
 
-/* One byte of the frame beyond the copied ones. */
+/* A byte of the packet beyond the copied ones. */
 static __always_inline u32 view_byte(struct view *view, u64 offset)
 {
 	u8 byte = 0;
@@ -35,12 +35,13 @@ static __always_inline u32 view_byte(struct view *view, u64 offset)
 	return byte;
 }
 
+/* A copied byte. */
 static __always_inline u32 view_copied(struct view *view, u64 offset)
 {
 	return view->bytes[BOUNDED(offset, VIEW_BYTES - 1)];
 }
 
-/* The view's load of 1, 2 or 4 bytes in network order; *fate is set where there are none. */
+/* Load 1, 2 or 4 bytes in network order; *fate is set where the packet does not have them or they cannot be read. */
 static __always_inline u32 view_load(struct view *view, u64 offset, u32 size, u8 *fate)
 {
 	u32 value = 0;
@@ -109,6 +110,7 @@ static __always_inline void view_open(struct view *view, struct part *part, u64 
 	}
 }
 
+/* What the filter says of a packet; FILTER_BLIND also on a device whose link layer it was not compiled for. */
 static __always_inline u8 filter_fate(struct view *view, struct part *part, u64 dev, u8 outgoing)
 {
 	u16 type = FIELD(part->typed, u16, dev, NET_DEVICE__TYPE);
@@ -127,16 +129,18 @@ static __always_inline u8 filter_fate(struct view *view, struct part *part, u64 
 	return FILTER_BLIND;
 }
 
-/* In a list receive, steps come when their packet's pass is over and another's is open. Which packets the filter took
- * is therefore remembered: the skb, with the list receive, as its address is used again. LISTED_MAX is so large that
- * every CPU can keep the 128 places that the kernel gives it at a time, and has as many more. */
+/* In a list receive, steps come when their packet's pass is over and another packet's is open. So which packets the
+ * filter took is kept: the skb, and with it the list receive, since an skb's address is used again. LISTED_MAX is large
+ * enough for every CPU to have twice the 128 places that the kernel hands out to a CPU at a time. */
 BPF_TABLE("lru_hash", u64, u64, listed, LISTED_MAX);
 
+/* The number of this list receive among those of all CPUs. */
 static __always_inline u64 list_receive(struct frame *frame)
 {
 	return (u64)bpf_get_smp_processor_id() << 32 | frame->number;
 }
 
+/* Keep whether the filter took this packet, where it is one of a list. */
 static __always_inline void remember_listed(struct frame *frame, u64 skb, u8 taken)
 {
 	if (frame->kind != FRAME_RX_LIST)
@@ -150,7 +154,7 @@ static __always_inline void remember_listed(struct frame *frame, u64 skb, u8 tak
 		count(COUNT_STEPS_LOST);
 }
 
-/* The filter's question: is this packet to be told of? */
+/* Does the filter take this packet? */
 static __always_inline u8 wanted(struct cpu_state *cpu, struct frame *frame, struct part *part, u64 dev, u8 outgoing)
 {
 	u8 fate = filter_fate(&cpu->view, part, dev, outgoing);
@@ -161,13 +165,13 @@ static __always_inline u8 wanted(struct cpu_state *cpu, struct frame *frame, str
 	return fate != FILTER_REJECT;
 }
 
-/* The same of a packet whose pass is over. */
+/* Did it take this packet, whose pass is over? */
 static __always_inline u8 was_wanted(struct cpu_state *cpu, u64 skb)
 {
 	struct frame *frame = top(cpu);
 
 	if (!frame || frame->kind != FRAME_RX_LIST)
-		return cpu->last_skb == skb; /* of the pass that has just ended (rx.c), if it was told */
+		return cpu->last_skb == skb; /* of the pass that has just ended (rx.c), if it was sent */
 	u64 *where = listed.lookup(&skb);
 	return where && *where == list_receive(frame);
 }

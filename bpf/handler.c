@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * rx_handlers: rx_handler_result_t handler(struct sk_buff **pskb). The step is placed at entry, so
- * that it stands before the passes that the handler itself causes (a bridge), and is completed at
- * return with the verdict and the device that the packet has then.
+ * rx_handlers: rx_handler_result_t handler(struct sk_buff **pskb). The step is added when the handler is called, so
+ * that it comes before the passes that the handler itself causes (a bridge), and is completed when it returns, with the
+ * verdict and the device that the packet is on then.
  *
- * After CONSUMED the skb may be freed, so *pskb is not followed.
+ * After CONSUMED the skb may be freed, so *pskb is not read.
  *
- * A VLAN's device takes its packets in the same way, by vlan_do_receive.
+ * A VLAN device takes its packets in the same way, by vlan_do_receive.
  */
 
 #define RX_HANDLER_CONSUMED 0
 #define RX_HANDLER_ANOTHER 1
 #define RX_HANDLER_PASS 3
 
-/* The low half of the address of a device's rx_handler: that of the first device was read when the pass began. */
+/* The low half of the address of a device's rx_handler. That of the first device was read when the pass began. */
 static __always_inline u32 handler_of(struct frame *frame, u64 dev)
 {
 	return dev == frame->orig_dev ? record_of(frame)->sender : READ(u32, dev, NET_DEVICE__RX_HANDLER);
 }
 
-/* The open receive pass that a handler is called in, or 0: asked before its argument is read. */
+/* The frame whose pass a handler is called in, or 0. Asked first: without a pass the argument need not be read. */
 static __always_inline struct frame *handled_frame(void)
 {
 	struct cpu_state *cpu = this_cpu();
 	struct frame *frame = cpu && !cpu->quiet ? top(cpu) : 0;
 
-	return OR_NULL(frame && frame->active && frame->kind != FRAME_TX ? frame : 0);
+	return OR_NULL(frame && frame->state == PASS_OPEN && frame->kind != FRAME_TX ? frame : 0);
 }
 
+/* The handler is called: add its step, without a verdict (COUNT_ONLY: keep what is to be counted). */
 static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind, u8 func)
 {
 	u64 skb = READ(u64, pskb, 0);
@@ -42,59 +43,70 @@ static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind,
 	frame->handler_low = kind == STEP_HANDLER ? handler_of(frame, dev) : 0;
 	return 0;
 #endif
-	struct record *record = record_of(frame);
-	struct step *step = next_step(frame);
-	if (!step)
+	if (!ADD_STEP(frame, kind, func, VERDICT_PENDING, record_of(frame)->ifindex, 0,
+		      kind == STEP_HANDLER ? handler_of(frame, dev) : (u32)skb))
 		return 0;
-	step->t_ns = since(record);
-	step->ifindex = frame->ifindex;
-	step->orig_ifindex = record->ifindex;
-	step->arg = 0;
-	step->kind = kind;
-	step->round = frame->round;
-	step->result = VERDICT_PENDING;
-	step->func = func;
-	if (kind != STEP_HANDLER)
-		step->skb_low = skb;
-	else
-		step->skb_low = handler_of(frame, dev);
 	frame->handler_pskb = pskb;
 	frame->handler_pos = frame->pos - sizeof(struct step);
 	return 0;
 }
 
-/* A macvlan's upper device may live in another namespace, where its ifindex means another device. */
+#ifdef COUNT_ONLY
+/* Count the step of the handler that has returned. */
+static __always_inline void count_handler(struct frame *frame, u32 verdict)
+{
+	count_step(frame, frame->ifindex, frame->handler_pos, verdict,
+		   frame->handler_pos == STEP_VLAN ? FUNC_VLAN : FUNC_HANDLER, frame->handler_low, 0);
+	frame->handler_pos = 0;
+}
+
+/* Count the round that begins now, on this device. */
+static __always_inline void count_round(struct frame *frame, u64 dev, u8 same_net)
+{
+	u64 net = same_net ? frame->net : READ(u64, dev, NET_DEVICE__NET);
+
+	now_on(frame, dev);
+	if (net != frame->net) {
+		frame->net = net;
+		record_of(frame)->netns = READ(u32, net, NET__INUM);
+	}
+	count_step(frame, frame->ifindex, STEP_PASS, 1, 0, 0, 0);
+}
+#else
+/* A macvlan's upper device may be in another namespace, where its ifindex means another device. */
 static __always_inline void note_namespace(struct frame *frame, u64 dev)
 {
-	struct record *record = record_of(frame);
 	u64 net = READ(u64, dev, NET_DEVICE__NET);
 
 	if (net == frame->net)
 		return;
 	u32 netns = READ(u32, net, NET__INUM);
-	struct step *step = next_step(frame);
-	if (!step)
-		return;
-	step->t_ns = since(record);
-	step->ifindex = frame->ifindex;
-	step->orig_ifindex = record->ifindex;
-	step->arg = netns;
-	step->kind = STEP_NETNS;
-	step->round = frame->round;
-	step->result = 0;
-	step->func = FUNC_NONE;
-	step->skb_low = frame->skb;
+	ADD_STEP(frame, STEP_NETNS, FUNC_NONE, 0, record_of(frame)->ifindex, netns, frame->skb);
 }
 
+/* The packet goes on, on this device: the handler's step gets it, and after ANOTHER a round begins. */
+static __always_inline void go_on(struct frame *frame, struct step *step, u32 verdict, u64 dev, u8 same_net)
+{
+	if (verdict == RX_HANDLER_ANOTHER) {
+		now_on(frame, dev);
+		step->arg = frame->ifindex;
+		frame->round++;
+		if (!same_net)
+			note_namespace(frame, dev);
+	} else {
+		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
+	}
+}
+#endif
+
+/* The handler has returned: its step gets the verdict, and the packet may go on, on another device. */
 static __always_inline int handler_end(u32 verdict, u8 kind)
 {
 	struct frame *frame = handled_frame();
 	if (!frame || !frame->handler_pos)
 		return 0;
 #ifdef COUNT_ONLY
-	count_step(frame, frame->ifindex, frame->handler_pos, verdict,
-		   frame->handler_pos == STEP_VLAN ? FUNC_VLAN : FUNC_HANDLER, frame->handler_low, 0);
-	frame->handler_pos = 0;
+	count_handler(frame, verdict);
 #else
 	struct step *step = (struct step *)(frame->buf + BOUNDED(frame->handler_pos, BUFFER_BYTES - 1));
 
@@ -105,32 +117,16 @@ static __always_inline int handler_end(u32 verdict, u8 kind)
 		return 0;
 	u64 skb = READ(u64, frame->handler_pskb, 0);
 	if (!skb)
-		return 0; /* dropped by the VLAN's device, which is down */
+		return 0; /* dropped by the VLAN device, which is down */
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-	u8 same_net = kind == STEP_HANDLER && frame->enslaved; /* a VLAN's device may have moved to another */
+	u8 same_net = kind == STEP_HANDLER && frame->enslaved; /* a VLAN device may have moved to another namespace */
 
 	frame->skb = skb; /* skb_share_check may have replaced it */
 #ifdef COUNT_ONLY
-	if (verdict == RX_HANDLER_ANOTHER) {
-		u64 net = same_net ? frame->net : READ(u64, dev, NET_DEVICE__NET);
-
-		now_on(frame, dev);
-		if (net != frame->net) {
-			frame->net = net;
-			record_of(frame)->netns = READ(u32, net, NET__INUM);
-		}
-		count_step(frame, frame->ifindex, STEP_PASS, 1, 0, 0, 0);
-	}
+	if (verdict == RX_HANDLER_ANOTHER)
+		count_round(frame, dev, same_net);
 #else
-	if (verdict == RX_HANDLER_ANOTHER) {
-		now_on(frame, dev);
-		step->arg = frame->ifindex;
-		frame->round++;
-		if (!same_net)
-			note_namespace(frame, dev);
-	} else {
-		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
-	}
+	go_on(frame, step, verdict, dev, same_net);
 #endif
 	return 0;
 }
@@ -141,7 +137,7 @@ static __always_inline int handler_end(u32 verdict, u8 kind)
 		frame_ ? handler_begin(frame_, POINTER_ARG(name, 0), kind, func) : 0;        \
 	})
 
-/* For every handler, the device tells which of them it is: by kprobe, and by fentry. */
+/* Programs for all rx_handlers, by kprobe and by fentry: which handler it is follows from the device. */
 PROBE(handler_enter) { return HANDLER_BEGIN(handler_enter, STEP_HANDLER, FUNC_HANDLER); }
 PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1), STEP_HANDLER); }
 PROBE(handler_fentry) { return HANDLER_BEGIN(handler_fentry, STEP_HANDLER, FUNC_HANDLER); }

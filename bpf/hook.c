@@ -2,9 +2,11 @@
 /*
  * When a tap begins and ends to be offered packets: a packet socket hooks itself in with
  * dev_add_pack(pt) (bind, device up) and out with __dev_remove_pack(pt) (close, new bind, device
- * down, joining a fanout group). Rare, so never filtered: exact times are what an absence rests on.
+ * down, joining a fanout group). That is rare, so it is never filtered: why a tap was not offered a packet depends on
+ * the exact times.
  */
 
+/* Send a record of this hook, and let find_socket() forget all sockets (tap.c). */
 static __always_inline int hook_changed(u64 pt, u8 added)
 {
 	u32 zero = 0;
@@ -35,7 +37,7 @@ static __always_inline int hook_changed(u64 pt, u8 added)
 	if (!step)
 		return 0;
 	__builtin_memset(step, 0, sizeof(*step));
-	step->arg = socket_inode(sk);
+	step->arg = socket_inode(sk); /* no device, and the record's time: not by ADD_STEP */
 	step->kind = STEP_HOOK;
 	step->result = added;
 	send_single(frame);

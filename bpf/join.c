@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Devices that join the traced ones: a slave, or a VLAN device on top. netdev_master_upper_dev_link(dev,
- * upper) and netdev_upper_dev_link(dev, upper) tie two devices together; the new one is traced at
- * once. The user side hears of it by a notification, only after which it would trace it, and which
- * may be late where the CPUs are busy: the first packets that a slave takes over are the ones that
- * count. What the user side sets is what holds; it leaves what has joined since it set them last, so
- * that a link that fails is undone with the next change but one. One step, within one namespace.
+ * Devices that join the traced ones: a slave, or a VLAN device on top. netdev_master_upper_dev_link(dev, upper) and
+ * netdev_upper_dev_link(dev, upper) link two devices; the new one is traced from then on. The user side would trace it
+ * only after the kernel's notification, which may be late where the CPUs are busy, and the first packets of a slave
+ * that takes over matter most. What the user side sets has precedence, but it keeps the devices that have joined since
+ * it last set them, so a link that failed is undone with the next change but one. Only one link is followed, and only
+ * within one namespace.
  */
 
 static __always_inline u64 key_of(u64 dev)
@@ -15,12 +15,13 @@ static __always_inline u64 key_of(u64 dev)
 	return DEVICE_KEY(READ(u32, READ(u64, dev, NET_DEVICE__NET), NET__INUM), ifindex);
 }
 
+/* Trace this device as well, and those that join it as `follow` says. */
 static __always_inline void trace_too(u64 key, u8 follow)
 {
 	u32 place = key & (DEVICE_PLACES - 1);
 	u64 *there = places.lookup(&place);
 
-	if (!there || devices.insert(&key, &follow)) /* it is traced already */
+	if (!there || devices.insert(&key, &follow)) /* it is already traced */
 		return;
 	u64 other = *there && *there != key ? SEVERAL : key;
 	places.update(&place, &other);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The begin of a pass: what the record says of the packet and its device.
+ * The begin of a pass, or of a late record: what it says about the packet and its device.
  *
  * At rx the link-layer header lies before skb->data (skb->head + skb->mac_header); at tx skb->data
  * points at it. Only the linear part is copied; the record says how many bytes are valid.
@@ -21,7 +21,7 @@ static __always_inline void describe_vlan(struct record *record, struct part *pa
 }
 
 #ifdef SNAPLEN
-/* The packet's first bytes, as a record of their own: it goes before that of the pass. */
+/* Send the packet's first bytes, as a record of their own, which comes before that of the pass. */
 static __always_inline void keep_bytes(struct cpu_state *cpu, struct record *pass, u64 mac, u32 linear)
 {
 	struct frame *frame = &cpu->data;
@@ -85,30 +85,88 @@ static __always_inline void describe_packet(struct cpu_state *cpu, struct record
 #endif
 }
 
+/* The inode number of a socket, which names a tap; 0 where it has none. */
 static __always_inline u32 socket_inode(u64 sk)
 {
 	u64 socket = READ(u64, sk, SOCK__SK_SOCKET);
-	/* Freed from its file while the hook is still there: a tap without a name. */
+	/* A socket may lose its file while its hook is still there: then the tap has no name. */
 	return socket ? READ(u64, socket, SOCKET__INODE) : 0;
 }
 
-/* The kernel does not offer a packet to the packet socket that sent it (skb_loop_sk). */
+/* The packet socket that sent this packet, or 0: the kernel does not offer the packet to it (skb_loop_sk). */
 static __always_inline u32 sending_tap(u64 skb)
 {
 	u64 sk = READ(u64, skb, SK_BUFF__SK);
 	return sk && READ(u16, sk, SOCK__SKC_FAMILY) == AF_PACKET ? socket_inode(sk) : 0;
 }
 
-/* Open a pass in a frame, if its device is traced. typed: the verifier knows the types of skb and dev. */
+#ifdef COUNT_ONLY
+/* What count_step() and handler_of() ask of a record. */
+static __always_inline void begin_record(struct cpu_state *cpu, struct frame *frame, struct part *part, u64 dev,
+					 u8 kind)
+{
+	struct record *record = record_of(frame);
+
+	record->kind = kind;
+	record->pkt_type = packet_type(part);
+	if (kind != RECORD_TX)
+		record->sender = FIELD(part->typed, u64, dev, NET_DEVICE__RX_HANDLER);
+	count_step(frame, frame->ifindex, STEP_PASS, 0, 0, 0, 0);
+}
+#else
+/* Which pass or list receive of this CPU the one of this frame, the innermost, is nested in. */
+static __always_inline void describe_nesting(struct cpu_state *cpu, struct frame *frame)
+{
+	struct record *record = record_of(frame);
+	struct frame *outer;
+
+	record->parent = 0;
+	record->frame = frame->number;
+	outer = frame_at(cpu, cpu->depth - 2);
+	if (outer && outer->kind == FRAME_RX_LIST) { /* its pass may be another packet's */
+		if (frame->kind != FRAME_RX_LIST) {
+			record->frame = outer->number;
+			record->flags |= RECORD_INSIDE_LIST;
+		}
+	} else if (outer && outer->state == PASS_OPEN) {
+		record->parent = record_of(outer)->seq;
+	}
+}
+
+/* The head of a pass's record, without steps. */
+static __always_inline void begin_record(struct cpu_state *cpu, struct frame *frame, struct part *part, u64 dev,
+					 u8 kind)
+{
+	struct record *record = record_of(frame);
+
+	record->time_ns = bpf_ktime_get_ns();
+	record->skb = part->skb;
+	record->cpu = bpf_get_smp_processor_id();
+	record->kind = kind;
+	record->flags = frame->kind == FRAME_RX_LIST ? RECORD_LIST : 0;
+	record->steps = 0;
+	record->steps_lost = 0;
+	record->seq = ++cpu->seq;
+	record->arphrd = FIELD(part->typed, u16, dev, NET_DEVICE__TYPE);
+	describe_nesting(cpu, frame);
+	record->sender = kind == RECORD_TX ? sending_tap(part->skb)
+					   : FIELD(part->typed, u64, dev, NET_DEVICE__RX_HANDLER);
+	describe_vlan(record, part);
+	describe_packet(cpu, record, part, kind == RECORD_TX);
+	frame->round = 1;
+	frame->pos = 8 + __builtin_offsetof(struct record, first);
+}
+#endif
+
+/* A packet has come: open its pass in the innermost frame, if its device is traced and the filter takes it. typed: the
+ * verifier knows the types of skb and dev. */
 static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame, u8 typed, u64 skb, u64 dev,
 				      u8 kind)
 {
-	struct frame *outer;
-	struct record *record = record_of(frame);
 	u64 words[SK_BUFF__PART_WORDS];
 	struct part part = {skb, words, &cpu->place, typed};
 
-	frame->refused = 1;
+	frame->state = PASS_REFUSED;
 	frame->skb = skb;
 	if (!traced(frame, typed, dev))
 		return;
@@ -119,44 +177,12 @@ static __always_inline void open_pass(struct cpu_state *cpu, struct frame *frame
 		return;
 #endif
 	frame->handler_pos = 0;
-	frame->active = 1;
+	frame->state = PASS_OPEN;
 	cpu->quiet = 0;
-#ifdef COUNT_ONLY
-	record->kind = kind;
-	record->pkt_type = packet_type(&part);
-	if (kind != RECORD_TX)
-		record->sender = FIELD(typed, u64, dev, NET_DEVICE__RX_HANDLER);
-	count_step(frame, frame->ifindex, STEP_PASS, 0, 0, 0, 0);
-	return;
-#endif
-	record->time_ns = bpf_ktime_get_ns();
-	record->skb = skb;
-	record->cpu = bpf_get_smp_processor_id();
-	record->kind = kind;
-	record->flags = frame->kind == FRAME_RX_LIST ? RECORD_LIST : 0;
-	record->steps = 0;
-	record->steps_lost = 0;
-	record->seq = ++cpu->seq;
-	record->parent = 0;
-	record->frame = frame->number;
-	record->arphrd = FIELD(typed, u16, dev, NET_DEVICE__TYPE);
-	outer = frame_at(cpu, cpu->depth - 2);
-	if (outer && outer->kind == FRAME_RX_LIST) { /* its pass may be another packet's */
-		if (frame->kind != FRAME_RX_LIST) {
-			record->frame = outer->number;
-			record->flags |= RECORD_INSIDE_LIST;
-		}
-	} else if (outer && outer->active) {
-		record->parent = record_of(outer)->seq;
-	}
-	record->sender = kind == RECORD_TX ? sending_tap(skb) : FIELD(typed, u64, dev, NET_DEVICE__RX_HANDLER);
-	describe_vlan(record, &part);
-	describe_packet(cpu, record, &part, kind == RECORD_TX);
-	frame->round = 1;
-	frame->pos = 8 + __builtin_offsetof(struct record, first);
+	begin_record(cpu, frame, &part, dev, kind);
 }
 
-/* The head of a record outside of passes, on this CPU now; its step comes next. */
+/* Fill the head of a late record, on this CPU and at this time. */
 static __always_inline void open_late_record(struct cpu_state *cpu, struct frame *frame, u64 skb)
 {
 	struct record *record = record_of(frame);
@@ -171,11 +197,11 @@ static __always_inline void open_late_record(struct cpu_state *cpu, struct frame
 	if (cpu->last_seq && cpu->last_skb == skb)
 		record->parent = cpu->last_seq;
 	frame->skb = skb;
-	frame->round = 0; /* Python knows it from the pass that this belongs to */
+	frame->round = 0; /* Python takes it from the pass that this belongs to */
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
 }
 
-/* A record of its own for steps whose packets have no open pass here; 0 if the device is not traced. */
+/* Begin a late record, for steps whose packets have no open pass; 0 where the device is not traced. */
 static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u64 dev)
 {
 	struct frame *frame = 0;
@@ -188,7 +214,7 @@ static __always_inline struct frame *open_late(struct cpu_state *cpu, u64 skb, u
 	return OR_NULL(frame);
 }
 
-/* The same for one packet; 0 also if the filter did not take it. */
+/* The same for the step of one packet; 0 also where the filter did not take it. */
 static __always_inline struct frame *open_late_packet(struct cpu_state *cpu, u64 skb, u64 dev)
 {
 	return OR_NULL(was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0);

@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Protocol handlers: (skb, dev, pt, orig_dev), or for a list of packets (head, pt, orig_dev). A
- * list reaches its handler after the core calls of all its packets, so its steps are late ones.
+ * Protocol handlers: (skb, dev, pt, orig_dev), or for a list of packets (head, pt, orig_dev). A list reaches its
+ * handler after __netif_receive_skb_core was called for all its packets, so its steps are late ones.
  */
 
 #define LIST_MAX 64
 
+/* The step of a protocol handler that is given this packet, in this frame's record. */
 static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u8 func)
 {
-	struct step *step;
-
 #ifdef COUNT_ONLY
 	count_step(frame, frame->ifindex, STEP_PROTOCOL, 0, func, 0, 0);
 	return;
 #endif
 	follow_device(frame, dev);
-	step = next_step(frame);
-	if (!step)
-		return;
-	step->t_ns = since(record_of(frame));
-	step->ifindex = frame->ifindex;
-	step->orig_ifindex = orig_ifindex(frame, orig_dev);
-	step->arg = 0;
-	step->kind = STEP_PROTOCOL;
-	step->round = frame->round;
-	step->result = 0;
-	step->func = func;
-	step->skb_low = skb;
+	ADD_STEP(frame, STEP_PROTOCOL, func, 0, orig_ifindex(frame, orig_dev), 0, skb);
 }
 
 static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
@@ -37,7 +25,7 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 	struct frame *frame = top(cpu);
 	if (passed_over(frame, skb))
 		return 0;
-	if (!frame || !frame->active || !holds(frame, skb)) {
+	if (!frame || frame->state != PASS_OPEN || !holds(frame, skb)) {
 		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return 0;
@@ -67,7 +55,7 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 			continue;
 		u64 dev = READ(u64, skb, SK_BUFF__DEV);
 		if (dev != frame->dev)
-			now_on(frame, dev); /* no round: Python knows it */
+			now_on(frame, dev); /* not a new round: Python takes that from the pass */
 		fill_protocol(frame, skb, dev, orig_dev, func);
 	}
 	if (item != head) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Receive: a frame is a call of __netif_receive_skb_one_core or __netif_receive_skb_list_core, a
- * pass begins at the tracepoint net:netif_receive_skb, which sits inside
- * __netif_receive_skb_core before its first round. A frame, not the core call, is the bracket:
- * the last tap of a packet is called after core has returned.
+ * Receive: the bracket is __netif_receive_skb_one_core or __netif_receive_skb_list_core. A pass begins at the
+ * tracepoint net:netif_receive_skb, which is inside __netif_receive_skb_core, before its first round. That function
+ * itself is not the bracket, because the last tap of a packet is called after it has returned.
  *
  * Where the compiler has inlined __netif_receive_skb_one_core, the bracket is
  * __netif_receive_skb_core itself (whatever its suffix), by kprobe and kretprobe.
@@ -25,9 +24,9 @@ static __always_inline int frame_end(void)
 	return 0;
 }
 
-/* A packet of a traced device outside of any call: the kernel has skipped the kprobe at its begin, as it does while
- * another kprobe's program runs on this CPU, which a softirq has interrupted. Devices are traced only after all is
- * attached. A full stack has been counted when it was found. */
+/* A packet outside every bracket. If its device is traced the kernel has skipped the kprobe at the begin of the
+ * bracket, as it does where a softirq interrupts another kprobe's program on this CPU. (Before all programs are
+ * attached no device is traced, and a full stack was counted by push().) */
 static __always_inline int begin_missed(struct cpu_state *cpu, u8 typed, u64 dev)
 {
 	if (!cpu->depth && traced(&cpu->late, typed, dev))
@@ -46,8 +45,8 @@ static __always_inline int rx_packet(u64 skb, u8 typed)
 		return begin_missed(cpu, typed, dev);
 	if (frame->kind == FRAME_TX)
 		return 0;
-	if (frame->active)
-		send_pass(frame); /* list mode: the next packet ends the one before it */
+	if (frame->state == PASS_OPEN)
+		send_pass(frame); /* in a list the next packet ends the pass of the one before it */
 	open_pass(cpu, frame, typed, skb, dev, RECORD_RX);
 	return 0;
 }
@@ -69,15 +68,16 @@ static __always_inline int rx_core_begin(u64 pskb)
 }
 
 PROBE(rx_core_enter) { return rx_core_begin(POINTER_ARG(rx_core_enter, 0)); }
-/* The last tap of a packet comes after this: its late record must find the pass. */
+
+/* The last tap of a packet is called after this, so its late record must find the pass: seq and skb are kept. */
 static __always_inline int rx_core_end(void)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu)
 		return 0;
 	struct frame *frame = top(cpu);
-	cpu->last_seq = frame && frame->active ? record_of(frame)->seq : 0;
-	cpu->last_skb = frame && frame->active ? frame->skb : 0;
+	cpu->last_seq = frame && frame->state == PASS_OPEN ? record_of(frame)->seq : 0;
+	cpu->last_skb = frame && frame->state == PASS_OPEN ? frame->skb : 0;
 	pop(cpu);
 	return 0;
 }

@@ -2,30 +2,29 @@
 /*
  * Taps: the receive functions of packet sockets, and what became of the packet in each.
  *
- * The outcome is read off the functions that the receive function calls, not off the socket's
- * counters, which race with other CPUs:
+ * The outcome follows from the functions that the receive function calls; the socket's counters would race with other
+ * CPUs.
  *
- *   tpacket_rcv   __packet_rcv_has_room is called once the socket's filter has accepted, and tells
- *                 whether there is room. Where it says so and no slot is found even so, the skb is
- *                 given up as packet_rcv does it: full. Otherwise: captured. Not called: filtered
- *                 (or ignored: see ignored()).
- *   packet_rcv    sk->sk_data_ready (sock_def_readable) is called once it is queued: captured.
- *                 Otherwise the skb is freed: by consume_skb when the filter said no, by
- *                 kfree_skb (since 5.17 kfree_skb_reason) when the receive buffer was full; since
- *                 6.12 (ba8de796baf4) by sk_skb_reason_drop with a reason in both cases. Of the first
- *                 two only the latter is watched: the former is called for every packet of every tap.
- *   packet_rcv_spkt  queued: captured. Otherwise a filter or the receive buffer refused it in
- *                 sock_queue_rcv_skb, and which of them cannot be told: unknown.
+ *   tpacket_rcv      calls __packet_rcv_has_room after the socket's filter has accepted. Not called: filtered (or
+ *                    ignored, see ignored()). It returned ROOM_NONE: full. It returned that there is room: captured,
+ *                    unless no slot is found even so, and the skb is given up in the way of packet_rcv: full.
+ *   packet_rcv       calls sk->sk_data_ready (sock_def_readable) after it has queued the packet: captured. Otherwise
+ *                    it frees the skb: by consume_skb where the filter refused it, by kfree_skb (since 5.17
+ *                    kfree_skb_reason) where the receive buffer was full; since 6.12 (ba8de796baf4) in both cases by
+ *                    sk_skb_reason_drop, with a reason. consume_skb is not probed: it is called for every packet of
+ *                    every tap.
+ *   packet_rcv_spkt  the same where it has queued the packet: captured. Otherwise the filter or the receive buffer
+ *                    refused it in sock_queue_rcv_skb, and no probe can see which: unknown.
  *
- * Taps do not nest, but for a fanout group's function, which calls its member's.
+ * Taps do not nest, except that a fanout group's function calls that of its member.
  */
 
 #define UNDECIDED 255
 #define PACKET_OUTGOING 4
 #define PACKET_LOOPBACK 5
 
-/* Both refuse before the socket's filter runs: a copy of what the loopback device sent, and a
- * packet of another namespace than the socket's. Asked only where nothing else tells the outcome. */
+/* Did the tap refuse the packet before its filter ran? It does so for a copy of what the loopback device sent, and for
+ * a packet of another namespace than the socket's. Asked only where no call has shown the outcome. */
 static __always_inline u8 ignored(struct tap_call *tap)
 {
 	if (tap->pkt_type == PACKET_LOOPBACK)
@@ -33,40 +32,34 @@ static __always_inline u8 ignored(struct tap_call *tap)
 	return READ(u64, tap->dev, NET_DEVICE__NET) != READ(u64, tap->sk, SOCK__SKC_NET);
 }
 
-/* The pass knows it of its own skb; a transmit tap's is another. */
+/* skb->pkt_type of a tap's packet. The pass has it of its own skb, which a transmit tap's is not. */
 static __always_inline u8 tap_packet_type(struct frame *frame, u64 skb)
 {
-	if (frame && frame->active && frame->skb == skb && frame->kind != FRAME_TX)
+	if (frame && frame->state == PASS_OPEN && frame->skb == skb && frame->kind != FRAME_TX)
 		return record_of(frame)->pkt_type;
 	return READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
 }
 
+static __always_inline u8 kind_of(u8 func)
+{
+	return func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP;
+}
+
+/* The step of a tap that was offered this packet, in this frame's record. */
 static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u32 inode,
 				     u8 func, u8 outcome)
 {
-	struct step *step;
-
 #ifdef COUNT_ONLY
 	if (frame->dev != dev)
 		now_on(frame, dev);
-	count_step(frame, frame->ifindex, func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP, outcome, func, inode, 0);
+	count_step(frame, frame->ifindex, kind_of(func), outcome, func, inode, 0);
 	return;
 #endif
 	follow_device(frame, dev);
-	step = next_step(frame);
-	if (!step)
-		return;
-	step->t_ns = since(record_of(frame));
-	step->ifindex = frame->ifindex;
-	step->orig_ifindex = orig_ifindex(frame, orig_dev);
-	step->arg = inode;
-	step->kind = func == FUNC_PACKET_RCV_FANOUT ? STEP_FANOUT : STEP_TAP;
-	step->round = frame->round;
-	step->result = outcome;
-	step->func = func;
-	step->skb_low = skb;
+	ADD_STEP(frame, kind_of(func), func, outcome, orig_ifindex(frame, orig_dev), inode, skb);
 }
 
+/* The same, in the record where it belongs: that of the open pass, or a late one. */
 static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u64 orig_dev, u32 inode,
 				     u8 func, u8 outcome)
 {
@@ -74,7 +67,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 
 	if (passed_over(frame, skb))
 		return;
-	if (!frame || !frame->active || !holds(frame, skb)) {
+	if (!frame || frame->state != PASS_OPEN || !holds(frame, skb)) {
 		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return;
@@ -85,22 +78,23 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 	fill_tap(frame, skb, dev, orig_dev, inode, func, outcome);
 }
 
-/* A tap's socket and its inode are found by its hook and kept, which saves three calls a tap and packet. Sockets come
- * and go at the same address, but before one is offered a packet its hook goes through dev_add_pack, after which nothing
- * that was kept counts (hook.c). While the hooks are not watched this is 0, and nothing is kept. */
+/* The number of changes of hooks (hook.c), 0 where hooks are not watched. A tap's socket and its inode are found by its
+ * hook and kept until this number changes, which saves three calls per tap and packet: another socket may get the same
+ * address, but before it is offered a packet its hook goes through dev_add_pack. Where this is 0 nothing is kept. */
 BPF_ARRAY(hook_changes, u64, 1);
 
-/* tpacket_rcv gives a packet up without a word where this many bytes are to be left free in front of it: its offset
- * would not fit 16 bits (since 5.9, acf69c946233). */
+/* tpacket_rcv gives up a packet, and no probe can see it, where so many bytes are to be left free in front of it that
+ * its offset would not fit 16 bits (since 5.9, acf69c946233). */
 #define RESERVE_MAX 65000
 
+/* Find the socket and the inode of the tap with this hook (struct packet_type). */
 static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *tap, u64 pt)
 {
 	u32 zero = 0;
 	u64 *changes = hook_changes.lookup(&zero);
 	u64 now = changes ? *changes : 0;
 
-	tap->unsure = 0; /* one that is not kept */
+	tap->unsure = 0; /* one that is unsure is never kept */
 	u64 hook = NUMBER_OF(&tap->hook, pt);
 	struct known_tap *known = &cpu->known[BOUNDED(hook >> 6 ^ hook >> 10 ^ hook >> 14, KNOWN_TAPS - 1)];
 
@@ -120,6 +114,7 @@ static __always_inline void find_socket(struct cpu_state *cpu, struct tap_call *
 	known->hook_changes = now;
 }
 
+/* A tap's receive function is called. */
 static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -135,7 +130,7 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 		return 0;
 	tap->pkt_type = tap_packet_type(frame, skb);
 	if ((tap->pkt_type == PACKET_OUTGOING) != (frame && frame->kind == FRAME_TX))
-		return 0; /* sent while the transmit stage is not attached: not of the pass that is open */
+		return 0; /* sent, but the transmit stage is not attached: it is not of the open pass */
 	tap->func = func;
 	tap->skb = skb;
 	tap->dev = dev;
@@ -146,6 +141,7 @@ static __always_inline int tap_begin(u64 skb, u64 dev, u64 pt, u64 orig_dev, u8 
 	return 0;
 }
 
+/* The outcome, now that the receive function returns. */
 static __always_inline u8 outcome_of(struct tap_call *tap)
 {
 	if (tap->outcome != UNDECIDED)
@@ -154,10 +150,11 @@ static __always_inline u8 outcome_of(struct tap_call *tap)
 		return OUTCOME_IGNORED;
 	if (tap->func == FUNC_PACKET_RCV_SPKT)
 		return OUTCOME_UNKNOWN;
-	/* What has no filter refuses nothing: a program that would have told was skipped. */
+	/* Without a filter nothing is filtered: the kernel has skipped the program that would have seen the outcome. */
 	return READ(u64, tap->sk, SOCK__SK_FILTER) ? OUTCOME_FILTERED : OUTCOME_UNKNOWN;
 }
 
+/* The receive function returns: its step is added. */
 static __always_inline int tap_end(void)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -171,6 +168,7 @@ static __always_inline int tap_end(void)
 	return 0;
 }
 
+/* A packet is offered to a fanout group, which calls the function of a member. */
 static __always_inline int tap_fanout(u64 skb, u64 dev, u64 orig_dev)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -179,7 +177,7 @@ static __always_inline int tap_fanout(u64 skb, u64 dev, u64 orig_dev)
 	return 0;
 }
 
-/* The running tap: a call of its socket (sk) or skb tells of it. */
+/* The tap whose receive function is running, or 0: calls with its socket (sk) or its skb show its outcome. */
 static __always_inline struct tap_call *running_tap(void)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -188,7 +186,7 @@ static __always_inline struct tap_call *running_tap(void)
 
 #define ROOM_NONE 0
 
-/* poll() and fanout groups ask for a socket's room, too; where the socket is known (0: it is not), it is compared. */
+/* __packet_rcv_has_room returns. poll() and fanout groups call it, too, so sk is compared where it is known (not 0). */
 static __always_inline int tap_room(u64 sk, u32 room)
 {
 	struct tap_call *tap = running_tap();
@@ -201,15 +199,17 @@ static __always_inline int tap_room(u64 sk, u32 room)
 	return 0;
 }
 
+/* sock_def_readable is called. */
 static __always_inline int tap_queued(u64 sk)
 {
 	struct tap_call *tap = running_tap();
-	/* A full ring wakes its reader too. */
+	/* A full ring wakes its reader, too. */
 	if (tap && tap->sk == sk && tap->func != FUNC_TPACKET_RCV)
 		tap->outcome = OUTCOME_CAPTURED;
 	return 0;
 }
 
+/* The skb is freed as a drop. */
 static __always_inline int refused_by_tap(u64 skb)
 {
 	struct tap_call *tap = running_tap();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Transmit taps: a pass is a call of dev_queue_xmit_nit(skb, dev). It clones the skb once for all
- * taps, so inside the call the taps' skb is another than the one that is sent; the record keeps the
- * latter, which is the same on the bond and then on the slave.
+ * Transmit taps: the bracket is dev_queue_xmit_nit(skb, dev), and each call is one pass. The function clones the skb
+ * once for all taps, so the taps' skb is not the one that is sent. The record has the latter, which is the same on the
+ * bond and then on the slave.
  */
 
 static __always_inline int tx_begin(u64 skb, u64 dev, u8 typed)

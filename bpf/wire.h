@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the kernel side hands to the user side: one record a pass, as slots of 256 bytes.
+ * What the kernel side sends to the user side: one record per pass, in slots of 256 bytes.
  *
  * The first 8 bytes of a slot are the ring buffer's own record header (first slot) or the word
  * SLOT_CONTINUES (every further slot of the same record), so the ring's data area can be read as
- * one array of slots. bondtrace/format/wire.py mirrors this file; tests/format/test_wire.py holds the two
- * together by the compiler's own offsets.
+ * one array of slots. bondtrace/format/wire.py mirrors this file; tests/format/test_wire.py compares the two
+ * by the compiler's own offsets.
  */
 #ifndef BONDTRACE_WIRE_H
 #define BONDTRACE_WIRE_H
 
 #define SLOT_BYTES 256
-#define SLOTS_MAX 8 /* slots of the longest record; steps that do not fit are counted */
+#define SLOTS_MAX 8 /* slots of the longest record; steps for which it has no room are counted */
 #define SLOT_CONTINUES 0x0b07d7acU
 #define PACKET_BYTES 80 /* enough for Ethernet + VLAN + IPv6 + TCP's fixed part */
 #define FIRST_STEPS 4   /* steps in the first slot: an ordinary bonded pass with two taps */
 #define MORE_STEPS 10   /* steps in every further slot */
-#define DATA_BYTES 248  /* of a packet, in every further slot of a RECORD_DATA: `len` bytes in all, of pass `seq` */
+#define DATA_BYTES 248  /* of a packet, in each further slot of a RECORD_DATA: `len` bytes in all, of pass `seq` */
 
 enum record_kind { RECORD_RX = 1, RECORD_TX = 2, RECORD_LATE = 3, RECORD_HOOK = 4 };
 enum kept_record { RECORD_DATA = 5 }; /* a packet's bytes: no pass, and no row of a recording */
@@ -42,8 +42,8 @@ enum step_kind {
 /* step.result of a tap */
 enum outcome { OUTCOME_UNKNOWN = 0, OUTCOME_CAPTURED = 1, OUTCOME_FILTERED = 2, OUTCOME_FULL = 3, OUTCOME_IGNORED = 4 };
 
-/* step.result of an rx_handler, and of VLAN handling (ANOTHER or PASS): the kernel's rx_handler_result_t, or: it
- * has not returned yet */
+/* step.result of an rx_handler, and of VLAN handling (ANOTHER or PASS): the kernel's rx_handler_result_t, or this
+ * where it has not returned yet */
 #define VERDICT_PENDING 255
 
 /* step.result of STEP_HOOK: from now on the tap is (not) offered packets */
@@ -62,23 +62,23 @@ enum function {
 	FUNC_IP_LIST_RCV = 19,
 	FUNC_IPV6_LIST_RCV = 20,
 	FUNC_VLAN = 32,    /* vlan_do_receive */
-	FUNC_HANDLER = 63, /* told by its address */
+	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 
-/* Counters, one set a CPU: every way to lose something has one. */
+/* Counters, one set per CPU. There is one for every way to lose something. */
 enum counter {
 	COUNT_SENT = 0,       /* records put into the ring */
-	COUNT_LOST = 1,       /* records for which the ring had no room */
+	COUNT_LOST = 1,       /* records for which the ring had no room; COUNT_ONLY: steps for which the hash had none */
 	COUNT_STEPS_LOST = 2, /* steps that did not fit their record */
 	COUNT_TOO_DEEP = 3,   /* passes nested deeper than the stack of open passes */
-	COUNT_UNBALANCED = 4, /* a packet whose begin was missed, or a begin whose end was */
+	COUNT_UNBALANCED = 4, /* packets whose begin was missed, and begins whose end was */
 	COUNT_FILTER_BLIND = 5, /* packets kept because the filter could not see the bytes that it asks for */
-	COUNT_DATA_LOST = 6, /* packets whose bytes were to be kept, but the ring had no room */
+	COUNT_DATA_LOST = 6, /* packets whose bytes were to be sent, too, but the ring had no room */
 	COUNTERS = 8,
 };
 
-/* What is counted in the kernel, where nothing else is asked for: a kind of step on a device. STEP_PASS: a round with
- * that skb->dev, or an offer to its transmit taps; result 0 for the first round of a pass, 1 for a further one. */
+/* What COUNT_ONLY counts in the kernel: a kind of step on a device. STEP_PASS is a round with this skb->dev, or an
+ * offer to its transmit taps; its result is 0 for the first round of a pass, 1 for a further one. */
 enum counted_step { STEP_PASS = 0 };
 
 struct count_key {
@@ -93,7 +93,7 @@ struct count_key {
 };
 
 struct step {
-	unsigned int t_ns;         /* since the record's time_ns, saturating */
+	unsigned int t_ns;         /* since the record's time_ns; the largest number where that is longer */
 	unsigned int ifindex;      /* skb->dev now */
 	unsigned int orig_ifindex; /* orig_dev */
 	unsigned int arg;          /* tap, hook: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
@@ -123,7 +123,7 @@ struct record {
 	unsigned int parent; /* seq of the pass it is nested in on its CPU, or 0 */
 	unsigned int duration_ns; /* of a pass */
 	unsigned short arphrd; /* device type: 1 Ethernet, 772 loopback, ... */
-	unsigned char captured; /* valid bytes in packet */
+	unsigned char captured; /* number of valid bytes in packet */
 	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */
 	unsigned int last_skb; /* low half of the skb's address at the end: it may be replaced on the way */
 	unsigned int head;     /* skb->head, divided by 16: clones share it */

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bondtrace.capture.kernel.plan import Plan, Probe, Stage, programs
-from bondtrace.capture.kernel.source import bpf_dir, join, program_names
+from bondtrace.capture.kernel.source import FILES, bpf_dir, join, program_names
 
 LAYOUT = "#define SK_BUFF__DEV 16\n"
 
@@ -34,6 +34,16 @@ def test_every_file_is_joined_whole_behind_its_name():
 def test_names_come_before_their_use():
     order = list(parts(join(LAYOUT, plan_of(), 1 << 24, 4096)))
     assert order[:5] == ["", "bpf/wire.h", "bpf/probe.h", "bpf/verifier.h", "bpf/pass.c"]
+
+
+def test_the_readme_lists_the_files_in_their_order():
+    readme = (bpf_dir() / "README.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+\.[ch])` \|", readme, flags=re.M)) == FILES
+
+
+def test_every_program_is_in_the_readme():
+    readme = (bpf_dir() / "README.md").read_text()
+    assert [name for name in programs() if not re.search(rf"\b{name}\b", readme)] == []
 
 
 @pytest.mark.parametrize(("ring_bytes", "page_bytes", "pages"), [(1 << 24, 4096, 4096), (1 << 20, 65536, 16)])

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * COUNT_ONLY (--summary-only): steps are counted here in the kernel, by kind and device, and no passes are sent.
+ */
+
+#ifdef COUNT_ONLY
+BPF_PERCPU_HASH(counts, struct count_key, u64, COUNT_KEYS);
+
+/* Most packets take the same steps as the one before them. So what was counted last is kept at a place that follows
+ * from its key, and goes into the hash when another key takes the place. The reader adds both up. */
+struct recent {
+	struct count_key key;
+	u64 count;
+};
+BPF_PERCPU_ARRAY(recents, struct recent, RECENTS);
+
+static __always_inline u8 same_key(struct count_key *one, struct count_key *other)
+{
+	u32 *a = (u32 *)one, *b = (u32 *)other;
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
+}
+
+/* Move a recent count into the hash; it is lost, and counted as such, where the hash is full. */
+static __always_inline void settle(struct recent *recent)
+{
+	u64 *value = counts.lookup(&recent->key);
+	if (value)
+		*value += recent->count;
+	else if (counts.update(&recent->key, &recent->count))
+		count_more(COUNT_LOST, recent->count);
+}
+
+/* One more step of this kind. */
+static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind, u8 result, u8 func, u32 arg,
+				       u32 more)
+{
+	struct count_key key = {};
+
+	key.netns = record_of(frame)->netns;
+	key.ifindex = ifindex;
+	key.arg = arg;
+	key.more = more;
+	key.kind = kind;
+	key.result = result;
+	key.func = func;
+	key.outgoing = record_of(frame)->kind == RECORD_TX;
+	u32 place = (arg ^ arg >> 4 ^ ifindex * 11 ^ kind * 7 ^ result * 3 ^ key.outgoing * 17) & (RECENTS - 1);
+	struct recent *recent = recents.lookup(&place);
+	if (!recent)
+		return;
+	if (same_key(&recent->key, &key)) {
+		recent->count++;
+		return;
+	}
+	if (recent->count)
+		settle(recent);
+	recent->count = 0;
+	recent->key = key;
+	recent->count = 1;
+}
+#endif
