@@ -55,7 +55,7 @@ class DeviceMaps:
 
 
 class CountMaps:
-    """What the kernel side counts (bpf/pass.c: ``counts``, and ``recents``, what is not in it yet)."""
+    """What the kernel side counts (bpf/count.c: ``counts``, and ``recents``, what is not in it yet)."""
 
     def __init__(self, counts: Any, recents: Any) -> None:
         self._counts, self._recents = counts, recents
@@ -76,7 +76,7 @@ class CountMaps:
         return counts
 
     def _recent(self) -> dict[tuple[int, int], tuple[bytes, int]]:
-        """Return by place and CPU the key and count of what is not yet in ``counts`` (struct recent, bpf/pass.c)."""
+        """Return by place and CPU the key and count of what is not yet in ``counts`` (struct recent, bpf/count.c)."""
         return {
             (int(place.value), cpu): (bytes(one.key), int(one.count))
             for place, values in self._recents.items()
