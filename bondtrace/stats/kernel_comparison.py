@@ -49,7 +49,7 @@ class Observation:
 
 
 def packet_class(packet: Packet) -> str:
-    """Returns what a packet is one of many of: "ICMP echo request", "ARP who-has", "LLDP", "UDP in VLAN 7"."""
+    """Return what a packet is one of many of: "ICMP echo request", "ARP who-has", "LLDP", "UDP in VLAN 7"."""
     words = [packet.protocol]
     if packet.protocol in _WITH_MESSAGES:
         words.append(_CLASS_WORDS.get(packet.message, packet.message))
