@@ -158,5 +158,5 @@ def open_trace(*paths: Union[str, os.PathLike[str]]) -> Trace:
     found = gather(tuple(Path(path) for path in paths))
     if len(found) != 1:
         names = ", ".join(one.name for one in found[:3])
-        raise UsageError(f"bondtrace.open() is for one trace, these are {len(found)}: {names or 'no files were given'}")
+        raise UsageError(f"bondtrace.open() takes one trace, not {len(found)}: {names or 'no files were given'}")
     return Trace(found[0])

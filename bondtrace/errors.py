@@ -24,4 +24,4 @@ class UsageError(BondtraceError):
 
 def exists_already(path: Path) -> UsageError:
     """Return the error of a name that is taken."""
-    return UsageError(f"{path} exists already; name another file, or --force to overwrite it")
+    return UsageError(f"{path} already exists; name another file, or use --force to overwrite it")

@@ -138,8 +138,7 @@ class Pipeline:
                 self.scene.apply(event)
             except ValueError as error:
                 raise BondtraceError(
-                    f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} does not "
-                    f"hold together ({error})"
+                    f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} is malformed ({error})"
                 ) from None
 
     def _show(self, journeys: Journeys) -> None:

@@ -299,7 +299,7 @@ class Body:
 
     def __init__(self, message: Message) -> None:
         if message.kind != _RECORD_BATCH:
-            raise Damaged(f"a message of kind {message.kind} where a record batch belongs")
+            raise Damaged(f"a message of kind {message.kind} instead of a record batch")
         table = message.table
         self.rows = table.number(0, "<q")
         self._nodes = iter([Node(*pair) for pair in table.pairs(1)])

@@ -164,7 +164,7 @@ class Recording:
                 except OSError as error:
                     raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
                 except _DAMAGES as error:
-                    fact = str(error) if fields is None else f"a batch does not hold together ({error})"
+                    fact = str(error) if fields is None else f"a batch is malformed ({error})"
                     raise self._no_recording(fact) from None
 
     def _end(self, is_arrow: bool) -> None:
@@ -180,4 +180,4 @@ class Recording:
             raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _no_recording(self, why: str) -> BondtraceError:
-        return BondtraceError(f"{self.path} is no bondtrace recording: {why}; `bondtrace record -o FILE` makes one")
+        return BondtraceError(f"{self.path} is not a bondtrace recording: {why}; `bondtrace record -o FILE` makes one")

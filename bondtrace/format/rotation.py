@@ -78,7 +78,7 @@ class RotatingRecorder:
         self._part_bytes, self._part_s, self._keep = part_bytes, part_s, keep
         there = existing_parts(path)
         if there and not force:
-            raise UsageError(f"{there[0]} exists already; name another file, or --force to overwrite it")
+            raise UsageError(f"{there[0]} already exists; name another file, or use --force to overwrite it")
         self._surroundings = Surroundings()
         self._parts: list[Path] = []
         self._number, self._bytes, self._passes = 0, 0, 0

@@ -64,7 +64,7 @@ def summarise(dataset: str, engine: str = "duckdb") -> list[FleetRow]:
     table = _read(engine, dataset, files)
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
-        raise UsageError(f"{dataset} is no dataset of bondtrace: it has no column {missing[0]!r}; {_REMEDY}")
+        raise UsageError(f"{dataset} is not a bondtrace dataset: it has no column {missing[0]!r}; {_REMEDY}")
     asked = query(table)
     found = _ask(engine, dataset, lambda: asked.to_pyarrow().to_pylist())
     return sorted(map(_row, found), key=_order)
@@ -127,7 +127,7 @@ def _files(dataset: str) -> str:
     if path.is_file():
         return glob.escape(dataset)
     if not any(path.glob("host=*/day=*/*.parquet")):
-        raise UsageError(f"{dataset} is no dataset of bondtrace: it has no host=*/day=*/*.parquet; {_REMEDY}")
+        raise UsageError(f"{dataset} is not a bondtrace dataset: it has no host=*/day=*/*.parquet; {_REMEDY}")
     return f"{glob.escape(dataset.rstrip('/') or '/')}/host=*/day=*/*.parquet"
 
 
