@@ -6,7 +6,7 @@ Open vSwitch), and what is in ``STACKED_KINDS`` on its ``link``. Other kinds hav
 
 - of a pair (``PAIRED_KINDS``) it is the peer: what one end sends the other receives;
 - of a tunnel (VXLAN, Geneve, GRE, IPIP, an xfrm interface, ...) it is the device by which outer packets leave. What a
-  tunnel receives was another packet before, from whatever device that came by: nothing follows from the link.
+  tunnel receives was another packet before, which may have arrived on any device: nothing follows from the link.
 
 Source: ``ndo_get_iflink`` and ``rtnl_link_ops`` of the drivers. A device without a kind that has a link is a port of a
 switch chip (DSA, before it had a kind).
