@@ -194,7 +194,7 @@ class Stitcher:
         lot = _Lot(self._facts, stable_order(self._facts["time_ns"]))
         journey = _join(lot, self._related)
         done = np.ones(len(journey), bool)
-        if before_ns is not None:  # none that is not over, and none after one that is not
+        if before_ns is not None:  # none that is not over, and none that began after one that is not
             open_ = lot["end_ns"] >= before_ns if before_ns > 0 else done
             done = journey < journey[open_].min(initial=len(journey))
         places = np.flatnonzero(done)

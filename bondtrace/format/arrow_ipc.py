@@ -379,7 +379,7 @@ class Body:
         self._left -= size
         zstandard = self._zstandard
         try:
-            if zstandard.frame_content_size(data[8:]) == size:  # it will not allocate more than it may
+            if zstandard.frame_content_size(data[8:]) == size:  # decompress() allocates what this says
                 raw = self._unpacker.decompress(data[8:])
             else:
                 raw = self._unpacker.stream_reader(io.BytesIO(data[8:])).read(size)

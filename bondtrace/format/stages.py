@@ -29,7 +29,7 @@ def of_directions(directions: Collection[str]) -> tuple[str, ...]:
 
 
 def essential(directions: Collection[str] = tuple(OF_DIRECTION)) -> tuple[str, ...]:
-    """Return the stages without any one of which the main question, which taps saw a packet, has wrong answers."""
+    """Return the stages that are all needed to answer the main question, which taps saw a packet."""
     return (*of_directions(directions), RING_TAPS, QUEUE_TAPS)
 
 
