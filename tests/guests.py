@@ -26,7 +26,7 @@ def machines(monkeypatch):
 
 def resolve(spec, notify=lambda text: None):
     if spec == "9.9":
-        raise BondtraceError("no kernel 9.9 is on offer")
+        raise BondtraceError("no kernel 9.9 is available")
     if spec == "/nowhere":
         raise UsageError("no kernel in /nowhere")
     return Kernel(f"{spec or '6.1'}.0-amd64", Path("/k/vmlinuz"), Path("/k"))
