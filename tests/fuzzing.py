@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hostile recordings: how they are made of a fuzzer's bytes, and everything that reads recordings, as one function.
+"""Hostile recordings: makes them from a fuzzer's bytes; and everything that reads recordings, as one function.
 
-``recording_of`` reads bytes as a little program that alters a sound recording: types, sizes, order and references of
+``recording_of`` reads bytes as a small program that alters a sound recording: types, sizes, order and references of
 its events, fields of its passes and steps, or the bytes of the file. So a coverage-guided fuzzer (scripts/fuzz), or
-random bytes of a seed (tests/test_hostile_recordings.py), reach what lies behind the reader, past compression and
+random bytes from a seed (tests/test_hostile_recordings.py), reaches what is behind the reader, past compression and
 schema.
 """
 
@@ -59,7 +59,7 @@ from build import (
 
 ROOT = Path(__file__).parents[1]
 FILES = (ROOT / "examples" / "ping.arrows", ROOT / "tests" / "data" / "first.arrows")
-JOURNEYS = 200  # so many are told one by one
+JOURNEYS = 200  # at most this many are written one by one
 
 HOSTILE = (
     -1,
@@ -140,7 +140,7 @@ KINDS = ("veth", "bond", "vlan", "bridge", "openvswitch", "macvlan", "raw")
 
 
 class Program:
-    """Bytes as a row of small numbers; zeros when they are used up."""
+    """Bytes as a sequence of small numbers, followed by zeros."""
 
     def __init__(self, data):
         self._data, self._at = data, 0
@@ -149,22 +149,24 @@ class Program:
         return self._at < len(self._data)
 
     def number(self, below):
-        """The next number, at least 0 and less than this."""
+        """Return the next number, at least 0 and less than ``below``."""
         wide = 1 + (below > 256)
         value = int.from_bytes(self._data[self._at : self._at + wide], "little")
         self._at += wide
         return value % max(below, 1)
 
     def one_of(self, values):
+        """Return one of these values, by the next number."""
         return values[self.number(len(values))]
 
     @property
     def rest(self):
+        """Return the bytes that are left."""
         return self._data[self._at :]
 
 
 def sound():
-    """(events, passes) of the recording that is altered."""
+    """Return (events, passes) of the recording that is altered."""
     told = [
         *events(),
         losses(1, lost=[0, 0]),
@@ -191,7 +193,7 @@ def sound():
 
 
 def recording_of(data):
-    """The recording that these bytes tell to make."""
+    """Return the recording that these bytes describe."""
     program = Program(data)
     choice = program.number(8)
     if choice == 0:
@@ -262,7 +264,7 @@ def _with_events(told, kind, program):
 
 
 def _with_references(told, program):
-    """Devices that are masters or links of one another, in circles, too; taps on them; copies of them."""
+    """Make devices and taps refer to one another, also in circles, and change their kinds."""
     told = json.loads(json.dumps(told))
     things = [
         one[one["kind"]]
@@ -304,7 +306,7 @@ def _with_passes(passes, kind, program):
 
 
 class _Nowhere(io.StringIO):
-    """Takes text that must be one that can be written and harmless."""
+    """Takes text, which must be harmless and possible to encode."""
 
     def write(self, text):
         text.encode()
@@ -313,7 +315,7 @@ class _Nowhere(io.StringIO):
 
 
 def read_all(path):
-    """Whatever bondtrace does with a recording. Only ``BondtraceError`` is a good answer to a bad one."""
+    """Do all that bondtrace does with a recording. Only ``BondtraceError`` is a good answer to a bad one."""
     for reads in (_told, _counted, _as_library, _gathered):
         try:
             reads(path)
