@@ -157,7 +157,7 @@ def _compare(
     )
     observations = [_observe(run) for run in runs]
     if as_json:
-        comparison.write_json(laboratory.find_scenario(scenario).name, observations, sys.stdout)
+        comparison.write_json(observations, sys.stdout, laboratory.find_scenario(scenario).name)
     else:
         comparison.write(observations, sys.stdout)
     sys.exit(1 if any(one.error for one in observations) else 0)

@@ -24,8 +24,8 @@ from ..format.redact import MODES, Privacy
 from ..format.wire import SNAPLEN_MAX
 from ..model import Journey
 from ..reporters import as_if as as_if_view
-from ..reporters.json_lines import JsonReporter
-from ..reporters.text import TextReporter
+from ..reporters import json_lines
+from ..reporters import text as text_view
 from ..util.signals import on_signals
 from ..util.untrusted import printable
 from . import candidates
@@ -223,16 +223,16 @@ def wants_colour(stream: TextIO) -> bool:
 
 def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable[[Journey], None]:
     """Writes each journey to stdout, as text or JSON; with what an era would have made of it."""
-    if as_json:
-        return JsonReporter(
-            sys.stdout, scene, lambda journey: {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {}
-        ).write
-    return TextReporter(
-        sys.stdout,
-        scene,
-        wants_colour(sys.stdout),
-        lambda journey: as_if_view.lines(journey, scene, era) if era else [],
-    ).write
+    colour = wants_colour(sys.stdout)
+
+    def write_json(journey: Journey) -> None:
+        more = {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {}
+        json_lines.write_json(journey, scene, sys.stdout, more)
+
+    def write(journey: Journey) -> None:
+        text_view.write(journey, scene, sys.stdout, colour, as_if_view.lines(journey, scene, era) if era else ())
+
+    return write_json if as_json else write
 
 
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:

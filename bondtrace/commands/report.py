@@ -70,7 +70,7 @@ def report(
     with Output(path, force) as output:
         replay(pipeline, trace, privacy=privacy)
         try:
-            html.write(data, trace.name, _notes(trace, count, data), output.text)
+            html.write(data, output.text, trace.name, _notes(trace, count, data))
             output.text.flush()
         except OSError as error:
             if path == STDOUT:

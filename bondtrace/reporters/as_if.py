@@ -112,7 +112,7 @@ class Counts:
         return [(inode, offer, self.recorded[inode, offer], self.modelled[inode, offer]) for inode, offer in keys]
 
 
-def write_table(counts: Counts, stream: TextIO) -> None:
+def write(counts: Counts, stream: TextIO) -> None:
     """A row a tap and place: what was recorded, what the era would have done, differences marked."""
     rows = []
     for inode, offer, recorded, modelled in counts.rows():

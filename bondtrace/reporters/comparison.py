@@ -287,7 +287,7 @@ def _kernel_line(one: Observation) -> str:
 # --- JSON ----------------------------------------------------------------------------------------------
 
 
-def comparison_object(scenario: str, observations: Sequence[Observation]) -> dict[str, Any]:
+def comparison_object(observations: Sequence[Observation], scenario: str) -> dict[str, Any]:
     """The comparison as JSON tells it."""
     kernels = [
         {
@@ -317,6 +317,6 @@ def comparison_object(scenario: str, observations: Sequence[Observation]) -> dic
     }
 
 
-def write_json(scenario: str, observations: Sequence[Observation], stream: TextIO) -> None:
+def write_json(observations: Sequence[Observation], stream: TextIO, scenario: str) -> None:
     """One object."""
-    print(json.dumps(comparison_object(scenario, observations), ensure_ascii=False), file=stream, flush=True)
+    print(json.dumps(comparison_object(observations, scenario), ensure_ascii=False), file=stream, flush=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Callable, Optional, TextIO
+from typing import Any, Optional, TextIO
 
 from ..analysis import watched
 from ..analysis.scene import Scene
@@ -141,15 +141,6 @@ def trust_object(scene: Scene) -> dict[str, Any]:
     }
 
 
-class JsonReporter:
-    """Writes one journey a line, flushed."""
-
-    def __init__(
-        self, stream: TextIO, scene: Scene, more: Callable[[Journey], dict[str, Any]] = lambda journey: {}
-    ) -> None:
-        """``more`` gives further keys of a journey."""
-        self._stream, self._scene, self._more = stream, scene, more
-
-    def write(self, journey: Journey) -> None:
-        value = {**journey_object(journey, self._scene), **self._more(journey)}
-        print(json.dumps(value, ensure_ascii=False), file=self._stream, flush=True)
+def write_json(journey: Journey, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:
+    """Write a journey as one line and flush it; with the keys of ``more``."""
+    print(json.dumps({**journey_object(journey, scene), **(more or {})}, ensure_ascii=False), file=stream, flush=True)

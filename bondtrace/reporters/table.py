@@ -81,7 +81,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         tap = scene.tap(inode, _NOW)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
         known = watched.totals_known(tap, scene)
-        row += [_cell(*_offers(summary, scene, inode, place)) for place in places]
+        row += [_cell(*_offers(inode, place, summary, scene)) for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
@@ -94,7 +94,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
 
 
-def _offers(summary: Summary, scene: Scene, inode: int, place: Place) -> tuple[Optional[int], Optional[int]]:
+def _offers(inode: int, place: Place, summary: Summary, scene: Scene) -> tuple[Optional[int], Optional[int]]:
     """(offered, captured) of a tap at a place; ``None`` where that is not known."""
     offered = summary.offered[inode, place]
     known = offered or watched.cells_known(scene.tap(inode, _NOW), scene)
@@ -181,7 +181,7 @@ def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
 
 
 def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene) -> dict[str, Any]:
-    offered, captured = _offers(summary, scene, inode, where)
+    offered, captured = _offers(inode, where, summary, scene)
     return {**_place(where, scene), "passed": summary.passed[where], "offered": offered, "captured": captured}
 
 

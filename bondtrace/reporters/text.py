@@ -7,6 +7,7 @@ Names that come from the kernel or from processes are printable already (``forei
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Callable, Optional, TextIO
 
 from ..analysis import watched
@@ -49,30 +50,14 @@ def duration(value_ns: int) -> str:
     return f"{value_ns / 1e9:.2f} s"
 
 
-class TextReporter:
-    """Writes journeys to a stream, each at once. ``colour`` adds terminal colours."""
-
-    def __init__(
-        self,
-        stream: TextIO,
-        scene: Scene,
-        colour: bool = False,
-        more: Callable[[Journey], list[str]] = lambda journey: [],
-    ) -> None:
-        """``more`` gives further lines under a journey."""
-        self._stream, self._scene, self._colour, self._more = stream, scene, colour, more
-
-    def write(self, journey: Journey) -> None:
-        told = [*lines(journey, self._scene, self._paint), *self._more(journey)]
-        print("\n".join(told), file=self._stream, flush=True)
-
-    def _paint(self, text: str, style: Optional[str]) -> str:
-        code = _COLOURS.get(style or "")
-        return f"\033[{code}m{text}\033[0m" if self._colour and code else text
+def write(journey: Journey, scene: Scene, stream: TextIO, colour: bool = False, more: Sequence[str] = ()) -> None:
+    """Write a journey and flush it, with terminal colours if ``colour``; ``more`` lines follow below it."""
+    print("\n".join([*lines(journey, scene, colour), *more]), file=stream, flush=True)
 
 
-def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], str]) -> list[str]:
-    """The lines of one journey, without their ends."""
+def lines(journey: Journey, scene: Scene, colour: bool = False) -> list[str]:
+    """Return the lines of one journey, without their ends."""
+    paint = _coloured if colour else _plain
     marks = "" if journey.complete else " (incomplete)"
     heading = (
         f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
@@ -98,6 +83,15 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
     result += [f"    {printable(note)}" for note in journey.notes]
     result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
     return result
+
+
+def _coloured(text: str, style: Optional[str]) -> str:
+    code = _COLOURS.get(style or "")
+    return f"\033[{code}m{text}\033[0m" if code else text
+
+
+def _plain(text: str, style: Optional[str]) -> str:
+    return text
 
 
 def _first_device(journey: Journey) -> str:

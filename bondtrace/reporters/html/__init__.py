@@ -33,7 +33,7 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def write(data: ReportData, name: str, notes: Sequence[str], stream: TextIO) -> None:
+def write(data: ReportData, stream: TextIO, name: str, notes: Sequence[str]) -> None:
     """Write the page; ``name`` is what the recording is called, ``notes`` what is to be said of it."""
     scripts = [_script(plotly_script()), _script(_part("page.js"))]
     values = {

@@ -182,8 +182,4 @@ def _spread_object(kind: Kind, spread: Spread, places: list[Place], scene: Scene
 
 def _journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
     """The last paragraph of a story is the trust line, which the page has at its top."""
-    return {
-        "id": journey.id,
-        "heading": lines(journey, scene, lambda text, _: text)[0],
-        "story": paragraphs(journey, scene)[:-1],
-    }
+    return {"id": journey.id, "heading": lines(journey, scene)[0], "story": paragraphs(journey, scene)[:-1]}
