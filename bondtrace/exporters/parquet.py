@@ -140,7 +140,7 @@ class DatasetExporter(_ParquetExporter):
         path = directory / f"{stem}-{max(start_ns, 0):019d}.parquet"
         if path in self._tables:
             raise BondtraceError(
-                f"{self.source} is the same recording as one before it (host and begin are the same); name it once"
+                f"{self.source} is the same recording as one before it (host and start are the same); name it once"
             )
         _make_directory(directory)
         output = self._stack.enter_context(Output(path, self._force))
