@@ -39,7 +39,7 @@ def summary(
 ) -> None:
     """Show the table of taps and devices, of recordings or of a live trace until Ctrl-C.
 
-    FILE is a recording, or a directory of such; the parts of one trace are put together, each trace has a table.
+    FILE is a recording, or a directory of recordings; the parts of one trace are joined, and each trace has a table.
     """
     if files and options.only_live:
         raise UsageError(
@@ -47,7 +47,7 @@ def summary(
             "--privacy and --kprobes are for live"
         )
     if not files and not options.interfaces and not options.netns:
-        raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
+        raise UsageError("summary needs a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if as_if and not files:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE")
     era = find_era(as_if) if as_if else None
