@@ -29,11 +29,9 @@ from bondtrace.format.recording import Recording
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes
 from bondtrace.pipeline import Pipeline
-from bondtrace.reporters import as_if, story, table
+from bondtrace.reporters import as_if, json_lines, story, table, text
 from bondtrace.reporters.html import json_in_html
 from bondtrace.reporters.html.figures import report_object
-from bondtrace.reporters.json_lines import JsonReporter
-from bondtrace.reporters.text import TextReporter
 from bondtrace.stats.metrics import NamedCounts
 from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.util import untrusted
@@ -334,8 +332,8 @@ def _told(path):
         ParquetExporter(io.BytesIO()),
     ]
     reporters = [
-        TextReporter(out, pipeline.scene, more=lambda one: as_if.lines(one, pipeline.scene, ERAS[0])).write,
-        JsonReporter(out, pipeline.scene).write,
+        lambda one: text.write(one, pipeline.scene, out, more=as_if.lines(one, pipeline.scene, ERAS[0])),
+        lambda one: json_lines.write_json(one, pipeline.scene, out),
         lambda one: story.write(one, pipeline.scene, out),
     ]
 
@@ -378,7 +376,7 @@ def _counted(path):
     finally:  # what `live` would still print
         table.write(pipeline.summary, pipeline.scene, _Nowhere(), why=True)
         table.write_json(pipeline.summary, pipeline.scene, _Nowhere())
-        as_if.write_table(counts, _Nowhere())
+        as_if.write(counts, _Nowhere())
         json.loads(json_in_html(report_object(data, str(path), [])))
 
 
