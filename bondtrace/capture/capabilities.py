@@ -27,16 +27,15 @@ class Capability(NamedTuple):
 BPF = Capability("CAP_BPF", 39, "BPF programs and maps")
 PERFMON = Capability("CAP_PERFMON", 38, "attaching to kernel functions")
 SYS_ADMIN = Capability(
-    "CAP_SYS_ADMIN",
-    21,
-    "entering other network namespaces",
-    "taps and devices of other network namespaces are not known",
+    "CAP_SYS_ADMIN", 21, "entering other network namespaces", "taps and devices of other network namespaces are unknown"
 )
 NEEDED = (BPF, PERFMON)
 HELPFUL = (
-    Capability("CAP_NET_ADMIN", 12, "what packet_diag reports about taps", "whether a tap has a filter is not known"),
-    Capability("CAP_SYS_PTRACE", 19, "looking at other users' processes", "who holds a tap is not known"),
-    Capability("CAP_DAC_READ_SEARCH", 2, "listing other users' descriptors in /proc", "who holds a tap is not known"),
+    Capability("CAP_NET_ADMIN", 12, "packet_diag's details of taps", "whether a tap has a filter is unknown"),
+    Capability("CAP_SYS_PTRACE", 19, "looking at other users' processes", "which processes hold a tap is unknown"),
+    Capability(
+        "CAP_DAC_READ_SEARCH", 2, "listing other users' descriptors in /proc", "which processes hold a tap is unknown"
+    ),
     Capability("CAP_SYSLOG", 34, "addresses in /proc/kallsyms", "functions that drop packets are not named"),
     SYS_ADMIN,
 )

@@ -151,7 +151,7 @@ class LiveSource:
     def _first_events(self, kernel: loader.Kernel, listed: list[Namespace], problems: list[str]) -> list[Event]:
         """Return the events of the start."""
         time_ns = now_ns()
-        sentences = [*problems, *(f"without {one.name} {one.without}" for one in capabilities.missing_helpful())]
+        sentences = [*problems, *(f"without {one.name}, {one.without}" for one in capabilities.missing_helpful())]
         for sentence in dict.fromkeys(sentences):
             self._tell(sentence)
         return [
