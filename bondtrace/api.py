@@ -14,8 +14,7 @@ from typing import Any, Optional, Union
 
 from .analysis.scene import Scene
 from .analysis.stitch import Journeys
-from .errors import UsageError
-from .extras import missing
+from .errors import UsageError, missing_package
 from .format.events import Event
 from .format.recording import Recording
 from .format.trace_set import TraceSet, gather
@@ -121,7 +120,7 @@ class Trace:
         try:
             import pyarrow as pa
         except ImportError:
-            raise missing("arrow()", "pyarrow", "parquet") from None
+            raise missing_package("arrow()", "pyarrow", "parquet") from None
         first = self.paths[0]
         next(Recording(first).batches(), None)  # is it one?
         with pa.memory_map(str(first)) as file:

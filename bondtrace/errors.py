@@ -7,6 +7,7 @@ stderr and exits with the exit status; nothing prints tracebacks of these errors
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 
@@ -25,3 +26,37 @@ class UsageError(BondtraceError):
 def exists_already(path: Path) -> UsageError:
     """Return the error for a file name that is taken."""
     return UsageError(f"{path} already exists; name another file, or use --force to overwrite it")
+
+
+def missing_package(what: str, package: str, extra: str = "", debian: str = "") -> BondtraceError:
+    """Return the error for ``what`` needing a Python package that is missing, one of an extra or of the base install.
+
+    :param debian: the package's name in Debian, if any.
+    """
+    other = f", or `apt install {debian}` (Debian, Ubuntu)" if debian else ""
+    return BondtraceError(f"{what} needs the Python package {package}: `{install_command(extra, package)}`{other}")
+
+
+def install_command(extra: str, package: str) -> str:
+    """Return the command that installs the extra, or the package where the installed bondtrace has no such extra.
+
+    It names packages and this Python, so it works in any directory, in a checkout and where bondtrace was installed
+    from a directory or a wheel; pip accepts ``.[extra]`` only in the first.
+    """
+    import shlex
+
+    return shlex.join([sys.executable, "-m", "pip", "install", *(_packages_of(extra) or [package])])
+
+
+def _packages_of(extra: str) -> list[str]:
+    """Return the packages of the extra from the installed bondtrace's metadata ("plotly>=5.17; extra == 'report'")."""
+    import re
+    from importlib import metadata  # takes long, and errors are imported by everything
+
+    try:
+        requirements = metadata.requires("bondtrace") or []
+    except metadata.PackageNotFoundError:
+        return []
+    pattern = r"([^;]*?)\s*;\s*extra\s*==\s*['\"](.*)['\"]"
+    matches = (re.fullmatch(pattern, requirement) for requirement in requirements)
+    return [match.group(1) for match in matches if match and match.group(2) == extra]

@@ -17,8 +17,7 @@ from typing import Any, BinaryIO, Optional
 from urllib.parse import quote
 
 from ..analysis.scene import Scene
-from ..errors import BondtraceError
-from ..extras import missing
+from ..errors import BondtraceError, missing_package
 from ..format.wire import Array
 from ..model import Journey
 from ..reporters.json_lines import trust_object
@@ -185,7 +184,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise missing("Parquet", "pyarrow", "parquet") from None
+        raise missing_package("Parquet", "pyarrow", "parquet") from None
     return pyarrow, pyarrow.parquet
 
 

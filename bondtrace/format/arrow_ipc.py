@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, Optional
 
 import numpy as np
 
-from ..extras import missing
+from ..errors import missing_package
 
 BATCH_BYTES_MAX = 128 << 20  # for a batch's buffers, unpacked
 ROWS_MAX = 1 << 20  # for a batch; a recorder writes about 100,000 at most
@@ -65,7 +65,7 @@ def _libraries() -> tuple[Any, Any]:
         import flatbuffers
         import zstandard
     except ImportError as error:
-        raise missing("a recording", str(error.name), debian=f"python3-{error.name}") from None
+        raise missing_package("a recording", str(error.name), debian=f"python3-{error.name}") from None
     return flatbuffers, zstandard
 
 

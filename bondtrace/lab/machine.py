@@ -25,8 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import extras
-from ..errors import BondtraceError, UsageError
+from ..errors import BondtraceError, UsageError, install_command
 from .kernels import Kernel
 
 #: Enough for a compiler in the guest; with less it reads its programs again and again from the shared file system.
@@ -117,7 +116,7 @@ _NEEDED = (
     Missing(
         "vng",
         "boots a kernel on this file system",
-        _install(extras.command("lab", "virtme-ng"), extras.command("lab", "virtme-ng")),
+        _install(install_command("lab", "virtme-ng"), install_command("lab", "virtme-ng")),
     ),
     Missing("busybox", "a static one starts the guest", _install("apt install busybox-static", "dnf install busybox")),
     Missing("modprobe", "loads modules in the guest", _install("apt install kmod", "dnf install kmod")),
@@ -206,7 +205,7 @@ def vng_command(
     """Return the command line that boots the kernel and runs the script in it."""
     vng = find_tool("vng")
     if vng is None:
-        raise BondtraceError(f"no vng on this machine: install it with {extras.command('lab', 'virtme-ng')}")
+        raise BondtraceError(f"no vng on this machine: install it with {install_command('lab', 'virtme-ng')}")
     # Without a terminal the console is all there is to see; --force-9p saves five seconds of waiting for virtiofsd.
     argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
     argv += ["--append", _KERNEL_OPTIONS, "--rwdir", str(out_dir)]

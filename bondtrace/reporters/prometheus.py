@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..analysis.scene import Scene
-from ..extras import missing
+from ..errors import missing_package
 from ..stats.metrics import NamedCounts
 from ..util.untrusted import printable
 from ..version import __version__
@@ -34,7 +34,7 @@ def client() -> Any:
         import prometheus_client
         import prometheus_client.core
     except ImportError:
-        raise missing("the exporter", "prometheus_client", "exporter", "python3-prometheus-client") from None
+        raise missing_package("the exporter", "prometheus_client", "exporter", "python3-prometheus-client") from None
     return prometheus_client
 
 

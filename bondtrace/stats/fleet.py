@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from ..analysis.why_unseen import REASONS
-from ..errors import BondtraceError, UsageError
-from ..extras import missing
+from ..errors import BondtraceError, UsageError, missing_package
 from ..format.wire import OUTCOMES
 from ..util.untrusted import printable
 
@@ -139,7 +138,7 @@ def _read(engine: str, dataset: str, files: str) -> Any:
         backend: Any = getattr(ibis, engine)
         import_module(engine)
     except (ImportError, AttributeError):
-        raise missing(f"fleet with {engine}", f"ibis-framework[{engine}]", _EXTRAS[engine]) from None
+        raise missing_package(f"fleet with {engine}", f"ibis-framework[{engine}]", _EXTRAS[engine]) from None
     if engine == "duckdb":
         return _ask(
             engine,

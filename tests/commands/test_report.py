@@ -9,7 +9,7 @@ import pytest
 from page import made, report_of
 from shell import PING
 
-from bondtrace import extras
+from bondtrace import errors
 from bondtrace.format.recording import Recorder
 from bondtrace.format.wire import EMPTY
 from build import ON_ETH0, TAPS, events, lossy, received, record
@@ -109,7 +109,7 @@ def test_without_plotly_it_says_how_to_get_it(tmp_path, run, monkeypatch):
     assert run("report", PING, "-o", tmp_path / "report.html") == (
         1,
         "",
-        f"bondtrace: report needs the Python package plotly: `{extras.command('report', 'plotly')}`\n",
+        f"bondtrace: report needs the Python package plotly: `{errors.install_command('report', 'plotly')}`\n",
     )
     assert list(tmp_path.iterdir()) == []
 

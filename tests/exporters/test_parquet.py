@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from bondtrace import extras
+from bondtrace import errors
 from bondtrace.exporters import parquet as module
 from bondtrace.exporters.rows import COLUMNS, NAMES
 from bondtrace.reporters.json_lines import timestamp
@@ -163,7 +163,7 @@ def test_without_pyarrow_the_extra_is_named(run, recordings, tmp_path, monkeypat
     assert run("export", recordings[0], "--format", "parquet", "-o", tmp_path / "out.parquet") == (
         1,
         "",
-        f"bondtrace: Parquet needs the Python package pyarrow: `{extras.command('parquet', 'pyarrow')}`\n",
+        f"bondtrace: Parquet needs the Python package pyarrow: `{errors.install_command('parquet', 'pyarrow')}`\n",
     )
     assert not (tmp_path / "out.parquet").exists()
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bondtrace import extras
+from bondtrace import errors
 from build import ON_ANY, WALL_NS, both, events, losses, received, record, refused, rx, sent, tap
 
 pytest.importorskip("duckdb")
@@ -158,7 +158,7 @@ def test_without_ibis_the_extra_is_named(run, fleet, monkeypatch):
             1,
             "",
             f"bondtrace: fleet with {engine} needs the Python package ibis-framework[{engine}]: "
-            f"`{extras.command(extra, 'ibis-framework')}`\n",
+            f"`{errors.install_command(extra, 'ibis-framework')}`\n",
         )
 
 

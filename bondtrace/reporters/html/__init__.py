@@ -17,7 +17,7 @@ from importlib import resources
 from string import Template
 from typing import Any, TextIO
 
-from ...extras import missing
+from ...errors import missing_package
 from ...stats.report_data import ReportData
 from ...util.untrusted import printable
 from ..table import summary_object
@@ -32,7 +32,7 @@ def plotly_script() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise missing("report", "plotly", "report") from None
+        raise missing_package("report", "plotly", "report") from None
     return str(get_plotlyjs())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bondtrace import extras
+from bondtrace import errors
 
 ROOT = Path(__file__).parents[1]
 CONTENTS = ("bondtrace", "bpf", "man", "LICENSE", "README.md", "pyproject.toml", "setup.cfg", "setup.py")
@@ -87,12 +87,14 @@ def test_all_packages_of_an_extra_are_named(monkeypatch):
             'ibis-framework[pyspark]; extra == "fleet-spark"',
         ],
     )
-    assert extras.command("fleet", "x") == ("'/a b/python' -m pip install 'ibis-framework[duckdb]' 'duckdb>=1.1'")
+    assert errors.install_command("fleet", "x") == (
+        "'/a b/python' -m pip install 'ibis-framework[duckdb]' 'duckdb>=1.1'"
+    )
 
 
 def test_where_nothing_is_known_of_extras_the_package_is_named(monkeypatch):
     monkeypatch.setattr("importlib.metadata.requires", lambda _: None)
-    assert str(extras.missing("a recording", "zstandard", debian="python3-zstandard")) == (
+    assert str(errors.missing_package("a recording", "zstandard", debian="python3-zstandard")) == (
         f"a recording needs the Python package zstandard: `{sys.executable} -m pip install zstandard`, or "
         "`apt install python3-zstandard` (Debian, Ubuntu)"
     )
