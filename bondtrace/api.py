@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Recordings for other programs: ``bondtrace.open()`` gives a ``Trace`` of journeys, counts and columns.
+"""Recordings for other programs: ``bondtrace.open()`` returns a ``Trace`` with journeys, counts and columns.
 
-What it keeps true: it tells what ``show`` and ``summary`` tell, every iteration begins anew and takes the memory of a
-batch, nothing is read before it is asked for, and every error is a ``BondtraceError``.
+Invariant: the results are those of ``show`` and ``summary``, every iteration starts from the beginning and takes the
+memory of one batch, nothing is read before it is asked for, and every error is a ``BondtraceError``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .stats.summary import Summary
 
 
 class Trace:
-    """One trace. Usable as a context manager; there is nothing to close."""
+    """One trace. It can be used as a context manager, although there is nothing to close."""
 
     def __init__(self, files: TraceSet) -> None:
         self._files = files
@@ -45,22 +45,22 @@ class Trace:
 
     @property
     def host(self) -> str:
-        """The name of the host that was traced; "" where the recording does not have its begin."""
+        """The name of the host that was traced; "" where the beginning of the recording is missing."""
         return str(self.scene().start.get("host", ""))
 
     @property
     def kernel(self) -> str:
-        """The release of its kernel; "" likewise."""
+        """The release of its kernel; "" where the beginning of the recording is missing."""
         return str(self.scene().start.get("kernel", ""))
 
     @property
     def whole(self) -> bool:
-        """Is it there from begin to end: no file cut off, no part missing between?"""
+        """Is it complete: no file cut off, no part missing in between?"""
         self._whole()
         return not self._files.cut_off and not self._files.missing
 
     def journeys(self, directions: tuple[str, ...] = ("rx", "tx")) -> Iterator[Journey]:
-        """Every journey, in the order in which they began, as objects (``bondtrace.model``)."""
+        """Yield every journey, in the order in which they began, as objects (``bondtrace.model``)."""
         waiting: list[Journey] = []
         pipeline = Pipeline(show=waiting.append, directions=directions)
         for _ in pipeline.batch_by_batch(self._files.batches()):
@@ -68,9 +68,12 @@ class Trace:
             waiting.clear()
 
     def columns(self, directions: tuple[str, ...] = ("rx", "tx")) -> Iterator[Journeys]:
-        """The same in columns, some thousand journeys at a time: ``passes.records`` and ``passes.steps`` are numpy
-        structured arrays (``bondtrace.wire.RECORD`` and ``STEP``), journey ``i`` has the passes
-        ``offsets[i]:offsets[i + 1]`` and the number ``numbers[i]``. Times are nanoseconds of CLOCK_MONOTONIC."""
+        """Yield the journeys in columns, some thousand at a time.
+
+        ``passes.records`` and ``passes.steps`` are numpy structured arrays (``bondtrace.format.wire.RECORD`` and
+        ``STEP``); journey ``i`` has the passes ``offsets[i]:offsets[i + 1]`` and the number ``numbers[i]``. Times are
+        nanoseconds of CLOCK_MONOTONIC.
+        """
         waiting: list[Journeys] = []
         pipeline = Pipeline(columns=waiting.append, directions=directions)
         for _ in pipeline.batch_by_batch(self._files.batches()):
@@ -78,40 +81,40 @@ class Trace:
             waiting.clear()
 
     def passes(self) -> Iterator[Passes]:
-        """The passes as the kernel sent them, unstitched, a batch at a time."""
+        """Yield the passes as the kernel side sent them, unstitched, one batch at a time."""
         for batch in self._files.batches():
             if len(batch.passes):
                 yield batch.passes
 
     def events(self) -> Iterator[Event]:
-        """What is told of the surroundings (docs/recording.md, "Events"), as dictionaries."""
+        """Yield the events (docs/recording.md, "Events"), as dictionaries."""
         for batch in self._files.batches():
             yield from batch.events
 
     def summary(self) -> Summary:
-        """The counts that ``bondtrace summary`` shows; taps by inode, places as (netns, ifindex, direction)."""
+        """Return the counts that ``bondtrace summary`` shows; taps by inode, places as (netns, ifindex, direction)."""
         return self._whole().summary
 
     def scene(self) -> Scene:
-        """The surroundings: devices, taps, names and losses, with their changes in time."""
+        """Return the surroundings: devices, taps, names and losses, with their changes over time."""
         return self._whole().scene
 
     def taps(self) -> dict[int, Tap]:
-        """Every tap as it was last, by inode."""
+        """Return every tap as it was last, by inode."""
         found = {inode: history.last_known() for inode, history in self.scene().taps.items()}
         return {inode: tap for inode, tap in found.items() if tap is not None}
 
     def devices(self) -> dict[tuple[int, int], Device]:
-        """Every device as it was last, by (netns, ifindex)."""
+        """Return every device as it was last, by (netns, ifindex)."""
         found = {key: history.last_known() for key, history in self.scene().devices.items()}
         return {key: device for key, device in found.items() if device is not None}
 
     def losses(self) -> dict[str, int]:
-        """What was lost, by kind; empty where nothing was."""
+        """Return what was lost, by kind; empty where nothing was lost."""
         return self.scene().losses()
 
     def arrow(self) -> Any:
-        """A ``pyarrow.RecordBatchReader`` of the recording's own columns (docs/recording.md).
+        """Return a ``pyarrow.RecordBatchReader`` of the recording's own columns (docs/recording.md).
 
         :raises bondtrace.errors.BondtraceError: where pyarrow is not installed.
         """
@@ -126,11 +129,11 @@ class Trace:
         return pa.RecordBatchReader.from_batches(schema, (one for path in self.paths for one in _batches(pa, path)))
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The same for any program that takes an Arrow C stream, such as ``polars.DataFrame(trace)``."""
+        """Return the same for any program that takes an Arrow C stream, such as ``polars.DataFrame(trace)``."""
         return self.arrow().__arrow_c_stream__(requested_schema)
 
     def _whole(self) -> Pipeline:
-        """What is known at the end; read again only where the files have grown."""
+        """Return the pipeline as it is at the end of the trace; read again only where the files have grown."""
         try:
             size_bytes = self._files.size_bytes
         except OSError:
@@ -144,8 +147,8 @@ class Trace:
 
 
 def _batches(pa: Any, path: Path) -> Iterator[Any]:
-    """The record batches of a file. Each is read by bondtrace first, which trusts no byte of it, and knows where a file
-    was cut off."""
+    """Yield the record batches of a file. Each is read by bondtrace first, which trusts none of its bytes and knows
+    where a file was cut off."""
     with pa.memory_map(str(path)) as file:
         stream = None
         for _ in Recording(path).batches():
@@ -154,9 +157,13 @@ def _batches(pa: Any, path: Path) -> Iterator[Any]:
 
 
 def open_trace(*paths: Union[str, os.PathLike[str]]) -> Trace:
-    """``bondtrace.open``."""
+    """Return the trace in these files or directories: ``bondtrace.open``.
+
+    :raises UsageError: where there is not exactly one trace, or a directory holds no recording.
+    :raises BondtraceError: for a file that is not a recording.
+    """
     found = gather(tuple(Path(path) for path in paths))
     if len(found) != 1:
         names = ", ".join(one.name for one in found[:3])
-        raise UsageError(f"bondtrace.open() is for one trace, these are {len(found)}: {names or 'no files were given'}")
+        raise UsageError(f"bondtrace.open() takes one trace, not {len(found)}: {names or 'no files were given'}")
     return Trace(found[0])

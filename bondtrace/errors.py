@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The errors that reach a user.
 
-Every message states the fact, the object and the remedy in one or two lines. ``cli`` prints it
-after ``bondtrace: `` on stderr and ends with the exit status; nothing else prints tracebacks.
+Every message states the fact, the object and the remedy in one or two lines. ``cli`` prints it after ``bondtrace: `` on
+stderr and exits with the exit status; nothing prints tracebacks of these errors.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class BondtraceError(Exception):
 
 
 class UsageError(BondtraceError):
-    """Wrong use: an option, a name or a file that cannot be meant; exit status 2."""
+    """A usage error: an option, a name or a file that cannot be meant; exit status 2."""
 
     exit_status = 2
 
 
 def exists_already(path: Path) -> UsageError:
-    """Return the error of a name that is taken."""
-    return UsageError(f"{path} exists already; name another file, or --force to overwrite it")
+    """Return the error for a file name that is taken."""
+    return UsageError(f"{path} already exists; name another file, or use --force to overwrite it")

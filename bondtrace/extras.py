@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command that installs what an extra consists of, as it works in this installation.
+"""The command that installs the packages of an extra in this installation.
 
-bondtrace may run in a checkout, or have been installed from a directory or from a wheel: only in the first can pip be
-asked for `.[extra]`. What it keeps true: the command names packages and this Python, so it works in each of them, in
-any directory.
+bondtrace may run in a checkout, or have been installed from a directory or from a wheel; pip accepts `.[extra]` only in
+the first.
+
+Invariant: the command names packages and this Python, so it works in each of these, in any directory.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from .errors import BondtraceError
 
 
 def missing(what: str, package: str, extra: str = "", debian: str = "") -> BondtraceError:
-    """The error where ``what`` needs a Python package that is not here, one of an extra or of the base install.
-    ``debian``: Debian's package of it, if any."""
+    """Return the error for ``what`` needing a Python package that is missing, one of an extra or of the base install.
+
+    :param debian: the package's name in Debian, if any.
+    """
     other = f", or `apt install {debian}` (Debian, Ubuntu)" if debian else ""
     return BondtraceError(f"{what} needs the Python package {package}: `{command(extra, package)}`{other}")
 
 
 def command(extra: str, package: str) -> str:
-    """What to type to have the extra, or the package where the installed bondtrace has no such extra."""
+    """Return the command that installs the extra, or the package where the installed bondtrace has no such extra."""
     return shlex.join([sys.executable, "-m", "pip", "install", *(_packages(extra) or [package])])
 
 
 def _packages(extra: str) -> list[str]:
-    """What the extra consists of, by the installed bondtrace's own word: "plotly>=5.17; extra == 'report'"."""
+    """Return the packages of the extra from the installed bondtrace's metadata ("plotly>=5.17; extra == 'report'")."""
     packages = []
     with suppress(metadata.PackageNotFoundError):
         for one in metadata.requires("bondtrace") or ():

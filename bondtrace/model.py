@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The values that everything else speaks of: devices, taps, packets, steps, passes, journeys.
+"""The values that everything else works with: devices, taps, packets, steps, passes, journeys.
 
-They are plain, frozen and know nothing of where they came from or how they are shown. The words
-are the project's own (docs/words.md): a *tap* is a packet socket, a *pass* one trip of one skb
-through the receive (rx) or transmit-tap (tx) code on one CPU, a *round* one walk from
-``another_round:`` in ``__netif_receive_skb_core``, a *journey* all passes of one packet.
+They are plain and frozen, and independent of where they came from and how they are shown. The terms are the project's
+own (docs/words.md): a *tap* is a packet socket, a *pass* one trip of one skb through the receive (rx) or transmit-tap
+(tx) code on one CPU, a *round* one run from ``another_round:`` in ``__netif_receive_skb_core``, a *journey* all passes
+of one packet.
 
-Times are nanoseconds; ``*_ns`` of a step is since its journey's begin, ``time_ns`` is
-CLOCK_MONOTONIC unless said otherwise. A namespace is named by its inode number (``netns``).
+Times are nanoseconds; ``*_ns`` of a step is since the beginning of its journey, ``time_ns`` is CLOCK_MONOTONIC unless
+stated otherwise. A namespace is identified by its inode number (``netns``).
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from typing import Optional
 class Device:
     """One network device as the kernel described it at one moment.
 
-    ``kind`` is the rtnetlink kind ("bond", "bridge", "vlan", "veth", "team", "macvlan", ...), or
-    "ether" / "loopback" / "arphrd-N" for a device without one. ``master`` is the ifindex of the
-    bond, team or bridge it is enslaved to; ``link`` the ifindex that it is stacked on (VLAN,
-    macvlan; for a veth its peer, which may live in ``link_netnsid``). ``link_netns`` is the inode of
-    that other namespace where it was asked for and found (stacked devices only). ``slave_state`` is
-    "active" or "backup" for a slave of a bond. ``bond_mode``, ``active_slave`` (ifindex) and ``arp_interval_ms`` (0: no
-    ARP monitor) are of a bond.
+    ``kind`` is the rtnetlink kind ("bond", "bridge", "vlan", "veth", "team", "macvlan", ...), or "ether" / "loopback" /
+    "arphrd-N" for a device without one. ``master`` is the ifindex of the bond, team or bridge to which it is enslaved;
+    ``link`` the ifindex of the device on which it is stacked (VLAN, macvlan; for a veth its peer, which may be in
+    ``link_netnsid``). ``link_netns`` is the inode of that other namespace where it was asked for and found (stacked
+    devices only). ``slave_state`` is "active" or "backup" for a slave of a bond. ``bond_mode``, ``active_slave``
+    (ifindex) and ``arp_interval_ms`` (0: no ARP monitor) belong to a bond.
     """
 
     netns: int
@@ -60,13 +59,13 @@ class Process:
 
 @dataclass(frozen=True)
 class Tap:
-    """One packet socket, named by its inode.
+    """One packet socket, identified by its inode.
 
-    ``ifindex`` is the device it is bound to: 0 any, -1 its device is gone. ``protocol`` is the
-    Ethernet type it asked for in host order (3 = ETH_P_ALL, 0 = not hooked yet). ``kind`` is
-    "raw", "cooked" or "packet" (SOCK_PACKET). ``buffer`` is "queue" or "ring". ``has_filter``: a
-    classic socket filter that can refuse a packet (the kernel does not tell of an eBPF one).
-    ``drops`` counts since the socket was opened. ``None`` means that this could not be learnt.
+    ``ifindex`` is the device to which it is bound: 0 any, -1 its device is gone. ``protocol`` is the Ethernet type it
+    asked for in host order (3 = ETH_P_ALL, 0 = not hooked yet). ``kind`` is "raw", "cooked" or "packet" (SOCK_PACKET).
+    ``buffer`` is "queue" or "ring". ``has_filter``: a classic socket filter that can refuse a packet (the kernel does
+    not report an eBPF one). ``drops`` counts since the socket was opened. ``None`` means that the value could not be
+    read.
     """
 
     inode: int
@@ -93,8 +92,8 @@ class Tap:
 
 @dataclass(frozen=True)
 class Packet:
-    """What names a packet in one line. ``length`` is the frame's length in bytes on the wire;
-    ``ethertype`` that of the payload (after VLAN tags); ``vlan`` the tags' ids, outermost first.
+    """A packet as one line describes it. ``length`` is the frame's length in bytes on the wire; ``ethertype`` that of
+    the payload (after VLAN tags); ``vlan`` the tags' ids, outermost first.
 
     ``info`` is for people. ``message`` is the kind of message by the protocol's own name ("echo request", "who-has")
     for ARP, RARP, ICMP, ICMPv6 and IGMP; "operation" for an ARP operation without a name; "fragment" for a fragment of
@@ -116,10 +115,10 @@ class Packet:
 class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
-    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "drop".
-    ``reason`` is of a verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it
-    dropped the packet in ``function``.
-    ``inferred`` is true where bondtrace concluded it rather than saw it. ``netns`` is the namespace of ``dev``,
+    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "drop". ``reason`` explains a verdict,
+    says what was full ("ring" or "receive buffer"), or is the kernel's name for why it dropped the packet in
+    ``function``.
+    ``inferred`` is true where bondtrace concluded the round rather than saw it. ``netns`` is the namespace of ``dev``,
     ``next_netns`` that of ``next_dev``: not always the pass's own (a macvlan's).
     """
 
@@ -144,8 +143,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Pass:
-    """One trip of one skb; ``steps_lost`` counts the steps that did not fit its record, ``sender`` is the
-    inode of the packet socket that sent it, if one did."""
+    """One trip of one skb; ``steps_lost`` counts the steps that did not fit its record, ``sender`` is the inode of the
+    packet socket that sent it, if one did."""
 
     direction: str
     cpu: int
@@ -160,7 +159,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Unseen:
-    """A tap that was not offered the packet; ``reason`` is one of the closed list."""
+    """A tap that was not offered the packet; ``reason`` is one of a closed list (``analysis.why_unseen.REASONS``)."""
 
     tap: int
     reason: str

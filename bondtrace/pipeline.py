@@ -28,10 +28,14 @@ from .stats.summary import Summary
 
 @dataclass
 class Pipeline:
-    """``show`` is given each journey (``None``: only count), ``columns`` the same ones in columns; ``count`` ends
-    after so many journeys. ``payloads`` takes the packets' bytes, where they were kept and are wanted. Where the kernel
-    counts, ``counted`` and ``summary`` are what it has counted so far. Without ``stitching`` there are no journeys, and
-    no counts: what a recorder needs, that only hands on what comes. ``rest_ns`` is the stitcher's."""
+    """The loop from batches to journeys.
+
+    ``show`` is called with each journey (``None``: only count), ``columns`` with the same ones in columns; after
+    ``count`` journeys it ends. ``keep`` is called with each batch. ``payloads`` takes the packets' bytes, where they
+    were kept and are wanted. Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far.
+    Without ``stitching`` there are no journeys and no counts, which is enough for a recorder. ``rest_ns`` is the
+    stitcher's.
+    """
 
     show: Optional[Callable[[Journey], None]] = None
     columns: Optional[Callable[[Journeys], None]] = None
@@ -46,13 +50,13 @@ class Pipeline:
     counted: KernelCounts = field(default_factory=KernelCounts)
 
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
-        """Take every batch; once ``count`` is reached ``stop`` is called, and what follows tells only of
-        the surroundings (the losses at the end)."""
+        """Take every batch. Once ``count`` is reached ``stop`` is called; of later batches only the events are taken
+        (the losses at the end)."""
         for _ in self.batch_by_batch(batches, stop):
             pass
 
     def batch_by_batch(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """The same, with a rest after every batch and at the end.
+        """Take every batch as ``run`` does, and yield after each and at the end.
 
         What ended before a batch's events is shown with the surroundings as they were, live and later alike. So each
         batch is taken in three steps: ``_before`` its events, ``_now``, and ``_after`` them.
@@ -78,10 +82,11 @@ class Pipeline:
         yield
 
     def _before(self, batch: Batch, stitcher: Stitcher) -> list[Event]:
-        """Show the journeys that ended before the batch's events; return those events that are still to be applied.
+        """Show the journeys that ended before the batch's events; return the events that are still to be applied.
 
-        The batch's passes go in first: they may belong to packets that began long before the events. So does what was
-        not known at all, as the kernel side traces what joins before this side has heard of it.
+        The batch's passes go in first, as they may belong to packets that began long before the events. So do events of
+        what was not known at all (``_learn_first``), as the kernel side traces devices that join before this side knows
+        them.
         """
         times_ns = self._times_ns(batch.events)
         events = self._learn_first(batch)
@@ -90,7 +95,7 @@ class Pipeline:
         return events
 
     def _now(self, batch: Batch, events: list[Event]) -> None:
-        """Apply the events; hand the batch to whoever keeps batches."""
+        """Apply the events; hand the batch to ``keep``."""
         self._apply(events)
         if batch.counts is not None:
             self.counted = kernel_counts.of(batch.counts, self.scene, self.directions)
@@ -111,9 +116,11 @@ class Pipeline:
             yield
 
     def _learn_first(self, batch: Batch) -> list[Event]:
-        """Names of functions hold at all times, bytes are a pass's, how taps are is kept by time (what was read of one
-        holds since it was last hooked in or out), and of a device the first word holds for all before it, too: known
-        before what needs them is told. The other events."""
+        """Apply the events that are needed to show packets which came before them; return the other events.
+
+        Names of functions hold at all times, bytes belong to a pass, how taps were is kept by time (a reading holds
+        since the tap was last hooked in or out), and the first event of a device holds for all times before it, too.
+        """
         if self.payloads is not None:
             self.payloads.take(batch.events)
         others = []
@@ -125,7 +132,7 @@ class Pipeline:
         return others
 
     def _times_ns(self, events: list[Event]) -> list[int]:
-        """Of the events that tell of their time and not of all times."""
+        """Return the times of those events that hold from their time on, not for all times."""
         try:
             times_ns = [(event.get("kind"), event_time_ns(event)) for event in events]
         except ValueError as error:
@@ -138,8 +145,7 @@ class Pipeline:
                 self.scene.apply(event)
             except ValueError as error:
                 raise BondtraceError(
-                    f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} does not "
-                    f"hold together ({error})"
+                    f"the recording is damaged: an event {str(event.get('kind'))[:40]!r} is malformed ({error})"
                 ) from None
 
     def _show(self, journeys: Journeys) -> None:
@@ -155,7 +161,7 @@ class Pipeline:
 
 
 def only(journeys: Journeys, directions: tuple[str, ...]) -> Journeys:
-    """The journeys that began in one of these directions; they keep their numbers."""
+    """Return the journeys that began in one of these directions; they keep their numbers."""
     if set(directions) == {"rx", "tx"} or not len(journeys):
         return journeys
     sent = journeys.passes.records["kind"][journeys.offsets[:-1]] == RECORD_TX
@@ -163,7 +169,8 @@ def only(journeys: Journeys, directions: tuple[str, ...]) -> Journeys:
 
 
 def passes_of(passes: Passes, directions: tuple[str, ...]) -> Passes:
-    """The records that tell of these directions, for a recording; what tells of taps is always kept."""
+    """Return the records of these directions, for a recording; those of taps being hooked in and out are always
+    kept."""
     if set(directions) == {"rx", "tx"}:
         return passes
     sent = passes.records["kind"] == RECORD_TX

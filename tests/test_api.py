@@ -86,14 +86,14 @@ def test_a_trace_may_be_read_twice(ping):
 def test_several_traces_are_refused(tmp_path):
     one, two = (record(tmp_path / name, (received(), events())) for name in ("a.arrows", "b.arrows"))
 
-    with pytest.raises(UsageError, match=r"bondtrace.open\(\) is for one trace, these are 2: .*a.arrows, .*b.arrows"):
+    with pytest.raises(UsageError, match=r"bondtrace.open\(\) takes one trace, not 2: .*a.arrows, .*b.arrows"):
         bondtrace.open(one, two)
 
 
 def test_what_is_no_recording_is_told_when_it_is_read(tmp_path):
     (tmp_path / "x").write_text("hello")
 
-    with pytest.raises(BondtraceError, match="x is no bondtrace recording"):
+    with pytest.raises(BondtraceError, match="x is not a bondtrace recording"):
         list(bondtrace.open(tmp_path / "x").journeys())
 
 
@@ -149,7 +149,7 @@ def test_what_is_no_recording_is_told_by_all_that_reads(tmp_path):
     (tmp_path / "x").write_text("hello")
     trace = bondtrace.open(tmp_path / "x")
     for read in (trace.arrow, trace.taps, trace.summary, lambda: trace.host, lambda: trace.whole):
-        with pytest.raises(BondtraceError, match="x is no bondtrace recording"):
+        with pytest.raises(BondtraceError, match="x is not a bondtrace recording"):
             read()
     gone = bondtrace.open(tmp_path / "nosuch")
     for read in (gone.arrow, gone.taps, lambda: gone.whole):

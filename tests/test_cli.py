@@ -145,7 +145,7 @@ def test_a_mistyped_command_is_told_with_the_one_that_was_meant(run, words, mean
     ],
 )
 def test_what_filters_begin_with_is_not_taken_for_a_mistyped_command(run, word):
-    assert failure(run(word, "=", "=x"), 2).startswith(f"bondtrace: the filter '{word} = =x' is no tcpdump filter: ")
+    assert failure(run(word, "=", "=x"), 2).startswith(f"bondtrace: the filter '{word} = =x' is not a tcpdump filter: ")
 
 
 # --- how errors end the process ------------------------------------------------------------------------

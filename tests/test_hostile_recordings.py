@@ -52,7 +52,7 @@ def refusal(path):
     """Why it is refused."""
     with pytest.raises(BondtraceError) as caught:
         Pipeline().run(Recording(path).batches())
-    why = str(caught.value).removeprefix(f"{path} is no bondtrace recording: ").partition("; `bondtrace record")[0]
+    why = str(caught.value).removeprefix(f"{path} is not a bondtrace recording: ").partition("; `bondtrace record")[0]
     return why.removeprefix("the recording is damaged: ")
 
 
@@ -61,50 +61,43 @@ def refusal(path):
     [
         (
             {"kind": "note", "time_ns": 1 << 63, "text": ""},
-            "an event's time is a number of more than 64 bits where a whole number from 0 up belongs",
+            "an event's time is a number of more than 64 bits instead of a whole number from 0 up",
         ),
-        ({"kind": "note", "time_ns": -1, "text": ""}, "an event's time is -1 where a whole number from 0 up belongs"),
-        (
-            {"kind": "note", "time_ns": 1, "text": ["x"]},
-            "an event 'note' does not hold together (a list where a text belongs)",
-        ),
+        ({"kind": "note", "time_ns": -1, "text": ""}, "an event's time is -1 instead of a whole number from 0 up"),
+        ({"kind": "note", "time_ns": 1, "text": ["x"]}, "an event 'note' is malformed (a list instead of a text)"),
         (
             start(wall_offset_ns=1 << 70),
-            "an event 'start' does not hold together (a number of more than 64 bits where a whole number "
-            "of 64 bits belongs)",
+            "an event 'start' is malformed (a number of more than 64 bits instead of a whole number of 64 bits)",
         ),
-        (start(stages=[{"missing": "x"}]), "an event 'start' does not hold together (None where a text belongs)"),
-        (
-            start(handlers="bond_handle_frame"),
-            "an event 'start' does not hold together ('bond_handle_frame' where a list belongs)",
-        ),
+        (start(stages=[{"missing": "x"}]), "an event 'start' is malformed (None instead of a text)"),
+        (start(handlers="bond_handle_frame"), "an event 'start' is malformed ('bond_handle_frame' instead of a list)"),
         (
             {"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": 1, "name": 7, "kind": "x"}},
-            "an event 'device' does not hold together (7 as 'name' of a device)",
+            "an event 'device' is malformed (7 as 'name' of a device)",
         ),
         (
             {"kind": "device", "time_ns": 1, "device": {"netns": 1, "ifindex": True, "name": "x", "kind": "x"}},
-            "an event 'device' does not hold together (True as 'ifindex' of a device)",
+            "an event 'device' is malformed (True as 'ifindex' of a device)",
         ),
         (
             {"kind": "device", "time_ns": 1, "device": {"netns": 1}},
-            "an event 'device' does not hold together (a device without 'ifindex')",
+            "an event 'device' is malformed (a device without 'ifindex')",
         ),
         (
             {"kind": "tap", "time_ns": 1, "tap": {"processes": [None]}},
-            "an event 'tap' does not hold together (None where an object belongs)",
+            "an event 'tap' is malformed (None instead of an object)",
         ),
         (
             {"kind": "losses", "time_ns": 1, "counters": {"lost": [1.5]}},
-            "an event 'losses' does not hold together (1.5 where a whole number of 64 bits belongs)",
+            "an event 'losses' is malformed (1.5 instead of a whole number of 64 bits)",
         ),
         (
             {"kind": "tap-gone", "time_ns": 1, "inode": {}},
-            "an event 'tap-gone' does not hold together (an object where a whole number from 0 up belongs)",
+            "an event 'tap-gone' is malformed (an object instead of a whole number from 0 up)",
         ),
         (
             {"kind": "note", "time_ns": 1, "text": "x", "more": [[[[[[[[[1]]]]]]]]]},
-            "an event 'note' does not hold together (it is nested too deep)",
+            "an event 'note' is malformed (it is nested too deep)",
         ),
     ],
 )
@@ -118,7 +111,7 @@ def test_a_pass_at_an_impossible_time_is_refused(path):
     late = received()
     late.records["time_ns"] = (1 << 64) - 1
     record(path, (late, events()))
-    assert refusal(path) == "a batch does not hold together (a pass at an impossible time)"
+    assert refusal(path) == "a batch is malformed (a pass at an impossible time)"
 
 
 @pytest.mark.parametrize("without", [late("bond0"), hook(ON_ETH0, True)])
@@ -191,5 +184,5 @@ def test_what_unpacks_to_more_than_a_batch_may_hold_is_refused(path):
     many = rx("eth0", tap(ON_ANY)).take(np.zeros(1_000_000, int))
     path.write_bytes(fuzzing.schema_message(fuzzing.SCHEMA) + fuzzing.encode(many, []))
 
-    assert refusal(path).startswith("a batch does not hold together (a buffer of ")
+    assert refusal(path).startswith("a batch is malformed (a buffer of ")
     assert path.stat().st_size < 8_000_000

@@ -146,8 +146,8 @@ def test_after_so_many_journeys_it_stops_and_only_the_surroundings_are_taken():
 @pytest.mark.parametrize(
     "event, why",
     [
-        ({"kind": "losses", "time_ns": 1}, "an event 'losses' does not hold together"),
-        ({"kind": "note", "time_ns": -1}, "an event's time is -1 where a whole number from 0 up belongs"),
+        ({"kind": "losses", "time_ns": 1}, "an event 'losses' is malformed"),
+        ({"kind": "note", "time_ns": -1}, "an event's time is -1 instead of a whole number from 0 up"),
     ],
 )
 def test_an_event_that_does_not_hold_together_is_told(event, why):

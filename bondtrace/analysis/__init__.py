@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From passes and events to journeys: what belongs together, which taps were offered it, why the others were not."""
+"""From passes and events to journeys: which passes belong together, which taps were offered the packet, why not the
+others."""

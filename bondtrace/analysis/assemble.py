@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Columns to the values of ``model``: the journeys that somebody wants to look at, one by one.
+"""Columns to the values of ``model``, for the journeys that are to be shown one by one.
 
-Times of steps are since the begin of their journey. Names are as they were at the time of the pass.
+Times of steps are relative to the beginning of their journey. Names are as they were at the time of the pass.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _KINDS = {
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
-    """Every journey of the columns, in order."""
+    """Yield every journey of the columns, in order."""
     for place in range(len(columns)):
         yield journey(columns, place, scene)
 
 
 def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
-    """The journey at a place of the columns."""
+    """Return the journey at a place of the columns."""
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
@@ -77,7 +77,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
 
 
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
-    """Taps that were offered the packet more than once, told as such. What a tap ignored does not count."""
+    """Return a note for each tap that was offered the packet more than once. Offers that it ignored do not count."""
     seen: dict[int, list[Step]] = {}
     for one in passes:
         for step in one.steps:
@@ -91,7 +91,7 @@ def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
 
 
 def _times(steps: list[Step]) -> str:
-    """ "saw it twice: on eth0, then bond0"."""
+    """Return, for example, "saw it twice: on eth0, then bond0"."""
     verb = "saw it" if all(step.outcome == "captured" for step in steps) else "was offered it"
     times = {2: "twice", 3: "three times"}.get(len(steps), f"{len(steps)} times")
     return f"{verb} {times}: on {', then '.join(step.dev for step in steps)}"
@@ -141,7 +141,7 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
 
 
 class _Way:
-    """The devices that a pass comes by: their names, rounds and namespaces, at one time."""
+    """The devices that a pass visits: their names, rounds and namespaces, at one time."""
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
         self._scene, self._time_ns, self._own = scene, time_ns, netns
@@ -149,26 +149,26 @@ class _Way:
         self._rounds = {ifindex: 1}
 
     def enter_namespace(self, number: int, netns: int) -> None:
-        """From this round on skb->dev is of that namespace."""
+        """Note that skb->dev is in this namespace from this round on."""
         self._namespaces[number] = netns
 
     def netns(self, number: int) -> int:
-        """The namespace of skb->dev in a round."""
+        """Return the namespace of skb->dev in a round."""
         entered = [at for at in self._namespaces if at <= number]
         return self._namespaces[max(entered)] if entered else self._own
 
     def number(self, known: int, ifindex: int) -> int:
-        """The round of a step. A late step does not know it: it is that of its device, or the next one."""
+        """Return the round of a step. A late step does not know it (0): it is the round of its device, or a new one."""
         number = known or self._rounds.get(ifindex) or max(self._rounds.values()) + 1
         self._rounds[ifindex] = number
         return number
 
     def goes_on(self, number: int, ifindex: int) -> None:
-        """The device of the round after this one."""
+        """Note the device of the round after this one."""
         self._rounds.setdefault(ifindex, number + 1)
 
     def name(self, number: int, ifindex: int) -> str:
-        """The name of a device in a round."""
+        """Return the name of a device in a round."""
         return self._scene.device_name(self.netns(number), ifindex, self._time_ns)
 
 
@@ -226,7 +226,7 @@ def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record:
 
 
 def function_name(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:
-    """The kernel's function of a step, from its ``func``, ``skb_low`` and ``kind``."""
+    """Return the kernel's function of a step, from its ``func``, ``skb_low`` and ``kind``."""
     if func > FUNC_HANDLER:  # older recordings number the handlers
         handlers = scene.handlers
         place = func - FUNC_HANDLER - 1

@@ -13,11 +13,11 @@ from .history import History
 
 
 class Devices(Mapping[Key, History[Device]]):
-    """The histories of all devices of which anything was said, by (netns, ifindex)."""
+    """The histories of all devices that events have named, by (netns, ifindex)."""
 
     def __init__(self) -> None:
         self._histories: dict[Key, History[Device]] = {}
-        self._numbered: dict[int, list[Key]] = {}  # by ifindex, those that have it
+        self._numbered: dict[int, list[Key]] = {}  # by ifindex, the devices that have it
 
     def __getitem__(self, key: Key) -> History[Device]:
         return self._histories[key]

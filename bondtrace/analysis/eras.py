@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a tap would have been offered under the delivery rules of an older kernel.
 
-Modelled from source, not run. The facts of a packet (which slave it came by, whether that was inactive for this very
-frame, what was stacked on what) are the recorded ones; the rules are the era's. What it keeps true: where the facts do
-not decide, or the era's way of a device is not modelled, the answer is "unknown" and says why; never a guess.
+It is modelled from source, not run. The facts about a packet (by which slave it came, whether that was inactive for
+this very frame, what was stacked on what) are the recorded ones; the rules are the era's.
 
-Sources: net/core/dev.c and include/linux/netdevice.h of the kernels named with each era; docs/eras.md tells them.
+Invariant: where the facts do not decide, or how the era handled a device is not modelled, the answer is "unknown" with
+the cause, never a guess.
+
+Sources: net/core/dev.c and include/linux/netdevice.h of the kernels named with each era; docs/eras.md describes them.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ ETH_P_ALL, _ETH_P_ARP, _ETH_P_SLOW = 3, 0x0806, 0x8809
 class Era:
     """Delivery rules that held for a range of kernels.
 
-    ``model`` names the rule of reception: "skb_bond", "null_or_orig" or "rounds". ``link_local_pass``: an inactive
-    slave keeps link-local frames for all that listen there. ``ignore_outgoing``: taps can ask not to get what is sent.
+    ``model`` is the rule of reception: "skb_bond", "null_or_orig" or "rounds". ``link_local_pass``: an inactive slave
+    keeps link-local frames for all that listen there. ``ignore_outgoing``: taps can ask not to get outgoing packets.
     """
 
     name: str
@@ -119,7 +121,10 @@ ERAS = (
 
 
 def find_era(name: str) -> Era:
-    """The era of this name. ``UsageError`` lists those there are."""
+    """Return the era of this name.
+
+    :raises UsageError: for an unknown name; the message lists the known ones.
+    """
     for era in ERAS:
         if era.name == name.lower():
             return era
@@ -128,7 +133,7 @@ def find_era(name: str) -> Era:
 
 @dataclass(frozen=True)
 class Offer:
-    """A tap is given the packet; ``dev`` is what it is told skb->dev is, ``direction`` "rx" or "tx"."""
+    """A tap is given the packet, with ``dev`` as the name of skb->dev; ``direction`` is "rx" or "tx"."""
 
     dev: str
     direction: str
@@ -136,8 +141,8 @@ class Offer:
 
 @dataclass(frozen=True)
 class Answer:
-    """For one tap: what it was offered (``recorded``, ``None``: not watched), what it would have been (``modelled``,
-    ``None``: unknown), and ``why``, in a sentence, where that is not an offer in every place."""
+    """The answer for one tap: what it was offered (``recorded``, ``None``: not watched), what it would have been
+    (``modelled``, ``None``: unknown), and ``why``, in a sentence, where the latter is not an offer in every place."""
 
     tap: int
     recorded: Optional[tuple[Offer, ...]]
@@ -146,7 +151,7 @@ class Answer:
 
     @property
     def differs(self) -> bool:
-        """Would it have been otherwise?"""
+        """Would the tap have been offered something else than was recorded?"""
         return None not in (self.modelled, self.recorded) and self.modelled != self.recorded
 
 
@@ -155,7 +160,7 @@ class _Unknown(Exception):
 
 
 def answers(journey: Journey, scene: Scene, era: Era) -> tuple[Answer, ...]:
-    """One for every tap that was hooked in when the journey began, or may have been and was not read."""
+    """Return an answer for every tap that was hooked in when the journey began, or may have been but was not read."""
     return tuple(
         _answer(tap, presence, journey, scene, era)
         for tap, presence in scene.taps_at(journey.time_ns)
@@ -194,7 +199,7 @@ _Result = tuple[list[Offer], str]
 
 
 def _sent(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> _Result:
-    """dev_queue_xmit_nit: the same from 2.6.18 on, but for PACKET_IGNORE_OUTGOING."""
+    """Apply dev_queue_xmit_nit, which is the same from 2.6.18 on, except for PACKET_IGNORE_OUTGOING."""
     first = one.steps[0]
     if tap.netns != first.netns or tap.ifindex not in (0, first.ifindex):
         return [], ""
@@ -209,8 +214,8 @@ def _sent(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> _Res
 
 @dataclass(frozen=True)
 class Frame:
-    """A received frame as the old rules see it. ``master`` is the bond of the slave it came by, if it came by one;
-    ``inactive``: was that slave inactive for this frame, by the bond's own answer?"""
+    """A received frame as the old rules see it. ``master`` is the bond of the slave on which it arrived, if it was one;
+    ``inactive``: that slave was inactive for this frame, according to the bond's verdict."""
 
     name: str
     ifindex: int
@@ -236,7 +241,8 @@ def _received(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> 
 
 
 def frame_of(one: Pass, journey: Journey, scene: Scene) -> Frame:
-    """What the rules before 2.6.39 ask of a frame. They know bonds and bridges: anything else is unknown."""
+    """Return what the rules before 2.6.39 need to know about a frame. Only bonds and bridges are modelled: anything
+    else is unknown."""
     first = one.steps[0]
     handlers = [step for step in one.steps if step.kind in ("rx_handler", "vlan")]
     for step in handlers:
@@ -255,8 +261,8 @@ def frame_of(one: Pass, journey: Journey, scene: Scene) -> Frame:
 
 
 def should_drop(frame: Frame) -> bool:
-    """skb_bond_should_drop: only for an inactive slave, but for LACP and for ARP that the monitor wants. (What else
-    balance-alb lets pass, the bond's own answer has let pass.)"""
+    """Would skb_bond_should_drop say so? Only for an inactive slave, except for LACP and for ARP that the monitor
+    wants. (What else balance-alb accepts, the bond's recorded verdict has accepted.)"""
     if not frame.inactive or frame.master is None:
         return False
     if frame.ethertype == _ETH_P_ARP and frame.master.arp_interval_ms != 0:
@@ -265,7 +271,7 @@ def should_drop(frame: Frame) -> bool:
 
 
 def by_skb_bond(bound_to: int, frame: Frame) -> _Result:
-    """2.6.18."""
+    """Apply the rule of 2.6.18."""
     if should_drop(frame):
         return [], f"skb_bond() freed it on {frame.name}, an inactive slave, before any tap"
     device = frame.master or frame
@@ -277,7 +283,7 @@ def by_skb_bond(bound_to: int, frame: Frame) -> _Result:
 
 
 def by_null_or_orig(bound_to: int, frame: Frame) -> _Result:
-    """2.6.32 and RHEL 6: ``ptype->dev`` in (null_or_orig, skb->dev, orig_dev); 0 stands for NULL."""
+    """Apply the rule of 2.6.32 and RHEL 6: ``ptype->dev`` in (null_or_orig, skb->dev, orig_dev); 0 stands for NULL."""
     drop = should_drop(frame)
     null_or_orig = frame.ifindex if drop else 0
     device = frame.master if frame.master and not drop else frame
@@ -318,7 +324,7 @@ def _bonds(one: Pass) -> list[Optional[str]]:
 
 
 def _dropped_early(one: Pass) -> bool:
-    """Was it dropped before delivery by protocol (tc, netfilter, XDP), and not for want of anybody who takes it?"""
+    """Was it dropped before delivery by protocol (tc, netfilter, XDP), and not because nobody took it?"""
     for place, step in enumerate(one.steps):
         if step.kind != "drop" or any(before.kind == "protocol" for before in one.steps[:place]):
             continue
@@ -329,7 +335,7 @@ def _dropped_early(one: Pass) -> bool:
 
 
 def _rounds(one: Pass) -> Iterator[tuple[int, int, str]]:
-    """(netns, ifindex, name) of skb->dev, round by round."""
+    """Yield (netns, ifindex, name) of skb->dev, round by round."""
     first = one.steps[0]
     yield first.netns, first.ifindex, first.dev
     for step in one.steps:
@@ -338,8 +344,8 @@ def _rounds(one: Pass) -> Iterator[tuple[int, int, str]]:
 
 
 def era_of(release: str) -> Era:
-    """The modern era that a kernel's release ("6.1.0-56-amd64") belongs to, by its number: for comparing the models
-    with what kernels do."""
+    """Return the era, from 2.6.39 on, to which a kernel's release ("6.1.0-56-amd64") belongs by its number: for
+    comparing the models with what kernels do."""
     words = release.split("-")[0].split(".")
     number = (int(words[0]), int(words[1]))
     found = [era for era in ERAS if era.model == "rounds" and _number(era.name) <= number]

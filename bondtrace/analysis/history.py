@@ -17,7 +17,7 @@ class History(Generic[T]):
         self._values: list[Optional[T]] = []
 
     def put(self, time_ns: int, value: Optional[T]) -> None:
-        """Add a value. Times come in order but for the first, which holds for all before it too."""
+        """Add a value. Times ascend; the first value holds for all times before it, too."""
         self._times.append(time_ns)
         self._values.append(value)
 
@@ -72,7 +72,7 @@ class Changes:
 
     @property
     def in_order(self) -> list[int]:
-        """The times, ascending, each once."""
+        """The times, ascending, without duplicates."""
         if len(self._in_order) != len(self._times):
             self._in_order = sorted(self._times)
         return self._in_order

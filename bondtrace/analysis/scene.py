@@ -2,10 +2,10 @@
 """What surrounds the passes: devices, taps, namespaces, stages, losses, and how they changed.
 
 A scene is built from events (format/events.py) and from the records of taps being hooked in and out, one by one as they
-come. ``device_history`` and ``tap_history`` keep what changes in time.
+come. ``device_history`` and ``tap_history`` keep what changes over time.
 
-Invariant: a question about a time is answered as of that time; every text in a scene is printable, and every value of
-the type that it should have, whoever wrote the event.
+Invariant: a question about a time is answered as of that time; every text in a scene is printable, and every value has
+the right type, whoever wrote the event.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOSSES = {
 
 @dataclass
 class Known:
-    """What was concluded for one state of a scene, and holds as long as nothing changes."""
+    """What was concluded for one state of a scene, which holds as long as nothing changes."""
 
     state: tuple[int, int]
     above: dict[Key, set[Key]] = field(default_factory=dict)
@@ -65,12 +65,12 @@ class Scene:
         self._known = Known((-1, -1))
         self._traced: dict[tuple[int, int], set[Key]] = {}  # by state: few are asked for in turn
 
-    # --- what it is told ---
+    # --- events ---
 
     def apply(self, event: Event) -> None:
-        """Take one event. Kinds that a newer bondtrace may write are passed over.
+        """Take one event. Kinds that a newer bondtrace may write are ignored.
 
-        :raises ValueError: for one that holds what it should not, of which nothing is taken.
+        :raises ValueError: for a malformed event; nothing of it is taken.
         """
         kind, time_ns = event.get("kind"), event_time_ns(event)
         take = self._TAKES.get(kind) if isinstance(kind, str) else None
@@ -80,7 +80,7 @@ class Scene:
                 self._changes.learn()
 
     def is_first_word(self, event: Event) -> bool:
-        """Is it of a device of which nothing was said before?"""
+        """Is it the first event of its device?"""
         values = event.get("device") if event.get("kind") == "device" else None
         if not isinstance(values, dict):
             return False
@@ -154,8 +154,8 @@ class Scene:
         self.taps.put(inode).closed(before_ns, time_ns)
 
     def _came_or_went(self, event: Event, time_ns: int) -> int:
-        """Note that answers may differ from now on, and from when the change was known not to have happened: return
-        that time."""
+        """Note that answers may differ from this time on, and from the last time when the change was known not to have
+        happened yet; return the latter."""
         before_ns = number(event.get("not_before_ns", time_ns))
         for changed_ns in {time_ns, before_ns}:
             self._changes.add(changed_ns, changed_ns + 1)
@@ -213,8 +213,8 @@ class Scene:
         return {words: total for words, total in totals.items() if total}
 
     def filter_words(self) -> list[str]:
-        """Return, as phrases, what the trace was narrowed to, how many packets were kept without having been asked for,
-        and how many without their bytes."""
+        """Return, as phrases, what the trace was filtered by, how many packets were kept without being asked for, and
+        how many without their bytes."""
         expression = self.start.get("filter")
         blind, without = (sum(self.counters.get(name, ())) for name in ("filter_blind", "data_lost"))
         phrases = [f"only packets that match {str(expression)!r}"] if expression else []
@@ -230,11 +230,11 @@ class Scene:
 
     @property
     def changes_ns(self) -> list[int]:
-        """The times from which on an answer may differ from before: in order, each once."""
+        """The times from which on an answer may differ from before: ascending, without duplicates."""
         return self._changes.in_order
 
     def known(self, time_ns: int) -> Known:
-        """Return what was concluded for this time, and a place for more of it."""
+        """Return what was concluded for this time so far, to be read and added to."""
         state = self._changes.state(time_ns)
         if state != self._known.state:
             self._known = Known(state)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stitching and counting ask of each pass, as columns.
+"""The facts about each pass that stitching and counting need, as columns.
 
-What it keeps true: a fact is told by the pass alone, whatever comes before and after it. So whoever reads can make
-them, a batch at a time, while another thread stitches; and the rows (152 bytes, and 24 a step) need not be touched
-again until somebody wants to see a packet.
+Invariant: a fact follows from the pass alone, whatever comes before and after it. So a reader can compute facts one
+batch at a time while another thread stitches, and the rows (152 bytes, and 24 per step) are not touched again until a
+packet is to be shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Facts = Mapping[str, Array]
 
 # ``device`` and ``left``: the first and the last device of the pass, as netns << 32 | ifindex. ``own`` and ``parent``:
 # its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq. ``print``: ``fingerprint``.
-# ``shape``: all that an answer can depend on but for the time, as a hash.
+# ``shape``: a hash of all that an answer can depend on, except the times.
 _KINDS = {
     "time_ns": "u8",
     "end_ns": "u8",
@@ -37,16 +37,16 @@ _KINDS = {
     "print": "u8",
     "shape": "u8",
 }
-_ROWS = 1 << 13  # so many passes at a time: all that is made of them stays in a CPU's cache
+_ROWS = 1 << 13  # passes at a time, so that all that is computed from them stays in a CPU's cache
 
 
 def with_facts(passes: Passes) -> Passes:
-    """The same, with their facts: work that a ``Stitcher`` need not do then, and that another thread can."""
+    """Return the passes with their facts, which a ``Stitcher`` then does not compute; another thread can do this."""
     return passes if passes.facts is not None else replace(passes, facts=facts(passes))
 
 
 def facts(passes: Passes) -> Facts:
-    """The facts of these passes, each of shape (n,)."""
+    """Return the facts of these passes, each of shape (n,)."""
     result = {name: np.empty(len(passes), kind) for name, kind in _KINDS.items()}
     for begin in range(0, len(passes), _ROWS):
         end = min(begin + _ROWS, len(passes))
@@ -76,12 +76,12 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
 
 
 def _high(numbers: Array) -> Array:
-    """Numbers of up to 32 bits as the upper half of 64."""
+    """Return numbers of up to 32 bits as the upper half of 64."""
     return numbers.astype(np.uint64) << np.uint64(32)
 
 
 def _left(ifindex: Array, steps: Array, offsets: Array) -> Array:
-    """The ifindex of the device that the packet was on last, shape (n,)."""
+    """Return the ifindex of the device on which the packet was last, shape (n,)."""
     if not len(steps):
         return ifindex
     last = steps.take(np.maximum(offsets[1:] - 1, 0))
@@ -96,7 +96,7 @@ _SHAPE_WEIGHTS = np.random.default_rng(20161016).integers(1, 1 << 63, 8, dtype=n
 
 
 def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
-    """A number a pass, equal for the same shape."""
+    """Return a number for each pass, equal for the same shape, shape (n,) of uint64."""
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
     inner *= (ethertype == 0x8100) | (ethertype == 0x88A8)
@@ -111,7 +111,7 @@ def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
 
 
 def _of_steps(steps: Array, offsets: Array) -> Array:
-    """A number a pass, of its steps, their order, and all of them but for their times; shape (n,) of uint64."""
+    """Return a hash for each pass of its steps and their order, without their times; shape (n,) of uint64."""
     order = np.arange(len(steps)) - np.repeat(offsets[:-1], np.diff(offsets))
     kind = steps["kind"]
     named = (kind == STEP_DROP) | (kind == STEP_HANDLER)
@@ -133,7 +133,7 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
 
 
 def _hashed(*words: Array) -> Array:
-    """Words hashed together, shape (n,): sums of products, which cost less than ``mix`` of each."""
+    """Hash words together, shape (n,): sums of products, which are cheaper than ``mix`` of each."""
     total: Array = np.zeros(len(words[0]), np.uint64)
     for word, weight in zip(words, _SHAPE_WEIGHTS):
         total += (word ^ word >> np.uint64(32)) * weight  # so that no two of the highest bits outweigh each other
@@ -144,10 +144,10 @@ def _hashed(*words: Array) -> Array:
 
 
 def fingerprint(passes: Passes) -> Array:
-    """A number a pass that is equal for the same packet on different devices, shape (n,) of uint64.
+    """Return a number for each pass that is equal for the same packet on different devices, shape (n,) of uint64.
 
-    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), the VLAN tags, TTL,
-    checksums. Bytes beyond the captured ones count as zero.
+    It covers what no hop on this host rewrites: not the MAC addresses (ALB, macvlan), VLAN tags, TTL and checksums.
+    Bytes beyond the captured ones count as zero.
     """
     return facts(passes)["print"]
 
@@ -166,7 +166,7 @@ def _prints(records: Array) -> Array:
     return mixed
 
 
-_TYPE, _COVERED = 12, 64  # from the Ethernet type on, so many bytes
+_TYPE, _COVERED = 12, 64  # where the Ethernet type is, and the number of bytes from there
 _WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, _COVERED // 8, dtype=np.uint64) | np.uint64(1)
 
 
@@ -176,7 +176,8 @@ def _is_tag(body: Array) -> Array:
 
 
 def _untagged(packet: Array, captured: Array) -> Array:
-    """What is covered of packets that have VLAN tags in their bytes: one, or a customer's in a provider's."""
+    """Return the covered bytes of packets that have VLAN tags in their bytes (one, or a customer's in a provider's),
+    without the tags."""
     packet[np.arange(packet.shape[1]) >= captured.astype(np.int64)[:, None]] = 0
     for _ in range(2):
         tagged = _is_tag(packet[:, _TYPE:])
@@ -185,14 +186,14 @@ def _untagged(packet: Array, captured: Array) -> Array:
 
 
 def _mask(*zero: int) -> Array:
-    """Words that keep all bytes but these, counted from the network header."""
+    """Return words that mask out these bytes, counted from the network header."""
     mask = np.full(_COVERED, 0xFF, np.uint8)
     mask[[2 + place for place in zero]] = 0
     return mask.view("<u8")
 
 
 _CAPTURED = np.where(np.arange(_TYPE, _TYPE + _COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
-# What a hop may rewrite: in IPv4 TOS, TTL, checksum, in IPv6 the hop limit; the checksums of TCP and UDP.
+# What a hop may rewrite: TOS, TTL and checksum of IPv4, the hop limit of IPv6, the checksums of TCP and UDP.
 _OF_OTHERS, _OF_IPV4, _OF_IPV6 = 0, 1, 4
 _REWRITTEN = np.stack(
     [
@@ -208,7 +209,8 @@ _REWRITTEN = np.stack(
 
 
 def _kept(body: Array) -> Array:
-    """What of each packet no hop rewrites, as words: shape (n, 8), or (8,) where it is the same for all."""
+    """Return the mask of what no hop rewrites in each packet, as words: shape (n, 8), or (8,) where it is the same for
+    all."""
     kind = body[:, 0].astype(np.uint16) << 8 | body[:, 1]
     ipv4, ipv6 = kind == 0x0800, kind == 0x86DD
     of = ipv4 * np.uint8(_OF_IPV4) + ipv6 * np.uint8(_OF_IPV6)

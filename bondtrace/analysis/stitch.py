@@ -1,22 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Passes to journeys: which passes are trips of the same packet.
 
-Everything works on columns; Python objects are only made for what is shown (``assemble``). Rules, in the
-order in which they are tried, each needing the same contents (``fingerprint``):
+Everything works on columns; Python objects are made only for what is shown (``assemble``). The rules, in the order in
+which they are tried; 2 to 4 also need the same contents (``fingerprint``):
 
-1. A *late* record (a tap, protocol handler or drop after its packet's core call) belongs to the pass that it
-   was nested in, or, in list mode, to the pass of its list receive with the same skb.
-2. A pass nested in another on its CPU (a bridge's local delivery, a forwarded packet's transmit) belongs
-   to that one's journey; nested in a list receive, to the pass there with the same skb.
-3. Passes with the same skb address that follow one another belong together if the packet can have gone
-   that way: from a device to the one below or above it, or through a veth to its peer.
-4. So do passes whose skbs share their data: clones (a macvlan's broadcast, a bridge's flooding).
+1. A *late* record (a tap, protocol handler or drop after its packet's core call) belongs to the pass that it names as
+   its parent, or, in list mode, to the pass of its list receive with the same skb.
+2. A pass nested in another on its CPU (a bridge's local delivery, a forwarded packet's transmit) belongs to that one's
+   journey; nested in a list receive, to the pass there with the same skb.
+3. Passes with the same skb address that follow one another belong together if the packet can have gone that way: from a
+   device to the one below or above it, through a veth to its peer, or routed to another device (``Devices.related``).
+4. So do passes whose skbs share their data (``head``): clones (a macvlan's broadcast, a bridge's flooding).
 
-The kernel reuses addresses at once, so an address alone never joins: contents and way must agree, and
-a pass that repeats a device begins a new journey. What no rule joins stays a journey of its own.
+The kernel reuses addresses at once, so an address alone never joins: contents and way must agree, and a pass that
+repeats a device begins a new journey. What no rule joins stays a journey of its own.
 
-Journeys come in the order in which they began, and are the same however the stream is cut into batches, as
+Invariant: journeys come in the order in which they began, and are the same however the stream is cut into batches, as
 long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
+
+Example (tests/analysis/test_stitch.py runs it): on one CPU, eth0, a slave of bond0, receives two packets in list 9 and
+one in list 10. "(9)" is inside list 9, after its core calls::
+
+    pass          µs  list  skb  head  contents
+    1 rx eth0      0  9     A    1     an echo request; the bond's rx_handler hands it to bond0
+    2 rx eth0      5  9     B    2     a packet to be routed, handed to bond0 as well
+    3 late bond0  10  9     A B  -     ip_list_rcv, a step for each of the two
+    4 tx bond0    15  (9)   C    3     the echo reply
+    5 tx eth0     20  (9)   C    3     the echo reply
+    6 tx eth2     25  (9)   B    2     pass 2's packet, with other MAC addresses and TTL
+    7 rx eth0     60  10    A    4     a broadcast, handed to bond0; address A is in use again
+    8 rx mv0      90  -     D    4     a clone of it, which a worker hands to mv0, a macvlan on bond0
+
+- Rule 1 moves each step of 3 to the pass of list 9 with its skb: A's to 1, B's to 2. Nothing is left of 3.
+- Rule 2 joins 6 to 2, the pass of list 9 with skb B. That list has no pass with skb C.
+- Rule 3 joins 5 to 4: same skb and contents, and eth0 is below bond0. 7 follows 1 with skb A, but has other contents.
+- Rule 4 joins 8 to 7: same head and contents, and mv0 is above bond0, the device that 7 was on last.
+
+So there are four journeys, in this order: 1; 2 and 6; 4 and 5; 7 and 8.
 """
 
 from __future__ import annotations
@@ -46,27 +66,27 @@ from .shapes import Facts, facts, with_facts
 
 HOLD_NS = 100_000_000
 _WAYS = ("up", "down", "over", "through")
-REST_NS = 2 * HOLD_NS  # where there is much traffic, journeys are given so often,
-_MANY = 1 << 18  # and whenever so many passes have come together
-_FEW = 1 << 13  # so many passes are joined anew whenever some come
-GAP_NS = 50_000_000  # at most this lies between the end of a pass and the begin of the next of its journey
+REST_NS = 2 * HOLD_NS  # with much traffic, the time between two calls that return journeys,
+_MANY = 1 << 18  # unless this many passes are held
+_FEW = 1 << 13  # below this number, passes are joined again on every call
+GAP_NS = 50_000_000  # the longest time between the end of a pass and the beginning of the next one of its journey
 
 Related = Callable[[tuple[int, int], tuple[int, int], str], bool]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The passes of several batches, numbered through; those that are asked for are copied, and none before."""
+    """The passes of several batches, numbered consecutively; only those that are asked for are copied."""
 
     parts: tuple[Passes, ...] = ()
 
     @property
     def ends(self) -> list[int]:
-        """For every batch the number after its last."""
+        """For every batch, the number after that of its last pass."""
         return list(accumulate(len(part) for part in self.parts))
 
     def take(self, numbers: Array) -> Passes:
-        """Some passes, in this order."""
+        """Return the passes with these numbers, in this order."""
         wanted = np.zeros(sum(map(len, self.parts)), bool)
         wanted[numbers] = True
         begins = [0, *self.ends]
@@ -78,9 +98,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Journeys:
-    """Journey ``i`` has the passes ``offsets[i]:offsets[i + 1]`` of ``passes``, the number ``numbers[i]``, counted from
-    the begin of the trace, began at ``begins_ns[i]``, and has the shape ``shapes[i]``: a hash of all that an answer
-    can depend on but the times. ``places`` are those of its passes in ``rows``."""
+    """Journeys as columns.
+
+    Journey ``i`` has the passes ``offsets[i]:offsets[i + 1]`` of ``passes`` and the number ``numbers[i]``, counted from
+    the beginning of the trace; it began at ``begins_ns[i]``, and ``shapes[i]`` is a hash of all that an answer can
+    depend on, except the times. ``places`` are the numbers of the passes in ``rows``.
+    """
 
     rows: Rows
     places: Array
@@ -94,11 +117,11 @@ class Journeys:
 
     @cached_property
     def passes(self) -> Passes:
-        """The passes in the order of their journeys and times: a copy, made when it is first asked for."""
+        """The passes ordered by journey and time: a copy, made when it is first asked for."""
         return self.rows.take(self.places)
 
     def take(self, places: Array) -> Journeys:
-        """The journeys at these places (an index array, in order), with their numbers."""
+        """Return the journeys at these places (an index array, in order), with their numbers."""
         counts = np.diff(self.offsets).take(places)
         offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
         begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
@@ -113,7 +136,7 @@ class Journeys:
 
     @property
     def of_pass(self) -> Array:
-        """For every pass the place of its journey, shape (passes,)."""
+        """For every pass, the place of its journey, shape (passes,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
@@ -128,10 +151,15 @@ NO_JOURNEYS = Journeys(
 
 
 class Stitcher:
-    """Joins a stream of batches. ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``,
-    each (netns, ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through"
-    (Scene.related). ``strays`` says whether late records without their pass are journeys: with a packet filter they
-    are of packets that it refused. ``rest_ns``: how long ``add(later=True)`` may let journeys wait."""
+    """Joins a stream of batches to journeys.
+
+    :param related: ``related(a, b, way)`` says whether a packet can go from device ``a`` to ``b``, each (netns,
+        ifindex), as the devices are stacked now; ``way`` is "up", "down", "over" or "through" (``Devices.related``).
+    :param first_id: the number of the first journey.
+    :param strays: says whether late records without their pass are journeys. With a packet filter they are not: they
+        are of packets that it refused.
+    :param rest_ns: how long ``add(later=True)`` may hold journeys back.
+    """
 
     def __init__(
         self, related: Related, first_id: int = 1, strays: Callable[[], bool] = lambda: True, rest_ns: int = REST_NS
@@ -143,8 +171,12 @@ class Stitcher:
         self._told_ns = 0
 
     def add(self, batch: Passes, now_ns: int, later: bool = False) -> Journeys:
-        """Take a batch; give the journeys that nothing later than ``now_ns`` can add to. ``later``: where there is much
-        traffic, give none until a later call. What is held back is joined anew in every call that gives some."""
+        """Take a batch; return the journeys to which nothing later than ``now_ns`` can add.
+
+        What is held back is joined again in every call that returns some.
+
+        :param later: with much traffic, return none until a later call.
+        """
         if len(batch):
             self._coming.append(batch)
         held = len(self._held) + sum(map(len, self._coming))
@@ -154,7 +186,7 @@ class Stitcher:
         return self._complete(now_ns - HOLD_NS)
 
     def flush(self) -> Journeys:
-        """Give what is left."""
+        """Return the journeys that are left."""
         return self._complete(None)
 
     def _complete(self, before_ns: int | None) -> Journeys:
@@ -162,7 +194,7 @@ class Stitcher:
         lot = _Lot(self._facts, stable_order(self._facts["time_ns"]))
         journey = _join(lot, self._related)
         done = np.ones(len(journey), bool)
-        if before_ns is not None:  # none that is not over, and none before one that began earlier
+        if before_ns is not None:  # none that is not over, and none that began after one that is not
             open_ = lot["end_ns"] >= before_ns if before_ns > 0 else done
             done = journey < journey[open_].min(initial=len(journey))
         places = np.flatnonzero(done)
@@ -173,9 +205,9 @@ class Stitcher:
         return journeys
 
     def _take_in(self) -> None:
-        """Put what has come behind what is held, late records' steps where they belong."""
+        """Append what has come to what is held; move the steps of late records to where they belong."""
         coming, self._coming = self._coming, []
-        if any(part.facts is None for part in coming):  # small batches, of which a live trace has many: all at once
+        if any(part.facts is None for part in coming):  # a live trace has many small batches: all at once
             coming = [with_facts(concatenate(coming))]
         known = [self._facts, *(part.facts or {} for part in coming)]
         first = sum(map(len, self._rows.parts))
@@ -187,7 +219,7 @@ class Stitcher:
             self._rows, self._held, self._facts = Rows((whole,)), np.arange(len(whole)), whole.facts or {}
 
     def _hold(self, places: Array) -> None:
-        """Keep only these for later."""
+        """Hold back only the passes at these places."""
         self._held = self._held.take(places)
         self._facts = {name: column.take(places) for name, column in self._facts.items()}
         done = sum(bool(end <= self._held.min(initial=end)) for end in self._rows.ends)
@@ -195,7 +227,7 @@ class Stitcher:
         self._rows = Rows(self._rows.parts[done:])
 
     def _number(self, lot: _Lot, journey: Array, places: Array) -> Journeys:
-        """The passes at these places in order of time as journeys, with the next numbers."""
+        """Return the passes at these places, which are ordered by time, as journeys with the next numbers."""
         of = journey.take(places)
         firsts, rest = places.compress(of == places), places.compress(of != places)
         nth = np.empty(len(journey), np.int64)
@@ -220,7 +252,7 @@ class Stitcher:
 
 
 def merge_late(passes: Passes) -> Passes:
-    """Move the steps of late records into the passes they belong to. A late record that finds none stays as
+    """Move the steps of late records to the passes they belong to. A late record whose passes are not found stays as
     it is."""
     late = np.flatnonzero(passes.records["kind"] == RECORD_LATE)
     if not len(late):
@@ -229,11 +261,11 @@ def merge_late(passes: Passes) -> Passes:
     owner = np.repeat(np.arange(len(passes)), counts)
     moved = np.flatnonzero(np.isin(owner, late))
     drops = passes.steps["kind"][moved] == STEP_DROP
-    whose = passes.records["skb"][owner[moved]].astype(np.uint32)  # a drop's step has another address
+    whose = passes.records["skb"][owner[moved]].astype(np.uint32)  # skb_low of a drop's step is not the skb's
     skb_low = np.where(drops, whose, passes.steps["skb_low"][moved])
     target = _late_targets(passes, owner[moved], skb_low)
     found = target >= 0
-    strays = moved[~found & drops]  # of a packet that was never told: it says nothing
+    strays = moved[~found & drops]  # drops of packets that were never recorded: of no use
     moved, target = moved[found], target[found]
     steps = passes.steps.copy()
     shift = passes.records["time_ns"][owner[moved]].astype(np.int64) - passes.records["time_ns"][target].astype(
@@ -247,7 +279,7 @@ def merge_late(passes: Passes) -> Passes:
 
 
 def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
-    """Give the steps to their new owners, in order of time; drop late records left empty."""
+    """Give the steps to their new owners, in order of time; remove late records without steps."""
     order = np.lexsort((steps["t_ns"], owner))
     counts = np.bincount(owner, minlength=len(passes))
     records = passes.records.copy()
@@ -259,7 +291,7 @@ def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
 
 
 def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
-    """The pass that each late step belongs to, or -1; shape of ``owner``."""
+    """Return the pass to which each late step belongs, or -1; shape of ``owner``."""
     records = passes.records
     cpu, kind = records["cpu"].astype(np.uint64) << np.uint64(32), records["kind"]
     parent = records["parent"].take(owner)
@@ -277,13 +309,13 @@ def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
 
 
 def _last_like(keys: Array, wanted: Array) -> Array:
-    """For each number that is wanted the last place in ``keys`` that has it, or -1."""
+    """Return for each wanted number the last place in ``keys`` that has it, or -1."""
     found = first_like(keys[::-1], wanted)
     return np.where(found >= 0, len(keys) - 1 - found, -1)
 
 
 class _Lot:
-    """Facts of passes in order of time; ``order`` tells for each place where the fact is."""
+    """The facts of passes, ordered by time; ``order`` has for each place where its facts are."""
 
     def __init__(self, facts: Facts, order: Array) -> None:
         self._facts, self.order = facts, order
@@ -293,19 +325,19 @@ class _Lot:
         return len(self.order)
 
     def __getitem__(self, name: str) -> Array:
-        """A fact of all of them."""
+        """Return a fact of all passes."""
         if name not in self._known:
             self._known[name] = self._facts[name].take(self.order)
         return self._known[name]
 
     def some(self, name: str, places: Array) -> Array:
-        """A fact of those at these places."""
+        """Return a fact of the passes at these places."""
         return self._facts[name].take(self.order.take(places))
 
 
 def _join(lot: _Lot, related: Related) -> Array:
-    """For every pass the place of its journey's first pass, shape (n,)."""
-    before = np.arange(len(lot))
+    """Return for every pass the place of its journey's first pass, shape (n,)."""
+    before = np.arange(len(lot))  # the place of the pass to which each was joined, or its own
     _join_nested(lot, before)
     _join_in_list(lot, before)
     for address in ("skb", "head"):
@@ -320,6 +352,7 @@ def _join(lot: _Lot, related: Related) -> Array:
 
 
 def _join_nested(lot: _Lot, before: Array) -> None:
+    """Join passes that are nested in another to that one."""
     nested = np.flatnonzero(lot["parent"])
     if not len(nested):
         return
@@ -331,7 +364,7 @@ def _join_nested(lot: _Lot, before: Array) -> None:
 
 
 def _join_in_list(lot: _Lot, before: Array) -> None:
-    """What was sent or received again inside a list receive, to the pass there with the same skb."""
+    """Join what was sent or received again inside a list receive to the pass there with the same skb."""
     if not (lot["flags"] & RECORD_INSIDE_LIST).any():
         return
     inside = np.flatnonzero(lot["flags"] & RECORD_INSIDE_LIST)
@@ -349,7 +382,7 @@ def _join_in_list(lot: _Lot, before: Array) -> None:
 
 
 def _list_key(lot: _Lot, places: Array, skb: str) -> Array:
-    """A number for (CPU, list receive, skb, contents) of these passes."""
+    """Return a number for (CPU, list receive, skb, contents) of these passes."""
     key = lot.some("own", places) >> np.uint64(32) << np.uint64(32) | lot.some("frame", places)
     key *= np.uint64(0x9E3779B97F4A7C15)
     key ^= lot.some(skb, places).astype(np.uint32)
@@ -357,8 +390,8 @@ def _list_key(lot: _Lot, places: Array, skb: str) -> Array:
 
 
 def _join_same(address: str, lot: _Lot, before: Array, related: Related) -> None:
-    """Passes that follow one another with the same address (0: not known) of their skb or of its data."""
-    order = stable_order(lot[address])  # and, where it is the same, of time
+    """Join passes that follow one another with the same address (0: not known) of their skb or of its data."""
+    order = stable_order(lot[address])  # and by time where the address is the same
     addresses, prints = lot[address].take(order), lot["print"].take(order)
     links = np.flatnonzero((addresses[1:] == addresses[:-1]) & (prints[1:] == prints[:-1]))
     links = links.compress(addresses.take(links) != 0)
@@ -392,8 +425,8 @@ def _join_same(address: str, lot: _Lot, before: Array, related: Related) -> None
 
 
 def _without_repeats(links: Array, order: Array, lot: _Lot) -> Array:
-    """``links[i]`` says that in this order pass ``links[i] + 1`` follows the one before it: those of them that stay
-    where no chain may come by a device again."""
+    """Return those links that stay where no chain may visit a device again. ``links[i]`` says that in this order pass
+    ``links[i] + 1`` follows the one before it."""
     places = np.union1d(links, links + 1)
     linked = np.zeros(len(places), bool)
     linked[np.searchsorted(places, links)] = True
@@ -407,10 +440,10 @@ def _key(device: int) -> tuple[int, int]:
 
 
 def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:
-    """``linked[i]`` says that pass ``i + 1`` follows pass ``i``: cut where a chain comes by a device again in the
-    same direction, which is the same contents sent once more."""
+    """Cut chains where they visit a device again in the same direction: that is the same contents sent once more.
+    ``linked[i]`` says that pass ``i + 1`` follows pass ``i``."""
     chain = np.concatenate([[0], np.cumsum(~linked)])
-    # A link is between two devices: only a chain of three passes or more can come by one again.
+    # A link is between two devices: only a chain of three passes or more can visit one again.
     long = np.flatnonzero(np.bincount(chain).take(chain) > 2)
     order = long.take(np.lexsort((long, kind.take(long), device.take(long), chain.take(long))))
     earlier, later = order[:-1], order[1:]

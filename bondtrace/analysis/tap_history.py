@@ -35,7 +35,7 @@ class Presence(Enum):
 
 
 class _Readings:
-    """What was read of a tap, in the order of time: when each reading began, when it had ended, and the tap."""
+    """The readings of a tap in order of time: when each began, when it had ended, and the tap."""
 
     def __init__(self) -> None:
         self._begun_ns: list[int] = []
@@ -43,13 +43,14 @@ class _Readings:
         self._taps: list[Tap] = []
 
     def put(self, begun_ns: int, ended_ns: int, tap: Tap) -> None:
+        """Append a reading."""
         self._begun_ns.append(begun_ns)
         self._ended_ns.append(ended_ns)
         self._taps.append(tap)
 
     def within(self, since_ns: Optional[int], until_ns: Optional[int], time_ns: int) -> Optional[Tap]:
-        """Return the tap as it was at ``time_ns`` by what was read wholly between two times (``None``: no bound); the
-        first reading holds for what was before it, too. ``None`` where nothing was read."""
+        """Return the tap as it was at ``time_ns`` by the readings that lie wholly between two times (``None``: no
+        bound); the first of them holds for the time before it, too. ``None`` where there is none."""
         first = 0 if since_ns is None else bisect_left(self._begun_ns, since_ns)
         last = (len(self._taps) if until_ns is None else bisect_right(self._ended_ns, until_ns)) - 1
         place = min(max(bisect_right(self._begun_ns, time_ns) - 1, first), last)
@@ -104,7 +105,7 @@ class TapHistory:
         self._begins_are_known = False  # of readings: older recordings have only their ends
 
     def read(self, tap: Tap, begun_ns: Optional[int], ended_ns: int) -> None:
-        """Take what was read of it; ``begun_ns`` is ``None`` in older recordings."""
+        """Take a reading; ``begun_ns`` is ``None`` in older recordings."""
         self._begins_are_known |= begun_ns is not None
         begun_ns = ended_ns if begun_ns is None else begun_ns
         self._closed_ns = None  # it is listed again
@@ -209,8 +210,8 @@ class TapHistory:
 
 
 class Taps(Mapping[int, TapHistory]):
-    """The histories of all taps of which anything was said, by inode, in the order in which that came; and *strangers*:
-    taps that were given packets and are in no list so far."""
+    """The histories of all taps that events have named, by inode, in that order; and *strangers*: taps that were given
+    packets and are in no list so far."""
 
     def __init__(self) -> None:
         self._histories: dict[int, TapHistory] = {}
@@ -237,12 +238,12 @@ class Taps(Mapping[int, TapHistory]):
         insort(self._hooks.setdefault(inode, []), (time_ns, is_in))
 
     def meet(self, inodes: Iterable[int]) -> None:
-        """Remember those of these taps of which nothing is known."""
+        """Remember those of these taps that are not known otherwise."""
         self._strangers.update(inode for inode in inodes if not self._is_known(inode))
 
     def strangers(self) -> list[int]:
-        """Return the inodes of taps that were given packets and of which nothing else is known; 0 is that of a socket
-        that was being closed."""
+        """Return the inodes of taps that were given packets and are not known otherwise; 0 is that of a socket that was
+        being closed."""
         return sorted(inode for inode in self._strangers if not self._is_known(inode))
 
     def _is_known(self, inode: int) -> bool:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The short name by which people know a tap: "tcpdump -i eth0 icmp", "lldpd", "dhclient".
+"""The short name of a tap for people: "tcpdump -i eth0 icmp", "lldpd", "dhclient".
 
-Of a capture tool's command line only the device and the filter are kept; of any other process
-the program. A label is one printable line of at most ``LABEL_CHARS`` characters, whatever bytes a
-process put into its name or arguments. The arguments come joined by spaces, so one that has
-spaces in it is read as several.
+Of a capture tool's command line only the device and the filter are kept; of any other process only the program. The
+arguments come joined by spaces, so one that contains spaces is read as several.
+
+Invariant: a label is one printable line of at most ``LABEL_CHARS`` characters, whatever bytes a process put into its
+name or arguments.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _PROGRAMS = {"systemd-network": "systemd-networkd", "Suricata-Main": "suricata"}
 
 
 class _Syntax(NamedTuple):
-    """How a capture tool takes its options: the letters and long names that take a value, and the
-    letter that takes the filter ("" when the words that are left over are the filter)."""
+    """How a capture tool parses its options: the letters and long names that take a value, and the letter that takes
+    the filter ("" where the remaining words are the filter)."""
 
     letters: str
     names: frozenset[str]
@@ -62,8 +63,8 @@ _CAPTURE_TOOLS = {"tcpdump": _TCPDUMP, "dumpcap": _WIRESHARK, "tshark": _WIRESHA
 def label(tap: Tap) -> str:
     """Return the name of what holds ``tap``.
 
-    Of several processes the first by pid is named (process 1, that only hands sockets on, last),
-    and how many others there are that have another name.
+    Of several processes it is the first by pid (process 1, which only hands sockets on, comes last), with the number of
+    those that have other names.
     """
     return _label(tap.processes)
 
@@ -122,8 +123,8 @@ def _parse(words: Sequence[str], syntax: _Syntax) -> tuple[list[str], list[str]]
 
 
 def _option(word: str, pending: list[str], syntax: _Syntax) -> tuple[Optional[str], Optional[str]]:
-    """Return the option that ``word`` is and its value, taken from ``pending`` when it is the next
-    word; (``None``, ``None``) for a plain word. Of a bundle (`-nni`) it is the one with a value."""
+    """Return the option that ``word`` is and its value, taken off ``pending`` where it is the next word; (``None``,
+    ``None``) for a plain word. Of a bundle (`-nni`) it is the option with a value."""
     if word.startswith("--"):
         name, equals, value = word[2:].partition("=")
         if equals or name not in syntax.names:
@@ -138,7 +139,7 @@ def _option(word: str, pending: list[str], syntax: _Syntax) -> tuple[Optional[st
 
 
 def _take_plain(pending: list[str]) -> list[str]:
-    """Take the words up to the next option off ``pending``: the rest of a filter with spaces."""
+    """Take off ``pending`` the words up to the next option: the rest of a filter with spaces."""
     taken = []
     while pending and not pending[0].startswith("-"):
         taken.append(pending.pop(0))

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Why an rx_handler answered as it did: one plain phrase.
+"""Why an rx_handler returned its verdict: one plain phrase.
 
-The answer itself is the kernel's own; the phrase says what it means, from the handler's code (docs/
-receive-path.md) and from the mode of the bond as it was then. What became of a packet that a switch (bridge,
-Open vSwitch) took is told from where the packet went on, never assumed.
+The verdict itself is the kernel's; the phrase explains it, from the handler's code (docs/receive-path.md) and the mode
+of the bond at that time.
+
+Invariant: what became of a packet that a switch (bridge, Open vSwitch) took is concluded from the packet's later
+passes, never assumed.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ _INACTIVE = {"802.3ad": "port of 802.3ad that is not enabled"}
 
 
 def reason(function: Optional[str], verdict: Optional[str], protocol: int, master: Optional[Device]) -> Optional[str]:
-    """The phrase, or ``None`` for an unknown verdict.
+    """Return the phrase; ``None`` for an unknown verdict.
 
-    :param protocol: of the packet, as skb->protocol has it.
-    :param master: the device that the receiving one is enslaved to, as it was then, if that is known.
+    :param protocol: the packet's skb->protocol.
+    :param master: the device that the receiving one was enslaved to, as it was then; ``None`` where not known.
     """
     if function == rx_handlers.BOND:
         phrase = _bond(verdict, protocol, master)
@@ -57,7 +59,7 @@ def _monitored(verdict: Optional[str], protocol: int, bond: Optional[Device]) ->
 
 
 def with_ways_on(passes: Sequence[Pass], scene: Scene) -> tuple[Pass, ...]:
-    """The passes of a journey; where a switch took the packet, the reason says where it went on."""
+    """Return the passes of a journey; where a switch took the packet, the reason says where it went next."""
     return tuple(_with_way_on(one, passes[place + 1 :], scene) for place, one in enumerate(passes))
 
 

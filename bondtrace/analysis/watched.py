@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a trace does not watch, because a stage of its probe plan is not attached, and which answers rest on that stage.
+"""What a trace does not watch, as a stage of its probe plan is not attached, and which answers depend on that stage.
 
 Three questions, each with its own stages:
 
 - Was the tap given packets where packets were seen? Its own stage: ring, queue or SOCK_PACKET taps (``blind_to``).
 - Was it given them anywhere else? ``receive`` and ``transmit`` (``blind_way``).
-- Why was it not? The rx_handlers, VLANs and protocol handlers of the way (``blind_between``, ``blind_to_delivery``).
+- Why was it not? The rx_handlers, VLANs and protocol handlers on the way (``blind_between``, ``blind_to_delivery``).
 
-What it keeps true: nothing is told as absent on the word of a probe that was not there. Where one of the first two is
-open the tap is ``not-watched`` for that packet, and what cannot be counted is not 0 but unknown. Where only the third
-is, the absence is certain, and its reason ``unknown``.
+Invariant: nothing is reported as absent because of a probe that was not attached. Where one of the first two questions
+is open the tap is ``not-watched`` for that packet, and what cannot be counted is not 0 but unknown. Where only the
+third is open, the absence is certain, and its reason ``unknown``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NOW = 1 << 62
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
-    """Why it is not known which packets this tap was given, as a sentence; ``None`` where it is known."""
+    """Return why it is not known which packets this tap was given, as a sentence; ``None`` where it is known."""
     if tap.kind == "packet":
         names = [stages.SOCK_PACKET_TAPS]
     else:
@@ -48,7 +48,8 @@ def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
 
 
 def blind_way(tap: Tap, scene: Scene) -> Optional[str]:
-    """The same of the direction in which a tap may have been given a packet at another place than it was seen."""
+    """Return why it is not known whether this tap was given a packet at another place than where the packet was seen,
+    as a direction is not watched; ``None`` where it is known."""
     is_offered_sent = tap.protocol == _ETH_P_ALL and not tap.ignore_outgoing
     return _sentence(scene, of_directions([one for one in _asked(scene) if one == "rx" or is_offered_sent]))
 
@@ -90,23 +91,23 @@ def misses_packets(scene: Scene) -> bool:
 
 
 def has_gaps(scene: Scene) -> bool:
-    """Is any stage not attached? Otherwise nothing here has anything to say."""
+    """Is any stage not attached? Otherwise every question here has an answer."""
     return any(stage.get("missing") for stage in scene.stages.values())
 
 
 def cells_known(tap: Optional[Tap], scene: Scene) -> bool:
-    """Is it known what the tap was given at the places that packets were seen at?"""
+    """Is it known what the tap was given at the places where packets were seen?"""
     return tap is None or (blind_to(tap, scene) is None and not is_outside(tap, scene))
 
 
 def totals_known(tap: Optional[Tap], scene: Scene) -> bool:
-    """Is it known what the tap was given in all?"""
+    """Is it known what the tap was given in total?"""
     return open_reason(tap, scene) is None
 
 
 def blind_between(lower: Key, upper: Key, scene: Scene, time_ns: int) -> Optional[str]:
-    """Why it is not known how a packet on a device came, or did not come, to one that is stacked on it: the rx_handler
-    of one in between, or VLAN handling, is not attached."""
+    """Return why it is not known how a packet got, or did not get, from a device to one that is stacked on it: the
+    rx_handler of a device in between, or VLAN handling, is not attached; ``None`` where it is known."""
     names = []
     for key in scene.above(lower, time_ns):
         device = scene.device(*key, time_ns)
@@ -117,18 +118,19 @@ def blind_between(lower: Key, upper: Key, scene: Scene, time_ns: int) -> Optiona
 
 
 def blind_above(lower: Key, scene: Scene, time_ns: int) -> Optional[str]:
-    """The same of anything that is stacked on the device."""
+    """Return the same for any device that is stacked on this one."""
     blind = (blind_between(lower, upper, scene, time_ns) for upper in sorted(scene.above(lower, time_ns)))
     return next((one for one in blind if one), None)
 
 
 def blind_to_delivery(protocols: Iterable[int], scene: Scene) -> Optional[str]:
-    """Why it is not known whether a packet of these protocols (skb->protocol) came to its protocol handler."""
+    """Return why it is not known whether a packet of these protocols (skb->protocol) reached its protocol handler;
+    ``None`` where it is known."""
     return _sentence(scene, [name for one in protocols for name in PROTOCOL_HANDLERS.get(one, ())])
 
 
 def nothing_took_it(scene: Scene, direction: str) -> str:
-    """What is said of a pass in which nothing was seen."""
+    """Return the sentence for a pass in which nothing was seen."""
     taps = (stages.RING_TAPS, stages.QUEUE_TAPS, stages.SOCK_PACKET_TAPS, stages.FANOUT)
     asked = taps if direction == "tx" else [name for name in scene.stages if name not in _TAKES_NOTHING]
     missing = [stage["name"] for stage in _missing(scene, asked)]
@@ -138,7 +140,7 @@ def nothing_took_it(scene: Scene, direction: str) -> str:
 
 
 def does_not_see(scene: Scene) -> list[str]:
-    """What the trace does not see of that which everybody asks for; a phrase each, with the cause."""
+    """Return which essential stages the trace is missing: a phrase for each, with the cause."""
     return [
         phrase(stage.get("tells") or stage["name"], stage["name"], stage["missing"])
         for stage in _missing(scene, essential(_asked(scene)))
@@ -146,7 +148,7 @@ def does_not_see(scene: Scene) -> list[str]:
 
 
 def warning(phrases: list[str]) -> str:
-    """The sentence for people, from ``does_not_see``."""
+    """Return the warning for people, from what ``does_not_see`` returned."""
     return (
         f"WARNING: this trace does not see {'; '.join(phrases)}. What rests on that is told as not watched; "
         "`bondtrace doctor --verbose` says more"
@@ -154,7 +156,7 @@ def warning(phrases: list[str]) -> str:
 
 
 def _asked(scene: Scene) -> list[str]:
-    """The directions that the trace was asked for."""
+    """Return the directions that the trace was asked for."""
     return scene.start.get("directions") or list(OF_DIRECTION)
 
 

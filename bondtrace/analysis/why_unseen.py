@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Why a tap was not offered a packet.
 
-The rules are the kernel's (net/core/dev.c, net/packet/af_packet.c, drivers/net/bonding/bond_main.c; docs/
-receive-path.md). A reason is one of a closed list; where the facts do not decide, it is ``unknown``:
-never a guess.
+The rules are the kernel's (net/core/dev.c, net/packet/af_packet.c, drivers/net/bonding/bond_main.c;
+docs/receive-path.md).
+
+Invariant: a reason is one of a closed list (``REASONS``); where the facts do not decide, it is ``unknown``, never a
+guess.
 """
 
 from __future__ import annotations
@@ -42,12 +44,15 @@ _BY_PRESENCE = {
     Presence.UNSURE: ("unknown", "it opened, bound or closed at about that time: bondtrace cannot tell"),
     Presence.UNREAD: ("unknown", "how it was bound then was not read: bondtrace cannot tell"),
 }
-_KEPT = 100_000  # taps in answers
+_KEPT = 100_000  # taps in cached answers
 
 
 def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -> tuple[Unseen, ...]:
-    """Every tap that was not offered the packet, with the reason. ``protocols`` are what skb->protocol was on
-    the way: the packet's Ethernet type and, for a tagged frame, that of the tag."""
+    """Return every tap that was not offered the packet, with the reason.
+
+    :param protocols: the values of skb->protocol on the way: the packet's Ethernet type and, for a tagged frame, that
+        of the tag.
+    """
     known = scene.known(passes[0].time_ns).unseen
     said = protocols, tuple(_said(one) for one in passes)
     if said not in known:
@@ -58,7 +63,8 @@ def unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) -
 
 
 def _said(one: Pass) -> tuple[object, ...]:
-    """All of a pass that a reason depends on: most packets say the same, of maybe thousands of taps."""
+    """Return everything in a pass that a reason depends on: it is the same for most packets, and there may be
+    thousands of taps to answer for."""
     return (
         one.direction,
         one.sender,
@@ -81,7 +87,7 @@ def _unseen(passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...]) 
 
 
 class _Facts:
-    """What a journey's passes say, put so that the question can be asked per tap."""
+    """What a journey's passes show, prepared for the question about each tap."""
 
     def __init__(self, passes: tuple[Pass, ...], scene: Scene, protocols: tuple[int, ...], offered: set[int]) -> None:
         self._passes, self._scene, self._protocols, self._offered = passes, scene, protocols, offered
@@ -94,7 +100,7 @@ class _Facts:
         self._whole = all(one.steps and one.steps[0].kind == "enter" and not one.steps_lost for one in passes)
 
     def why_not(self, tap: Tap, presence: Presence) -> tuple[str, str]:
-        """(reason, detail) for a tap that was not offered the packet."""
+        """Return (reason, detail) for a tap that was not offered the packet."""
         checks = (self._not_there, self._not_traced, self._not_watched, self._elsewhere, self._in_place)
         for check in checks:
             answer = check(tap, presence)
@@ -110,15 +116,15 @@ class _Facts:
         return (watched.NOT_TRACED, outside) if outside else None
 
     def _not_watched(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
-        """A tap that may have been given the packet where nothing of this trace would have told."""
+        """Answer for a tap that may have been given the packet where this trace would not have seen it."""
         if not self._has_gaps:
             return None
         blind = watched.blind_to(tap, self._scene) or watched.blind_way(tap, self._scene)
         return (watched.REASON, blind) if blind else None
 
     def _why_is_not_watched(self, tap: Tap) -> Optional[tuple[str, str]]:
-        """A tap on a device above the packet's way, between which what decides is not attached: it was not given the
-        packet, and nobody knows why."""
+        """Answer for a tap on a device that is stacked on one that the packet visited, where the probe that would show
+        what happened between the two is not attached: it was not given the packet, and why is not known."""
         for key in sorted(self._visited) if self._has_gaps else ():
             blind = self._is_above(*key, tap) and watched.blind_between(
                 key, (tap.netns, tap.ifindex), self._scene, self._time_ns
@@ -139,7 +145,7 @@ class _Facts:
         return None
 
     def _elsewhere(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
-        """A tap bound to a device that the packet did not come by, or in a namespace."""
+        """Answer for a tap that is bound to a device which the packet did not visit, or in another namespace."""
         if tap.netns not in self._namespaces:
             return "netns", "it lives in another network namespace"
         if tap.ifindex == 0 or (tap.netns, tap.ifindex) in self._visited:
@@ -166,9 +172,9 @@ class _Facts:
         return "bound-elsewhere", f"bound to {name}; the packet passed {self._path()}"
 
     def _dropped_below(self, tap: Tap) -> Optional[str]:
-        """The slave on which a packet ended before its rx_handler could hand it to the tap's device: tc ingress,
-        netfilter ingress or generic XDP took it. Without the kernel's own word only where the handler would have
-        been seen."""
+        """Return, as a phrase, the slave on which a packet ended before the rx_handler could hand it to the tap's
+        device, as tc ingress, netfilter ingress or generic XDP took it; ``None`` where that is not so. Without a drop
+        reported by the kernel it is concluded only where the handler would have been seen."""
         if not self._whole:
             return None
         for one in self._rx:
@@ -201,7 +207,7 @@ class _Facts:
         return " and ".join(dict.fromkeys(self._names.values()))
 
     def _in_place(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
-        """A tap whose device (or any) the packet did come by."""
+        """Answer for a tap whose device the packet visited, or that is bound to no device."""
         if tap.fanout_id is not None and self._is_of_group(self._offered, tap):
             return "fanout-other-member", f"fanout group {tap.fanout_id} gave it to another member"
         if not self._rx_at(tap):
@@ -240,8 +246,8 @@ class _Facts:
         )
 
     def _stopped_before_delivery(self, tap: Tap) -> Optional[tuple[str, str]]:
-        """Per-protocol taps are served last, in the last round only: what a handler withheld or handed on
-        they never get on the lower device, unless they are bound to orig_dev itself."""
+        """Answer for a tap for one protocol. These are served last, in the last round only: they never get on the lower
+        device what a handler kept or handed on, unless they are bound to orig_dev itself."""
         for step, _ in self._handled():
             if step.verdict == "CONSUMED":
                 return "consumed-before", f"{step.function} consumed the packet on {step.dev}: {step.reason}"
@@ -265,7 +271,7 @@ class _Facts:
         return None
 
     def _blind_to_delivery(self) -> Optional[str]:
-        """Is not attached what would have told how far the packet got?"""
+        """Return why it is not known how far the packet got; ``None`` where what would show it is attached."""
         above = (watched.blind_above(key, self._scene, self._time_ns) for key in sorted(self._visited))
         return watched.blind_to_delivery(self._protocols, self._scene) or next((one for one in above if one), None)
 
@@ -275,11 +281,11 @@ class _Facts:
 
 
 def _was_handled(one: Pass, ifindex: int) -> bool:
-    """Did the packet get as far as an rx_handler, a VLAN device's turn or a protocol handler on this device?"""
+    """Did the packet get as far as an rx_handler, VLAN handling or a protocol handler on this device?"""
     return any(step.kind in ("rx_handler", "vlan", "protocol") and step.ifindex == ifindex for step in one.steps)
 
 
 def drop_phrase(step: Step) -> str:
-    """What the kernel says of a drop: its reason's name, where it knows one, and the function."""
+    """Return what the kernel reports about a drop: the name of its reason, where it has one, and the function."""
     where = f" in {step.function}" if step.function else ""
     return f"the kernel dropped it{where}: {step.reason or 'it gives no reason'}"

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Arrow IPC streams of numbers, bytes, strings, lists and structs: just what a recording needs.
+"""Arrow IPC streams of numbers, bytes, strings, lists and structs: only what a recording needs.
 
-The light Arrow libraries do not write compressed bodies, and read hostile files at their peril; the large one is a
-hundred times the size of bondtrace. So the messages' heads are put together with FlatBuffers' own library, the
-bodies are numpy buffers, and what is read is checked before it is believed: no offset leaves its buffer, no
-length asks for more than ``BATCH_BYTES_MAX``.
+The small Arrow libraries do not write compressed bodies and are not safe with hostile files; the large one is a hundred
+times the size of bondtrace. So the messages' heads are built with FlatBuffers' own library, and the bodies are numpy
+buffers.
+
+Invariant: what is read is checked before it is used: no offset leaves its buffer, no length asks for more than
+``BATCH_BYTES_MAX``.
 
 Source: the Arrow columnar format, "IPC Streaming Format" (format/Message.fbs, Schema.fbs), metadata version 5.
 """
@@ -20,8 +22,8 @@ import numpy as np
 
 from ..extras import missing
 
-BATCH_BYTES_MAX = 128 << 20  # of a batch's buffers, unpacked
-ROWS_MAX = 1 << 20  # of a batch; a recorder writes some 100,000 at most
+BATCH_BYTES_MAX = 128 << 20  # for a batch's buffers, unpacked
+ROWS_MAX = 1 << 20  # for a batch; a recorder writes about 100,000 at most
 
 Array = np.ndarray[Any, Any]
 
@@ -38,7 +40,7 @@ _ZSTD_LEVEL = 2
 
 
 class Damaged(Exception):
-    """Bytes that are no sound Arrow stream of the kind that is read here."""
+    """The bytes are not a valid Arrow stream of the kind that is read here."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Field:
 
 
 class Node(NamedTuple):
-    """What a field holds in a batch: how many values and nulls."""
+    """The number of values and of nulls that a field has in a batch."""
 
     length: int
     nulls: int
@@ -71,7 +73,7 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def schema_message(fields: tuple[Field, ...]) -> bytes:
-    """The first message of a stream."""
+    """Return the first message of a stream."""
     flatbuffers, _ = _libraries()
     builder = flatbuffers.Builder(4096)
     vector = _vector(builder, [_build_field(builder, one) for one in fields])
@@ -122,8 +124,11 @@ def _message(builder: Any, kind: int, header: int, body_bytes: int) -> bytes:
 
 
 def batch_message(rows: int, nodes: list[Node], buffers: list[Array]) -> bytes:
-    """A record batch; ``buffers`` in the order of the fields, depth first (validity, offsets, data), an empty array
-    for a validity that is not needed. Each is packed by Zstandard where that pays."""
+    """Return a record batch, each buffer packed by Zstandard where that makes it smaller.
+
+    :param buffers: in the order of the fields, depth first (validity, offsets, data); an empty array for a validity
+        that is not needed.
+    """
     flatbuffers, zstandard = _libraries()
     packer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
     places, parts, at = [], [], 0
@@ -146,7 +151,7 @@ def batch_message(rows: int, nodes: list[Node], buffers: list[Array]) -> bytes:
 
 
 def _pairs(builder: Any, pairs: Any) -> int:
-    """A vector of structs of two 64-bit numbers."""
+    """Build a vector of structs of two 64-bit numbers."""
     builder.StartVector(16, len(pairs), 8)
     for first, second in reversed(pairs):
         builder.Prep(8, 16)
@@ -170,7 +175,8 @@ def _packed(packer: Any, buffer: Array) -> bytes:
 
 
 class Message(NamedTuple):
-    """One message of a stream: ``kind`` 1 schema, 3 record batch; ``table`` its header; ``body`` its buffers' bytes."""
+    """One message of a stream: its ``kind`` (1 schema, 3 record batch), the ``table`` that is its header, and its
+    ``body``, the bytes of its buffers."""
 
     kind: int
     table: Any
@@ -178,8 +184,11 @@ class Message(NamedTuple):
 
 
 def read_message(file: BinaryIO) -> Optional[Message]:
-    """The next message; ``None`` at the end-of-stream mark. ``EOFError`` where the file stops short (the position is
-    then back at the message's begin), ``Damaged`` where it is no such message."""
+    """Return the next message; ``None`` at the end-of-stream mark.
+
+    :raises EOFError: where the file ends within the message; the position is then back at the message's beginning.
+    :raises Damaged: where it is not such a message.
+    """
     begin = file.tell()
     try:
         mark = _exactly(file, 8)
@@ -208,7 +217,7 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 
 class _Table:
-    """A FlatBuffers table, every access within its bytes."""
+    """A FlatBuffers table. Every access is checked to be within its bytes."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data, self._at = data, at
@@ -226,11 +235,12 @@ class _Table:
         return self._at + offset if offset else 0
 
     def number(self, slot: int, form: str) -> int:
-        """A scalar; 0 where it is left out."""
+        """Return a scalar; 0 where it is left out."""
         place = self._place(slot)
         return self._number(form, place) if place else 0
 
     def table(self, slot: int) -> Optional[_Table]:
+        """Return a table; ``None`` where it is left out."""
         place = self._place(slot)
         return _Table(self._data, place + self._number("<I", place)) if place else None
 
@@ -245,14 +255,17 @@ class _Table:
         return begin + 4, count
 
     def tables(self, slot: int) -> list[_Table]:
+        """Return a vector of tables."""
         begin, count = self._vector(slot, 4)
         return [_Table(self._data, at + self._number("<I", at)) for at in range(begin, begin + 4 * count, 4)]
 
     def text(self, slot: int) -> str:
+        """Return a string."""
         begin, count = self._vector(slot, 1)
         return self._data[begin : begin + count].decode("utf-8", "replace")
 
     def pairs(self, slot: int) -> list[tuple[int, int]]:
+        """Return a vector of structs of two 64-bit numbers."""
         begin, count = self._vector(slot, 16)
         return [(first, second) for first, second in struct.iter_unpack("<qq", self._data[begin : begin + 16 * count])]
 
@@ -267,7 +280,10 @@ def _head(head: bytes) -> tuple[int, _Table, int]:
 
 
 def read_schema(message: Message, depth_max: int = 4) -> tuple[Field, ...]:
-    """The fields of a schema message. ``Damaged`` for another message or a type that is not read here."""
+    """Return the fields of a schema message.
+
+    :raises Damaged: for another message, a big-endian stream, or types nested deeper than ``depth_max``.
+    """
     if message.kind != _SCHEMA:
         raise Damaged("it does not begin with a schema")
     if message.table.number(0, "<h"):
@@ -285,7 +301,7 @@ def _read_field(table: _Table, depth_max: int) -> Field:
     if kind == _FIXED and type_ is not None and 0 < type_.number(0, "<i") <= _FIXED_BYTES_MAX:
         kinds[_FIXED] = f"V{type_.number(0, '<i')}"
     if kind not in kinds or table.table(4) is not None:
-        kinds[kind] = f"type {kind}"  # of no column here
+        kinds[kind] = f"type {kind}"  # which no column here has
     return Field(
         name,
         kinds[kind],
@@ -295,11 +311,11 @@ def _read_field(table: _Table, depth_max: int) -> Field:
 
 
 class Body:
-    """The buffers of a record batch, given one after another in the order of the fields."""
+    """The buffers of a record batch, read one after another in the order of the fields."""
 
     def __init__(self, message: Message) -> None:
         if message.kind != _RECORD_BATCH:
-            raise Damaged(f"a message of kind {message.kind} where a record batch belongs")
+            raise Damaged(f"a message of kind {message.kind} instead of a record batch")
         table = message.table
         self.rows = table.number(0, "<q")
         self._nodes = iter([Node(*pair) for pair in table.pairs(1)])
@@ -316,14 +332,14 @@ class Body:
             raise Damaged(f"a batch of {self.rows} rows")
 
     def node(self) -> Node:
-        """The next field's length and nulls."""
+        """Return the next field's length and nulls."""
         node = next(self._nodes, None)
         if node is None or not 0 <= node.length <= BATCH_BYTES_MAX:
             raise Damaged("a batch has no such column")
         return node
 
     def buffer(self, dtype: str, count: int) -> Array:
-        """The next buffer: at least ``count`` values, and just these are given."""
+        """Return the first ``count`` values of the next buffer, which must have that many."""
         place = next(self._places, None)
         if place is None:
             raise Damaged("a batch has too few buffers")
@@ -336,8 +352,8 @@ class Body:
         return np.frombuffer(data, dtype, count)
 
     def nulls(self, node: Node) -> Optional[Array]:
-        """The next buffer as a validity: which values of a column are null, shape (length,) of bool; ``None`` where
-        none is."""
+        """Return which values of a column are null according to the next buffer, its validity: shape (length,) of
+        bool; ``None`` where none is."""
         if not node.nulls:
             self.skip()
             return None
@@ -346,7 +362,7 @@ class Body:
         return null
 
     def skip(self) -> None:
-        """Pass over a buffer."""
+        """Skip a buffer."""
         if next(self._places, None) is None:
             raise Damaged("a batch has too few buffers")
 
@@ -363,7 +379,7 @@ class Body:
         self._left -= size
         zstandard = self._zstandard
         try:
-            if zstandard.frame_content_size(data[8:]) == size:  # what it would take memory for is what it may
+            if zstandard.frame_content_size(data[8:]) == size:  # decompress() allocates what this says
                 raw = self._unpacker.decompress(data[8:])
             else:
                 raw = self._unpacker.stream_reader(io.BytesIO(data[8:])).read(size)
@@ -374,7 +390,8 @@ class Body:
         return bytes(raw)
 
     def ranges(self, rows: int) -> Array:
-        """The next buffer as the offsets of a list, string or binary: (rows + 1,) of int64, in order, from 0 up."""
+        """Return the next buffer as the offsets of a list, string or binary: shape (rows + 1,) of int64, ascending,
+        none negative."""
         if rows == 0:
             self.skip()
             return np.zeros(1, np.int64)

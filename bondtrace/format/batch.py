@@ -41,7 +41,7 @@ _NUMBERS = (
     ("packet", f"V{PACKET_BYTES}"),
 )
 _KINDS = dict(_NUMBERS)
-# Null where they are the low half of the pass's skb, as they nearly always are.
+# Null where they equal the low half of the pass's skb, as they nearly always do.
 _OF_THE_SKB = {"last_skb", "skb_low"}
 _SINCE_THE_FIRST = {"head", "captured"}  # columns that an older recording may lack
 _OTHERWISE = {"last_skb": "uint64", "packet": "binary"}  # their types in format 1
@@ -72,8 +72,9 @@ SCHEMA = (
 
 
 class Batch(NamedTuple):
-    """What came at one time: passes, events, and up to when (CLOCK_MONOTONIC) nothing is outstanding. ``counts``, shape
-    (n,) of ``wire.COUNT``: all that was counted so far, where a source counts in the kernel and has asked again."""
+    """What a source delivered at one time: passes, events, and the time (CLOCK_MONOTONIC) up to which nothing is
+    outstanding. ``counts``, shape (n,) of ``wire.COUNT``, is all that was counted so far, where a source counts in the
+    kernel and has just read the counts."""
 
     passes: Passes
     events: list[Event]
@@ -82,7 +83,7 @@ class Batch(NamedTuple):
 
 
 def encode(passes: Passes, events: list[str]) -> bytes:
-    """One batch as a message of the stream: the events (JSON texts) first, then the passes."""
+    """Return one batch as a message of the stream: the events (JSON texts) first, then the passes."""
     extra, rows = len(events), len(events) + len(passes)
     records = columns(passes.records, *(name for name, _ in _NUMBERS))
     records["captured"] = np.minimum(records["captured"], PACKET_BYTES)
@@ -119,7 +120,7 @@ _NOTHING = np.zeros(0, np.uint8)
 
 
 def _put(column: Array, usual: Optional[Array], nodes: list[Node], buffers: list[Array]) -> None:
-    """Add a column, null where it is as usual."""
+    """Add a column to ``nodes`` and ``buffers``, null where it has its ``usual`` value."""
     told = np.ones(len(column), bool) if usual is None else column != usual
     nulls = len(told) - int(np.count_nonzero(told))
     nodes.append(Node(len(column), nulls))
@@ -130,7 +131,7 @@ def _put(column: Array, usual: Optional[Array], nodes: list[Node], buffers: list
 
 
 def _only_captured(packets: Array, sizes: Array) -> Array:
-    """Packets, shape (n, 80), with zeros behind so many of their bytes."""
+    """Return packets, shape (n, 80), with zeros after the first ``sizes`` bytes of each."""
     short = np.flatnonzero(np.bincount(sizes, minlength=PACKET_BYTES)[:PACKET_BYTES])
     packets = packets.copy() if len(short) else packets
     for size in short:
@@ -148,7 +149,10 @@ def _list_offsets(first: Array, second: Array) -> Array:
 
 
 def require_columns(found: tuple[Field, ...]) -> None:
-    """``Damaged`` where a recording's columns are not those that a batch has, or had in an older format."""
+    """Check that a recording's columns are those that a batch has, or had in an older format.
+
+    :raises Damaged: where they are not.
+    """
     by_name = {one.name: one for one in found}
     for wanted in SCHEMA:
         if wanted.name not in by_name and wanted.name in _SINCE_THE_FIRST:
@@ -161,7 +165,7 @@ def require_columns(found: tuple[Field, ...]) -> None:
 
 
 def _alike(wanted: Field, found: Field) -> bool:
-    """The same type; the names of a struct's fields belong to it."""
+    """Are they of the same type? The names of a struct's fields belong to its type."""
     return (
         wanted.kind == found.kind
         and len(wanted.children) == len(found.children)
@@ -173,7 +177,10 @@ def _alike(wanted: Field, found: Field) -> bool:
 
 
 def decode(message: Message, fields: tuple[Field, ...]) -> Batch:
-    """Return the batch of a message with these columns. ``Damaged`` where it does not hold together."""
+    """Return the batch of a message with these columns.
+
+    :raises Damaged: where it is malformed.
+    """
     columns = _Columns(Body(message))
     for field in fields:
         columns.read(field)
@@ -185,9 +192,9 @@ def decode(message: Message, fields: tuple[Field, ...]) -> Batch:
 
 
 class _Columns:
-    """What is read of a message, column by column, in the order in which they lie there.
+    """The columns of a message, read one by one in the order in which they are in it.
 
-    ``nulls`` has for columns with nulls which of them are.
+    ``_nulls`` says for columns with nulls which values are null.
     """
 
     def __init__(self, body: Body) -> None:
@@ -217,7 +224,7 @@ class _Columns:
             _pass_over(field, body)
 
     def fill(self) -> None:
-        """Put in what is null because it follows from another column."""
+        """Replace what is null because it follows from another column."""
         skb = self._found["skb"]
         _fill(self._found, "last_skb", self._nulls, skb)
         of_steps = np.repeat(skb, np.diff(self._offsets)) if "skb_low" in self._nulls else None
@@ -244,7 +251,7 @@ class _Columns:
 
 
 def _read_numbers(body: Body, name: str, node: Node, kind: str, count: int, nulls: dict[str, Array]) -> Array:
-    """A column of so many numbers; where it has nulls, and may, these are put into ``nulls``."""
+    """Read a column of ``count`` numbers; where it has nulls, and may have them, put these into ``nulls``."""
     is_null = body.nulls(node)
     if is_null is not None and name in _OF_THE_SKB:
         nulls[name] = is_null[:count]
@@ -252,26 +259,27 @@ def _read_numbers(body: Body, name: str, node: Node, kind: str, count: int, null
 
 
 def _fill(columns: dict[str, Array], name: str, nulls: dict[str, Array], skb: Optional[Array]) -> None:
-    """What is null is the low half of the skb's address."""
+    """Replace nulls by the low half of the skb's address."""
     if name in nulls and skb is not None:
         columns[name] = np.where(nulls[name], skb.astype(np.uint32), columns[name])
 
 
 def _read_packets(body: Body) -> tuple[Array, Array]:
-    """Packets of format 1, of a size each, as those of format 2: shape (n,) of 80 bytes, and how many are theirs."""
+    """Read packets of format 1, which have different sizes, as those of format 2: shape (n, 80), and how many of these
+    bytes are each packet's own."""
     body.skip()
     offsets = body.ranges(body.rows)
     content = body.buffer("u1", int(offsets[-1]))
     sizes = np.diff(offsets)
     if body.rows and int(sizes.max()) > PACKET_BYTES:
         raise Damaged("packet too long")
-    # From every packet's begin on 80 bytes, whosoever they are.
+    # 80 bytes from the beginning of every packet, whichever packet they belong to.
     padded = np.concatenate([content, np.zeros(PACKET_BYTES, np.uint8)])
     return np.lib.stride_tricks.sliding_window_view(padded, PACKET_BYTES)[offsets[:-1]], sizes
 
 
 def _whole_packets(packets: Array, sizes: Optional[Array]) -> Array:
-    """Packets as a reader may use them, shape (n, 80)."""
+    """Return packets as a reader may use them, with zeros after what was captured, shape (n, 80)."""
     if sizes is None:
         raise Damaged("it has no column 'captured'")
     if int(sizes.max()) > PACKET_BYTES:
@@ -280,7 +288,7 @@ def _whole_packets(packets: Array, sizes: Optional[Array]) -> Array:
 
 
 def _read_steps(body: Body, nulls: dict[str, Array]) -> tuple[dict[str, Array], Array]:
-    """The steps' columns, and where those of each pass begin."""
+    """Read the steps' columns, and where those of each pass begin."""
     body.skip()
     offsets = body.ranges(body.rows)
     first, total = int(offsets[0]), int(offsets[-1])
@@ -298,14 +306,14 @@ def _read_steps(body: Body, nulls: dict[str, Array]) -> tuple[dict[str, Array], 
 
 
 def _read_texts(body: Body) -> tuple[bytes, Array]:
-    """The texts one after another, and where each begins."""
+    """Read the texts, joined, and where each begins."""
     body.skip()
     offsets = body.ranges(body.rows)
     return body.buffer("u1", int(offsets[-1])).tobytes(), offsets
 
 
 def _pass_over(field: Field, body: Body) -> None:
-    """A column that this version does not know."""
+    """Skip a column that this version does not know."""
     buffers = {"binary": 3, "string": 3, "list": 2, "struct": 1}
     if field.kind.startswith("type"):
         raise Damaged(f"its column {field.name!r} is of an unknown type")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Events: what is said of the surroundings of packets, as plain dicts that a recording holds as JSON.
+"""Events: the surroundings of packets and how they change, as plain dicts that a recording stores as JSON.
 
 A live trace makes them and a scene takes them, so live and later analysis know the same. Every event has ``kind`` and
 ``time_ns`` (CLOCK_MONOTONIC). docs/recording.md, "Events", documents each kind with its keys.
 
 Invariant: what the readers here return has the documented types and sizes, and its texts are printable; anything else
-is refused with ``ValueError``, whoever wrote the event.
+is rejected with ``ValueError``, whoever wrote the event.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None, read_
 
 
 def tap_gone_event(time_ns: int, not_before_ns: int, inode: int) -> Event:
-    """Return the event of a tap that is not listed any more; ``not_before_ns``: when it still was."""
+    """Return the event of a tap that is no longer listed; ``not_before_ns``: when it still was."""
     return {"kind": "tap-gone", "time_ns": time_ns, "not_before_ns": not_before_ns, "inode": inode}
 
 
@@ -80,7 +80,7 @@ def note_event(time_ns: int, sentence: str) -> Event:
 
 
 def end_event(time_ns: int, not_before_ns: int) -> Event:
-    """Return the event that ends a trace; until ``not_before_ns`` it was whole."""
+    """Return the event that ends a trace; until ``not_before_ns`` it was complete."""
     return {"kind": "end", "time_ns": time_ns, "not_before_ns": not_before_ns}
 
 
@@ -99,7 +99,7 @@ def checked(event: Event) -> Event:
 
 
 def event_time_ns(event: Event) -> int:
-    """Return when it happened; 0 where it does not say. ``ValueError`` for what is no time."""
+    """Return when it happened; 0 where it does not say. ``ValueError`` for what is not a time."""
     return number(event.get("time_ns", 0))
 
 
@@ -109,7 +109,7 @@ def wall_offset_ns(event: Event) -> int:
 
 
 def read_device(value: Any) -> Device:
-    """Return a device from JSON. Keys of a newer writer are passed over; ``ValueError`` where a type is another."""
+    """Return a device from JSON. Keys of a newer writer are ignored; ``ValueError`` for a wrong type."""
     return Device(**_typed(Device, mapping(value)))
 
 

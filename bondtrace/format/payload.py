@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The packets' bytes that `--snaplen` keeps: as events of a recording, and in memory for as long as they may be asked
-for.
+"""The packets' bytes that `--snaplen` keeps: as events of a recording, and in memory while they may be needed.
 
-What it keeps true: memory is bounded; of too many the oldest are forgotten.
+Invariant: memory is bounded; the oldest bytes are forgotten first.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _Key = tuple[int, int]
 
 
 def bytes_events(time_ns: int, packets: list[tuple[int, int, bytes]]) -> list[Event]:
-    """(cpu, seq of the pass, first bytes) of packets as events."""
+    """Return events with these packets, each (cpu, seq of the pass, first bytes)."""
     texts = [[cpu, seq, base64.b64encode(data).decode()] for cpu, seq, data in packets]
     return [
         {"kind": "bytes", "time_ns": time_ns, "packets": texts[at : at + PACKETS_AN_EVENT]}
@@ -29,14 +28,14 @@ def bytes_events(time_ns: int, packets: list[tuple[int, int, bytes]]) -> list[Ev
 
 
 class Payloads(Mapping[_Key, bytes]):
-    """First bytes of packets by (cpu, seq) of their pass."""
+    """The first bytes of packets, by (cpu, seq) of their pass."""
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self._known: dict[_Key, bytes] = {}
         self._bytes, self._bytes_max = 0, bytes_max
 
     def take(self, events: Iterable[Event]) -> None:
-        """Remember what the events tell. What does not hold together is passed over: the pass has the headers."""
+        """Remember the bytes in these events. Malformed ones are ignored: the pass still has the headers."""
         for event in events:
             packets = event.get("packets") if event.get("kind") == "bytes" else None
             for one in packets if isinstance(packets, list) else ():

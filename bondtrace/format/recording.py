@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings: one file, a compressed Arrow IPC stream, that any Arrow reader opens (docs/recording.md).
 
-Invariant: every batch that was written is whole on disk whatever ends the writer, and reading gives every whole batch
-of a file that was cut off, and then says that it was.
+Invariant: every batch that was written is complete on disk, whatever ends the writer; reading a file that was cut off
+yields every complete batch, and then reports that it was.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from .events import Event
 from .wire import EMPTY, Passes, concatenate
 
 FORMAT = 2
-HOLD_S = 1.0  # at most so long passes wait for company before they are written
+HOLD_S = 1.0  # how long passes may wait for others before they are written
 HOLD_PASSES = 1 << 14
 
 
 class Recorder:
-    """Writes a recording. ``UsageError`` when the file exists and ``force`` is not set. Where nothing gets written, no
-    new file is left behind, and an older one stays as it was. Passes wait up to ``HOLD_S`` for company: a batch of
-    many packs better."""
+    """A writer of recordings.
+
+    Where nothing is written, no new file is left behind, and an older one stays as it was. Passes wait up to ``HOLD_S``
+    for others, as large batches compress better.
+
+    :raises UsageError: where the file exists and ``force`` is not set.
+    """
 
     def __init__(self, path: Path, force: bool = False) -> None:
         self._schema = schema_message(SCHEMA)
@@ -53,8 +57,10 @@ class Recorder:
         self.close()
 
     def write(self, passes: Passes, events: list[Event]) -> None:
-        """Append; what tells of the surroundings is written at once, with the passes that waited before it.
-        ``BondtraceError`` when the disk does not take it."""
+        """Append passes and events. Events are written at once, with the passes that waited before them.
+
+        :raises BondtraceError: where writing fails.
+        """
         now_s = time.monotonic()
         if len(passes):
             self._since_s = self._since_s if self._waiting else now_s
@@ -65,7 +71,7 @@ class Recorder:
             self._write(events)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the passes that wait."""
         self._write([])
 
     def _write(self, events: list[Event]) -> None:
@@ -74,11 +80,11 @@ class Recorder:
             return
         message = encode(passes, [json.dumps(one, separators=(",", ":")) for one in events])
         self._put(message if self.bytes else self._schema + message)
-        self._new.take_name(force=True)  # not before there is something to put in the place of an older recording
+        self._new.take_name(force=True)  # not before there is something to replace an older recording by
         self.bytes = self._file.tell()
 
     def close(self) -> None:
-        """Write what waited, and end the stream. Without it the file reads as well, and is said to be cut off."""
+        """Write what waits, and end the stream. A file that was not closed can be read, and is reported as cut off."""
         if self._file.closed:
             return
         try:
@@ -101,13 +107,13 @@ class Recorder:
         except OSError as error:
             self._failed = True
             with suppress(OSError):
-                self._file.truncate(begin)  # a batch that is there in part would only be in the way
+                self._file.truncate(begin)  # part of a batch is of no use
             kept = "what was written before is whole" if self.bytes else "nothing was written"
             raise BondtraceError(f"cannot write to {self.path}: {error.strerror}; {kept}") from None
 
 
 def _create(path: Path, force: bool) -> files.NewFile:
-    """With ``force`` an existing file is not touched: the new one lies beside it."""
+    """Create the file. With ``force`` an existing one is not touched: the new one is written beside it."""
     try:
         return files.NewFile(path, aside=force and os.path.lexists(path))
     except FileExistsError:
@@ -119,30 +125,33 @@ def _create(path: Path, force: bool) -> files.NewFile:
 
 
 def _columns(message: Message) -> tuple[Field, ...]:
-    """Return the columns of a recording by its first message. ``Damaged`` where they are not a recording's."""
+    """Return the columns of a recording from its first message.
+
+    :raises Damaged: where they are not a recording's.
+    """
     found = read_schema(message)
     require_columns(found)
     return found
 
 
-# What bytes that are no batch may lead to.
+# What reading bytes that are not a batch may raise.
 _DAMAGES = (*(Damaged, ValueError, IndexError, TypeError, KeyError), *(OverflowError, RecursionError, MemoryError))
 
 
 class Recording:
-    """Reads a recording. After ``batches()`` has ended, ``cut_off`` says whether the file stops short."""
+    """A reader of a recording. After ``batches()`` has ended, ``cut_off`` says whether the file was cut off."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.cut_off = False
-        self.position = 0  # bytes that were read
+        self.position = 0  # number of bytes that were read
 
     def batches(self, wait: Callable[[], bool] = lambda: False) -> Iterator[Batch]:
-        """Yield every whole batch, in order.
+        """Yield every complete batch, in order.
 
-        :param wait: asked at the end of a file that was not closed: true to look again for more, which yields a batch
-            of nothing in between. It is for the caller to sleep in it.
-        :raises BondtraceError: for a file that is no recording.
+        :param wait: called at the end of a file that was not closed: true to look for more, after yielding an empty
+            batch. The caller has to sleep in it.
+        :raises BondtraceError: for a file that is not a recording.
         """
         with self._open() as file:
             fields: Optional[tuple[Field, ...]] = None
@@ -164,11 +173,11 @@ class Recording:
                 except OSError as error:
                     raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
                 except _DAMAGES as error:
-                    fact = str(error) if fields is None else f"a batch does not hold together ({error})"
+                    fact = str(error) if fields is None else f"a batch is malformed ({error})"
                     raise self._no_recording(fact) from None
 
     def _end(self, is_arrow: bool) -> None:
-        """Note that the file stops short; ``BondtraceError`` where there was nothing of a stream."""
+        """Note that the file is cut off; ``BondtraceError`` where not even a stream had begun."""
         if not is_arrow:
             raise self._no_recording("it is not an Arrow stream") from None
         self.cut_off = True
@@ -180,4 +189,4 @@ class Recording:
             raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _no_recording(self, why: str) -> BondtraceError:
-        return BondtraceError(f"{self.path} is no bondtrace recording: {why}; `bondtrace record -o FILE` makes one")
+        return BondtraceError(f"{self.path} is not a bondtrace recording: {why}; `bondtrace record -o FILE` makes one")

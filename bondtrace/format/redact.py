@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`--privacy`: batches without addresses and payload, before anything shows or stores them (docs/privacy.md).
+"""`--privacy`: removes addresses and payload from batches before anything shows or stores them (docs/privacy.md).
 
-What it keeps true: nothing of a packet stays but what is named here (the headers that are known, without their
-addresses and checksums); all passes of a packet are treated alike, so that they still make one journey; with "hash" an
-address has one pseudonym in a recording, made with a key that is forgotten at its end; with "drop" all are one.
+Invariant: of a packet only what is named here is kept (known headers, without their addresses and checksums); all
+passes of a packet are treated alike, so that they still make one journey; with "hash" an address has one pseudonym in a
+recording, made with a key that is forgotten at its end; with "drop" all addresses become the same one.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .wire import PACKET_BYTES, Array, Passes
 
 MODES = ("drop", "hash")
 WITHHELD = "(withheld)"
-_KNOWN_MAX = 1 << 20  # pseudonyms that are remembered, to be quick
+_KNOWN_MAX = 1 << 20  # pseudonyms that are cached
 _ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in net/dissect
 _TAGS = (0x8100, 0x88A8)
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
-# Of a header behind IP: how many bytes of it stay, and where its checksum is.
+# For a header after IP's: how many of its bytes are kept, and where its checksum is.
 _UPPER = {_TCP: (20, 16), _UDP: (8, 6), _ICMP: (8, 2), _ICMPV6: (8, 2)}
-_ECHOES = {_ICMP: (0, 8), _ICMPV6: (128, 129)}  # the messages of which bytes 4 to 7 are no address
+_ECHOES = {_ICMP: (0, 8), _ICMPV6: (128, 129)}  # the messages whose bytes 4 to 7 are not an address
 _LINK_LOCAL = bytes.fromhex("0180c20000")  # control protocols' own addresses: IEEE 802.1Q, 8.6.3
 
 
 class Privacy:
-    """Takes addresses and payload out of batches; ``mode`` is one of ``MODES``."""
+    """Removes addresses and payload from batches; ``mode`` is one of ``MODES``."""
 
     def __init__(self, mode: str) -> None:
         self._hashes = mode == "hash"
@@ -43,13 +43,13 @@ class Privacy:
         self._known: dict[bytes, bytes] = {}
 
     def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches, each without what is to be withheld."""
+        """Yield the batches, each without what is to be withheld."""
         for batch in batches:
             yield batch._replace(
                 passes=self.passes(batch.passes), events=[told for event in batch.events for told in self._event(event)]
             )
 
-    # --- what is told of the surroundings ---
+    # --- events ---
 
     def _event(self, event: Event) -> Iterator[Event]:
         kind = event.get("kind")
@@ -84,7 +84,7 @@ class Privacy:
     # --- packets ---
 
     def passes(self, passes: Passes) -> Passes:
-        """The passes with what may stay of their packets."""
+        """Return the passes with only what may be kept of their packets."""
         if not len(passes):
             return passes
         records = passes.records.copy()
@@ -105,7 +105,7 @@ class Privacy:
         return replace(passes, records=records)
 
     def _link(self, rows: Array, packets: Array, kept: Array, stays: Array) -> None:
-        """Frames: the addresses as pseudonyms, the tags and the type as they are, what is behind them as it may be."""
+        """Keep of frames the addresses as pseudonyms, the tags and the type unchanged, and what ``_network`` keeps."""
         for at in (0, 6):
             self._replaced(rows, at, 6, self._mac, packets, kept)
         stays[rows] = 12
@@ -146,8 +146,8 @@ class Privacy:
         self._upper(rows, packets[rows, at + 6], at + 40, packets, kept, stays)
 
     def _arp(self, rows: Array, at: int, packets: Array, kept: Array, stays: Array) -> None:
-        """Questions and answers about IPv4 on Ethernet; of others, and where addresses are dropped (all being one, it
-        would read as gratuitous), only what kind they are."""
+        """Keep requests and replies about IPv4 on Ethernet; of others, and where addresses are dropped (as all would be
+        the same, each would look gratuitous), only their kind."""
         kept[rows, at : at + 8] = packets[rows, at : at + 8]
         stays[rows] = at + 8
         if not self._hashes:
@@ -175,7 +175,7 @@ class Privacy:
     def _replaced(
         self, rows: Array, at: int, size: int, pseudonym: Callable[[bytes], bytes], packets: Array, kept: Array
     ) -> None:
-        """An address of each of these packets, in its place."""
+        """Put a pseudonym in place of an address of each of these packets."""
         if not len(rows) or at + size > PACKET_BYTES:
             return
         addresses = np.ascontiguousarray(packets[rows, at : at + size]).view(f"V{size}")
@@ -186,20 +186,21 @@ class Privacy:
     # --- pseudonyms ---
 
     def _mac(self, address: bytes) -> bytes:
-        """02:..., or 03:... for a group. Broadcast, none and the addresses of control frames, no one's, stay."""
+        """Return 02:..., or 03:... for a group. Broadcast, all zeros and the addresses of control frames, which belong
+        to nobody, are kept."""
         if address in (bytes(6), b"\xff" * 6) or address[:5] == _LINK_LOCAL:
             return address
         return bytes([2 | address[0] & 1]) + (self._digest(address)[:5] if self._hashes else bytes(5))
 
     def _address4(self, address: bytes) -> bytes:
-        """240.0.0.0/4, which nobody has; 0.0.0.0 and 255.255.255.255 stay."""
+        """Return an address in 240.0.0.0/4, which nobody has; 0.0.0.0 and 255.255.255.255 are kept."""
         if address in (bytes(4), b"\xff" * 4):
             return address
         digest = self._digest(address) if self._hashes else bytes(4)
         return bytes([0xF0 | digest[0] & 0x0F]) + digest[1:4]
 
     def _address6(self, address: bytes) -> bytes:
-        """2001:db8::/32, which is for examples; :: stays."""
+        """Return an address in 2001:db8::/32, which is for examples; :: is kept."""
         if not any(address):
             return address
         return b"\x20\x01\x0d\xb8" + (self._digest(address)[:12] if self._hashes else bytes(12))
@@ -214,6 +215,6 @@ class Privacy:
 
 
 def _without_arguments(process: dict[str, Any]) -> dict[str, Any]:
-    """A process with its program's name alone: arguments hold addresses, filters, and what not."""
+    """Return a process with only its program's name: arguments may contain addresses, filters and other data."""
     words = str(process.get("cmdline", "")).split()
     return {**process, "cmdline": posixpath.basename(words[0]) if words else ""}

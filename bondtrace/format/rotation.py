@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A recording in parts: FILE-0001, FILE-0002, ... each of which opens by itself.
+"""A recording in parts: FILE-0001, FILE-0002, ... each of which can be read by itself.
 
-A new part begins with what the earlier ones had told of the surroundings (devices, taps, names), marked ``again``, so
-that nothing is missing where only later parts are kept. What it keeps true: a batch is in one part, whole.
+A new part begins with the events of the earlier ones that still hold (devices, taps, names), marked ``again``, so that
+nothing is missing where only later parts are kept.
+
+Invariant: every batch is in one part, complete.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _KEYS = {
 
 
 class Surroundings:
-    """What events have told so far and still holds."""
+    """The events so far that still hold."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Event] = {}
@@ -51,7 +53,8 @@ class Surroundings:
                 self._known[key] = event
 
     def told_again(self, part: int) -> list[Event]:
-        """The begin of a further part. What opened in an earlier one was there when this began."""
+        """Return the events with which a further part begins. A tap that opened in an earlier part was there when this
+        one began, so ``not_before_ns`` is left out."""
         return [
             {
                 **{name: value for name, value in event.items() if name != "not_before_ns"},
@@ -63,8 +66,10 @@ class Surroundings:
 
 
 class RotatingRecorder:
-    """Writes parts of at most about ``part_bytes`` or ``part_s`` seconds; of these the last ``keep`` stay.
-    ``UsageError`` where a part of that name exists and ``force`` is not set."""
+    """A writer of parts of about ``part_bytes`` or ``part_s`` seconds at most; only the last ``keep`` are kept.
+
+    :raises UsageError: where a part of that name exists and ``force`` is not set.
+    """
 
     def __init__(
         self,
@@ -78,12 +83,12 @@ class RotatingRecorder:
         self._part_bytes, self._part_s, self._keep = part_bytes, part_s, keep
         there = existing_parts(path)
         if there and not force:
-            raise UsageError(f"{there[0]} exists already; name another file, or --force to overwrite it")
+            raise UsageError(f"{there[0]} already exists; name another file, or use --force to overwrite it")
         self._surroundings = Surroundings()
         self._parts: list[Path] = []
         self._number, self._bytes, self._passes = 0, 0, 0
         self._next()
-        for old in there[1:]:  # of an earlier recording, whose parts would be taken for this one's
+        for old in there[1:]:  # parts of an earlier recording, which would be taken for this one's
             old.unlink(missing_ok=True)
 
     def _next(self) -> None:
@@ -96,16 +101,16 @@ class RotatingRecorder:
 
     @property
     def bytes(self) -> int:
-        """Written so far, in all parts, those that were not kept included."""
+        """The number of bytes written so far, including parts that were not kept."""
         return self._bytes + self._recorder.bytes
 
     @property
     def passes(self) -> int:
-        """Written so far."""
+        """The number of passes written so far."""
         return self._passes + self._recorder.passes
 
     def write(self, passes: Passes, events: list[Event]) -> None:
-        """Append a batch; then begin the next part if it is time."""
+        """Append a batch; then begin the next part if this one is full or old enough."""
         self._recorder.write(passes, events)
         self._surroundings.learn(events)
         full = self._part_bytes is not None and self._recorder.bytes >= self._part_bytes
@@ -118,17 +123,17 @@ class RotatingRecorder:
                 self._parts.pop(0).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End the part."""
+        """Close the current part."""
         self._recorder.close()
 
 
 def part_path(path: Path, number: int) -> Path:
-    """trace.arrows -> trace-0001.arrows"""
+    """Return the path of a part: trace-0001.arrows for trace.arrows."""
     return path.with_name(f"{path.stem}-{number:04d}{path.suffix}")
 
 
 def existing_parts(path: Path) -> list[Path]:
-    """The parts of that name that there are, in order."""
+    """Return the parts of that name that exist, in order."""
     if not path.parent.is_dir():
         return []
     return sorted(

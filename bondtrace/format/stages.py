@@ -15,7 +15,7 @@ RING_TAPS, QUEUE_TAPS, SOCK_PACKET_TAPS = "ring taps", "queue taps", "SOCK_PACKE
 FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
 TAP_HOOKS, JOINS = "tap hooks", "joins"
 
-#: The stages that packets come by, by direction.
+#: The stages that see packets, by direction.
 OF_DIRECTION = {"rx": RECEIVE, "tx": TRANSMIT}
 
 #: Protocol handlers, by skb->protocol: one packet at a time, and a list of them.
@@ -24,12 +24,12 @@ PROTOCOL_FUNCTIONS = ("ip_rcv", "ipv6_rcv", "arp_rcv", "ip_list_rcv", "ipv6_list
 
 
 def of_directions(directions: Collection[str]) -> tuple[str, ...]:
-    """Return the stages that packets of these directions come by."""
+    """Return the stages that see packets of these directions."""
     return tuple(OF_DIRECTION[one] for one in OF_DIRECTION if one in directions)
 
 
 def essential(directions: Collection[str] = tuple(OF_DIRECTION)) -> tuple[str, ...]:
-    """Return the stages without any one of which the main question, which taps saw a packet, has wrong answers."""
+    """Return the stages that are all needed to answer the main question, which taps saw a packet."""
     return (*of_directions(directions), RING_TAPS, QUEUE_TAPS)
 
 

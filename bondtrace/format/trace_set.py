@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Several files as traces: the parts of one trace are put together again, different traces come in order of time.
+"""Several files as traces: the parts of one trace are put together again, and traces are ordered by time.
 
-Memory does not grow with the files: each is read batch by batch, and before that only its first batch.
+Invariant: memory does not grow with the files; each is read batch by batch, and before that only its first batch.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _NUMBER_END = 1 << 63
 
 @dataclass
 class TraceSet:
-    """One trace: a file, or the parts of one in order. After ``batches()`` has ended, ``cut_off`` names the files that
-    stop short, and ``missing`` the gaps between its parts."""
+    """One trace: a file, or the parts of one in order. After ``batches()`` has ended, ``cut_off`` lists the files that
+    were cut off. ``missing`` lists the gaps between its parts."""
 
     paths: list[Path]
     numbers: list[int]
@@ -34,30 +34,30 @@ class TraceSet:
 
     @property
     def name(self) -> str:
-        """What to call it, printable: its file, or the first and the last."""
+        """Its name for people, printable: its file, or the first and the last."""
         name = str(self.paths[0]) if len(self.paths) == 1 else f"{self.paths[0]} to {self.paths[-1].name}"
         return printable(name)
 
     @property
     def size_bytes(self) -> int:
-        """Of all its files."""
+        """The size of all its files together."""
         return sum(path.stat().st_size for path in self.paths)
 
     @property
     def missing(self) -> list[tuple[int, int]]:
-        """The parts between that are not there: the first and the last number of each gap."""
+        """The parts that are missing in between: the first and the last number of each gap."""
         return [(before + 1, after - 1) for before, after in zip(self.numbers, self.numbers[1:]) if after > before + 1]
 
     @property
     def missing_words(self) -> str:
-        """The same as a sentence; "" where none is missing."""
+        """The missing parts as a sentence; "" where none is missing."""
         if not self.missing:
             return ""
         count = sum(last - first + 1 for first, last in self.missing)
         return f"{count} parts between these are missing, the first of them part {self.missing[0][0]}"
 
     def batches(self, wait: Callable[[], bool] = lambda: False) -> Iterator[Batch]:
-        """Every whole batch. What a part tells again is passed over where the part before was read."""
+        """Yield every complete batch. Events that a part repeats are left out where the part before was read."""
         before: Optional[int] = None
         read_bytes = 0
         for path, number in zip(self.paths, self.numbers):
@@ -74,8 +74,11 @@ class TraceSet:
 
 
 def gather(paths: tuple[Path, ...]) -> list[TraceSet]:
-    """The traces of these files, and of the recordings in these directories. ``UsageError`` for a directory without
-    any, ``BondtraceError`` for a file that is no recording."""
+    """Return the traces in these files, and in the recordings of these directories.
+
+    :raises UsageError: for a directory without recordings, or where a part was given twice.
+    :raises BondtraceError: for a file that is not a recording.
+    """
     files = [one for path in paths for one in (_inside(path) if path.is_dir() else [path])]
     files = list(dict.fromkeys(files))
     traces: dict[str, list[tuple[int, int, Path]]] = {}
@@ -102,7 +105,7 @@ def _inside(directory: Path) -> list[Path]:
 
 
 def _start(path: Path) -> Event:
-    """The event that begins a recording; empty without one."""
+    """Return the event that begins a recording; an empty one where there is none."""
     first = next(Recording(path).batches(), None)
     return next((one for one in first.events if one.get("kind") == "start"), {}) if first else {}
 

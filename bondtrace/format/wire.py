@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The mirror of bpf/wire.h, and bytes to columns.
+"""The structures of bpf/wire.h as numpy types, and the ring's bytes as columns.
 
-``decode`` turns the ring's slots into three numpy arrays without a Python step per record. What it
-keeps true: the dtypes here are those structs, byte for byte (tests/format/test_wire.py asks the compiler).
+``decode`` turns the ring's slots into three numpy arrays without a Python step per record.
+
+Invariant: the dtypes here are those structs, byte for byte (tests/format/test_wire.py asks the compiler).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ STEP_PASS = 0  # only counted
 STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP, STEP_NETNS = 1, 2, 3, 4, 5, 6, 7, 8
 VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
-FUNC_HANDLER = 63  # named by its address; from 64 on, in older recordings, by its place in the start event
+FUNC_HANDLER = 63  # a function by its address; from 64 on, in older recordings, by its place in the start event
 
 FUNCTIONS = {
     1: "packet_rcv",
@@ -109,8 +110,8 @@ _MORE_SLOT = np.dtype([("marker", "<u8"), ("more", STEP, (MORE_STEPS,)), ("unuse
 @dataclass(frozen=True)
 class Passes:
     """Records as columns. ``records`` has shape (n,) of RECORD; the steps of record ``i`` are
-    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64. ``facts``, where they were
-    made already, are ``facts.facts`` of these passes."""
+    ``steps[offsets[i]:offsets[i + 1]]`` of STEP; ``offsets`` has shape (n + 1,) of int64. ``facts`` is the result of
+    ``analysis.shapes.facts`` for these passes, where it was computed already."""
 
     records: Array
     steps: Array
@@ -121,14 +122,14 @@ class Passes:
         return len(self.records)
 
     def take(self, places: Array) -> Passes:
-        """The passes at these places (an index array or a boolean mask), in that order."""
+        """Return the passes at these places (an index array or a boolean mask), in that order."""
         if places.dtype == bool:
             if places.all():
                 return self
             places = np.flatnonzero(places)
         if len(places) and places[-1] - places[0] == len(places) - 1 and (np.diff(places) == 1).all():
             return self._slice(int(places[0]), int(places[-1]) + 1)
-        # take(), not []: numpy copies a structure of many fields field by field, but takes it whole
+        # take(), not []: numpy copies a structure field by field, but takes it whole
         counts = np.diff(self.offsets).take(places)
         offsets = _offsets(counts)
         begins = np.repeat(self.offsets.take(places) - offsets[:-1], counts)
@@ -140,7 +141,7 @@ class Passes:
         )
 
     def _slice(self, begin: int, end: int) -> Passes:
-        """Those that stand together, without a copy."""
+        """Return consecutive passes, without a copy."""
         offsets = self.offsets[begin : end + 1]
         return Passes(
             self.records[begin:end],
@@ -158,8 +159,11 @@ _CACHED_ROWS = 1 << 12
 
 
 def columns(structures: Array, *names: str) -> dict[str, Array]:
-    """Fields of structures, shape (n,), as columns. Each read of a field goes through all of the memory: this does it
-    once for all of them, as many rows at a time as a CPU's cache holds."""
+    """Return fields of structures, shape (n,), as columns.
+
+    Reading a field goes through all of the memory: this goes through it once for all fields, as many rows at a time as
+    fit a CPU's cache.
+    """
     result = {
         name: np.empty((len(structures), *structures.dtype[name].shape), structures.dtype[name].base) for name in names
     }
@@ -171,7 +175,7 @@ def columns(structures: Array, *names: str) -> dict[str, Array]:
 
 
 def structures(dtype: np.dtype[Any], count: int, columns: dict[str, Array]) -> Array:
-    """Columns as structures, shape (count,); fields without a column are zero."""
+    """Return columns as structures, shape (count,); fields without a column are zero."""
     result = np.zeros(count, dtype)
     for begin in range(0, count, _CACHED_ROWS):
         rows = result[begin : begin + _CACHED_ROWS]
@@ -190,7 +194,7 @@ def _offsets(counts: Array) -> Array:
 
 
 def concatenate(parts: list[Passes]) -> Passes:
-    """Several batches as one; of one alone the facts stay with it."""
+    """Return several batches as one; a single one keeps its facts."""
     parts = [part for part in parts if len(part)]
     if not parts:
         return EMPTY
@@ -205,12 +209,13 @@ def concatenate(parts: list[Passes]) -> Passes:
 
 
 def _whole(array: Array) -> Array:
-    """Structures as bytes, which numpy copies at once and not field by field."""
+    """Return structures as bytes, which numpy copies at once and not field by field."""
     return array.view(f"V{array.dtype.itemsize}")
 
 
 def decode(slots: Array) -> Passes:
-    """Slots, shape (n, 256) of uint8, whole records only, to passes; the packets' bytes are left out."""
+    """Return the passes in slots, shape (n, 256) of uint8, of complete records; records of packets' bytes are left
+    out."""
     if not len(slots):
         return EMPTY
     slots = np.ascontiguousarray(slots)
@@ -231,7 +236,8 @@ def decode(slots: Array) -> Passes:
 
 
 def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
-    """(cpu, seq of the pass, first bytes of its packet) of every such record among these slots, shape (n, 256)."""
+    """Return (cpu, seq of the pass, first bytes of its packet) for every record of packets' bytes in slots, shape
+    (n, 256) of uint8."""
     if not len(slots):
         return []
     starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
@@ -247,7 +253,7 @@ def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
 
 
 def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, first: Array) -> Array:
-    """The steps in order, those of the records' first slots being known."""
+    """Return all steps in order, given the steps of the records' first slots."""
     steps = _whole(np.empty(offsets[-1], STEP))
     there = np.minimum(counts, FIRST_STEPS)
     steps[np.repeat(offsets[:-1] - _offsets(there)[:-1], there) + np.arange(len(first))] = _whole(first)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What holds on any network and in any kernel: packets dissected, devices stacked on one another, libpcap's filters."""
+"""What holds on any network and in any kernel: dissecting packets, how devices are stacked, libpcap's filters."""

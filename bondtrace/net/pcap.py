@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libpcap, by ctypes: compiles a tcpdump filter expression to classic BPF, and runs it on a frame.
+"""libpcap by ctypes: compiles a tcpdump filter expression to classic BPF, and runs it on frames.
 
-Nothing is captured here. What it keeps true: an expression means what it means to tcpdump reading a file of that
-link type, for libpcap itself compiles it.
+Nothing is captured here.
+
+Invariant: an expression means what it means to tcpdump reading a file of that link type, as libpcap itself compiles it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _NETMASK_UNKNOWN = 0xFFFFFFFF
 
 
 class Instruction(NamedTuple):
-    """One of struct bpf_insn (pcap/bpf.h)."""
+    """A struct bpf_insn (pcap/bpf.h)."""
 
     code: int
     jt: int
@@ -67,7 +68,7 @@ def _library() -> Any:
 @contextmanager
 def _compiled(expression: str, link_type: int) -> Iterator[tuple[Any, _Program]]:
     if "\0" in expression:
-        raise UsageError("a filter holds no zero byte")
+        raise UsageError("a filter cannot contain a zero byte")
     library = _library()
     handle = ctypes.c_void_p(library.pcap_open_dead(link_type, _SNAPLEN))
     program = _Program()
@@ -81,7 +82,7 @@ def _compiled(expression: str, link_type: int) -> Iterator[tuple[Any, _Program]]
         ):
             reason = library.pcap_geterr(handle).decode("utf-8", "replace")
             raise UsageError(
-                f"the filter {expression!r} is no tcpdump filter: {reason}; `man pcap-filter` has the language"
+                f"the filter {expression!r} is not a tcpdump filter: {reason}; `man pcap-filter` has the language"
             )
         try:
             yield library, program
@@ -92,13 +93,16 @@ def _compiled(expression: str, link_type: int) -> Iterator[tuple[Any, _Program]]
 
 
 def compile_filter(expression: str, link_type: int = ETHERNET) -> list[Instruction]:
-    """The expression as classic BPF. ``UsageError`` with libpcap's own message for one that it does not take."""
+    """Return the expression as classic BPF.
+
+    :raises UsageError: with libpcap's own message, for an expression that it does not accept.
+    """
     with _compiled(expression, link_type) as (_, program):
         return [Instruction(one.code, one.jt, one.jf, one.k) for one in program.instructions[: program.length]]
 
 
 def verdicts(expression: str, frames: list[bytes], link_type: int = ETHERNET) -> list[bool]:
-    """libpcap's own verdict on whole frames: does the expression match?"""
+    """Return for each whole frame whether libpcap says that the expression matches it."""
     with _compiled(expression, link_type) as (library, program):
         found = []
         for frame in frames:

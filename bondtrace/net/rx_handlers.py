@@ -15,11 +15,12 @@ BOND = "bond_handle_frame"
 
 @dataclass(frozen=True)
 class RxHandler:
-    """One handler.
+    """One rx_handler.
 
     ``kinds`` are the rtnetlink kinds of the devices which install it: a bond on its slaves, a macvlan on the device it
     sits on. ``exact``: EXACT and PASS keep a packet on a port that is inactive. ``switch``: CONSUMED hands it to a
-    switch, which may receive or send it again. ``phrases`` explain its verdicts, where they mean more than for any.
+    switch, which may receive or send it again. ``phrases`` explain those of its verdicts that ``ANY_PHRASES`` does not
+    explain well enough.
     """
 
     function: str

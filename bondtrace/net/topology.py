@@ -6,7 +6,7 @@ Open vSwitch), and what is in ``STACKED_KINDS`` on its ``link``. Other kinds hav
 
 - of a pair (``PAIRED_KINDS``) it is the peer: what one end sends the other receives;
 - of a tunnel (VXLAN, Geneve, GRE, IPIP, an xfrm interface, ...) it is the device by which outer packets leave. What a
-  tunnel receives was another packet before, from whatever device that came by: nothing follows from the link.
+  tunnel receives was another packet before, which may have arrived on any device: nothing follows from the link.
 
 Source: ``ndo_get_iflink`` and ``rtnl_link_ops`` of the drivers. A device without a kind that has a link is a port of a
 switch chip (DSA, before it had a kind).
@@ -50,7 +50,7 @@ def lower_of(device: Device) -> Optional[Key]:
 
 
 def edges(device: Device) -> list[tuple[Key, Key]]:
-    """Return the (lower, upper) pairs that a device's own words make: it on its link, its master on it."""
+    """Return the (lower, upper) pairs that follow from a device's own fields: it on its link, its master on it."""
     found = []
     if device.master is not None:
         found.append((key_of(device), (device.netns, device.master)))
@@ -71,7 +71,7 @@ def share_lower(a: Device, b: Device) -> bool:
 
 
 def are_peers(a: Device, b: Device) -> bool:
-    """Are they the two ends of a pair, as far as the numbers that each gives of the other tell?"""
+    """Are they the two ends of a pair, as far as the ifindex that each has as its link shows?"""
     if a.kind != b.kind or a.kind not in PAIRED_KINDS or key_of(a) == key_of(b):
         return False
     return (a.link, b.link) == (b.ifindex, a.ifindex)

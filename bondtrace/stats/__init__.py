@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts over many journeys: none of them grows with their number."""
+"""Counts over many journeys; memory does not grow with the number of journeys."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The summary of many hosts' recordings, from a dataset that ``export --format parquet`` made.
+"""The summary of many hosts' recordings, from a dataset that ``export --format parquet`` wrote.
 
-It is one query, written once with Ibis, and run by DuckDB here or by Spark where there is one. What it keeps true: both
-give the same rows, and their sums are those of ``bondtrace summary`` of the recordings.
+It is one query, written once with Ibis, and run by DuckDB here or by Spark where that is available.
+
+Invariant: both return the same rows, and their sums are those of ``bondtrace summary`` of the recordings.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class FleetRow:
     """What became of a tap's packets on one device and direction; or, where ``dev`` is ``None``, how many packets it
     was not offered, by reason. ``doubtful`` counts those of them that may have been lost rather than not offered.
 
-    The tap's ``inode`` holds on its host; ``bound`` is the device that it was bound to then. ``comm``, ``pid``,
+    The tap's ``inode`` is unique on its host; ``bound`` is the device to which it was bound then. ``comm``, ``pid``,
     ``name`` and ``bound`` are ``None`` for a tap of which nothing more is known.
     """
 
@@ -55,23 +56,23 @@ class FleetRow:
 
 
 def summarise(dataset: str, engine: str = "duckdb") -> list[FleetRow]:
-    """The rows of a dataset: a directory, a single Parquet file, or a URL that the engine can read.
+    """Return the rows of a dataset: a directory, a single Parquet file, or a URL that the engine can read.
 
-    ``BondtraceError`` where the engine's packages are missing or it cannot read the dataset, ``UsageError`` where there
-    is none.
+    :raises BondtraceError: where the engine's packages are missing or it cannot read the dataset.
+    :raises UsageError: where there is no dataset.
     """
     files = _files(dataset)
     table = _read(engine, dataset, files)
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
-        raise UsageError(f"{dataset} is no dataset of bondtrace: it has no column {missing[0]!r}; {_REMEDY}")
+        raise UsageError(f"{dataset} is not a bondtrace dataset: it has no column {missing[0]!r}; {_REMEDY}")
     asked = query(table)
     found = _ask(engine, dataset, lambda: asked.to_pyarrow().to_pylist())
     return sorted(map(_row, found), key=_order)
 
 
 def query(table: Any) -> Any:
-    """The query, as an Ibis expression over the rows of an export (``exporters.rows``)."""
+    """Return the query, an Ibis expression over the rows of an export (``exporters.rows``)."""
     told = table.filter(table.kind.isin(("tap", "unseen")))
     tap, unseen = told.kind == "tap", told.kind == "unseen"
     count = partial(_count, told.kind)
@@ -118,7 +119,7 @@ def _order(row: FleetRow) -> tuple[Any, ...]:
 
 
 def _files(dataset: str) -> str:
-    """What an engine is given to read: a pattern of the dataset's files."""
+    """Return what an engine is to read: a pattern that matches the dataset's files."""
     if "://" in dataset:
         return dataset if dataset.endswith(".parquet") else f"{dataset.rstrip('/')}/host=*/day=*/*.parquet"
     path = Path(dataset)
@@ -127,12 +128,12 @@ def _files(dataset: str) -> str:
     if path.is_file():
         return glob.escape(dataset)
     if not any(path.glob("host=*/day=*/*.parquet")):
-        raise UsageError(f"{dataset} is no dataset of bondtrace: it has no host=*/day=*/*.parquet; {_REMEDY}")
+        raise UsageError(f"{dataset} is not a bondtrace dataset: it has no host=*/day=*/*.parquet; {_REMEDY}")
     return f"{glob.escape(dataset.rstrip('/') or '/')}/host=*/day=*/*.parquet"
 
 
 def _read(engine: str, dataset: str, files: str) -> Any:
-    """The dataset as an Ibis table; ``host`` is text whatever it looks like."""
+    """Return the dataset as an Ibis table, in which ``host`` is text even if it looks like a number."""
     try:
         ibis: Any = import_module("ibis")
         backend: Any = getattr(ibis, engine)
@@ -151,8 +152,8 @@ def _read(engine: str, dataset: str, files: str) -> Any:
 
 
 def _spark_table(backend: Any, dataset: str) -> Any:
-    """Read by the Spark that the environment names (``SPARK_REMOTE``, ``spark-defaults.conf``), else one in this
-    process."""
+    """Return the dataset as read by the Spark that the environment names (``SPARK_REMOTE``, ``spark-defaults.conf``),
+    or else by one in this process."""
     session = import_module("pyspark.sql").SparkSession.builder.appName("bondtrace fleet").getOrCreate()
     session.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
     session.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # the timestamps have nanoseconds
@@ -161,7 +162,7 @@ def _spark_table(backend: Any, dataset: str) -> Any:
 
 
 def _ask(engine: str, dataset: str, what: Callable[[], Any]) -> Any:
-    """Let the engine do something; its own errors, of whatever class, become one line."""
+    """Call ``what``; errors of the engine, of any class, become a ``BondtraceError`` of one line."""
     try:
         return what()
     except Exception as error:

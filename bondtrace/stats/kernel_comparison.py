@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one kernel showed of a scenario, counted by class of packet, so that several kernels can be compared.
+"""What was traced of a scenario on one kernel, counted by class of packet, so that several kernels can be compared.
 
 Two kernels' packets are never the same: ids, ports and sequence numbers differ from boot to boot. What can be compared
-is what became of all echo requests, all ARP questions, all LLDP frames. A *class* is the protocol, its kind of message
+is what became of all echo requests, all ARP requests, all LLDP frames. A *class* is the protocol, its kind of message
 where it has one, and the VLAN.
 """
 
@@ -14,9 +14,9 @@ from ..analysis.scene import Scene
 from ..model import Journey, Packet
 from .summary import Summary
 
-#: Protocols whose packets are told apart by their messages.
+#: Protocols whose packets are distinguished by their messages.
 _WITH_MESSAGES = frozenset(("ARP", "RARP", "ICMP", "ICMPv6", "IGMP"))
-#: What a class calls a message, where that is not the message's own name. Programs know these words: they stay.
+#: The words of a class for a message, where they are not the message's name. Programs use these words: do not change.
 _CLASS_WORDS = {
     "fragment": "fragment offset",
     "net unreachable for TOS": "net unreachable",
@@ -33,7 +33,7 @@ _CLASS_WORDS = {
 
 @dataclass
 class Observation:
-    """A kernel's column: ``kernel`` is what the user calls it. With an ``error`` there is nothing else."""
+    """A kernel's column; ``kernel`` is the user's name for it. With an ``error`` there is nothing else."""
 
     kernel: str
     release: str = ""
@@ -49,7 +49,7 @@ class Observation:
 
 
 def packet_class(packet: Packet) -> str:
-    """Returns what a packet is one of many of: "ICMP echo request", "ARP who-has", "LLDP", "UDP in VLAN 7"."""
+    """Return the class of a packet: "ICMP echo request", "ARP who-has", "LLDP", "UDP in VLAN 7"."""
     words = [packet.protocol]
     if packet.protocol in _WITH_MESSAGES:
         words.append(_CLASS_WORDS.get(packet.message, packet.message))

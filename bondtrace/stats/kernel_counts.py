@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel counted by itself, by name of outcome, verdict and function: for rates at which nobody can read
-journeys. Nothing is sent per packet, so the counts are exact whatever the rate.
+"""What the kernel side counted itself, by name of outcome, verdict and function: for rates at which journeys are of no
+use. Nothing is sent per packet, so the counts are exact at any rate.
 
 What is counted is passes and steps, not packets: a packet that a bridge hands on passes twice.
 """
@@ -20,9 +20,9 @@ from .summary import Place, Summary
 
 @dataclass(frozen=True)
 class KernelCounts:
-    """Counts since the begin of the trace. ``passed``: rounds with that ``skb->dev``, or offers to the transmit taps
-    there; ``offers`` by (tap inode, place, outcome); ``verdicts`` by (netns, ifindex, function, verdict); ``drops`` by
-    (netns, ifindex, function, the kernel's reason)."""
+    """Counts since the beginning of the trace. ``passed``: rounds with that ``skb->dev``, or offers to the transmit
+    taps there; ``offers`` by (tap inode, place, outcome); ``verdicts`` by (netns, ifindex, function, verdict);
+    ``drops`` by (netns, ifindex, function, the kernel's reason)."""
 
     passed: Counter[Place] = field(default_factory=Counter)
     offers: Counter[tuple[int, Place, str]] = field(default_factory=Counter)
@@ -36,7 +36,7 @@ class KernelCounts:
         return {inode for inode, _, _ in self.offers}
 
     def since(self, earlier: KernelCounts) -> KernelCounts:
-        """What came after an earlier reading."""
+        """Return what was counted after an earlier reading."""
         return KernelCounts(
             self.passed - earlier.passed,
             self.offers - earlier.offers,
@@ -46,7 +46,7 @@ class KernelCounts:
         )
 
     def summary(self) -> Summary:
-        """The same as a summary, as far as it can be known."""
+        """Return the counts as a summary, as far as these can show it."""
         result = Summary(journeys=self.passes, counted=True, passed=Counter(self.passed), dropped=Counter(self.drops))
         for (inode, place, outcome), count in self.offers.items():
             result.offered[inode, place] += count
@@ -57,7 +57,7 @@ class KernelCounts:
 
 
 def of(counts: Array, scene: Scene, directions: Collection[str] = ("rx", "tx")) -> KernelCounts:
-    """The counts of these directions. ``counts`` has shape (n,) of ``wire.COUNT``."""
+    """Return the counts of these directions. ``counts`` has shape (n,) of ``wire.COUNT``."""
     passes = 0
     result = KernelCounts()
     for (netns, ifindex, arg, more, kind, code, func, outgoing), count in counts.tolist():

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long it takes a packet from entering a pass to each of its steps, as histograms.
+"""How long a packet takes from entering a pass to each of its steps, as histograms.
 
-Everything is counted in columns; memory grows with the kinds of steps and devices, not with the journeys. The bins are
-a quarter of an octave wide (a factor of 1.19), so a quantile is known that well; least, most and mean are exact.
+Everything is counted in columns. The bins are a quarter of an octave wide (a factor of 1.19), so that is the precision
+of a quantile; minimum, maximum and mean are exact.
+
+Invariant: memory grows with the kinds of steps and devices, not with the journeys.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ from ..analysis.stitch import Journeys
 from ..format.wire import RECORD_LATE, RECORD_TX, STEP_DROP, STEP_HANDLER, STEP_NETNS, Array, Passes
 
 EDGES_NS: Array = np.unique(np.round(2.0 ** (np.arange(0, 4 * 33) / 4)).astype(np.int64))
-"""Bin ``i`` holds the times from ``EDGES_NS[i - 1]`` on and below ``EDGES_NS[i]``; the first what is below 1 ns, the
-last all above. Shape (bins - 1,)."""
+"""Bin ``i`` has the times from ``EDGES_NS[i - 1]`` to below ``EDGES_NS[i]``; the first those below 1 ns, the last all
+above. Shape (bins - 1,)."""
 
 BINS = len(EDGES_NS) + 1
 
 
 class Kind(NamedTuple):
     """A kind of step: its device (``netns``, ``ifindex``) and what it is, numbers as in ``wire``; ``address`` is the
-    low half of that of an rx_handler or of the function that dropped the packet."""
+    low half of the address of an rx_handler, or of the function that dropped the packet."""
 
     netns: int
     ifindex: int
@@ -36,13 +38,13 @@ class Kind(NamedTuple):
     address: int
 
     def function(self, scene: Scene) -> Optional[str]:
-        """The kernel's function, where it has a name."""
+        """Return the kernel's function, where it has a name."""
         return function_name(self.func, self.address, self.step, scene)
 
 
 @dataclass
 class Spread:
-    """Times in ns: how many, their sum, the least and the most, and how many in each bin, shape (BINS,) of int64."""
+    """Times in ns: their number, sum, minimum, maximum, and the number in each bin, shape (BINS,) of int64."""
 
     count: int = 0
     total_ns: int = 0
@@ -51,7 +53,8 @@ class Spread:
     bins: Array = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def quantile_ns(self, share: float) -> int:
-        """No more than this took ``share`` (0 to 1) of the steps: the upper edge of the bin, or the most."""
+        """Return the time that ``share`` (0 to 1) of the steps did not exceed: the upper edge of the bin, or the
+        maximum."""
         place = int(np.searchsorted(np.cumsum(self.bins), share * self.count))
         return min(int(EDGES_NS[place]), self.most_ns) if place < len(EDGES_NS) else self.most_ns
 
@@ -63,7 +66,7 @@ class Latencies:
     spreads: dict[Kind, Spread] = field(default_factory=dict)
 
     def add(self, columns: Journeys) -> None:
-        """Count the steps of these journeys. Those of a pass whose begin is not known are left out."""
+        """Count the steps of these journeys, without those of a pass whose beginning is not known."""
         passes = columns.passes
         owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
         told = np.flatnonzero((passes.steps["kind"] != STEP_NETNS) & (passes.records["kind"][owner] != RECORD_LATE))
@@ -87,7 +90,7 @@ class Latencies:
         self._count(keys, group.reshape(-1), steps["t_ns"].astype(np.int64))
 
     def _count(self, keys: list[Kind], group: Array, times_ns: Array) -> None:
-        """``group`` is for each time the place of its kind in ``keys``."""
+        """Count times; ``group`` has for each the place of its kind in ``keys``."""
         order = np.argsort(group, kind="stable")
         begins = np.searchsorted(group[order], np.arange(len(keys)))
         ordered = times_ns[order]
@@ -110,8 +113,8 @@ def _kind(device: int, what: int) -> Kind:
 
 
 def namespaces(passes: Passes) -> Array:
-    """For every step the namespace of its device, shape (steps,): that of its pass, or the one that the packet had
-    entered by that round."""
+    """Return for every step the namespace of its device, shape (steps,): that of its pass, or the one that the packet
+    had entered by that round."""
     owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
     result: Array = passes.records["netns"][owner].copy()
     steps = passes.steps

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts by name, for a monitor that asks again and again: what `Summary` counts by inode and ifindex, here by process
-and device name as they were when the packet passed.
+"""Counts by name, for a monitor that polls: what `Summary` counts by inode and ifindex, here by the names of processes
+and devices as they were when the packet passed.
 
-What it keeps true: a count never falls and never moves to another name, whatever is renamed, bound anew, closed or
-opened; the number of names is bounded, whatever processes call themselves.
+Invariant: a count never falls and never moves to another name, whatever is renamed, bound again, closed or opened; the
+number of names is bounded, whatever processes call themselves.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ OTHER = "other"
 UNKNOWN = "unknown"
 
 Names = tuple[str, ...]
-_BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # how a namespace without a name is called, for now
+_BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # temporary names of namespaces without a name
 
 
 class Bounded:
-    """Admits the first ``limit`` different tuples; of any further one every part is "other"."""
+    """A filter that admits the first ``limit`` different tuples; in any further one every part becomes "other"."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._known = limit, set[Names]()
 
     def admit(self, names: Names) -> Names:
+        """Return the names, or "other" in place of each where the limit is reached."""
         if names not in self._known:
             if len(self._known) >= self._limit:
                 return (OTHER,) * len(names)
@@ -39,7 +40,7 @@ class Bounded:
 
 @dataclass
 class NamedCounts:
-    """The counts so far. A *tap* is (its process, the device that it is bound to, its kind), a *device* (its name, its
+    """The counts so far. A *tap* is (its process, the device to which it is bound, its kind), a *device* (its name, its
     namespace: by name or else inode). ``passed`` is by device and direction, ``outcomes`` by tap, device, direction and
     outcome, ``unseen`` by tap and reason, ``verdicts`` by device, function and verdict, ``drops`` by device, function
     and reason ("" where the kernel gives none)."""
@@ -58,7 +59,7 @@ class NamedCounts:
         self._taps, self._devices = Bounded(self.limit), Bounded(self.limit)
 
     def count(self, journey: Journey, times: int = 1) -> None:
-        """Count a journey as so many; for ``Summary.also``."""
+        """Count a journey ``times`` times; for ``Summary.also``."""
         self.journeys += times
         self.incomplete += 0 if journey.complete else times
         places: dict[tuple[int, int, str], Names] = {}

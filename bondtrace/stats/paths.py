@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The paths that packets took, and a picture of them: which device, which taps, which rx_handler came after which.
 
-A path is a row of nodes, from where the packet came from to where the trace of it ends. Journeys are counted by shape
-(``Paths.count`` is for ``Summary.also``), so nothing here grows with their number, only with that of different paths.
-What it keeps true: every packet is in exactly one path; in the picture's graph, which has no cycle, as many packets
-leave a stop as came to it, but for those whose path ends there.
+A path is a sequence of nodes, from where the packet came from to where the trace of it ends. Journeys are counted by
+shape (``Paths.count`` is for ``Summary.also``), so memory grows only with the number of different paths.
+
+Invariant: every packet is in exactly one path; in the picture's graph, which has no cycle, as many packets leave a stop
+as came to it, except those whose path ends there.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from typing import NamedTuple
 from ..model import Journey, Pass, Step
 from .summary import Place
 
-#: What became of a packet at the taps of one round, the most telling first.
+#: What became of a packet at the taps of one round, the most informative first.
 _TELLING = ("full", "captured", "filtered", "ignored", "unknown")
 
 
 class Node(NamedTuple):
     """A stop on the way.
 
-    ``kind`` is "source" (``what`` is "received", "sent" or "unknown"), "device", "taps" (``result`` is the most telling
-    outcome there), "rx_handler" or "vlan" (``what`` is the kernel's function, ``result`` its verdict), "protocol"
-    (``what`` is the function), "drop" (``what`` is the function, ``result`` the kernel's reason), or "end" (``what`` is
-    "driver": the last that is told is that it was sent; "nothing": nothing is told of what came after).
-    Protocol handlers and drops are those of a namespace: of their ``place`` ifindex and direction are left out.
+    ``kind`` is "source" (``what`` is "received", "sent" or "unknown"), "device", "taps" (``result`` is the most
+    informative outcome there), "rx_handler" or "vlan" (``what`` is the kernel's function, ``result`` its verdict),
+    "protocol" (``what`` is the function), "drop" (``what`` is the function, ``result`` the kernel's reason), or "end"
+    (``what`` is "driver": the packet was sent, the last that is known; "nothing": what came after is not known).
+    Protocol handlers and drops belong to a namespace: their ``place`` has no ifindex and direction.
     """
 
     kind: str
@@ -42,14 +43,14 @@ NOWHERE: Place = (0, 0, "")
 
 
 class Stop(NamedTuple):
-    """A node of the picture. ``turn`` is 0, or counts on where a node had to stand a second time."""
+    """A node of the picture. ``turn`` is 0, or counts up where a node has to occur again."""
 
     node: Node
     turn: int
 
 
 class Link(NamedTuple):
-    """``packets`` went from the stop ``source`` to the stop ``target``, both places in ``Graph.stops``."""
+    """A link on which ``packets`` went from stop ``source`` to stop ``target``, both places in ``Graph.stops``."""
 
     source: int
     target: int
@@ -66,7 +67,7 @@ class Graph:
     packets_left_out: int = 0
 
     def columns(self) -> list[int]:
-        """For every stop how many links lie before it at most."""
+        """Return for every stop the largest number of links before it."""
         found = [0] * len(self.stops)
         for _ in self.stops:
             before = list(found)
@@ -85,23 +86,23 @@ class Paths:
     examples: dict[Path, Journey] = field(default_factory=dict)
 
     def count(self, journey: Journey, times: int = 1) -> None:
-        """Count a journey as so many."""
+        """Count a journey ``times`` times."""
         way = path(journey)
         self.paths[way] += times
         self.examples.setdefault(way, journey)
 
     def most_common(self) -> list[tuple[Path, int]]:
-        """(path, packets), the most frequent first, in a fixed order."""
+        """Return (path, packets), the most frequent first, in a fixed order."""
         return sorted(self.paths.items(), key=lambda one: (-one[1], one[0]))
 
     def graph(self, paths_max: int = 40) -> Graph:
-        """The picture of so many paths at most."""
+        """Return the picture of at most ``paths_max`` paths."""
         ordered = self.most_common()
         return _graph(ordered[:paths_max], ordered[paths_max:])
 
 
 def path(journey: Journey) -> Path:
-    """The nodes that a journey came by. Its passes stand one after another, in the order in which they began."""
+    """Return the nodes that a journey visited. Its passes follow one another in the order in which they began."""
     sources = {"rx": "received", "tx": "sent"}
     told = bool(journey.passes[0].steps) and journey.passes[0].steps[0].kind == "enter"
     nodes = [Node("source", NOWHERE, sources[journey.direction] if told else "unknown")]
@@ -134,7 +135,8 @@ def _nodes(one: Pass) -> Iterator[Node]:
 
 
 def _outcomes_by_round(steps: Iterable[Step]) -> dict[tuple[int, int, int], str]:
-    """By (round, netns, ifindex) the most telling outcome of the taps there; of a fanout group alone "unknown"."""
+    """Return by (round, netns, ifindex) the most informative outcome of the taps there; for a fanout group alone
+    "unknown"."""
     found: dict[tuple[int, int, int], set[str]] = {}
     for step in steps:
         if step.kind in ("tap", "fanout"):

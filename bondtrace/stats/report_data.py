@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a report tells of a trace: counts, paths, times, and some journeys in full.
+"""What a report shows of a trace: counts, paths, times, and some journeys in full.
 
-What it keeps true: nothing of it grows with the number of journeys, and no journey costs a step of Python but the few
-that are assembled: one of each shape in a batch, and those of the list.
+Invariant: nothing grows with the number of journeys, and Python runs only for the few journeys that are assembled: one
+of each shape in a batch, and those of the list.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .timeline import Timeline
 
 @dataclass
 class Sample:
-    """Every ``every``-th journey (a power of two), so that there are ``limit`` at most; counted from the first."""
+    """A sample of journeys: from the first on every ``every``-th (a power of two), so that there are at most
+    ``limit``."""
 
     limit: int
     every: int = 1
@@ -31,7 +32,7 @@ class Sample:
     kept: dict[int, Journey] = field(default_factory=dict)  # by how many came before it
 
     def add(self, columns: Journeys, scene: Scene) -> None:
-        """Choose among these journeys."""
+        """Add those of these journeys that are in the sample."""
         total = self.seen + len(columns)
         if not self.limit:
             self.seen = total
@@ -46,8 +47,8 @@ class Sample:
 
 @dataclass
 class ReportData:
-    """What a report shows of one trace. ``summary`` and ``add`` are for the pipeline that reads it, ``scene`` is that
-    pipeline's. ``named`` are the journeys that the summary names as examples."""
+    """What a report shows of one trace. The pipeline that reads the trace uses ``summary`` and ``add``; ``scene`` is
+    that pipeline's. ``named`` has the journeys that the summary names as examples."""
 
     sample: Sample
     directions: tuple[str, ...] = ("rx", "tx")
@@ -68,14 +69,14 @@ class ReportData:
             self.named[journey.id] = journey
 
     def add(self, columns: Journeys) -> None:
-        """Take these journeys; the summary has taken them already."""
+        """Take these journeys, which the summary has counted already."""
         self.timeline.add(columns)
         self.latencies.add(columns)
         self.sample.add(columns, self.scene)
 
     def journeys(self) -> list[Journey]:
-        """The list, ``sample.limit`` at most, by number: the sample, in which some give way to the examples (a path's
-        first journey, those that the summary names) where both are too many."""
+        """Return the list, at most ``sample.limit`` journeys, by number: the sample, in which examples (a path's first
+        journey, those that the summary names) replace some where both together are too many."""
         limit = self.sample.limit
         if len(self.sample.kept) == self.sample.seen:
             return list(self.sample.kept.values())

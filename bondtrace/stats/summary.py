@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counts over journeys: which taps were offered how many packets, where, what became of them, and why not.
 
-Most journeys are alike: the same steps on the same devices by the same taps. So journeys are grouped by
-*shape* in columns, one of each shape is assembled and counted as often as the shape occurs. What it keeps
-true: memory does not grow with the number of journeys, and the counts are those of counting one by one.
+Most journeys are alike: the same steps on the same devices by the same taps. So journeys are grouped by *shape* in
+columns, and one of each shape is assembled and counted as often as the shape occurs.
+
+Invariant: memory does not grow with the number of journeys, and the counts are those of counting one by one.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ Place = tuple[int, int, str]
 
 @dataclass
 class Summary:
-    """The counts so far. A packet *passes* a place when a round of it runs with skb->dev there, or it is
-    offered to the transmit taps there; ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by
-    (tap inode, outcome), ``unseen`` by (tap inode, reason), ``twice`` (offered more than once) by tap inode,
-    ``dropped`` by (netns, ifindex, the kernel's function, its reason);
-    ``examples`` has a journey's number for each (tap inode, reason) with its detail. ``counted``: by the kernel,
-    so that ``journeys`` are passes, and ``incomplete``, ``unseen`` and ``twice`` are not known."""
+    """The counts so far.
+
+    A packet *passes* a place when a round of it runs with skb->dev there, or it is offered to the transmit taps there.
+    ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``unseen`` by (tap
+    inode, reason), ``twice`` (offered more than once) by tap inode, ``dropped`` by (netns, ifindex, the kernel's
+    function, its reason). ``examples`` has for each (tap inode, reason) a journey's number and the detail.
+    ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen`` and ``twice`` are not known.
+    """
 
     journeys: int = 0
     incomplete: int = 0
@@ -48,7 +51,7 @@ class Summary:
     dropped: Counter[tuple[int, int, str, Optional[str]]] = field(default_factory=Counter)
 
     def add(self, columns: Journeys, scene: Scene) -> Journeys:
-        """Count these journeys; give one of each shape."""
+        """Count these journeys; return one of each shape."""
         found = list(shapes(columns, scene))
         few = columns.take(np.array([place for place, _ in found], np.int64))
         for nth, (_, count) in enumerate(found):
@@ -59,7 +62,7 @@ class Summary:
         return few
 
     def count(self, journey: Journey, times: int = 1) -> None:
-        """Count a journey as so many."""
+        """Count a journey ``times`` times."""
         self.journeys += times
         self.incomplete += 0 if journey.complete else times
         places: set[Place] = set()
@@ -88,24 +91,24 @@ class Summary:
             self.examples.setdefault((missed.tap, missed.reason), (journey.id, missed.detail))
 
     def places(self) -> list[Place]:
-        """Every device and direction that packets passed, by namespace, ifindex, rx before tx."""
+        """Return every device and direction that packets passed, by namespace, ifindex, rx before tx."""
         return sorted(self.passed)
 
     def inodes(self, scene: Scene) -> list[int]:
-        """The taps of this summary: all that are known and all that were offered something."""
+        """Return the taps of this summary: all that are known and all that were offered something."""
         return list(dict.fromkeys([*scene.taps, *(inode for inode, _ in self.offered)]))
 
     def reasons(self, inode: int) -> list[tuple[str, int]]:
-        """Why this tap was not offered packets, the most frequent reason first."""
+        """Return (reason, packets) for why this tap was not offered packets, the most frequent reason first."""
         counts = [(reason, count) for (tap, reason), count in self.unseen.items() if tap == inode]
         return sorted(counts, key=lambda one: (-one[1], one[0]))
 
 
 def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
-    """(the place of the first journey of a shape, how many have it), in order of first occurrence.
+    """Yield (the place of the first journey of a shape, how many have it), in order of first occurrence.
 
-    A shape is all that an answer can depend on: every step but for its time, the kind, device and protocol
-    of every pass, and the state of devices and taps at the time.
+    A shape is all that an answer can depend on: every step without its time, the kind, device and protocol of every
+    pass, and the state of devices and taps at the time.
     """
     if not len(columns):
         return

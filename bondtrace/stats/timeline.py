@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many journeys began when, by the device that they began on and by what the taps made of them.
+"""How many journeys began when, by the device on which they began and by what the taps did with them.
 
-Everything is counted in columns. What it keeps true: memory does not grow with the journeys or with the length of the
-trace. When the bins are full, their width doubles and two become one.
+Everything is counted in columns. When the bins are full, their width doubles and two become one.
+
+Invariant: memory grows neither with the journeys nor with the length of the trace.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from ..format.wire import OUTCOMES, RECORD_TX, STEP_DROP, STEP_TAP, Array
 from .summary import Place
 
 FATES = ("full", "captured", "offered", "unseen")
-"""What the taps made of a packet, the first that holds: a tap had no room for it; a tap captured it; taps were offered
+"""What the taps did with a packet, the first that holds: a tap had no room for it; a tap captured it; taps were offered
 it and none captured it; no tap was offered it."""
 
 DROPPED = "dropped"
-"""Besides, and counted in addition: the kernel dropped it."""
+"""Counted in addition: the kernel dropped it."""
 
 _OUTCOME = {name: number for number, name in OUTCOMES.items()}
 
 
 @dataclass
 class Timeline:
-    """``counts`` has for each (place, fate) the journeys by bin, shape (``bins_max``,) of int64; bin ``i`` begins
-    ``i * width_ns`` after ``begin_ns`` (CLOCK_MONOTONIC). ``last_ns`` is the begin of the last journey."""
+    """Counts over time: ``counts`` has for each (place, fate) the journeys by bin, shape (``bins_max``,) of int64; bin
+    ``i`` begins ``i * width_ns`` after ``begin_ns`` (CLOCK_MONOTONIC). The last journey began at ``last_ns``."""
 
     bins_max: int = 256
     width_ns: int = 100_000
@@ -75,12 +76,12 @@ class Timeline:
 
     @property
     def used(self) -> int:
-        """How many bins there are up to the last journey."""
+        """The number of bins up to the last journey."""
         return 0 if self.begin_ns is None else (self.last_ns - self.begin_ns) // self.width_ns + 1
 
 
 def fates(columns: Journeys) -> tuple[Array, Array]:
-    """(the place in FATES, whether the kernel dropped it) of every journey, shape (journeys,)."""
+    """Return (the place in FATES, whether the kernel dropped it) for every journey, each of shape (journeys,)."""
     passes, count = columns.passes, len(columns)
     owner = np.repeat(columns.of_pass, np.diff(passes.offsets))
     kind, result = passes.steps["kind"], passes.steps["result"]

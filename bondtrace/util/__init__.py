@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What any program might need: files, signals, capabilities, untrusted text, columns of numbers."""
+"""What any program might need: files, signals, untrusted text, columns of numbers."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sorting, grouping and hashing of columns, where numpy's own way takes longer than all else.
+"""Sorting, grouping and hashing of columns, where numpy's own functions would take longer than all the rest.
 
-What it keeps true: the same answers as np.argsort(kind="stable") and np.unique would give.
+Invariant: the answers are those of np.argsort(kind="stable") and np.unique.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Array = np.ndarray[Any, Any]
 
 
 def stable_order(numbers: Array) -> Array:
-    """The order in which equal numbers stand side by side, in ascending order but for bits that all numbers share,
-    equal ones as they stood; shape (n,) of int64.
+    """Return an order that puts equal numbers side by side, shape (n,) of int64.
 
-    numpy sorts 16 bits by radix, more by comparing, which takes five to ten times as long. Addresses and times
-    that stand together differ in few bits, so that two rounds of 16 do.
+    It is stable, and ascending except for bits that all numbers share. numpy sorts 16 bits by radix, more by comparing,
+    which takes five to ten times as long. The addresses and times of one batch differ in few bits, so two rounds of 16
+    are enough.
     """
     if len(numbers) < 2:
         return np.arange(len(numbers))
@@ -33,16 +33,16 @@ def stable_order(numbers: Array) -> Array:
 
 
 def first_like(numbers: Array, wanted: Array) -> Array:
-    """For each number that is wanted the first place in ``numbers`` that has it, or -1; shape of ``wanted``.
+    """Return the first place in ``numbers`` of each wanted number, or -1; shape of ``wanted``.
 
-    By a table with a place for each number modulo its size: numbers that count up hardly ever meet there. What lost its
-    place to another is looked for in order.
+    It uses a table with a slot for each number modulo the table's size, in which numbers that count up rarely collide.
+    Numbers that lost their slot to another are found by a binary search.
     """
     if not len(numbers):
         return np.full(len(wanted), -1)
     bits = (2 * len(numbers)).bit_length()
     slots, table = _slots(numbers, bits), np.zeros(1 << bits, np.int64)
-    table[slots[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # the first is the last to be put there
+    table[slots[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # backwards, so that the first one stays
     found: Array = table.take(_slots(wanted, bits))
     missed = np.flatnonzero(numbers.take(found) != wanted)
     if len(missed):
@@ -52,7 +52,7 @@ def first_like(numbers: Array, wanted: Array) -> Array:
 
 
 def _slots(numbers: Array, bits: int) -> Array:
-    """What stands in the upper half moves what counts up in the lower half."""
+    """Return the slot of each number: its lower half, which counts up, shifted by a hash of its upper half."""
     numbers = numbers.astype(np.uint64, copy=False)
     mixed = (numbers >> np.uint64(32)) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - bits)
     slots: Array = (mixed + numbers & np.uint64((1 << bits) - 1)).astype(np.int64)
@@ -69,19 +69,22 @@ def _first_in_order(numbers: Array, places: Array, wanted: Array) -> Array:
 
 
 def _width(bits: int) -> int:
-    """From the first to the last bit that is set."""
+    """Return the number of bits from the first to the last that is set."""
     return bits.bit_length() - (bits & -bits).bit_length() + 1 if bits else 0
 
 
 def alike(numbers: Array) -> tuple[Array, Array, Array]:
-    """(first, counts, which) of the different numbers, in ascending order: the place of the first that is equal to it,
-    how many are, and for every number the place of its like in these."""
+    """Return (first, counts, which) of the distinct numbers, in ascending order.
+
+    For each distinct number, the place of its first occurrence and how often it occurs; for every number, the place of
+    its value among the distinct ones.
+    """
     if not len(numbers):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
     few = _few_alike(numbers)
     if few:
         return few
-    order = np.argsort(numbers, kind="stable")  # right where AVX2 is emulated badly, too (docs/lab.md)
+    order = np.argsort(numbers, kind="stable")  # correct even where AVX2 is emulated badly (docs/lab.md)
     ordered = numbers.take(order)
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     counts = np.diff(np.append(begins, len(numbers)))
@@ -94,7 +97,8 @@ _FEW, _SAMPLE = 16, 256
 
 
 def _few_alike(numbers: Array) -> Optional[tuple[Array, Array, Array]]:
-    """The same without a sort, by comparing with every different number; ``None`` where there are more than a few."""
+    """Return what ``alike`` does without a sort, by comparing with every distinct number; ``None`` where there are more
+    than ``_FEW``."""
     values, others = np.zeros(0, numbers.dtype), np.arange(min(len(numbers), _SAMPLE))
     while len(others):
         values = np.union1d(values, numbers.take(others[:_SAMPLE]))
@@ -109,7 +113,7 @@ def _few_alike(numbers: Array) -> Optional[tuple[Array, Array, Array]]:
 
 
 def mix(*values: Array) -> Array:
-    """Hash columns together (the finaliser of splitmix64, after each); shape (n,) of uint64."""
+    """Hash columns together (with the finaliser of splitmix64 after each); shape (n,) of uint64."""
     with np.errstate(over="ignore"):
         mixed: Array = np.zeros(len(values[0]), np.uint64)
         for value in values:

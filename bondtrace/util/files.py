@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""New files, as root may make them.
+"""New files, created safely even by root.
 
-What it keeps true: a new file is its owner's alone (mode 0600), it is never made through a symbolic link or in the
-place of something that is there, and under sudo it belongs to the user who called it. That holds whatever others do to
-the directories on its way meanwhile: its directory is opened once, link by link, and all that is done to the file is
-done in that directory. A file is written beside its name, as ``.NAME.PID.partial``, where it must not be taken for
-whole before it is.
+Invariant: a new file can be read by its owner only (mode 0600), it is never created through a symbolic link or in place
+of something that exists, and under sudo it belongs to the user who called it. That holds whatever others do meanwhile
+to the directories of its path: its directory is opened once, link by link, and everything done to the file is done in
+that directory. Where a file must not be taken for complete too early, it is first written as ``.NAME.PID.partial``
+beside its name.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ _LINKS = 40  # the kernel's own limit
 
 
 class SpecialFile(Exception):
-    """What has the name is no regular file; the text says what it is, and what to do."""
+    """The name belongs to something that is not a regular file; the text says what it is, and what to do."""
 
 
 class NewFile:
-    """A new file: ``descriptor``, open for writing, belongs to the caller. It is called ``path``, or lies beside that
-    until ``take_name``. ``FileExistsError`` where something has the name, be it a dangling symbolic link; ``aside``:
-    ``SpecialFile`` where that is a symbolic link, a directory, a device or a pipe: those are not overwritten."""
+    """A new file, whose ``descriptor``, open for writing, belongs to the caller.
+
+    :param path: its name.
+    :param aside: write it beside ``path`` until ``take_name``.
+    :raises FileExistsError: where something has the name already, even a dangling symbolic link.
+    :raises SpecialFile: with ``aside``, where that is a symbolic link, a directory, a device or a pipe: those are not
+        overwritten.
+    """
 
     def __init__(self, path: Path, aside: bool = False) -> None:
         self.path, self.name = path, aside_of(path) if aside else path.name
@@ -46,10 +51,10 @@ class NewFile:
     def _refuse_special(self) -> None:
         mode = self._mode()
         if mode is not None and not stat.S_ISREG(mode):
-            raise SpecialFile(f"{self.path} is {_kind(mode)}, no regular file; name another file")
+            raise SpecialFile(f"{self.path} is {_kind(mode)}, not a regular file; name another file")
 
     def _mode(self) -> Optional[int]:
-        """Of what has the name, if there is something."""
+        """Return the mode of what has the name; ``None`` where nothing has it."""
         with suppress(FileNotFoundError):
             return os.stat(self.path.name, dir_fd=self._directory, follow_symlinks=False).st_mode
         return None
@@ -66,7 +71,10 @@ class NewFile:
         return descriptor
 
     def take_name(self, force: bool) -> None:
-        """Be called ``path`` from now on. ``FileExistsError`` where something else is, and ``force`` is not set."""
+        """Rename the file to ``path``.
+
+        :raises FileExistsError: where something else has that name and ``force`` is not set.
+        """
         if self.name == self.path.name:
             return
         if force or not self._linked():
@@ -74,7 +82,7 @@ class NewFile:
         self.name = self.path.name
 
     def _linked(self) -> bool:
-        """Take a name that nobody has, in one step; false where this file system has no links."""
+        """Take a free name in one step; return false where this file system has no links."""
         try:
             os.link(
                 self.name, self.path.name, src_dir_fd=self._directory, dst_dir_fd=self._directory, follow_symlinks=False
@@ -89,22 +97,26 @@ class NewFile:
         return True
 
     def remove(self) -> None:
-        """Leave nothing of it."""
+        """Remove the file."""
         with suppress(FileNotFoundError):
             os.unlink(self.name, dir_fd=self._directory)
 
     def close(self) -> None:
-        """No more is done to its name."""
+        """Close the directory: the name cannot be changed any more."""
         if self._directory >= 0:
             os.close(self._directory)
             self._directory = -1
 
 
 def open_directory(path: Path) -> int:
-    """A descriptor of the directory. ``PermissionError`` where the way leads over a symbolic link that another user may
-    have planted: one in a sticky directory that all may write to, neither ours nor that directory's owner's. That is
-    the rule of the kernel's own fs.protected_symlinks, which may be off. What is judged is what is followed: each part
-    of the way is opened before it is looked at."""
+    """Return a descriptor of the directory.
+
+    Each part of the path is opened before it is checked, so what is checked is what is followed.
+
+    :raises PermissionError: where the path contains a symbolic link that another user may have planted: one in a sticky
+        directory that all may write to, and owned neither by us nor by that directory's owner. That is the rule of the
+        kernel's own fs.protected_symlinks, which may be off.
+    """
     here, links = os.open(".", _PATH | os.O_DIRECTORY), 0
     parts = list(reversed(path.parts))
     try:
@@ -129,8 +141,8 @@ def open_directory(path: Path) -> int:
 
 
 def _opened(name: str, around: int) -> int:
-    """A part of a way itself, link or not; but for links in /proc (another process's root), that only the kernel can
-    follow."""
+    """Open a part of a path without following it, except for links in /proc (another process's root), which only the
+    kernel can follow."""
     found = os.open(name, _PATH | os.O_NOFOLLOW, dir_fd=around)
     one = os.fstat(found)
     if stat.S_ISLNK(one.st_mode) and one.st_dev == os.stat("/proc").st_dev:
@@ -140,7 +152,10 @@ def _opened(name: str, around: int) -> int:
 
 
 def _target(link: int, around: int) -> Optional[Path]:
-    """Where it leads, if it is a symbolic link; ``PermissionError`` if it is not to be followed."""
+    """Return where a symbolic link leads; ``None`` for anything else.
+
+    :raises PermissionError: for a link that must not be followed.
+    """
     one, directory = os.fstat(link), os.fstat(around)
     if not stat.S_ISLNK(one.st_mode):
         return None
@@ -151,7 +166,7 @@ def _target(link: int, around: int) -> Optional[Path]:
 
 
 def make_directory(path: Path) -> None:
-    """A new directory, which belongs to whom a new file would; one that is there is left as it is."""
+    """Create a directory with the owner that a new file would have; one that exists is left as it is."""
     around = open_directory(path.parent)
     try:
         os.mkdir(path.name, dir_fd=around)
@@ -167,7 +182,7 @@ def make_directory(path: Path) -> None:
 
 
 def give_to_caller(descriptor: int) -> None:
-    """Under sudo, a new file or directory is that of the user who called it."""
+    """Give a new file or directory to the user who called sudo, if one did."""
     if os.geteuid() != 0:
         return
     uid, gid = (_identity(name) for name in ("SUDO_UID", "SUDO_GID"))
@@ -176,13 +191,14 @@ def give_to_caller(descriptor: int) -> None:
 
 
 def _identity(name: str) -> int:
-    """A user or group as sudo names them; -1, which changes nothing, for none."""
+    """Return a user or group number from the environment variable that sudo sets; -1, which changes nothing, where it
+    has none."""
     value = os.environ.get(name, "")
     return int(value) if value.isascii() and value.isdigit() and int(value) < (1 << 32) - 1 else -1
 
 
 def aside_of(path: Path) -> str:
-    """What a file is called until it is whole and may be called ``path``."""
+    """Return the name of a file until it is complete and may be called ``path``."""
     return f".{path.name[:200]}.{os.getpid()}.partial"
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ends a command early.
+"""Signals that end a command early.
 
-What it keeps true: a command that is ended by a signal puts away what it had begun, as after any other failure. A live
-trace takes the signals itself and ends in good order (``on_signals``).
+Invariant: a command that is ended by a signal cleans up what it had begun, as after any other failure. A live trace
+handles the signals itself and ends normally (``on_signals``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(BaseException):
-    """A signal came that ends the command; no ``Exception``, so that nothing takes it for a failure of its own."""
+    """A signal that ends the command has arrived; not an ``Exception``, so that no handler takes it for an error."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -23,7 +23,7 @@ class Ended(BaseException):
 
 
 def on_signals(stop: Callable[[], object]) -> None:
-    """Call ``stop`` on SIGINT, SIGTERM and SIGHUP; what is being ignored (by ``nohup``) stays so."""
+    """Call ``stop`` on SIGINT, SIGTERM and SIGHUP; a signal that is ignored (by ``nohup``) stays ignored."""
     for number in _ENDS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: stop())

@@ -572,3 +572,37 @@ def whole(given):
         b"".join(journeys.passes.records.tobytes() for journeys in given),
         b"".join(journeys.passes.steps.tobytes() for journeys in given),
     )
+
+
+# --- the example in the module's docstring -------------------------------------------------------------
+
+
+def test_the_example_of_the_docstring():
+    # given the passes of its table, in the order of the table, all on one CPU; mv0 is a macvlan on bond0
+    mv0 = Device(HERE, 20, "mv0", "macvlan", link=4)
+    a, b, c, d = (SKB + 64 * number for number in range(4))
+    ping, pong, routed, question = ether(ip4(echo(8))), ether(ip4(echo(0), src=2, dst=1)), reply(seq=9), arp()
+    hop = ether(ip4(echo(seq=9), ttl=63), src=B_MAC, dst=C_MAC)
+    onto = handler("ANOTHER", "bond0")
+    passes = [
+        rx("eth0", onto, at=0, seq=1, frame=9, in_list=True, skb=a, head=1, packet=ping),
+        rx("eth0", onto, at=5, seq=2, frame=9, in_list=True, skb=b, head=2, packet=routed),
+        late("bond0", protocol("ip_list_rcv", skb=a), protocol("ip_list_rcv", skb=b), at=10, frame=9, skb=a),
+        tx("bond0", at=15, seq=3, frame=9, inside_list=True, skb=c, head=3, packet=pong),
+        tx("eth0", at=20, seq=4, frame=9, inside_list=True, skb=c, head=3, packet=pong),
+        tx("eth2", at=25, seq=5, frame=9, inside_list=True, skb=b, head=2, packet=hop),
+        rx(
+            "eth0",
+            *(onto, handler("PASS", function="macvlan_handle_frame")),
+            **{"at": 60, "seq": 6, "frame": 10, "in_list": True, "skb": a, "head": 4, "packet": question},
+        ),
+        renumbered(rx("bond0", at=90, seq=7, frame=11, skb=d, head=4, packet=question), mv0.ifindex),
+    ]
+
+    # when they are stitched
+    found = stitched(*passes, around=scene(device_event(BEGIN_NS, mv0)))
+
+    # then the journeys are those that it names, and the steps of the late record are in passes 1 and 2
+    assert [(one - BEGIN_NS) // 1000 for one in found.passes.records["time_ns"].tolist()] == [0, 5, 25, 15, 20, 60, 90]
+    assert np.diff(found.offsets).tolist() == [1, 2, 2, 2]
+    assert [[func for _, _, func, _ in steps_of(found, place)] for place in (0, 1)] == [[63, 19], [63, 19]]

@@ -18,7 +18,7 @@ from build import events, received, record, refused
 def test_a_full_disk_is_told(run, form):
     status, out, err = run("export", PING, "--format", form, "-o", "/dev/full", "--force")
     assert (status, out) == (2, "")
-    assert err == "bondtrace: /dev/full is a device, no regular file; name another file\n"
+    assert err == "bondtrace: /dev/full is a device, not a regular file; name another file\n"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "bondtrace", "export", str(PING), "--format", form, "-o", "-"],

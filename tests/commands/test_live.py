@@ -27,7 +27,7 @@ def test_an_existing_file_is_not_recorded_to(tmp_path, words):
     path.write_text("precious")
 
     assert failure(bondtrace(*words, path), 2) == (
-        f"bondtrace: {path} exists already; name another file, or --force to overwrite it\n"
+        f"bondtrace: {path} already exists; name another file, or use --force to overwrite it\n"
     )
     assert path.read_text() == "precious"
 

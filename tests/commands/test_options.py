@@ -35,7 +35,7 @@ def test_colour_is_for_terminals_and_for_those_who_ask(recording, monkeypatch):
 @pytest.mark.parametrize("words", [("icmp adn arp",), ("icmp", "adn", "arp"), ("--filter", "icmp adn arp")])
 def test_a_bad_filter_is_refused_with_libpcaps_message(words):
     message = failure(bondtrace("--iface", "lo", *words), 2)
-    assert message.startswith("bondtrace: the filter 'icmp adn arp' is no tcpdump filter: ")
+    assert message.startswith("bondtrace: the filter 'icmp adn arp' is not a tcpdump filter: ")
     assert message.endswith("syntax error; `man pcap-filter` has the language\n")
 
 

@@ -24,7 +24,7 @@ def test_a_file_that_is_no_recording(tmp_path, command):
     path.write_text("hello\n")
 
     assert failure(bondtrace(*command, path), 1) == (
-        f"bondtrace: {path} is no bondtrace recording: it is not an Arrow stream; `bondtrace record -o FILE` makes "
+        f"bondtrace: {path} is not a bondtrace recording: it is not an Arrow stream; `bondtrace record -o FILE` makes "
         "one\n"
     )
 
@@ -78,4 +78,4 @@ def test_an_event_that_cannot_be_understood_is_an_error_and_no_traceback(tmp_pat
     path = record(tmp_path / "odd.arrows", (received(), [{**event, "time_ns": 5}]))
 
     message = failure(run("show", path), 1)
-    assert message.startswith(f"bondtrace: the recording is damaged: an event '{event['kind']}' does not hold together")
+    assert message.startswith(f"bondtrace: the recording is damaged: an event '{event['kind']}' is malformed")

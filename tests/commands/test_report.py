@@ -58,7 +58,7 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path, run):
     assert run("report", PING, "-o", path) == (
         2,
         "",
-        f"bondtrace: {path} exists already; name another file, or --force to overwrite it\n",
+        f"bondtrace: {path} already exists; name another file, or use --force to overwrite it\n",
     )
     assert path.read_text() == "mine"
     assert run("report", PING, "-o", path, "--force")[0] == 0
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_recording_leaves_no_report(tmp_path, run):
 
     status, out, err = run("report", tmp_path / "notes.txt", "-o", tmp_path / "report.html")
 
-    assert (status, out) == (1, "") and "is no bondtrace recording" in err
+    assert (status, out) == (1, "") and "is not a bondtrace recording" in err
     assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
 
 

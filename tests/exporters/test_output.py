@@ -14,7 +14,7 @@ def test_what_exists_is_not_overwritten(run, recording, tmp_path):
     assert run(*words) == (
         2,
         "",
-        f"bondtrace: {target} exists already; name another file, or --force to overwrite it\n",
+        f"bondtrace: {target} already exists; name another file, or use --force to overwrite it\n",
     )
     assert target.read_text() == "old"
     assert run(*words, "--force")[0] == 0
@@ -32,7 +32,8 @@ def test_what_fails_leaves_nothing_behind(run, tmp_path, form, force):
     status, out, err = run("export", PING, bad, "--format", form, "-o", target, *(["--force"] if force else []))
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == (
-        f"bondtrace: {bad} is no bondtrace recording: it is not an Arrow stream; `bondtrace record -o FILE` makes one"
+        f"bondtrace: {bad} is not a bondtrace recording: it is not an Arrow stream; "
+        "`bondtrace record -o FILE` makes one"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.arrows", *([target.name] if force else [])]
     assert not force or target.read_text() == "old"

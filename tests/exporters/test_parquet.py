@@ -123,7 +123,7 @@ def test_a_recording_is_in_a_dataset_once(run, recordings, tmp_path):
     [part] = fleet.rglob("*.parquet")
     assert run(*words)[0::2] == (
         2,
-        f"bondtrace: {part} exists already; name another file, or --force to overwrite it\n",
+        f"bondtrace: {part} already exists; name another file, or use --force to overwrite it\n",
     )
     assert run(*words, "--force")[0] == 0
     assert list(fleet.rglob("*.parquet")) == [part]
@@ -141,7 +141,7 @@ def test_a_dataset_that_fails_gets_no_file(run, recordings, tmp_path):
     bad.write_text("no recording")
     status, out, err = run("export", *recordings, bad, "--format", "parquet", "-o", f"{fleet}/")
     assert (status, out) == (1, "")
-    assert "Traceback" not in err and err.splitlines()[-1].startswith(f"bondtrace: {bad} is no bondtrace recording")
+    assert "Traceback" not in err and err.splitlines()[-1].startswith(f"bondtrace: {bad} is not a bondtrace recording")
     assert [path for path in fleet.rglob("*") if path.is_file()] == []
 
 

@@ -142,7 +142,7 @@ def body_of(*buffers, rows=2):
 def test_a_schema_and_a_batch_are_told_apart():
     with pytest.raises(Damaged, match=r"^it does not begin with a schema$"):
         read_schema(read_message(io.BytesIO(batch())))
-    with pytest.raises(Damaged, match=r"^a message of kind 1 where a record batch belongs$"):
+    with pytest.raises(Damaged, match=r"^a message of kind 1 instead of a record batch$"):
         Body(read_message(io.BytesIO(schema_message(FIELDS))))
 
 

@@ -56,21 +56,17 @@ PROCESS = {"pid": 1, "comm": "x", "cmdline": "x -y"}
 @pytest.mark.parametrize(
     "take, value, why",
     [
-        (event_time_ns, {"time_ns": -1}, "-1 where a whole number from 0 up belongs"),
-        (
-            wall_offset_ns,
-            {"wall_offset_ns": 1 << 63},
-            "a number of more than 64 bits where a difference of times belongs",
-        ),
-        (checked, {"a": 1.5}, "1.5 where a whole number of 64 bits belongs"),
+        (event_time_ns, {"time_ns": -1}, "-1 instead of a whole number from 0 up"),
+        (wall_offset_ns, {"wall_offset_ns": 1 << 63}, "a number of more than 64 bits instead of a difference of times"),
+        (checked, {"a": 1.5}, "1.5 instead of a whole number of 64 bits"),
         (checked, {"a": [[[[[[[[]]]]]]]]}, "it is nested too deep"),
         (read_device, {**DEVICE, "name": 7}, "7 as 'name' of a device"),
         (read_device, {"netns": 1, "ifindex": 2, "kind": "x"}, "a device without 'name'"),
         (read_tap, {**TAP, "processes": [{"pid": 1}]}, "a process without 'comm'"),
-        (read_tap, {**TAP, "processes": 5}, "5 where a list belongs"),
+        (read_tap, {**TAP, "processes": 5}, "5 instead of a list"),
         (read_tap, {**TAP, "running": 1}, "1 as 'running' of a tap"),
-        (read_stage, {"missing": "x"}, "None where a text belongs"),
-        (read_device, None, "None where an object belongs"),
+        (read_stage, {"missing": "x"}, "None instead of a text"),
+        (read_device, None, "None instead of an object"),
         (read_device, {**DEVICE, "ifindex": True}, "True as 'ifindex' of a device"),
     ],
 )

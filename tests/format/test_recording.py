@@ -342,7 +342,7 @@ def test_an_existing_file_is_refused(path):
     with pytest.raises(UsageError) as caught:
         Recorder(path)
 
-    assert str(caught.value) == f"{path} exists already; name another file, or --force to overwrite it"
+    assert str(caught.value) == f"{path} already exists; name another file, or use --force to overwrite it"
     assert path.read_bytes() == b"precious"
 
 
@@ -422,8 +422,8 @@ def test_a_symbolic_link_is_never_followed(tmp_path, path, force, exists):
     with pytest.raises(BondtraceError) as caught:
         Recorder(path, force)
     assert str(caught.value) in (
-        f"{path} is a symbolic link, no regular file; name another file",
-        f"{path} exists already; name another file, or --force to overwrite it",
+        f"{path} is a symbolic link, not a regular file; name another file",
+        f"{path} already exists; name another file, or use --force to overwrite it",
     )
     assert target.exists() == exists and (not exists or target.read_bytes() == b"precious")
 
@@ -436,7 +436,7 @@ def test_a_device_is_refused_and_keeps_its_rights():
     with pytest.raises(UsageError) as caught:
         Recorder(null, force=True)
 
-    assert str(caught.value) == "/dev/null is a device, no regular file; name another file"
+    assert str(caught.value) == "/dev/null is a device, not a regular file; name another file"
     assert (null.stat().st_mode, null.stat().st_uid) == (before.st_mode, before.st_uid)
 
 
@@ -447,7 +447,7 @@ def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path):
     with pytest.raises(UsageError) as caught:
         Recorder(pipe, force=True)
 
-    assert str(caught.value) == f"{pipe} is a pipe, no regular file; name another file"
+    assert str(caught.value) == f"{pipe} is a pipe, not a regular file; name another file"
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
@@ -481,7 +481,7 @@ def test_cut_off_anywhere_it_gives_exactly_the_whole_batches(path, tmp_path):
 
         # then the whole batches are read, and it is said that it was cut off; without its schema it is nothing
         if length < begin:
-            with pytest.raises(BondtraceError, match="is no bondtrace recording: it is not an Arrow stream"):
+            with pytest.raises(BondtraceError, match="is not a bondtrace recording: it is not an Arrow stream"):
                 batches_of(cut)
         else:
             count = sum(end <= length for end in ends)
@@ -571,7 +571,7 @@ def error_of(path):
     """The message of reading it, without the file's name and the remedy, which are always there."""
     with pytest.raises(BondtraceError) as caught:
         list(Recording(path).batches())
-    before, after = f"{path} is no bondtrace recording: ", "; `bondtrace record -o FILE` makes one"
+    before, after = f"{path} is not a bondtrace recording: ", "; `bondtrace record -o FILE` makes one"
     text = str(caught.value)
     assert text.startswith(before) and text.endswith(after) and "\n" not in text
     return text[len(before) : -len(after)]
@@ -688,7 +688,7 @@ def test_a_column_of_another_type_is_told(path, name, kind, values):
 def test_a_packet_longer_than_a_record_holds_is_told(path, name, kind, values):
     with_column(path, name, kind, values)
 
-    assert error_of(path) == "a batch does not hold together (packet too long)"
+    assert error_of(path) == "a batch is malformed (packet too long)"
 
 
 @pytest.mark.parametrize(
@@ -705,20 +705,20 @@ def test_a_packet_longer_than_a_record_holds_is_told(path, name, kind, values):
 def test_an_event_that_is_no_object_with_a_time_is_told(path, event, why):
     with_column(path, "event", pa.string(), [event, None, None, None])
 
-    assert error_of(path) == f"a batch does not hold together ({why})"
+    assert error_of(path) == f"a batch is malformed ({why})"
 
 
 def test_an_event_that_is_nested_without_end_is_told(path):
     with_column(path, "event", pa.string(), ["[" * 200_000, None, None, None])
 
-    assert error_of(path).startswith("a batch does not hold together (maximum recursion depth exceeded")
+    assert error_of(path).startswith("a batch is malformed (maximum recursion depth exceeded")
 
 
 def test_sizes_of_packets_must_be_there(path):
     record(path, (received(), [start()]))
     rewrite(path, table_of(path).drop_columns(["captured"]))
 
-    assert error_of(path) == "a batch does not hold together (it has no column 'captured')"
+    assert error_of(path) == "a batch is malformed (it has no column 'captured')"
 
 
 @pytest.mark.parametrize("column", ["packet", "steps", "event"])
@@ -739,7 +739,7 @@ def test_offsets_out_of_order_are_told(path, column, value, place):
     # when it is read, then the first batch comes, and for the second an error
     batches = Recording(path).batches()
     assert whole(*next(batches)[:2]) == whole(EMPTY, events())
-    assert error_of(path).startswith("a batch does not hold together (")
+    assert error_of(path).startswith("a batch is malformed (")
 
 
 def test_every_byte_may_be_wrong(path):

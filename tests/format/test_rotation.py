@@ -91,7 +91,7 @@ def test_of_the_parts_the_last_are_kept(tmp_path):
 def test_parts_of_an_earlier_recording_are_not_overwritten(tmp_path):
     in_parts(tmp_path / "trace.arrows", part_bytes=1)
 
-    with pytest.raises(UsageError, match=r"trace-0001.arrows exists already; name another file, or --force"):
+    with pytest.raises(UsageError, match=r"trace-0001.arrows already exists; name another file, or use --force"):
         RotatingRecorder(tmp_path / "trace.arrows", part_bytes=1)
 
 

@@ -136,14 +136,14 @@ def test_what_is_no_dataset_is_told_in_a_line(run, tmp_path):
     assert run("fleet", "summary", tmp_path) == (
         2,
         "",
-        f"bondtrace: {tmp_path} is no dataset of bondtrace: it has no host=*/day=*/*.parquet; {remedy}",
+        f"bondtrace: {tmp_path} is not a bondtrace dataset: it has no host=*/day=*/*.parquet; {remedy}",
     )
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"host": ["a"]}), other)
     assert run("fleet", "summary", other) == (
         2,
         "",
-        f"bondtrace: {other} is no dataset of bondtrace: it has no column 'tap'; {remedy}",
+        f"bondtrace: {other} is not a bondtrace dataset: it has no column 'tap'; {remedy}",
     )
     other.write_text("no Parquet")
     status, out, err = run("fleet", "summary", other)

@@ -41,9 +41,9 @@ def test_only_regular_files_are_overwritten(tmp_path, kind, force):
             write()
         word = "symbolic link" if kind.endswith("link") else kind
         assert str(caught.value) == (
-            f"{path} is a {word}, no regular file; name another file"
+            f"{path} is a {word}, not a regular file; name another file"
             if force
-            else f"{path} exists already; name another file, or --force to overwrite it"
+            else f"{path} already exists; name another file, or use --force to overwrite it"
         )
     after = path.lstat()
     assert (after.st_mode, after.st_uid, after.st_ino) == (before.st_mode, before.st_uid, before.st_ino)
@@ -189,7 +189,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch,
         assert (tmp_path / "out").read_text() == "exported"
         (tmp_path / "out").unlink()
     path = tmp_path / "out"
-    with pytest.raises(UsageError, match="exists already"), Output(path) as output:
+    with pytest.raises(UsageError, match="already exists"), Output(path) as output:
         output.text.write("new")
         path.write_text("another's")
     assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"out": "another's"}

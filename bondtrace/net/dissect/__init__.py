@@ -17,7 +17,7 @@ Invariants:
 - It never raises, whatever the bytes: a packet is what somebody else sent.
 - It never guesses. What lay beyond the captured bytes is said to be missing (``truncated``, and the info ends in
   "[truncated]", after what could still be read); what the packet itself contradicts or ends too early for is marked
-  "[malformed]". What only looks so (a use by its port number) stands in round brackets.
+  "[malformed]". What is only likely (a use by its port number) is in round brackets.
 - Cutting bytes off takes words from the end, of the info and of the message, and changes none; cutting off what is not
   described (the payload) changes nothing.
 - Everything it returns is printable ASCII: names from the wire are escaped and kept short.
@@ -35,12 +35,12 @@ __all__ = ["describe", "one_line"]
 
 
 def describe(data: bytes, *, wire_len: int, ethertype: int = 0, vlan_tci: int | None = None, arphrd: int = 1) -> Packet:
-    """Describes the packet whose first bytes, from its link-layer header, are ``data``.
+    """Describe the packet whose first bytes, from its link-layer header, are ``data``.
 
     ``wire_len`` is its length in bytes with that header. ``ethertype`` is ``skb->protocol`` in host order, for when
     ``data`` holds no link-layer header or too little of it. ``vlan_tci`` is the tag that the device took out of the
-    bytes; it is the outermost. ``arphrd`` is ``net_device->type``. Of a type other than Ethernet, loopback and those
-    without a header nothing is decoded.
+    bytes; it is the outermost. ``arphrd`` is ``net_device->type``. Nothing is decoded for types other than Ethernet,
+    loopback and those without a header.
     """
     vlan = () if vlan_tci is None else (vlan_tci & 0xFFF,)
     end = wire_len if wire_len > len(data) else len(data)  # max() takes three times as long
@@ -78,7 +78,7 @@ def _marked(info: str, mark: str) -> str:
 
 
 def one_line(packet: Packet) -> str:
-    """Returns the packet's line for a person: "vlan 100 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes".
+    """Return the packet's line for a person: "vlan 100 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes".
 
     The ids of several tags are joined by a point, outermost first; an address that is not known is "?".
     """

@@ -13,7 +13,7 @@ _REQUEST, _REPLY, _REVERSE_REQUEST, _REVERSE_REPLY, _INVERSE_REQUEST, _INVERSE_R
 
 
 def decode_arp(frame: Frame, off: int) -> None:
-    """Decodes ARP, reverse and inverse ARP; of other protocols' addresses than IPv4's only the operation."""
+    """Decode ARP, reverse and inverse ARP; for addresses other than IPv4's only the operation."""
     data = frame.data
     hardware, protocol, hardware_size, protocol_size, operation = _ARP.unpack_from(data, off)
     if protocol != 0x0800 or protocol_size != 4:

@@ -16,7 +16,7 @@ _PPPOE_HEAD = Struct("!xBH")
 
 
 def decode_stp(frame: Frame, off: int) -> None:
-    """Decodes a BPDU of the spanning tree protocols (IEEE 802.1D, 802.1Q)."""
+    """Decode a BPDU of the spanning tree protocols (IEEE 802.1D, 802.1Q)."""
     frame.protocol = "STP"
     data = frame.data
     version, kind = TWO_U8.unpack_from(data, off + 2)
@@ -40,7 +40,7 @@ def _bridge_id(data: bytes, off: int) -> str:
 
 
 def decode_slow(frame: Frame, off: int) -> None:
-    """Decodes the slow protocols (IEEE 802.3 Annex 57A): LACP and the marker protocol; names OAM and ESMC."""
+    """Decode the slow protocols (IEEE 802.3 Annex 57A): LACP and the marker protocol; name OAM and ESMC."""
     data = frame.data
     subtype, version = TWO_U8.unpack_from(data, off)
     if subtype == 1:
@@ -64,7 +64,7 @@ def _lacp_information(data: bytes, off: int, kind: int) -> str:
 
 
 def _lacp_state(state: int) -> str:
-    """Returns a letter for each bit that is set.
+    """Return a letter for each bit that is set.
 
     The bits: Activity, short Timeout, aGgregation, Synchronization, Collecting, Distributing, deFaulted, Expired.
     """
@@ -79,7 +79,7 @@ def _marker(frame: Frame, off: int) -> None:
 
 
 def decode_lldp(frame: Frame, off: int) -> None:
-    """Decodes the three TLVs that every LLDPDU begins with (IEEE 802.1AB): chassis, port, time to live."""
+    """Decode the three TLVs that every LLDPDU begins with (IEEE 802.1AB): chassis, port, time to live."""
     data = frame.data
     for kind, word in ((1, "chassis"), (2, " port")):
         size = _lldp_tlv(data, off, kind)
@@ -93,7 +93,7 @@ def decode_lldp(frame: Frame, off: int) -> None:
 
 
 def _lldp_tlv(data: bytes, off: int, kind: int) -> int:
-    """Returns the size of the TLV at ``off``, which has to be of ``kind``."""
+    """Return the size of the TLV at ``off``, which has to be of ``kind``."""
     head: int = U16.unpack_from(data, off)[0]
     if head >> 9 != kind:
         raise Malformed
@@ -113,10 +113,10 @@ def _lldp_id(data: bytes, off: int, size: int, kind: int) -> str:
 
 
 def decode_loopback(frame: Frame, off: int) -> None:
-    """Decodes Ethernet's configuration test; its numbers are little-endian.
+    """Decode Ethernet's configuration test; its numbers are little-endian.
 
     Switches send it to themselves as a keepalive (a reply). Bonding's modes balance-tlb and balance-alb send it to
-    themselves, all zero, for switches to learn from: what looks like that is said to, no more.
+    themselves, all zero, for switches to learn from: a frame that looks like that is shown as such.
     """
     own = frame.link and frame.src == frame.dst
     frame.info = "to its own address " if own else ""
@@ -127,7 +127,7 @@ def decode_loopback(frame: Frame, off: int) -> None:
 
 
 def decode_eapol(frame: Frame, off: int) -> None:
-    """Decodes EAP over LAN (IEEE 802.1X), and the head of the EAP packet in it."""
+    """Decode EAP over LAN (IEEE 802.1X), and the head of the EAP packet in it."""
     version, kind = TWO_U8.unpack_from(frame.data, off)
     frame.info = f"v{version} {EAPOL.get(kind, f'type {kind}')}"
     if kind == 0:
@@ -136,7 +136,7 @@ def decode_eapol(frame: Frame, off: int) -> None:
 
 
 def decode_ptp(frame: Frame, off: int) -> None:
-    """Decodes the header of the Precision Time Protocol (IEEE 1588)."""
+    """Decode the header of the Precision Time Protocol (IEEE 1588)."""
     kind, version = TWO_U8.unpack_from(frame.data, off)
     frame.info = f"v{version & 0xF} {PTP.get(kind & 0xF, f'type {kind & 0xF}')}"
     frame.info += f" domain {frame.data[off + 4]}"
@@ -144,7 +144,7 @@ def decode_ptp(frame: Frame, off: int) -> None:
 
 
 def decode_mpls(frame: Frame, off: int) -> None:
-    """Decodes the label stack (RFC 3032); what is below it the packet does not say."""
+    """Decode the label stack (RFC 3032); the packet does not say what is below it."""
     bottom = False
     while not bottom:
         entry: int = U32.unpack_from(frame.data, off)[0]
@@ -155,13 +155,13 @@ def decode_mpls(frame: Frame, off: int) -> None:
 
 
 def decode_pppoe_discovery(frame: Frame, off: int) -> None:
-    """Decodes the discovery stage of PPPoE (RFC 2516)."""
+    """Decode the discovery stage of PPPoE (RFC 2516)."""
     code, session = _PPPOE_HEAD.unpack_from(frame.data, off)
     frame.info = f"{PPPOE.get(code, f'code 0x{code:02x}')} session 0x{session:04x}"
 
 
 def decode_pppoe_session(frame: Frame, off: int) -> None:
-    """Decodes the session stage of PPPoE, and names what PPP carries."""
+    """Decode the session stage of PPPoE, and name what PPP carries."""
     frame.info = f"session 0x{U16.unpack_from(frame.data, off + 2)[0]:04x}"
     protocol: int = U16.unpack_from(frame.data, off + 6)[0]
     frame.info += f" {PPP.get(protocol, f'protocol 0x{protocol:04x}')}"

@@ -49,18 +49,18 @@ class Frame:
         self.fragment = False
 
     def clip(self, end: int) -> None:
-        """Takes off what follows ``end``: it is padding, and not to be read."""
+        """Take off what follows ``end``: it is padding, which must not be read."""
         if end < self.end:
             self.end = end
             self.data = self.data[:end]
 
     def set_ethertype(self, kind: int) -> None:
-        """Sets the Ethernet type, and the protocol to its name."""
+        """Set the Ethernet type, and the protocol to its name."""
         self.ethertype = kind
         self.protocol = ETHERTYPES.get(kind) or (f"0x{kind:04x}" if kind else "unknown")
 
     def use_link_addresses(self) -> None:
-        """Takes the MAC addresses as source and destination, where there are any."""
+        """Use the MAC addresses as source and destination, where there are any."""
         if self.link:
             self.dst = mac_address(self.data, 0)
             self.src = mac_address(self.data, 6)
@@ -68,37 +68,37 @@ class Frame:
 
 #: Decodes the payload of an Ethernet type: frame, offset.
 Decoder = Callable[[Frame, int], None]
-#: Decodes the payload of IP: frame, offset, end of the packet by the IP header's own word.
+#: Decodes the payload of IP: frame, offset, end of the packet according to the IP header.
 IpDecoder = Callable[[Frame, int, int], None]
 
 # --- small readers; each raises struct.error or IndexError past the end --------------------------------
 
 
 def ipv4_address(data: bytes, off: int) -> str:
-    """Reads an IPv4 address."""
+    """Read an IPv4 address."""
     return inet_ntoa(_4S.unpack_from(data, off)[0])
 
 
 def ipv6_address(data: bytes, off: int) -> str:
-    """Reads an IPv6 address."""
+    """Read an IPv6 address."""
     return inet_ntop(AF_INET6, _16S.unpack_from(data, off)[0])
 
 
 def mac_address(data: bytes, off: int) -> str:
-    """Reads a MAC address."""
+    """Read a MAC address."""
     address: bytes = _6S.unpack_from(data, off)[0]
     return address.hex(":")
 
 
 def take(data: bytes, off: int, size: int) -> bytes:
-    """Reads so many bytes, all of them."""
+    """Read ``size`` bytes; ``IndexError`` where there are fewer."""
     if off + size > len(data):
         raise IndexError
     return data[off : off + size]
 
 
 def text(data: bytes, off: int, size: int) -> str:
-    """Reads a name of ``size`` bytes, as printable ASCII of at most ``_TEXT_CHARS`` characters."""
+    """Read a name of ``size`` bytes, as printable ASCII of at most ``_TEXT_CHARS`` characters."""
     shown = ""
     for byte in take(data, off, min(size, _TEXT_CHARS)):
         shown += chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}"

@@ -20,7 +20,7 @@ _IGMP_QUERY, _IGMP_V3_REPORT = 0x11, 0x22
 
 
 def decode_icmp(frame: Frame, off: int, end: int) -> None:
-    """Decodes ICMP (RFC 792)."""
+    """Decode ICMP (RFC 792)."""
     data = frame.data
     kind, code = TWO_U8.unpack_from(data, off)
     if kind == _UNREACHABLE:
@@ -43,7 +43,7 @@ def decode_icmp(frame: Frame, off: int, end: int) -> None:
 
 
 def decode_icmpv6(frame: Frame, off: int, end: int) -> None:
-    """Decodes ICMPv6 (RFC 4443): errors, echoes, neighbor discovery (RFC 4861), MLD (RFC 2710, 3810)."""
+    """Decode ICMPv6 (RFC 4443): errors, echoes, neighbor discovery (RFC 4861), MLD (RFC 2710, 3810)."""
     data = frame.data
     kind, code = TWO_U8.unpack_from(data, off)
     if kind == _UNREACHABLE_V6:
@@ -68,7 +68,7 @@ def decode_icmpv6(frame: Frame, off: int, end: int) -> None:
 
 
 def decode_igmp(frame: Frame, off: int, end: int) -> None:
-    """Decodes IGMP (RFC 1112, 2236, 3376)."""
+    """Decode IGMP (RFC 1112, 2236, 3376)."""
     kind = frame.data[off]
     frame.message = IGMP.get(kind, "")
     frame.info += frame.message or f"type 0x{kind:02x}"
@@ -89,7 +89,7 @@ def _unreachable(frame: Frame, names: dict[int, str], code: int) -> None:
 
 
 def _add_code(frame: Frame, names: dict[int, str], code: int) -> None:
-    """Appends a code's name to the message and to the info; one without a name to the info only, as a number."""
+    """Append a code's name to the message and to the info; one without a name to the info only, as a number."""
     if code in names:
         frame.message += f" {names[code]}"
         frame.info += f" {names[code]}"

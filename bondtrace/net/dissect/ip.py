@@ -45,7 +45,7 @@ _EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT_HEADER, _DESTINATION})
 
 
 def decode_ipv4(frame: Frame, off: int) -> None:
-    """Decodes an IPv4 packet (RFC 791)."""
+    """Decode an IPv4 packet (RFC 791)."""
     data = frame.data
     first, total, identifier, fragment, protocol = _IPV4.unpack_from(data, off)
     header = (first & 0xF) * 4
@@ -64,7 +64,7 @@ def decode_ipv4(frame: Frame, off: int) -> None:
 
 
 def decode_ipv6(frame: Frame, off: int) -> None:
-    """Decodes an IPv6 packet (RFC 8200)."""
+    """Decode an IPv6 packet (RFC 8200)."""
     data = frame.data
     first, payload, following = _IPV6.unpack_from(data, off)
     if first >> 28 != 6:
@@ -97,7 +97,7 @@ def _ipv6_extensions(frame: Frame, off: int, end: int, following: int) -> None:
 
 
 def _first_fragment(frame: Frame, offset_bytes: int, identifier: int) -> bool:
-    """Says which fragment this is; returns whether it is the first, which has the protocol's header."""
+    """Say which fragment this is; return whether it is the first, which has the protocol's header."""
     frame.fragment = True
     frame.info = f"fragment offset {offset_bytes} id {identifier}"
     if offset_bytes == 0:

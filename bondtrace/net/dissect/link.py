@@ -51,7 +51,7 @@ _SNAP = Struct("!3sH")
 
 
 def decode_ethernet(frame: Frame) -> None:
-    """Decodes a frame that begins with an Ethernet header."""
+    """Decode a frame that begins with an Ethernet header."""
     frame.link = True
     data = frame.data
     if len(data) < 14:
@@ -63,7 +63,7 @@ def decode_ethernet(frame: Frame) -> None:
 
 
 def decode_tagged(frame: Frame, kind: int, off: int) -> None:
-    """Decodes VLAN tags, where ``kind`` is the type of one, and what follows them."""
+    """Decode VLAN tags, where ``kind`` is the type of one, and what follows them."""
     while kind in _VLAN_TYPES:
         if len(frame.data) < off + 4:
             frame.set_ethertype(kind)
@@ -88,7 +88,7 @@ def _payload(frame: Frame, kind: int, off: int) -> None:
 
 
 def _llc(frame: Frame, off: int, length: int) -> None:
-    """Decodes IEEE 802.3: a length, then LLC, then perhaps SNAP. The Ethernet type is the kernel's number."""
+    """Decode IEEE 802.3: a length, then LLC, then perhaps SNAP. The Ethernet type is the kernel's number."""
     frame.use_link_addresses()
     frame.ethertype, frame.protocol = _ETH_P_802_2, "LLC"
     frame.clip(off + length)

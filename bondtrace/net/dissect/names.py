@@ -81,5 +81,5 @@ OSPF = {1: "hello", 2: "database description", 3: "LS request", 4: "LS update", 
 
 
 def ip_protocol_name(protocol: int) -> str:
-    """Names an IP protocol; one without a name is "IP-" and its number."""
+    """Name an IP protocol; one without a name is "IP-" and its number."""
     return IP_PROTOCOLS.get(protocol) or f"IP-{protocol}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What IP carries beside its own messages: TCP, UDP, SCTP and their like, tunnels, IPsec, and routers' protocols."""
+"""What IP carries beside its own messages: TCP, UDP, SCTP and others, tunnels, IPsec, and routers' protocols."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VRRP = Struct("!BBB")
 
 
 def decode_tcp(frame: Frame, off: int, end: int) -> None:
-    """Decodes the header of TCP (RFC 9293)."""
+    """Decode the header of TCP (RFC 9293)."""
     frame.info += _two_ports(frame.data, off)
     seq, ack, header, flags, window = _TCP.unpack_from(frame.data, off + 4)
     length = end - off - (header >> 4) * 4
@@ -25,7 +25,7 @@ def decode_tcp(frame: Frame, off: int, end: int) -> None:
 
 
 def decode_udp(frame: Frame, off: int, end: int) -> None:
-    """Decodes the header of UDP (RFC 768), and names its use by its ports."""
+    """Decode the header of UDP (RFC 768), and name its use by its ports."""
     source, destination = TWO_U16.unpack_from(frame.data, off)
     frame.info += f"{source} > {destination}"
     size: int = U16.unpack_from(frame.data, off + 4)[0] or end - off  # 0: a jumbogram
@@ -38,12 +38,12 @@ def decode_udp(frame: Frame, off: int, end: int) -> None:
 
 
 def decode_only_ports(frame: Frame, off: int, end: int) -> None:
-    """Decodes what begins with two ports: DCCP (RFC 4340), UDP-Lite (RFC 3828)."""
+    """Decode what begins with two ports: DCCP (RFC 4340), UDP-Lite (RFC 3828)."""
     frame.info += _two_ports(frame.data, off)
 
 
 def decode_sctp(frame: Frame, off: int, end: int) -> None:
-    """Decodes the ports and the first chunk's type of SCTP (RFC 9260)."""
+    """Decode the ports and the first chunk's type of SCTP (RFC 9260)."""
     frame.info += _two_ports(frame.data, off)
     if end > off + 12:
         chunk = frame.data[off + 12]
@@ -51,7 +51,7 @@ def decode_sctp(frame: Frame, off: int, end: int) -> None:
 
 
 def decode_gre(frame: Frame, off: int, end: int) -> None:
-    """Decodes GRE (RFC 2784, 2890): what it carries, and its key."""
+    """Decode GRE (RFC 2784, 2890): what it carries, and its key."""
     flags, protocol = TWO_U16.unpack_from(frame.data, off)
     name = ETHERTYPES.get(protocol, f"0x{protocol:04x}")
     frame.info += f"v{flags & 7} {name}"
@@ -61,25 +61,25 @@ def decode_gre(frame: Frame, off: int, end: int) -> None:
 
 
 def decode_esp(frame: Frame, off: int, end: int) -> None:
-    """Decodes what ESP (RFC 4303) leaves in clear."""
+    """Decode what ESP (RFC 4303) leaves in clear."""
     frame.info += _spi_and_seq(frame.data, off)
 
 
 def decode_ah(frame: Frame, off: int, end: int) -> None:
-    """Decodes an IPsec authentication header (RFC 4302), and names what it protects."""
+    """Decode an IPsec authentication header (RFC 4302), and name what it protects."""
     frame.info += f"{ip_protocol_name(frame.data[off])} "
     frame.info += _spi_and_seq(frame.data, off + 4)
 
 
 def decode_vrrp(frame: Frame, off: int, end: int) -> None:
-    """Decodes the beginning of VRRP (RFC 3768, 9568)."""
+    """Decode the beginning of VRRP (RFC 3768, 9568)."""
     first, router, priority = _VRRP.unpack_from(frame.data, off)
     kind = "advertisement" if first & 0xF == 1 else f"type {first & 0xF}"
     frame.info += f"v{first >> 4} {kind} router {router} priority {priority}"
 
 
 def decode_ospf(frame: Frame, off: int, end: int) -> None:
-    """Decodes the common header of OSPF (RFC 2328, 5340)."""
+    """Decode the common header of OSPF (RFC 2328, 5340)."""
     version, kind = TWO_U8.unpack_from(frame.data, off)
     frame.info += f"v{version} {OSPF.get(kind, f'type {kind}')}"
     frame.info += f" router {ipv4_address(frame.data, off + 4)}"

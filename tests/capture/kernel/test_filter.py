@@ -269,7 +269,7 @@ def test_a_device_of_an_unknown_link_type_is_not_judged(ask):
 
 
 def test_libpcaps_message_is_handed_on():
-    with pytest.raises(UsageError, match=r"^the filter 'icmp adn host' is no tcpdump filter: .*syntax error"):
+    with pytest.raises(UsageError, match=r"^the filter 'icmp adn host' is not a tcpdump filter: .*syntax error"):
         make_filter("icmp adn host")
 
 
@@ -311,7 +311,7 @@ def test_memory_words_that_classic_bpf_does_not_have_are_refused():
 )
 def test_what_is_no_filter_is_refused_and_does_nothing(expression, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"^the filter .* is no tcpdump filter: "):
+    with pytest.raises(UsageError, match=r"^the filter .* is not a tcpdump filter: "):
         make_filter(expression)
     assert list(tmp_path.iterdir()) == []
 
