@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a trace does not cover is not told as absent, and is named with the option that would include it."""
 
+import io
 from dataclasses import replace
 
 import pytest
 
 from bondtrace.analysis import coverage, watched
+from bondtrace.capture.live import source
+from bondtrace.commands import live
+from bondtrace.format.batch import Batch
 from bondtrace.format.events import device_event, device_gone_event, tap_event
+from bondtrace.format.wire import EMPTY
 from bondtrace.model import Device, Tap
+from bondtrace.reporters import table
+from bondtrace.reporters.text import TextReporter
+from bondtrace.stats.summary import Summary
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -20,9 +28,11 @@ from build import (
     TAPS,
     THERE,
     altered,
+    events,
     journeys,
     received,
     scene,
+    stitched,
     tcpdump,
 )
 
@@ -127,3 +137,80 @@ def test_many_are_not_all_named():
 
     assert "dummy4 (tcpdump -i eth0 [24]) and 2 more; `--iface dummy0" in coverage.line(around)
     assert tap_event(0, more[20])["tap"]["ifindex"] == 50
+
+
+# --- what people and programs read ---------------------------------------------------------------------
+
+AWAY = {**TAPS, ASKED: ON_ETH5}
+LINE = "not traced: eth5 (tcpdump -i eth0 [7]); `--iface eth5` would include it"
+
+
+def test_the_summary_has_no_zero_for_what_is_not_traced():
+    around, summary = covering("bond0", taps=AWAY), Summary()
+    summary.add(stitched(received(), received(50), around=around), around)
+    stream = io.StringIO()
+
+    table.write(summary, around, stream)
+    told = table.summary_object(summary, around)
+
+    [row] = [
+        line.split()
+        for line in stream.getvalue().splitlines()
+        if "[7]" in line and "eth5" in line.split() and "not-traced" in line
+    ]
+    assert row == ["tcpdump", "-i", "eth0", "[7]", "eth5", "?", "?", "?", "?", "not-traced"]
+    assert LINE in stream.getvalue().splitlines()
+    asked = told["taps"]["7"]
+    assert (asked["watched"], asked["outcomes"], asked["twice"]) == (False, None, None)
+    assert {(one["offered"], one["captured"]) for one in asked["devices"]} == {(None, None)}
+    assert told["not_traced"] == [{"netns": HERE, "dev": "eth5", "taps": [7], "option": "--iface eth5"}]
+    assert told["taps"][str(ON_ETH0)]["watched"] is True
+
+
+def test_a_journey_does_not_claim_its_absence():
+    around = covering("bond0", taps=AWAY)
+    stream = io.StringIO()
+    [journey] = journeys(received(), around=around)
+
+    TextReporter(stream, around).write(journey)
+
+    assert "not known of tcpdump -i eth0 [7]: bound to eth5, of which this trace records nothing" in stream.getvalue()
+
+
+class Source:
+    """In place of the kernel: a packet, and the end."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def describe(self):
+        return "nothing"
+
+    def does_not_see(self):
+        return []
+
+    def stop(self):
+        pass
+
+    def batches(self):
+        begin = events(taps=AWAY, devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE])
+        yield Batch(received(), begin, BEGIN_NS + 1_000_000)
+        for number in range(2, 4):
+            yield Batch(EMPTY, [], BEGIN_NS + number * 10**9)
+
+
+def test_a_live_trace_says_once_at_its_start_what_it_does_not_cover(run, monkeypatch):
+    monkeypatch.setattr(source, "LiveSource", Source)
+    monkeypatch.setattr(live, "require_rights", lambda: None)
+
+    status, out, err = run("--iface", "bond0")
+
+    assert status == 0 and err.splitlines().count(f"bondtrace: {LINE}") == 1
+    assert err.splitlines()[1] == f"bondtrace: {LINE}"
+    assert LINE in out.splitlines()  # the summary at the end
