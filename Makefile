@@ -3,7 +3,7 @@
 #   make demo   a ping over a real bond, traced, in a throwaway virtual machine
 #   make test   all checks: lint, types, unit tests, and the tests in the virtual machine
 
-# bcc is a package of the distribution for the distribution's Python, so the environment is made with that.
+# bcc is a package of the distribution for the distribution's Python, so the environment is made with the latter.
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,39 +14,39 @@ TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump 
 demo: setup
 	$(BIN)/bondtrace lab
 
-# What is told of taps is compared packet by packet on a machine that has both CPUs to itself: its guest has four.
+# What is reported of taps is compared packet by packet on a machine that has both CPUs to itself: its guest has four.
 test: lint unit
 	$(BIN)/python -m pytest -m lab tests/system/test_truth.py
 	$(BIN)/python -m pytest -m lab -n 2 --durations=20 --ignore=tests/system/test_truth.py
 
-# The scenarios on every kernel that bondtrace is held to, a real-time one among them; an hour or two. One alone:
+# The scenarios on every kernel that bondtrace supports, including a real-time one; an hour or two. One alone:
 # BONDTRACE_KERNELS=5.10 BONDTRACE_SCENARIOS=flood .venv/bin/python -m pytest tests/system/test_scenarios.py
 test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest -n 2 -m lab \
 		tests/system/test_scenarios.py tests/system/test_first_slice.py tests/system/test_filter.py \
 		tests/system/test_snaplen.py tests/system/test_truth.py
 
-# Every Debian's compiler with every kernel: loads, filters, and the taps' files; an hour or more. Prints the matrix.
+# The compiler of every Debian with every kernel: loading, filters, the taps' files; an hour or more. Prints a matrix.
 test-platforms: setup
 	BONDTRACE_PLATFORMS=all $(BIN)/python -m pytest -m lab tests/system/test_platforms.py
 
-# Ten minutes at a steady rate in the virtual machine; its figures are in docs/reliability.md.
+# Ten minutes at a steady rate in the virtual machine; the figures are in docs/reliability.md.
 soak: setup
 	$(BIN)/python -m pytest -m soak
 
-# The fleet's query by Spark, which gives the table that DuckDB gives: Java and some 300 MB of packages.
+# The fleet's query by Spark, which gives the same table as DuckDB: Java and some 300 MB of packages.
 test-fleet: setup
 	./scripts/install-tools openjdk-17-jre-headless
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fleet-spark]'
 	$(BIN)/python -m pytest -m fleet
 
-# `make demo`, `make lint unit` and README's steps without PyPI on minimal Debians 12 and 13, in root directories made for
-# it: as root, an hour at most.
+# `make demo`, `make lint unit` and README's steps without PyPI on minimal Debian 12 and 13, in root directories made
+# for this: as root, at most an hour.
 test-fresh: setup
 	$(BIN)/python -m pytest -m fresh
 
-# The page of `report` is tested in a browser. Where there is no such package (Ubuntu's is a snap) those tests are skipped
-# and say so.
+# The page of `report` is tested in a browser. Where there is no such package (Ubuntu's is a snap) those tests are
+# skipped, and say so.
 unit: setup
 	-./scripts/install-tools chromium
 	$(BIN)/python -m pytest -m "not lab" -n 2
@@ -57,7 +57,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
-# Throughputs on this machine, as root; the tables go into docs/performance.md.
+# Throughput on this machine, as root; writes the tables in docs/performance.md.
 bench: setup
 	PYTHONPATH=. $(BIN)/python bench/run.py
 
@@ -66,15 +66,15 @@ bench-lab: setup
 	-./scripts/install-tools bpftrace
 	$(BIN)/python bench/lab.py
 
-# Coverage-guided fuzzing of all that reads recordings, for so many seconds; findings are written to fuzz-out.
+# Coverage-guided fuzzing of all that reads recordings, for FUZZ_SECONDS seconds; findings are written to fuzz-out.
 FUZZ_SECONDS ?= 600
 fuzz: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check atheris
 	mkdir -p fuzz-out
 	cd fuzz-out && ../$(BIN)/python ../scripts/fuzz corpus -max_total_time=$(FUZZ_SECONDS)
 
-# Known advisories of what is installed here, by pip-audit (in an environment of its own), which asks PyPI; it fails where
-# PyPI's answers cannot be had. The minimum versions are held to tests/data/advisories.json by the tests, without a network.
+# Known advisories about what is installed here, by pip-audit (in its own environment), which asks PyPI; fails where
+# PyPI does not answer. The tests check the minimum versions against tests/data/advisories.json, without a network.
 audit: setup
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
@@ -85,13 +85,13 @@ example: setup
 	$(BIN)/bondtrace lab --out /tmp/ping -- bondtrace record --force -o /tmp/ping/ping.arrows --iface bond0
 	cp /tmp/ping/ping.arrows examples/ping.arrows
 
-# The manual page, after a change of a command or of docs/cli.md.
+# The manual page, after a change to a command or to docs/cli.md.
 man: setup
 	$(BIN)/python scripts/make-man
 
 setup: $(VENV)/ready
 
-# numpy is asked for by version: the distribution's is too old for the other packages.
+# numpy is required by version: the distribution's is too old for the other packages.
 $(VENV)/ready: setup.cfg Makefile tests/constraints.txt
 	./scripts/install-tools $(TOOLS)
 	$(PYTHON) -m venv --system-site-packages $(VENV)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace summary` of a large recording: time, peak memory, and bytes a pass on disk.
+"""Measures `bondtrace summary` of a large recording: time, peak memory, and bytes per pass on disk.
 
     .venv/bin/python bench/analysis.py [--passes 10000000] [--kind ping|flood] [--rate 500000] [--keep FILE]
 
 The recording is made first, in batches as `bondtrace record` writes them; so is one of a tenth of its size, to see
-whether memory grows with the file. Prints one JSON object a recording.
+whether memory grows with the file. Prints one JSON object per recording.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
+    """Run the measurements of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--passes", type=int, default=10_000_000)
     parser.add_argument("--kind", choices=("ping", "flood"), default="ping")
-    parser.add_argument("--rate", type=int, default=500_000, help="passes a second of the traffic")
+    parser.add_argument("--rate", type=int, default=500_000, help="passes per second of the traffic")
     parser.add_argument("--keep", type=Path, help="keep the recording here")
     parser.add_argument("--again", type=Path, help="use the recording that was kept")
     options = parser.parse_args()
@@ -40,7 +41,7 @@ def main() -> None:
 def run(
     passes: int, kind: str = "ping", rate: int = 500_000, keep: Path | None = None, again: Path | None = None
 ) -> list[dict[str, object]]:
-    """A result for a tenth of the passes and one for all."""
+    """Return a result for a tenth of the passes and one for all."""
     if again:
         return [measure(again, passes, kind, rate)]
     results = []
@@ -53,7 +54,7 @@ def run(
 
 
 def record(path: Path, passes: int, kind: str, rate: int) -> None:
-    """Make a recording of so many passes."""
+    """Make a recording of this many passes."""
     events, templates = traffic.example()
     before = [event for event in events if event.get("kind") != "end"]
     end = [event for event in events if event.get("kind") == "end"]
@@ -69,7 +70,7 @@ def record(path: Path, passes: int, kind: str, rate: int) -> None:
 
 
 def measure(path: Path, passes: int, kind: str, rate: int) -> dict[str, object]:
-    """Run the command on it."""
+    """Run the command on a recording; return what was measured."""
     read = path.read_bytes()  # into the page cache
     begin = time.monotonic()
     child = os.posix_spawn(

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""bondtrace's probes with programs that do nothing: what the firings themselves cost. Runs in the guest.
+"""Attaches bondtrace's probes with programs that do nothing, which shows what the firings themselves cost. Runs in the
+guest.
 
     floor.py [--kprobes] [--counted]
 
 The plan, the loader and bcc are bondtrace's own; only the text differs. ``--counted``: the stages of `--summary-only`.
-Says `bondtrace: attached`, and ends with SIGINT.
+Prints `bondtrace: attached`, and ends with SIGINT.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ HANDLERS = ("bond_handle_frame",)
 
 
 def main() -> None:
+    """Attach, and wait for SIGINT."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kprobes", action="store_true")
     parser.add_argument("--counted", action="store_true")
@@ -42,7 +44,7 @@ def main() -> None:
 
 
 def empty_text(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, *_: object) -> str:
-    """In the place of ``source.join``: the same programs by name, and the maps that a tracer asks for."""
+    """Return, in place of ``source.join``, empty programs of the same names, and the maps that a tracer uses."""
     names = {source.program_name(probe.program) for probe in plan.probes}
     return "\n".join(
         [

@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The measurements of bench/lab.py, in the guest: pktgen into the active slave's receive path, past two taps, once for
-each tracer.
+"""Makes the measurements of bench/lab.py, in the guest: pktgen sends into the active slave's receive path, past two
+taps, once for each tracer.
 
     guest.py CASES.json
 
 A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
-(how many in each of the runs), ``runs``, ``kill`` (do not wait for it to tell all), ``flood`` (it reads meanwhile),
-``programs`` (tell of its BPF programs), ``start`` (it measures itself, and prints what as JSON). Writes an object a
-case, a line each, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per second; what was sent;
-``ran``: how often each BPF program ran a packet, and its instructions a packet, by the kernel's own statistics; what
-the tracer said, which stays in $LAB_OUT/NAME.err and .out, too; ``started``: what such a command printed.
+(how many in each of the runs), ``runs``, ``kill`` (do not wait for the rest of its output), ``flood`` (it reads
+meanwhile), ``programs`` (report its BPF programs), ``start`` (it measures itself, and prints the result as JSON).
+Writes one object per case, one per line, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per
+second; what was sent; ``ran``: how often each BPF program ran per packet, and its instructions per packet, by the
+kernel's own statistics; what the tracer said, which is also in $LAB_OUT/NAME.err and .out; ``started``: what such a
+command printed.
 
-The clock counts instructions and skips what is idle, so nothing here waits for a time, nor ends after one.
+The clock counts instructions and skips idle time, so nothing here waits for a time or ends after one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ modprobe pktgen
 
 
 def main() -> None:
+    """Measure all cases."""
     WORK.mkdir(exist_ok=True)
     subprocess.run(["bash", "-c", SETUP], check=True)
     taps = [_tap(device) for device in ("eth0", "bond0")]
@@ -60,7 +62,7 @@ def main() -> None:
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
-    """Attach, send, detach."""
+    """Attach, send, detach; return what was measured."""
     name = case["name"].replace(" ", "-").replace("/", "-")
     if case["start"]:
         return {"started": json.loads(subprocess.run(case["command"], check=True, stdout=subprocess.PIPE).stdout)}
@@ -81,13 +83,13 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep(path: Path) -> None:
-    """The first 100 kB of what it said, outside the guest."""
+    """Keep the first 100 kB of what it said outside the guest."""
     with path.open("rb") as file:
         (OUT / path.name).write_bytes(file.read(100_000))
 
 
 def _end(path: Path) -> str:
-    """The last of what it said: a summary as JSON stands there."""
+    """Return the end of what it said: a summary as JSON is there."""
     return path.read_bytes()[-20_000:].decode("utf-8", "replace")
 
 
@@ -97,7 +99,8 @@ def _lines(path: Path) -> int:
 
 
 def _wait_ready(tracer: subprocess.Popen[bytes], ready: str, name: str) -> Optional[str]:
-    """None once it is attached: it says so, or (``kprobes N``) the kernel has so many kprobes."""
+    """Wait until it is attached: it says so, or (``kprobes N``) the kernel has that many kprobes. Return why it is not,
+    or None."""
     while tracer.poll() is None:
         if ready.startswith("kprobes "):
             if len(Path("/sys/kernel/debug/kprobes/list").read_text().splitlines()) >= int(ready.split()[1]):
@@ -119,7 +122,7 @@ def _runs(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measured(case: dict[str, Any], tracer: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """The runs; where instructions are what is asked, the tracer's own process stands still meanwhile."""
+    """Return the results of the runs. Where instructions are measured, the tracer's process is stopped meanwhile."""
     if case["flood"]:
         return _runs(case)
     tracer.send_signal(signal.SIGSTOP)
@@ -131,7 +134,7 @@ def _measured(case: dict[str, Any], tracer: subprocess.Popen[bytes]) -> dict[str
 
 
 def _programs(packets: int) -> dict[str, tuple[float, float]]:
-    """By program: how often it ran, and its instructions, a packet."""
+    """Return by program how often it ran per packet, and its instructions per packet."""
     Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
     before = _statistics()
     _send(packets)
@@ -171,7 +174,7 @@ def _pktgen_setup() -> None:
 
 
 def _send(packets: int) -> dict[str, int]:
-    """pktgen's own times: busy (it was not waiting for others on this CPU), and all."""
+    """Send packets; return pktgen's own times: busy (without waiting for others on this CPU), and total."""
     _pg("eth0@0", f"count {packets}")
     _pg("pgctrl", "start")
     result = re.search(r"(\d+)\(c(\d+)\+d(\d+)\) usec", (PKTGEN / "eth0@0").read_text())
@@ -180,7 +183,7 @@ def _send(packets: int) -> dict[str, int]:
 
 
 def _tap(device: str) -> subprocess.Popen[bytes]:
-    """A tcpdump that throws away what it reads; it must keep root, or it would take the device file over."""
+    """Start a tcpdump that discards what it reads; it must stay root, or it would take over the device file."""
     said: IO[bytes]
     with (WORK / f"tap-{device}").open("wb") as said:
         tap = subprocess.Popen(

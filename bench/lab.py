@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`make bench-lab`: what tracing costs on the traffic, in instructions per packet, and what is lost at the full rate.
+"""`make bench-lab`: what tracing costs the traffic, in instructions per packet, and what is lost at the full rate.
 
     .venv/bin/python bench/lab.py [--kernel 6.1]... [--only WORD] [--no-write]
 
 Needs no root. Boots an emulated machine with one CPU whose clock counts instructions, so that the figures are the same
 on any host, however busy (within 1 %): pktgen's own busy time, divided by packets, is instructions per packet. The
 packets go straight into the receive path of a bond's active slave (`xmit_mode netif_receive`), past two taps: a tcpdump
-on the slave and one on the bond. The tracer's process stands still while instructions are counted: what it does with
-records is not in them. All rows of a kernel are one run of one machine. bench/guest.py is the guest's part.
+on the slave and one on the bond. The tracer's process is stopped while instructions are counted: what it does with
+records is not included. All rows of a kernel are from one run of one machine. bench/guest.py is the guest's part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bondtrace.lab import apt, kernels, machine
 
 HERE = Path(__file__).resolve().parent
 LIB = Path(machine.__file__).resolve().parent / "scenarios" / "lib.sh"
-#: sleep=off: idle time is skipped. shift=0: an instruction is a nanosecond.
+#: sleep=off: idle time is skipped. shift=0: an instruction takes a nanosecond.
 COUNTING = ("-icount shift=0,sleep=off",)
 ATTACHED = "bondtrace: attached"
 NOTHING = "tcp port 4242"  # what is sent is UDP
@@ -48,12 +48,13 @@ PWRU_FUNCTIONS = ("__netif_receive_skb_one_core", "tpacket_rcv", "skb_copy_bits"
 
 
 def main() -> None:
+    """Run the measurements of the command line, and write their tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", action="append", help="of the lab's (default: 6.1, 6.12 and 7.3)")
     parser.add_argument("--only", action="append", default=[], help="rows whose name has this word")
     parser.add_argument("--packets", type=int, default=4_000, help="in each of two runs")
     parser.add_argument("--flood", type=int, default=150_000, help="where losses are counted")
-    parser.add_argument("--programs", action="store_true", help="tell instructions by BPF program, too")
+    parser.add_argument("--programs", action="store_true", help="also show instructions by BPF program")
     parser.add_argument("--out", type=Path, help="keep what the guest left here")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def cases(packets: int, flood: int) -> list[dict[str, Any]]:
-    """All rows, in the order of the table. ``floor``: the row that its cost is set against."""
+    """Return all rows, in the order of the table. ``floor``: the row that its cost is compared with."""
     rows = [_case("no tracer", [], packets)]
     for mechanism, options in (("kprobes", ["--kprobes"]), ("fentry", [])):
         floor, counted = f"{mechanism}, empty programs", f"{mechanism}, empty programs of the counting stages"
@@ -136,7 +137,7 @@ def _bondtrace(command: str, options: list[str], iface: str = "bond0") -> list[s
 
 
 def run(kernel: kernels.Kernel, out: Path, rows: list[dict[str, Any]], only: list[str]) -> list[dict[str, Any]]:
-    """The rows with what was measured."""
+    """Return the rows with what was measured."""
     wanted = [row for row in rows if not only or not row["command"] or any(word in row["name"] for word in only)]
     named = {row["floor"] for row in wanted}
     out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,8 @@ def run(kernel: kernels.Kernel, out: Path, rows: list[dict[str, Any]], only: lis
 
 
 def _pwru() -> Optional[Path]:
-    """pwru from the newest of Debian's suites that has it, unpacked in the lab's cache."""
+    """Return the path of pwru, from the newest of Debian's suites that has it, unpacked in the lab's cache; ``None``
+    where it is not available."""
     cache = kernels.cache_directory() / "bench"
     program = cache / "pwru" / "usr" / "bin" / "pwru"
     if program.exists():
@@ -176,7 +178,7 @@ def _pwru() -> Optional[Path]:
 
 
 def cost_table(rows: list[dict[str, Any]]) -> str:
-    """Row 1: instructions per packet, the smaller of the runs."""
+    """Return the table of costs: instructions per packet, the smaller of the runs."""
     costs = {row["name"]: min(row["instructions"]) for row in rows if "instructions" in row}
     alone = costs["no tracer"]
     lines = []
@@ -198,21 +200,21 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
                 f"{added / (floor - alone):.2f}" if floor else "",
             ]
         )
-    return table(["tracer", "instructions a packet", "added", "above its empty programs", "times these"], lines)
+    return table(["tracer", "instructions per packet", "added", "above its empty programs", "times these"], lines)
 
 
 def program_table(rows: list[dict[str, Any]]) -> str:
-    """Where a tracer's instructions are: how often each program runs, and its instructions."""
+    """Return the table of where a tracer's instructions are: how often each program runs, and its instructions."""
     lines = [
         [row["name"], program, f"{runs:.2f}", f"{instructions:.0f}"]
         for row in rows
         for program, (runs, instructions) in row.get("ran", {}).items()
     ]
-    return table(["tracer", "program", "runs a packet", "instructions a packet"], lines)
+    return table(["tracer", "program", "runs per packet", "instructions per packet"], lines)
 
 
 def loss_table(rows: list[dict[str, Any]]) -> str:
-    """Row 2: what became of the packets that were sent."""
+    """Return the table of losses: the fate of the packets that were sent."""
     lines = []
     for row in rows:
         if "instructions" not in row or not row["flood"]:
@@ -221,12 +223,12 @@ def loss_table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             [row["name"].partition(": ")[2], f"{row['sent']:,}", delivered, lost, f"{max(row['per_second']):,.0f}"]
         )
-    return table(["tracer", "packets sent", "delivered", "reported lost", "packets a second"], lines)
+    return table(["tracer", "packets sent", "delivered", "reported lost", "packets per second"], lines)
 
 
 def start_table(rows: list[dict[str, Any]]) -> str:
-    """Row 4: what cannot be measured without kprobes, and beside it what can. Imports are not told: here they cost what
-    the lab's file system costs."""
+    """Return the table of the start: what cannot be measured without kprobes, and beside it what can. Imports are left
+    out: here they cost what the lab's file system costs."""
     started = {row["name"]: row["started"] for row in rows if row["start"]}
     names = {
         "types_and_symbols_s": "types (BTF) and symbols read",
@@ -244,7 +246,7 @@ def start_table(rows: list[dict[str, Any]]) -> str:
 
 
 def told(row: dict[str, Any]) -> tuple[str, str]:
-    """What a tracer said that it delivered and lost."""
+    """Return what a tracer said that it delivered and lost."""
     if "bondtrace" not in row["command"]:
         return f"{row['lines']:,} lines", _lost_lines(row["said"])
     found = re.search(r'^\{.*"trust".*\}$', row["said"], re.MULTILINE)

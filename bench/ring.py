@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many passes a second one core takes out of the kernel's ring: drained, decoded, stitched, written to a recording.
+"""Measures how many passes per second one core takes out of the kernel's ring: drained, decoded, stitched, written to a
+recording.
 
     sudo .venv/bin/python bench/ring.py [--seconds 3] [--kind ping|flood]
 
 A raw tracepoint program, run by BPF_PROG_TEST_RUN and attached to nothing, fills a ring like that of bondtrace with
-passes of bench/traffic.py; then the reader's CPU time is taken, not the kernel's. Each figure is set against bcc's own
-callback (`open_ring_buffer`), in the same process, in turns: a callback that does nothing; one that unpacks the record
-and its steps by `struct`; one that keeps the bytes, for the same columns as bondtrace's afterwards. Works wherever root
-may load a raw tracepoint program: no kprobes, no BTF. Prints one JSON object.
+passes of bench/traffic.py; then the reader's CPU time is measured, not the kernel's. Each figure is compared with bcc's
+own callback (`open_ring_buffer`), in the same process, in turns: a callback that does nothing; one that unpacks the
+record and its steps by `struct`; one that keeps the bytes, for the same columns as bondtrace's afterwards. Works
+wherever root may load a raw tracepoint program: no kprobes, no BTF. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ assert (_RECORD.size, _STEP.size) == (RECORD.itemsize, STEP.itemsize)
 
 
 class _TestRun(ctypes.Structure):
-    """union bpf_attr, member test, as far as it is used (include/uapi/linux/bpf.h)."""
+    """The used part of union bpf_attr, member test (include/uapi/linux/bpf.h)."""
 
     _fields_ = [
         ("prog_fd", ctypes.c_uint32),
@@ -96,7 +97,7 @@ class _TestRun(ctypes.Structure):
 
 
 class Feeder:
-    """The program and its ring. ``fill()`` puts ``PASSES`` passes into it, which must be empty."""
+    """The program and its ring. ``fill()`` puts ``PASSES`` passes into the ring, which must be empty."""
 
     def __init__(self, kind: str, rate: int) -> None:
         os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
@@ -120,7 +121,7 @@ class Feeder:
             self.bpf["made"][ctypes.c_uint32(place)] = (ctypes.c_char * value.nbytes).from_buffer_copy(value)
 
     def fill(self) -> int:
-        """The passes that are in the ring now; ``OSError`` where the kernel does not run the program."""
+        """Fill the ring; return how many passes it holds. ``OSError`` where the kernel does not run the program."""
         self._round += 1
         for first in range(0, self.passes // BURST * BURST, BURST):
             self._run(first, self._later_ns * self._round, self._more * self._round)
@@ -128,7 +129,7 @@ class Feeder:
 
     @property
     def now_ns(self) -> int:
-        """When the last of these passes ended, or later."""
+        """Return when the last of these passes ended, or later."""
         return self.begin_ns + self._later_ns * (self._round + 1)
 
     begin_ns = int(traffic.example()[1]["ping"].records["time_ns"].min())
@@ -142,7 +143,7 @@ class Feeder:
 
 
 def _bare(batch: Passes) -> Array:
-    """The passes as the ring holds them, without its header: (n, 248) of uint8."""
+    """Return the passes as the ring holds them, without its header: (n, 248) of uint8."""
     slot = np.dtype([("record", RECORD), ("steps", STEP, (FIRST_STEPS,))])
     slots = np.zeros(len(batch), slot)
     slots["record"] = batch.records
@@ -152,7 +153,7 @@ def _bare(batch: Passes) -> Array:
 
 
 class Readers:
-    """Ways to empty the ring, each answering how many passes it took."""
+    """Ways to empty the ring, each of which returns how many passes it took."""
 
     def __init__(self, feeder: Feeder, directory: Path) -> None:
         self._feeder, self._ring = feeder, Ring(feeder.bpf["events"].map_fd, RING_BYTES)
@@ -167,7 +168,7 @@ class Readers:
         self._recorders = [Recorder(directory / name) for name in ("ours.arrows", "bcc.arrows")]
 
     def ways(self) -> dict[str, tuple[Callable[[], int], Callable[[], int]]]:
-        """By stage: bondtrace's reader, bcc's."""
+        """Return by stage bondtrace's reader and bcc's."""
         return {
             "drained": (lambda: len(self._ring.read()), self._bcc_nothing),
             "decoded": (lambda: len(self._decoded()), self._bcc_unpacked),
@@ -220,7 +221,7 @@ class Readers:
 
 
 def run(seconds: float = 3, kind: str = "ping", rate: int = 500_000) -> dict[str, Any]:
-    """Passes a second by stage: ours, bcc's, and the ratio. ``seconds`` are for each reader."""
+    """Return passes per second by stage: ours, bcc's, and the ratio. ``seconds`` are for each reader."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     feeder = Feeder(kind, rate)
     with tempfile.TemporaryDirectory() as directory:
@@ -247,10 +248,11 @@ def run(seconds: float = 3, kind: str = "ping", rate: int = 500_000) -> dict[str
 
 
 def main() -> None:
+    """Run the measurement of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=3, help="for each reader")
     parser.add_argument("--kind", choices=("ping", "flood"), default="ping")
-    parser.add_argument("--rate", type=int, default=500_000, help="passes a second in the traffic's own time")
+    parser.add_argument("--rate", type=int, default=500_000, help="passes per second in the traffic's own time")
     options = parser.parse_args()
     print(json.dumps(run(options.seconds, options.kind, options.rate)))
 

@@ -4,8 +4,8 @@
 
     sudo .venv/bin/python bench/run.py [--passes 10000000] [--seconds 3] [--no-write]
 
-A section of the page stands between `<!-- bench: NAME -->` and `<!-- end of bench: NAME -->`, and is replaced as a
-whole; ``put`` does that for a section of any name, so that other measurements keep theirs in the same page.
+A section of the page is between `<!-- bench: NAME -->` and `<!-- end of bench: NAME -->`, and is replaced as a
+whole; ``put`` does that for a section of any name, so that other measurements can use the same page.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ KINDS = ("ping", "flood")
 
 
 def main() -> None:
+    """Run all measurements, and write their tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--passes", type=int, default=10_000_000, help="of the recording that is analysed")
     parser.add_argument("--seconds", type=float, default=3, help="for each reader of the ring")
@@ -57,7 +58,7 @@ def put(name: str, text: str, page: Path) -> None:
 
 
 def ring_table(seconds: float) -> str:
-    """Row 3, each kind of traffic in a process of its own, which keeps to one CPU."""
+    """Return the table of the ring, each kind of traffic measured in a process of its own, which stays on one CPU."""
     rows = []
     for kind in KINDS:
         told = _alone("ring", f"run({seconds}, {kind!r})")
@@ -73,11 +74,11 @@ def ring_table(seconds: float) -> str:
                     goal,
                 ]
             )
-    return table(["traffic", "up to", "million passes a second", "bcc's callback", "ratio", "goal"], rows)
+    return table(["traffic", "up to", "million passes per second", "bcc's callback", "ratio", "goal"], rows)
 
 
 def startup_table() -> str:
-    """Row 4."""
+    """Return the table of the start."""
     told = startup.run()
     names = {
         "own_import_s": "import of bondtrace's own modules (goal 0.3)",
@@ -91,13 +92,13 @@ def startup_table() -> str:
     rows = [[text, f"{told[name]:.2f}"] for name, text in names.items()]
     rows += [
         ["all (goal 1.0)", f"{sum(told[name] for name in names):.2f}"],
-        ["CPU time of all, Python's own start with it", f"{told['cpu_s']:.2f}"],
+        ["CPU time of all, including Python's start", f"{told['cpu_s']:.2f}"],
     ]
     return table(["step", "s"], rows)
 
 
 def analysis_table(passes: int) -> str:
-    """Row 5."""
+    """Return the table of the analysis."""
     rows = [
         [
             one["traffic"],
@@ -112,13 +113,13 @@ def analysis_table(passes: int) -> str:
     ]
     goals = ["goal", "10", 5, "", 1024, 30]
     return table(
-        ["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB", "bytes a pass on disk"],
+        ["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB", "bytes per pass on disk"],
         [*rows, goals],
     )
 
 
 def _alone(module: str, call: str) -> Any:
-    """The value of a call of one of these scripts in another process."""
+    """Return the value of a call of one of these scripts in another process."""
     program = f"import json, {module}; print(json.dumps({module}.{call}))"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -136,11 +137,12 @@ def _millions(count: float) -> str:
 
 
 def table(head: list[str], rows: Iterable[list[Any]]) -> str:
+    """Return a table in Markdown."""
     return tabulate(rows, head, tablefmt="github", disable_numparse=True)
 
 
 def _where() -> str:
-    """What it was measured on."""
+    """Return what it was measured on."""
     model = next(
         (
             line.partition(":")[2].strip()

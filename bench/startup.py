@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What passes before `bondtrace live` is attached: imports, the kernel's types and symbols, compiling, loading.
+"""Measures what happens before `bondtrace live` is attached: imports, the kernel's types and symbols, compiling,
+loading.
 
     sudo .venv/bin/python bench/startup.py [--runs 5]
     startup.py --runs 1 --attach kprobes|fentry --packet COMMAND
 
 Attaching, and the first journey, need a kernel with kprobes and a bond0: the second form, in the guest of bench/lab.py;
-COMMAND makes a packet come. Every figure is the least of several runs, each in a process of its own, after one that
-fills the caches: whatever else the machine does only adds to it. `cpu_s` is the CPU time of one process from its begin
-to the end of all steps. Prints one JSON object, in seconds.
+COMMAND causes a packet to arrive. Every figure is the minimum of several runs, each in a process of its own, after one
+that fills the caches: whatever else the machine does only adds to it. `cpu_s` is the CPU time of one process from its
+start to the end of all steps. Prints one JSON object, in seconds.
 """
 
 from __future__ import annotations
@@ -59,23 +60,24 @@ print(json.dumps(told))
 
 
 def main() -> None:
+    """Run the measurement of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--attach", choices=("kprobes", "fentry"), default="")
-    parser.add_argument("--packet", type=shlex.split, help="a command that makes a packet come to bond0")
+    parser.add_argument("--packet", type=shlex.split, help="a command that causes a packet to arrive on bond0")
     options = parser.parse_args()
     told = run(options.runs, options.attach)
     print(json.dumps({**told, **first_journey(options.attach, options.packet)} if options.packet else told))
 
 
 def run(runs: int = 5, attach: str = "") -> dict[str, float]:
-    """The least of each step."""
+    """Return the minimum of each step."""
     told = [{**imports(), **steps(attach)} for _ in range(runs + 1)][1:]
     return {name: round(min(one[name] for one in told), 3) for name in told[0]}
 
 
 def first_journey(attach: str, packet: list[str]) -> dict[str, float]:
-    """Seconds from the packet to its journey's line."""
+    """Return the seconds from the packet to its journey's line."""
     words = ["live", "--json", "--count", "1", "--iface", "bond0", *(["--kprobes"] if attach == "kprobes" else [])]
     with subprocess.Popen(
         [sys.executable, "-m", "bondtrace", *words], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -92,8 +94,8 @@ def first_journey(attach: str, packet: list[str]) -> dict[str, float]:
 
 
 def imports() -> dict[str, float]:
-    """Seconds of all that `live` imports but bcc: bondtrace's own modules, without what they import in turn, and the
-    others."""
+    """Return the seconds of all that `live` imports except bcc: bondtrace's own modules, without what they import, and
+    the others."""
     said = _python("-X", "importtime", "-c", IMPORTS).stderr
     own = others = 0
     for self_us, name in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", said, re.MULTILINE):
@@ -105,7 +107,7 @@ def imports() -> dict[str, float]:
 
 
 def steps(attach: str = "") -> dict[str, float]:
-    """Seconds of what follows, as the loader does it."""
+    """Return the seconds of the steps after that, as the loader does them."""
     told: dict[str, float] = json.loads(_python("-c", STEPS, attach).stdout)
     return told
 

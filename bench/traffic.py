@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Traffic to measure with: passes of examples/ping.arrows, repeated with what differs from packet to packet.
+"""Makes traffic for measurements: passes of examples/ping.arrows, repeated with what differs from packet to packet.
 
 A *ping* is three passes: a request received on the bond's slave (two taps, the rx_handler, the IP stack), and inside it
-the reply, sent on the bond and on its slave (a tap each). A *flood* is the received pass alone. What differs: times
+the reply, sent on the bond and on its slave (one tap each). A *flood* is only the received pass. What differs: times
 (two busy CPUs, exponential pauses, every duration and step with noise of its own), addresses (4 bits of entropy;
 recordings of the lab have 3 to 5), numbers, the IP id and both checksums, ICMP's sequence number and the time in the
 payload.
@@ -26,7 +26,7 @@ IP_ID, IP_SUM, ICMP_SUM, ICMP_SEQ, PAYLOAD_TIME = 18, 24, 36, 40, 42
 
 
 def example() -> tuple[list[Event], dict[str, Passes]]:
-    """The example's events, and the passes of one packet, by kind of traffic, in the order in which they end."""
+    """Return the example's events, and by kind of traffic the passes of one packet, in the order in which they end."""
     batches = list(Recording(EXAMPLE).batches())
     passes = concatenate([batch.passes for batch in batches])
     ping = passes.take(np.arange(len(passes) - 3, len(passes)))
@@ -35,7 +35,8 @@ def example() -> tuple[list[Event], dict[str, Passes]]:
 
 
 def make(template: Passes, total: int, per_second: int, chunk: int = 60_000) -> Iterator[Passes]:
-    """So many passes like these at this rate, in batches, in the order in which they ended. Always the same ones."""
+    """Yield ``total`` passes like these at this rate, in batches, in the order in which they ended. They are always the
+    same."""
     rng = np.random.default_rng(2014)
     begins_ns = np.full(CPUS, int(template.records["time_ns"].min()))
     nth = np.zeros(CPUS, np.int64)
@@ -48,7 +49,7 @@ def make(template: Passes, total: int, per_second: int, chunk: int = 60_000) -> 
             busy = int(template.records["duration_ns"].max()) / SPEED_UP * noise
             idle = 1e9 * len(template) * CPUS / per_second - busy.mean()
             if idle < 0:
-                raise SystemExit(f"{per_second} passes a second are more than {CPUS} CPUs do")
+                raise SystemExit(f"{per_second} passes per second are more than {CPUS} CPUs can do")
             times = begins_ns[cpu] + np.cumsum(busy + rng.exponential(idle, share)).astype(np.int64)
             parts.append(_chunk(template, times, noise, cpu, nth[cpu] + np.arange(share), rng))
             begins_ns[cpu] = times[-1]
@@ -59,7 +60,7 @@ def make(template: Passes, total: int, per_second: int, chunk: int = 60_000) -> 
 
 
 def _chunk(template: Passes, times: Array, noise: Array, cpu: int, nth: Array, rng: np.random.Generator) -> Passes:
-    """The passes of one CPU: packets that begin at these times, and take longer by these factors."""
+    """Return the passes of one CPU: packets that begin at these times, and take longer by these factors."""
     packets, many = len(times), len(template)
     passes = template.take(np.tile(np.arange(many), packets))
     records = passes.records.reshape(packets, many)
@@ -74,7 +75,7 @@ def _chunk(template: Passes, times: Array, noise: Array, cpu: int, nth: Array, r
         records[name] = np.where(template.records[name] > 0, template.records[name] - base + 1 + nth[:, None] * many, 0)
     records["frame"] = template.records["frame"] - template.records["frame"].min() + 1 + nth[:, None] * many
     received = records["kind"] == RECORD_RX
-    slab = np.minimum(rng.geometric(0.2, (packets, 2)), 64) * 512 + [0, 256] + cpu * (1 << 20)  # what comes, what goes
+    slab = np.minimum(rng.geometric(0.2, (packets, 2)), 64) * 512 + [0, 256] + cpu * (1 << 20)  # received, sent
     slab = np.where(received, slab[:, :1], slab[:, 1:])
     records["skb"] = template.records["skb"] // (1 << 21) * (1 << 21) + slab.astype(np.uint64)
     records["last_skb"] = records["skb"] & 0xFFFFFFFF
@@ -85,7 +86,7 @@ def _chunk(template: Passes, times: Array, noise: Array, cpu: int, nth: Array, r
 
 
 def _contents(records: Array, times: Array, nth: Array, rng: np.random.Generator) -> None:
-    """What differs in the packets' bytes; a packet is the same in all its passes."""
+    """Set what differs in the packets' bytes; a packet is the same in all its passes."""
     received = records["kind"][0] == RECORD_RX
     assert records["packet"].shape[2] == PACKET_BYTES
     for mine in (received, ~received):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def open(*paths: Union[str, os.PathLike[str]]) -> Trace:
     """Open recordings: files, or directories of them, that are one trace (its parts, in any order).
 
-    :raises bondtrace.errors.UsageError: where they are several traces, or a directory holds none.
-    :raises bondtrace.errors.BondtraceError: for a file that is no recording.
+    :raises bondtrace.errors.UsageError: if they are several traces, or a directory holds none.
+    :raises bondtrace.errors.BondtraceError: if a file is not a recording.
     """
     from .api import open_trace
 

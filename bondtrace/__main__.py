@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m bondtrace`, which may be a checkout with nothing installed: a package that is not here is named."""
+"""`python -m bondtrace`, which may be a checkout with nothing installed: it names the package that is missing."""
 
 from .extras import missing
 

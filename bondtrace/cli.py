@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: puts the subcommands together, and turns errors into one clear line and an exit status.
 
-Exit status: 0 done, 1 a failure at run time, 2 wrong use; 128 and its number where a signal ended it. What is told of a
-failure may quote file names, filters and libraries: it is made printable here, for all of them.
+Exit status: 0 success, 1 a runtime failure, 2 a usage error; 128 plus its number if a signal ended it.
+
+Invariant: every message is printable. It may quote file names, filters and libraries, and so is made printable here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .version import __version__
 
 
 class _Commands(click.Group):
-    """Imports a subcommand only when it is used, and takes `live` where none is named."""
+    """The subcommands: each is imported only when it is used, and `live` is taken where none is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,7 +53,7 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        """The first word: a command, an option of bondtrace, or one of `live`."""
+        """Return completions of the first word: a command, an option of bondtrace, or one of `live`."""
         items = super().shell_complete(ctx, incomplete)
         live = self.get_command(ctx, "live")
         assert live is not None
@@ -74,7 +75,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    # numpy's algebra is not used, and its threads would keep the rights that a trace gives up (rights.py).
+    # numpy's algebra is not used, and its threads would keep the rights that a trace gives up (capture.capabilities).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     asked = os.environ.get("_BONDTRACE_COMPLETE")
     if asked:
@@ -96,13 +97,13 @@ def _run() -> int:
 
 
 def _flush(status: int) -> int:
-    """What is still to be written, while its failure can be told."""
+    """Write what is still buffered, while a failure can be reported."""
     sys.stdout.flush()
     return 0
 
 
 def _outcome(what: Callable[[], int]) -> int:
-    """The exit status; what failed is told in one line."""
+    """Return the exit status; report a failure in one line."""
     try:
         return what()
     except click.exceptions.Exit as error:
@@ -133,7 +134,7 @@ def _outcome(what: Callable[[], int]) -> int:
 
 
 def _told(text: str, status: int) -> int:
-    """A line on stderr, where that is still there."""
+    """Print a line to stderr, if that is still open, and return the status."""
     with suppress(OSError):
         print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)
     return status
@@ -149,7 +150,7 @@ def _terminal_is_gone() -> bool:
 
 
 def _end_stderr() -> None:
-    """What a terminal that was closed did not take is let go: Python would make a failure of it."""
+    """Discard what a closed terminal did not take: Python would report that as a failure."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -157,7 +158,7 @@ def _end_stderr() -> None:
 
 
 def _close(stream: TextIO) -> None:
-    """Nothing more can be written there, not even at the end of the process."""
+    """Let the stream write to nowhere: nothing more can be written to it, not even when the process exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

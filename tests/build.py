@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Passes, scenes and recordings by hand, as one would tell them:
+"""Builds passes, scenes and recordings from a short notation:
 
     rx("eth0", tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_BOND0), protocol("ip_rcv"))
 
-is what the kernel side sends for a reply that comes through a bond. Every step comes 1 µs after the one
-before it; ``skb->dev`` and the round follow the handlers' verdicts. The host is ``DEVICES``: bond0 over eth0
-(active) and eth1 (backup), a VLAN and a bridge, and a veth pair of which one end lives in another namespace
+is what the kernel side sends for a reply that comes through a bond. Every step comes 1 µs after the previous
+one; ``skb->dev`` and the round follow the handlers' verdicts. The host is ``DEVICES``: bond0 over eth0
+(active) and eth1 (backup), a VLAN and a bridge, and a veth pair of which one end is in another namespace
 where it has the same ifindex as eth0.
 """
 
@@ -55,7 +55,7 @@ BEGIN_NS = 1_000_000_000_000
 WALL_NS = 1_795_348_800_000_000_000  # 2026-11-22T12:00:00Z, when CLOCK_MONOTONIC is BEGIN_NS
 SKB = 0xFFFF888000001000
 HANDLERS = ("bond_handle_frame", "br_handle_frame")
-# Low halves of addresses, as kallsyms would tell them.
+# Low halves of addresses, as in kallsyms.
 ADDRESSES = {
     "bond_handle_frame": 0xC0001000,
     "br_handle_frame": 0xC0002000,
@@ -83,7 +83,7 @@ ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
 
 
 def tcpdump(inode, dev, *words, pid=800, **more):
-    """A tap as tcpdump opens one; ``dev`` None is any."""
+    """Return a tap as tcpdump opens one; ``dev`` None is any."""
     device = DEVICES[dev] if dev else None
     line = " ".join(["tcpdump", "-i", dev or "any", *words])
     return Tap(
@@ -127,13 +127,13 @@ A, B, BROADCAST = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b"), 
 
 
 def ether(payload, kind=0x0800, src=A, dst=B, tag=None):
-    """An Ethernet frame; ``tag`` is a VLAN id that stands in the bytes."""
+    """Return an Ethernet frame; ``tag`` is a VLAN id in the bytes."""
     between = b"" if tag is None else struct.pack("!HH", 0x8100, tag)
     return dst + src + between + struct.pack("!H", kind) + payload
 
 
 def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
-    """An IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
+    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
     return (
         struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum)
         + bytes([10, 9, 0, src, 10, 9, 0, dst])
@@ -142,7 +142,7 @@ def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
 
 
 def ip6(payload, following=17, src=1, dst=2, hops=64):
-    """An IPv6 packet from fe80::``src`` to fe80::``dst``."""
+    """Return an IPv6 packet from fe80::``src`` to fe80::``dst``."""
     return (
         struct.pack("!IHBB", 6 << 28, len(payload), following, hops)
         + b"".join(b"\xfe\x80" + bytes(13) + bytes([last]) for last in (src, dst))
@@ -151,25 +151,27 @@ def ip6(payload, following=17, src=1, dst=2, hops=64):
 
 
 def echo(kind=0, ident=128, seq=1):
-    """An ICMP echo reply (8: request)."""
+    """Return an ICMP echo reply (8: request)."""
     return struct.pack("!BBHHH", kind, 0, 0, ident, seq) + bytes(56)
 
 
 def udp(source=4000, destination=5000, checksum=0, data=bytes(40)):
+    """Return a UDP datagram."""
     return struct.pack("!HHHH", source, destination, 8 + len(data), checksum) + data
 
 
 def tcp(source=4000, destination=22, seq=1, checksum=0):
+    """Return a TCP segment without data."""
     return struct.pack("!HHIIBBHHH", source, destination, seq, 0, 0x50, 0x10, 64240, checksum, 0)
 
 
 def reply(seq=1, **more):
-    """The echo reply number ``seq``, a whole frame of 98 bytes."""
+    """Return the echo reply number ``seq``, a whole frame of 98 bytes."""
     return ether(ip4(echo(seq=seq)), **more)
 
 
 def arp(src=1, dst=2):
-    """Who has 10.9.0.``dst``? A broadcast of 42 bytes."""
+    """Return an ARP request for 10.9.0.``dst``, a broadcast of 42 bytes."""
     sender, target = A + bytes([10, 9, 0, src]), bytes(6) + bytes([10, 9, 0, dst])
     return ether(struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + sender + target, 0x0806, dst=BROADCAST)
 
@@ -179,7 +181,7 @@ def arp(src=1, dst=2):
 
 @dataclass(frozen=True)
 class Said:
-    """A step to be: what is told of it; its device and round come from the pass."""
+    """A step as it is described; its device and round come from the pass."""
 
     kind: int
     func: int
@@ -195,37 +197,39 @@ def _number(names, name):
 
 
 def tap(inode, outcome="captured", function="tpacket_rcv", **more):
-    """A tap's receive function ran. ``dev`` puts it elsewhere than where the packet is."""
+    """Return the step of a tap's receive function. ``dev``: not the device where the packet is."""
     return Said(STEP_TAP, _number(FUNCTIONS, function), inode, _number(OUTCOMES, outcome), **more)
 
 
 def fanout(**more):
+    """Return the step of an offer to a fanout group."""
     return Said(STEP_FANOUT, _number(FUNCTIONS, "packet_rcv_fanout"), **more)
 
 
 def handler(verdict, onto="", function="bond_handle_frame"):
-    """An rx_handler answered; ANOTHER moves the packet onto another device."""
+    """Return the step of an rx_handler's verdict; ANOTHER moves the packet onto another device."""
     return Said(STEP_HANDLER, FUNC_HANDLER, 0, _number(VERDICTS, verdict), onto, skb=ADDRESSES[function])
 
 
 def vlan(onto=""):
-    """The tag's VLAN device took the packet, or there was none."""
+    """Return the step of a tag's VLAN device, which took the packet; ``onto`` "": there was none."""
     verdict = "ANOTHER" if onto else "PASS"
     return Said(STEP_VLAN, _number(FUNCTIONS, "vlan_do_receive"), 0, _number(VERDICTS, verdict), onto)
 
 
 def enters(netns, **more):
-    """From here on skb->dev is a device of another namespace."""
+    """Return the step from which on skb->dev is a device of another namespace."""
     return Said(STEP_NETNS, 0, netns, **more)
 
 
 def drop(reason, function="sch_handle_ingress", **more):
-    """The kernel freed the packet; ``reason`` is a name of DROP_REASONS."""
+    """Return the step of a drop; ``reason`` is a name of DROP_REASONS."""
     number = next(int(number) for number, name in DROP_REASONS.items() if name == reason)
     return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
 
 
 def protocol(function, **more):
+    """Return the step of a protocol handler."""
     return Said(STEP_PROTOCOL, _number(FUNCTIONS, function), **more)
 
 
@@ -233,22 +237,22 @@ def protocol(function, **more):
 
 
 def rx(dev, *steps, **more):
-    """A received packet's pass; see ``_pass`` for what can be told of it."""
+    """Return a received packet's pass; see ``_pass`` for the parameters."""
     return _pass(RECORD_RX, dev, steps, **more)
 
 
 def tx(dev, *steps, **more):
-    """A pass through the transmit taps."""
+    """Return a pass through the transmit taps."""
     return _pass(RECORD_TX, dev, steps, **more)
 
 
 def late(dev, *steps, **more):
-    """Steps that ran after their packet's core call, in a record of their own."""
+    """Return steps that ran after their packet's core call, in a record of their own."""
     return _pass(RECORD_LATE, dev, steps, **{"packet": b"", "rounds": False, **more})
 
 
 def hook(inode, added, at=0):
-    """A packet socket was hooked in (or out) at so many µs."""
+    """Return the record of a packet socket that was hooked in (or out), ``at`` in µs."""
     record, steps = np.zeros(1, RECORD), np.zeros(1, STEP)
     record["time_ns"], record["netns"], record["kind"] = BEGIN_NS + at * 1000, HERE, RECORD_HOOK
     record["steps"], steps["kind"], steps["arg"], steps["result"] = 1, STEP_HOOK, inode, added
@@ -277,8 +281,8 @@ def _pass(
     head=0,
     rounds=True,
 ):
-    """``at`` and ``lasts`` in µs (since BEGIN_NS; 1 more than it has steps); ``packet`` the frame's bytes (an echo
-    reply); ``vlan`` a tag outside the bytes."""
+    """Return a pass. ``at`` and ``lasts`` in µs (since BEGIN_NS; by default 1 more than it has steps); ``packet``: the
+    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes."""
     packet = reply() if packet is None else packet
     device, netns = DEVICES[dev], DEVICES[dev].netns
     record = np.zeros(1, RECORD)
@@ -336,7 +340,8 @@ def _pass(
 
 
 def received(at=0, **more):
-    """A reply through the bond's active slave, seen by the taps on eth0, on bond0, and by the unbound one twice."""
+    """Return a reply through the bond's active slave, seen by the taps on eth0 and bond0, and by the unbound one
+    twice."""
     return rx(
         "eth0",
         tap(ON_ANY),
@@ -351,7 +356,7 @@ def received(at=0, **more):
 
 
 def refused(at=0, **more):
-    """A broadcast on the backup slave: its taps see it, the bond does not."""
+    """Return a broadcast on the backup slave: its taps see it, the bond does not."""
     return rx(
         "eth1",
         tap(ON_ANY),
@@ -362,7 +367,7 @@ def refused(at=0, **more):
 
 
 def sent(at=0, **more):
-    """A request sent on the bond, then on its active slave: two passes."""
+    """Return a request sent on the bond, then on its active slave: two passes."""
     more = {"packet": ether(ip4(echo(8), src=2, dst=1)), "skb": SKB + 0x200, **more}
     return both(
         tx("bond0", tap(ON_ANY), tap(ON_BOND0, "filtered"), at=at, seq=2, **more),
@@ -371,7 +376,7 @@ def sent(at=0, **more):
 
 
 def both(*parts):
-    """Several passes as one batch."""
+    """Return several passes as one batch."""
     return concatenate(list(parts))
 
 
@@ -379,7 +384,7 @@ def both(*parts):
 
 
 def start(**more):
-    """The event that opens a trace."""
+    """Return the event that begins a trace."""
     return {
         "kind": "start",
         "time_ns": BEGIN_NS,
@@ -401,7 +406,7 @@ ESCAPED = "\\x1b]0;owned\\x07\\x0d\\x0a\\xe2\\x80\\xae\\xff"
 
 
 def hostile_scene():
-    """A scene in which every name that others choose holds what a terminal would obey."""
+    """Return a scene in which every name that others choose holds control sequences of a terminal."""
     evil = Tap(7, HERE, 2, 3, "raw", processes=(Process(1234, HOSTILE, HOSTILE),))
     away = Tap(8, HERE, 4, 3, "raw", processes=(Process(1235, f"tcpdump{HOSTILE}", HOSTILE),))
     return scene(
@@ -416,12 +421,12 @@ HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("et
 
 
 def losses(at=0, **counters):
-    """What had been lost by then, a value a CPU."""
+    """Return the event of what had been lost by then, with a value for each CPU."""
     return {"kind": "losses", "time_ns": BEGIN_NS + at * 1000, "counters": counters}
 
 
 def events(taps=TAPS, devices=DEVICES, **more):
-    """What a trace says at its begin."""
+    """Return the events at the beginning of a trace."""
     names = [
         {"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": name}
         for netns, name in ((HERE, "host"), (THERE, "blue"))
@@ -439,7 +444,7 @@ def events(taps=TAPS, devices=DEVICES, **more):
 
 
 def scene(*further, **more):
-    """A scene of ``events`` and some further ones."""
+    """Return a scene of ``events`` and some further ones."""
     result = Scene()
     for event in [*events(**more), *further]:
         result.apply(event)
@@ -447,34 +452,34 @@ def scene(*further, **more):
 
 
 def stitched(*passes, around=None):
-    """The passes as columns of journeys."""
+    """Return the passes as columns of journeys."""
     stitcher = Stitcher((around or scene()).devices.related)
     stitcher.add(both(*passes), 0)
     return stitcher.flush()
 
 
 def journeys(*passes, around=None):
-    """The passes as values of the model."""
+    """Return the journeys of the passes as values of the model."""
     around = around or scene()
     return list(assemble.journeys(stitched(*passes, around=around), around))
 
 
 def counted(*passes, around=None):
-    """(summary, scene) of these passes, with few taps known."""
+    """Return (summary, scene) of these passes, with few taps known."""
     around, summary = around or scene(taps=FEW), Summary()
     summary.add(stitched(*passes, around=around), around)
     return summary, around
 
 
 def begun(trace, at=0):
-    """The events of a begin of the trace of this name."""
+    """Return the events at the beginning of the trace of this name."""
     return [
         {**one, "trace": trace, "time_ns": BEGIN_NS + at * 1000} if one["kind"] == "start" else one for one in events()
     ]
 
 
 def record(path, *batches, force=False):
-    """Write a recording; a batch is (passes, events), and none waits for the next. ``force`` overwrites."""
+    """Write a recording. A batch is (passes, events), and is flushed at once. ``force`` overwrites."""
     with Recorder(path, force) as recorder:
         for passes, happened in batches:
             recorder.write(passes, happened)
@@ -483,7 +488,7 @@ def record(path, *batches, force=False):
 
 
 def in_parts(path, keep=None, **limits):
-    """A recording of four batches, in parts."""
+    """Write a recording of four batches, in parts; return the paths of the parts."""
     recorder = RotatingRecorder(path, keep=keep, **limits)
     recorder.write(EMPTY, begun("a"))
     for number, batch in enumerate((received(), refused(20_000), sent(40_000))):
@@ -505,7 +510,7 @@ def short_trace(path):
 
 
 def lossy(path):
-    """A recording with every kind of packet that is built here, in which something was lost."""
+    """Write a recording with every kind of packet that is built here, in which something was lost."""
     parts = [(received(100 * n, packet=reply(seq=n), skb=SKB + 64 * n), []) for n in range(5)]
     return record(
         path, (EMPTY, events()), *parts, (refused(700), []), (sent(800), []), (EMPTY, [losses(900, lost=[2, 0])])
@@ -513,5 +518,5 @@ def lossy(path):
 
 
 def altered(which, at=0, **more):
-    """The event that one of the devices changed after so many µs."""
+    """Return the event that one of the devices changed, ``at`` in µs."""
     return device_event(BEGIN_NS + at * 1000, replace(DEVICES[which], **more))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share: those of the marks ``fleet``, ``fresh`` and ``soak`` run only where they are asked for; in
-several processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is
-printed after all tests."""
+"""What all tests share: those marked ``fleet``, ``fresh`` and ``soak`` run only when they are selected; with several
+processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is printed after
+all tests."""
 
 import re
 import signal
@@ -17,6 +17,7 @@ APART = ("fleet", "fresh", "soak")
 
 
 def pytest_collection_modifyitems(config, items):
+    """Deselect the tests of marks that were not selected."""
     marks = [mark for mark in APART if mark not in (config.option.markexpr or "")]
     left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
     if left_out:
@@ -25,13 +26,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 LAB = "tests/system/"
-KERNEL = re.compile(r"\[.*?\b(\d+\.\d+(-rt)?)\b")  # another than the default
+KERNEL = re.compile(r"\[.*?\b(\d+\.\d+(-rt)?)\b")  # other than the default
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """The tests of a machine of the lab in one process: a machine is booted once. All others each by itself: else the
-    last file's are run by one process, while the other has nothing to do."""
+    """Schedule the tests of one machine of the lab in one process, so that it is booted once, and all others one by
+    one: otherwise one process runs all of the last file, while the other is idle."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByMachine(LoadScopeScheduling):
@@ -46,10 +47,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """run(*words): bondtrace within this process; (status, stdout, stderr)."""
+    """run(*words): run bondtrace within this process; return (status, stdout, stderr)."""
 
     def invoke(*words):
-        from bondtrace import cli  # not before the tests of what an import takes
+        from bondtrace import cli  # not before the tests that measure an import
 
         monkeypatch.setattr(sys, "argv", ["bondtrace", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
@@ -62,7 +63,7 @@ def run(monkeypatch, capfd):
 
 @pytest.fixture
 def signals_are_heard():
-    """Not ignored, as they are for a command that a shell runs in the background."""
+    """Let signals take effect that are ignored, as for a command that a shell runs in the background."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in (one for one, handler in before.items() if handler == signal.SIG_IGN):
         signal.signal(number, signal.SIG_DFL)
@@ -77,36 +78,37 @@ TABLES = {}  # {title: {row: {column: [cell, ...]}}}
 
 
 def note(title, row, column, *cells):
-    """Lines of a cell of a table that is printed at the end."""
+    """Add lines to a cell of a table that is printed at the end."""
     TABLES.setdefault(title, {}).setdefault(row, {}).setdefault(column, []).extend(map(str, cells))
 
 
 @pytest.fixture(scope="session")
 def figure():
-    """figure(text): a line to print at the end of the tests."""
+    """figure(text): print a line at the end of the tests."""
     return FIGURES.append
 
 
 @pytest.fixture(scope="session")
 def matrix():
-    """matrix(kernel, scenario, journeys): an entry of the table that is printed at the end of the tests."""
+    """matrix(kernel, scenario, journeys): add an entry to the table that is printed at the end of the tests."""
     return lambda kernel, scenario, journeys: note(JOURNEYS, kernel, scenario, journeys)
 
 
 @pytest.fixture(scope="session")
 def platform():
-    """platform(userland, kernel, *lines): of that cell; none: nothing has been shown of it so far."""
+    """platform(userland, kernel, *lines): add lines to that cell; without any it is empty so far."""
     return lambda userland, kernel, *lines: note(PLATFORMS, f"Linux {kernel}", userland, *lines)
 
 
 def pytest_sessionfinish(session):
-    """A process of several hands what it counted to the one that prints."""
+    """Pass what one of several processes counted to the one that prints."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput.update(figures=FIGURES, tables=TABLES)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
+    """Take what another process counted."""
     told = getattr(node, "workeroutput", {})
     FIGURES.extend(told.get("figures", ()))
     for title, rows in told.get("tables", {}).items():
@@ -116,7 +118,7 @@ def pytest_testnodedown(node):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the tests in the lab counted."""
+    """Print what the tests in the lab counted."""
     for line in FIGURES:
         terminalreporter.write_line(line)
     for title, rows in TABLES.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journeys as the rows of CSV."""
+"""Exports journeys as rows of CSV."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from build import scene, stitched
 
 
 def exported_csv(*passes, around=None):
+    """Return the rows of these passes' journeys, as dictionaries."""
     stream = io.StringIO(newline="")
     exporter = CsvExporter(stream)
     exporter.begin(Path("trace.arrows"), around or scene())
@@ -18,4 +19,5 @@ def exported_csv(*passes, around=None):
 
 
 def brief(row, *names):
+    """Return these columns of a row."""
     return tuple(row[name] for name in names)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames by hand, byte by byte, each with what the dissector has to say of it; and what has to hold for each.
+"""Frames built byte by byte, each with what the dissector must say about it; and what must hold for each.
 
-A test module of a layer lists its ``Case``s and has one test of them all:
+A test module of a layer lists its ``Case``s and has one test for all of them:
 
     @for_each(CASES)
     def test_what_is_promised(promise, case):
@@ -25,7 +25,7 @@ A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 V4 = ("10.9.0.1", "10.9.0.2")
 V6 = ("fe80::a", "fe80::b")
 STP_GROUP = "01:80:c2:00:00:00"
-ALTERED = 400  # frames a case
+ALTERED = 400  # frames per case
 
 
 # --- builders ------------------------------------------------------------------------------------------
@@ -91,8 +91,8 @@ LACPDU = b"\x01\x01" + lacp_info(1, A, 15, 1, 0x3D) + lacp_info(2, B, 9, 2, 0x47
 
 @dataclass
 class Case:
-    """``said`` is (ethertype, protocol, src, dst, info, vlan); ``needed`` how many bytes it takes. ``complete`` is how
-    the info of a packet of fewer bytes may begin, which is no less sound."""
+    """A frame: ``said`` is (ethertype, protocol, src, dst, info, vlan); ``needed`` how many bytes that takes.
+    ``complete`` is how the info of a packet of fewer bytes may begin without being malformed."""
 
     name: str
     frame: bytes
@@ -103,24 +103,26 @@ class Case:
     complete: str = "\0"
 
     def expected(self):
+        """Return what the dissector must return."""
         return Packet(len(self.frame), *self.said, message=self.message)
 
 
 def case4(name, protocol, payload, said, needed, complete="\0", **how):
-    """``said`` is (protocol, info), and the message if there is one."""
+    """Return a case over IPv4. ``said`` is (protocol, info), and the message if there is one."""
     name_of, info, *message = said
     frame = ether(0x0800, ip4(protocol, payload, **how))
     return Case(name, frame, needed, (0x0800, name_of, *V4, info), {}, *message, complete=complete)
 
 
 def case6(name, following, payload, said, needed, **how):
+    """Return a case over IPv6."""
     name_of, info, *message = said
     frame = ether(0x86DD, ip6(following, payload, **how))
     return Case(name, frame, needed, (0x86DD, name_of, *V6, info), {}, *message)
 
 
 def case2(name, kind, payload, protocol, info, needed, src=A, dst=B):
-    """A payload without addresses of its own."""
+    """Return a case of a payload without addresses of its own."""
     return Case(name, ether(kind, payload, src, dst), needed, (kind, protocol, src, dst, info))
 
 
@@ -172,7 +174,7 @@ def altered_bytes_do_no_harm(case):
 
 
 def assert_any_bytes(data, rng, **options):
-    """Nothing raises, and what is said is printable ASCII, whatever the bytes are."""
+    """Check that nothing raises, and that what is said is printable ASCII, whatever the bytes are."""
     packet = describe(data, wire_len=rng.choice((len(data), 1514, 0)), **options)
     line = one_line(packet)
     assert line.isascii()
@@ -191,7 +193,7 @@ PROMISES = (
 
 
 def for_each(cases):
-    """The marks of a test of every promise and every case."""
+    """Return the decorator of a test of every promise and every case."""
 
     def mark(test):
         test = pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)(test)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hostile recordings: how they are made of a fuzzer's bytes, and everything that reads recordings, as one function.
+"""Hostile recordings: makes them from a fuzzer's bytes; and everything that reads recordings, as one function.
 
-``recording_of`` reads bytes as a little program that alters a sound recording: types, sizes, order and references of
+``recording_of`` reads bytes as a small program that alters a sound recording: types, sizes, order and references of
 its events, fields of its passes and steps, or the bytes of the file. So a coverage-guided fuzzer (scripts/fuzz), or
-random bytes of a seed (tests/test_hostile_recordings.py), reach what lies behind the reader, past compression and
+random bytes from a seed (tests/test_hostile_recordings.py), reaches what is behind the reader, past compression and
 schema.
 """
 
@@ -29,11 +29,9 @@ from bondtrace.format.recording import Recording
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes
 from bondtrace.pipeline import Pipeline
-from bondtrace.reporters import as_if, story, table
+from bondtrace.reporters import as_if, json_lines, story, table, text
 from bondtrace.reporters.html import json_in_html
 from bondtrace.reporters.html.figures import report_object
-from bondtrace.reporters.json_lines import JsonReporter
-from bondtrace.reporters.text import TextReporter
 from bondtrace.stats.metrics import NamedCounts
 from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.util import untrusted
@@ -59,7 +57,7 @@ from build import (
 
 ROOT = Path(__file__).parents[1]
 FILES = (ROOT / "examples" / "ping.arrows", ROOT / "tests" / "data" / "first.arrows")
-JOURNEYS = 200  # so many are told one by one
+JOURNEYS = 200  # at most this many are written one by one
 
 HOSTILE = (
     -1,
@@ -140,7 +138,7 @@ KINDS = ("veth", "bond", "vlan", "bridge", "openvswitch", "macvlan", "raw")
 
 
 class Program:
-    """Bytes as a row of small numbers; zeros when they are used up."""
+    """Bytes as a sequence of small numbers, followed by zeros."""
 
     def __init__(self, data):
         self._data, self._at = data, 0
@@ -149,22 +147,24 @@ class Program:
         return self._at < len(self._data)
 
     def number(self, below):
-        """The next number, at least 0 and less than this."""
+        """Return the next number, at least 0 and less than ``below``."""
         wide = 1 + (below > 256)
         value = int.from_bytes(self._data[self._at : self._at + wide], "little")
         self._at += wide
         return value % max(below, 1)
 
     def one_of(self, values):
+        """Return one of these values, by the next number."""
         return values[self.number(len(values))]
 
     @property
     def rest(self):
+        """Return the bytes that are left."""
         return self._data[self._at :]
 
 
 def sound():
-    """(events, passes) of the recording that is altered."""
+    """Return (events, passes) of the recording that is altered."""
     told = [
         *events(),
         losses(1, lost=[0, 0]),
@@ -191,7 +191,7 @@ def sound():
 
 
 def recording_of(data):
-    """The recording that these bytes tell to make."""
+    """Return the recording that these bytes describe."""
     program = Program(data)
     choice = program.number(8)
     if choice == 0:
@@ -262,7 +262,7 @@ def _with_events(told, kind, program):
 
 
 def _with_references(told, program):
-    """Devices that are masters or links of one another, in circles, too; taps on them; copies of them."""
+    """Make devices and taps refer to one another, also in circles, and change their kinds."""
     told = json.loads(json.dumps(told))
     things = [
         one[one["kind"]]
@@ -304,7 +304,7 @@ def _with_passes(passes, kind, program):
 
 
 class _Nowhere(io.StringIO):
-    """Takes text that must be one that can be written and harmless."""
+    """Takes text, which must be harmless and possible to encode."""
 
     def write(self, text):
         text.encode()
@@ -313,7 +313,7 @@ class _Nowhere(io.StringIO):
 
 
 def read_all(path):
-    """Whatever bondtrace does with a recording. Only ``BondtraceError`` is a good answer to a bad one."""
+    """Do all that bondtrace does with a recording. Only ``BondtraceError`` is a good answer to a bad one."""
     for reads in (_told, _counted, _as_library, _gathered):
         try:
             reads(path)
@@ -332,8 +332,8 @@ def _told(path):
         ParquetExporter(io.BytesIO()),
     ]
     reporters = [
-        TextReporter(out, pipeline.scene, more=lambda one: as_if.lines(one, pipeline.scene, ERAS[0])).write,
-        JsonReporter(out, pipeline.scene).write,
+        lambda one: text.write(one, pipeline.scene, out, more=as_if.lines(one, pipeline.scene, ERAS[0])),
+        lambda one: json_lines.write_json(one, pipeline.scene, out),
         lambda one: story.write(one, pipeline.scene, out),
     ]
 
@@ -376,7 +376,7 @@ def _counted(path):
     finally:  # what `live` would still print
         table.write(pipeline.summary, pipeline.scene, _Nowhere(), why=True)
         table.write_json(pipeline.summary, pipeline.scene, _Nowhere())
-        as_if.write_table(counts, _Nowhere())
+        as_if.write(counts, _Nowhere())
         json.loads(json_in_html(report_object(data, str(path), [])))
 
 

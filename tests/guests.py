@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab's machines without a machine, and scenarios to play in them."""
+"""Fakes of the lab's machines, and scenarios to play in them."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from build import events, received, record
 
 
 def machines(monkeypatch):
-    """guest(body): machines run body(words, out_dir, env, on_output, kernel) and end with its status."""
+    """Replace the lab's machines; return guest(body): from then on they run body(words, out_dir, env, on_output,
+    kernel) and end with its status."""
     monkeypatch.setattr(machine, "requirements", list)
     monkeypatch.setattr(kernels, "resolve", resolve)
 
@@ -25,15 +26,16 @@ def machines(monkeypatch):
 
 
 def resolve(spec, notify=lambda text: None):
+    """Return a kernel, in place of ``kernels.resolve``."""
     if spec == "9.9":
-        raise BondtraceError("no kernel 9.9 is on offer")
+        raise BondtraceError("no kernel 9.9 is available")
     if spec == "/nowhere":
         raise UsageError("no kernel in /nowhere")
     return Kernel(f"{spec or '6.1'}.0-amd64", Path("/k/vmlinuz"), Path("/k"))
 
 
 def trace(words, out_dir, env, on_output, _):
-    """A machine in which all goes well."""
+    """Act as a machine in which all goes well."""
     record(Path(words[words.index("-o") + 1]), (received(), events()), force=True)
     on_output(b"bondtrace: atta")
     on_output(b"ched in 1.0 s\nbondtrace: done\n")
@@ -41,6 +43,7 @@ def trace(words, out_dir, env, on_output, _):
 
 
 def scenario(directory, text, name="mine.sh"):
+    """Write a scenario; return its path."""
     path = directory / name
     path.write_text(text)
     return path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets of all kinds at random, counted as a report counts them and by going through the journeys one by one."""
+"""Random packets of all kinds, counted as a report counts them, and journey by journey."""
 
 import numpy as np
 
@@ -65,7 +65,7 @@ KINDS = (
 
 
 def many(seed, count=500):
-    """Packets of all kinds, one every 150 µs or so, with times of their own for their steps."""
+    """Return packets of all kinds, one about every 150 µs, with random times of their steps."""
     rng = np.random.default_rng(seed)
     parts = [
         KINDS[int(rng.integers(len(KINDS)))](150 * n + int(rng.integers(50)), skb=SKB + 64 * n, frame=n)
@@ -77,7 +77,7 @@ def many(seed, count=500):
 
 
 def digested(passes, limit=100, batches=7, **more):
-    """The data of a report that took the passes in batches."""
+    """Return the data of a report that took the passes in batches."""
     data = ReportData(Sample(limit), **more)
     pipeline = Pipeline(columns=data.add, directions=data.directions, scene=data.scene, summary=data.summary)
     parts = [passes.take(places) for places in np.array_split(np.arange(len(passes)), batches)]
@@ -87,6 +87,7 @@ def digested(passes, limit=100, batches=7, **more):
 
 
 def one_by_one(passes):
+    """Return (the journeys of the passes, their scene)."""
     around = scene()
     columns = stitched(passes, around=around)
     return list(assemble.journeys(columns, around)), around

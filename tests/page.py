@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The page of a report: made, parsed, and shown by a browser."""
+"""Makes the page of a report, parses it, and shows it in a browser."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ needs_browser = pytest.mark.skipif(not BROWSER, reason="Chromium is not installe
 
 
 class Page(HTMLParser):
-    """The elements of a page: ``texts`` by id, ``tables`` by id as rows of texts, ``scripts`` by id or place, ``tags``
-    all that there are, each with its attributes, ``counts`` what is shown large."""
+    """The elements of a page: ``texts`` by id, ``tables`` by id as rows of texts, ``scripts`` by id or place, all
+    ``tags``, each with its attributes, ``counts``: the large figures."""
 
     def __init__(self, text):
         super().__init__()
@@ -61,7 +61,7 @@ class Page(HTMLParser):
 
 
 def browse(path, directory, *words):
-    """(the page after its script ran, what was said on the console)."""
+    """Return (the page after its script ran, what was said on the console)."""
     done = subprocess.run(
         [
             BROWSER,
@@ -88,7 +88,7 @@ def browse(path, directory, *words):
 
 
 def made(tmp_path, run, recording, *words):
-    """The report of a recording."""
+    """Make the report of a recording; return its path."""
     path = tmp_path / "report.html"
     status, out, _ = run("report", recording, "-o", path, *words)
     assert (status, out) == (0, "")
@@ -96,4 +96,5 @@ def made(tmp_path, run, recording, *words):
 
 
 def report_of(path):
+    """Return the data of a report."""
     return json.loads(Page(path.read_text()).scripts["report"])

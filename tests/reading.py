@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A reading of what the kernel counts, and a pipeline that was given it."""
+"""A reading of what the kernel counts, and a pipeline that has taken it."""
 
 import numpy as np
 
@@ -13,6 +13,7 @@ HANDLER, DROP_PLACE = 0x81A0, 0x82B0
 
 
 def key(ifindex, kind, count, arg=0, more=0, result=0, func=0, outgoing=0, netns=build.HERE):
+    """Return a row of ``wire.COUNT``."""
     return ((netns, ifindex, arg, more, kind, result, func, outgoing), count)
 
 
@@ -34,7 +35,7 @@ READING = np.array(
 
 
 def counting():
-    """A pipeline that was given the reading."""
+    """Return a pipeline that has taken the reading."""
     events = [
         *build.events(),
         {"kind": "symbol", "time_ns": 1, "address": HANDLER, "name": "bond_handle_frame"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Prometheus is given: of a tally, and of a recording over HTTP."""
+"""Reads what Prometheus gets: from a tally, and from a recording over HTTP."""
 
 import socket
 import urllib.request
@@ -25,6 +25,7 @@ FORMATS = [(generate_latest, parse_text), (generate_openmetrics, parse_openmetri
 
 
 def tally_of(around, told, **more):
+    """Return a tally of journeys."""
     made = NamedCounts(around, **more)
     for one in told:
         made.count(one)
@@ -32,7 +33,7 @@ def tally_of(around, told, **more):
 
 
 def series_of(tally, generate=generate_latest, parse=parse_text):
-    """{name: {labels: value}}, each series once."""
+    """Return {name: {labels: value}} of a tally; checks that each series occurs once."""
     metrics, registry = Metrics(), CollectorRegistry(auto_describe=False)
     metrics.update(tally, tally.scene)
     registry.register(metrics)
@@ -47,7 +48,7 @@ def series_of(tally, generate=generate_latest, parse=parse_text):
 
 
 def by(series, *labels):
-    """The sums by these labels."""
+    """Return the sums by these labels."""
     sums = Counter()
     for names, value in series.items():
         sums[tuple(dict(names)[label] for label in labels)] += value
@@ -55,6 +56,7 @@ def by(series, *labels):
 
 
 def taps_called(*names):
+    """Return taps whose processes have these names, by inode."""
     return {
         41000 + place: replace(TAPS[ON_ETH0], inode=41000 + place, processes=(Process(7 + place, name, ""),))
         for place, name in enumerate(names)
@@ -62,17 +64,19 @@ def taps_called(*names):
 
 
 def offered_to(taps, around, **more):
+    """Return the journey of a packet that was offered to these taps."""
     return journeys(rx("eth0", *(tap(inode) for inode in taps), **more), around=around)
 
 
 def free_port():
+    """Return a free TCP port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
 def scraped(path):
-    """({(metric, labels): value} over HTTP, the summary as JSON has it) of a recording."""
+    """Return ({(metric, labels): value} over HTTP, the summary object) of a recording."""
     pipeline = Pipeline()
     updating = Updating(pipeline)
     pipeline.run(Recording(path).batches())
@@ -94,7 +98,7 @@ def scraped(path):
 
 
 def summed(samples, name, *labels):
-    """{label values: sum} of a metric."""
+    """Return {label values: sum} of a metric."""
     found = Counter()
     for (metric, pairs), value in samples.items():
         if metric == name:

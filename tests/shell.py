@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""bondtrace as a process of its own, and how its failures look."""
+"""Runs bondtrace as a process of its own, and checks what its failures look like."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ INSTALL = (
     "install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), `dnf install python3-bcc` "
     "(Fedora)"
 )
-# What may stand where bcc belongs, and what is said of it; TMP is where it stands.
+# What may be in the place of bcc, and what is said about it; TMP is where it is.
 BCCS = [
     (
         "raise ImportError(\"No module named 'bcc'\")",
@@ -48,7 +48,7 @@ BCCS = [
 
 
 def bondtrace(*words, path=(), **more):
-    """Run the command line; ``path`` comes before everything else in PYTHONPATH."""
+    """Run the command line. ``path`` comes before everything else in PYTHONPATH."""
     environment = {**os.environ, "TZ": "UTC", "PYTHONPATH": ":".join(map(str, [*path, ROOT]))}
     for name in ("NO_COLOR", "FORCE_COLOR", "SUDO_UID", "SUDO_GID"):
         environment.pop(name, None)
@@ -65,8 +65,8 @@ def bondtrace(*words, path=(), **more):
 
 
 def failure(done, status):
-    """The message of a command (of ``bondtrace`` here, or of the fixture ``run``) that failed with this status: at most
-    two lines on stderr, nothing on stdout."""
+    """Return the message of a command (of ``bondtrace`` here, or of the fixture ``run``) that failed with this status:
+    at most two lines on stderr, nothing on stdout."""
     found, out, err = done if isinstance(done, tuple) else (done.returncode, done.stdout, done.stderr)
     assert (found, out) == (status, "")
     assert "Traceback" not in err and 0 < len(err.splitlines()) <= 2
@@ -74,7 +74,7 @@ def failure(done, status):
 
 
 def other_bcc(directory, text):
-    """A directory in which a package ``bcc`` is this text."""
+    """Make a package ``bcc`` of this text in a directory; return the directory."""
     (directory / "bcc").mkdir()
     (directory / "bcc" / "__init__.py").write_text(text)
     return directory

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line as a user meets it: help, wrong use, exit status, and errors in a line or two."""
+"""The command line as a user meets it: help, usage errors, exit status, and errors in a line or two."""
 
 import signal
 
@@ -54,7 +54,7 @@ def test_the_version():
     assert bondtrace("--version").stdout.startswith("bondtrace, version ")
 
 
-# --- wrong use -----------------------------------------------------------------------------------------
+# --- usage errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,12 @@ def test_the_version():
         (("taps", "x"), "Got unexpected extra argument (x)"),
         (
             ("record", "-o", "x", "--rotate-size", "10X"),
-            "Invalid value for '--rotate-size': '10X' is no size: give one as 500k, 100M or 2G (bytes, powers of 1000)",
+            "Invalid value for '--rotate-size': '10X' is not a size: "
+            "give one as 500k, 100M or 2G (bytes, powers of 1000)",
         ),
         (
             ("record", "-o", "x", "--rotate-time", "0"),
-            "Invalid value for '--rotate-time': '0' is no time: give one as 90s, 10m or 1h",
+            "Invalid value for '--rotate-time': '0' is not a time: give one as 90s, 10m or 1h",
         ),
         (("show", "x", "--count", "0"), "Invalid value for '--count': 0 is not in the range x>=1."),
         (("show", "x", "--count", "few"), "Invalid value for '--count': 'few' is not a valid integer range."),

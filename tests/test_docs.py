@@ -522,7 +522,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
 
 def test_every_key_of_lab_is_documented_with_its_type(tmp_path):
     path = record(tmp_path / "trace.arrows", (both(received(), refused(20), sent(40)), events()))
-    value = comparison_object("ping", [observe("6.1", "6.1.0", path), Observation("7.3", "", "/out", "it panicked")])
+    value = comparison_object([observe("6.1", "6.1.0", path), Observation("7.3", "", "/out", "it panicked")], "ping")
     value = json.loads(json.dumps(value))
     wanted = documented("Lab")
     trust = {f"kernels[].{path}": kinds for path, kinds in documented("Journeys").items() if path.startswith("trust.")}

@@ -84,9 +84,9 @@ ITSELF = {"name": "bondtrace", "skip_reason": "distribution marked as editable"}
     "packages, status, said",
     [
         ([KNOWN, ITSELF], 0, "audit: 1 packages, none has a known advisory"),
-        ([KNOWN, OPEN], 1, "tabulate 0.8: CVE-1 (ended by 0.9)\naudit: there are advisories"),
+        ([KNOWN, OPEN], 1, "tabulate 0.8: CVE-1 (fixed in 0.9)\naudit: there are advisories"),
         # for which pip-audit's own status is 0
-        ([KNOWN, SKIPPED], 1, "audit: nothing was learnt of 1 of 2 packages (Dependency not found on PyPI): "),
+        ([KNOWN, SKIPPED], 1, "audit: nothing is known about 1 of 2 packages (Dependency not found on PyPI): "),
         (None, 1, "audit: the database did not answer (no route): "),
     ],
 )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a process must be allowed in order to trace: capabilities (man 7 capabilities), of which root has all.
+"""The capabilities that a process needs in order to trace (man 7 capabilities); root has all of them.
 
-What it keeps true: once attached, a trace keeps only what it still uses. Capabilities are a thread's: those that a
-thread starts have at most its own.
+Invariant: once attached, a trace keeps only those that it still uses. Capabilities belong to a thread: threads that it
+starts have at most its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import BondtraceError
 
 
 class Capability(NamedTuple):
-    """One capability: its number (include/uapi/linux/capability.h), what it is for, and what is not told without."""
+    """One capability: its number (include/uapi/linux/capability.h), its purpose, and what is missing without it."""
 
     name: str
     number: int
@@ -34,13 +34,13 @@ SYS_ADMIN = Capability(
 )
 NEEDED = (BPF, PERFMON)
 HELPFUL = (
-    Capability("CAP_NET_ADMIN", 12, "what packet_diag tells of taps", "whether a tap has a filter is not known"),
+    Capability("CAP_NET_ADMIN", 12, "what packet_diag reports about taps", "whether a tap has a filter is not known"),
     Capability("CAP_SYS_PTRACE", 19, "looking at other users' processes", "who holds a tap is not known"),
     Capability("CAP_DAC_READ_SEARCH", 2, "listing other users' descriptors in /proc", "who holds a tap is not known"),
     Capability("CAP_SYSLOG", 34, "addresses in /proc/kallsyms", "functions that drop packets are not named"),
     SYS_ADMIN,
 )
-# What writing a recording may take: in a directory of the caller's under sudo, and given to that user.
+# What writing a recording may need: it can be in a directory of the user who called sudo, and is given to that user.
 _FILES = (0, 1, 3)  # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER
 
 _VERSION_3 = 0x20080522
@@ -48,7 +48,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def effective() -> int:
-    """The calling thread's effective capabilities, a bit each; source: CapEff in /proc/thread-self/status."""
+    """Return the calling thread's effective capabilities, one bit each. Source: CapEff in /proc/thread-self/status."""
     try:
         with open("/proc/thread-self/status", encoding="ascii", errors="replace") as file:
             return next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
@@ -57,18 +57,18 @@ def effective() -> int:
 
 
 def has(capability: Capability) -> bool:
-    """Is it effective? CAP_SYS_ADMIN stands for the two that were split from it."""
+    """Is it effective? CAP_SYS_ADMIN includes the two that were split from it."""
     mine = effective()
     return bool(mine >> capability.number & 1 or (capability in NEEDED and mine >> SYS_ADMIN.number & 1))
 
 
 def missing_helpful() -> list[Capability]:
-    """Those without which a trace tells less."""
+    """Return the missing ones without which a trace shows less."""
     return [one for one in HELPFUL if not has(one)]
 
 
 def require_rights() -> None:
-    """``BondtraceError`` without the rights to load and attach BPF programs."""
+    """Raise ``BondtraceError`` without the rights to load and attach BPF programs."""
     missing = [one.name for one in NEEDED if not has(one)]
     if missing:
         raise BondtraceError(
@@ -78,14 +78,17 @@ def require_rights() -> None:
 
 
 def drop_rights(files: bool) -> None:
-    """Keep of the calling thread's capabilities those that an attached trace uses, for ``files`` also what writing
-    takes, and let no program that it may start have more."""
+    """Drop the calling thread's capabilities except those that an attached trace uses, for itself and for every program
+    that it starts.
+
+    :param files: also keep those that writing a recording needs.
+    """
     kept = [one.number for one in (*NEEDED, *HELPFUL)]
     _keep((*kept, *_FILES) if files else kept)
 
 
 def drop_all_rights() -> None:
-    """Keep none: for a thread that answers strangers."""
+    """Drop all capabilities: for a thread that answers requests from the network."""
     _keep(())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The subcommands, a module each. Together with ``cli`` the only modules that know of click."""
+"""The subcommands, one module each. Apart from ``cli`` they are the only modules that use click."""
 
 import difflib
 
@@ -22,11 +22,14 @@ COMMANDS = (
     "completion",
 )
 
-_FILTER_WORDS = ("port", "portrange", "tcp", "stp")  # of a packet filter, and like the name of a command
+_FILTER_WORDS = ("port", "portrange", "tcp", "stp")  # words of a packet filter that resemble a command
 
 
 def refuse_mistyped(word: str) -> None:
-    """``UsageError`` for a first word that is no command but looks like one."""
+    """Refuse a first word that is not a command but looks like one.
+
+    :raises UsageError: which suggests the command.
+    """
     close = difflib.get_close_matches(word, COMMANDS, 1, cutoff=0.65)
     if close and word not in (*COMMANDS, *_FILTER_WORDS):
         raise UsageError(f"no command {word!r}: did you mean `bondtrace {close[0]}`?")

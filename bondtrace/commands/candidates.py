@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a shell completes values with: devices, namespaces, scenarios, eras. Needs no root and asks no kernel interface
-that could block.
+"""Completions of values for a shell: devices, namespaces, scenarios, eras.
 
-What it keeps true: only names of letters, digits and ``_ . @ + -`` are offered. A device may be called ``$(reboot)``,
-and a shell puts a completion on the command line as it is.
+They need no root and use no kernel interface that could block.
+
+Invariant: only names of letters, digits and ``_ . @ + -`` are offered. A device may be called ``$(reboot)``, and a
+shell puts a completion on the command line unquoted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from ..analysis.eras import ERAS
 
-Items = list["CompletionItem"]  # in quotes: click has made it generic only later
+Items = list["CompletionItem"]  # in quotes: generic only in later versions of click
 
 _DEVICES = "/sys/class/net"
 _SAFE = re.compile(r"[\w.@+-]+", re.ASCII)
@@ -24,7 +25,7 @@ _PATHS = (".", "/", "~")
 
 
 def devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """The network devices of this namespace."""
+    """Return the network devices of this namespace."""
     try:
         names = [name for name in os.listdir(_DEVICES) if os.path.isdir(os.path.join(_DEVICES, name))]
     except OSError:
@@ -33,7 +34,7 @@ def devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> Item
 
 
 def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """The namespaces that have a name, as `ip netns` lists them; for what looks like a path, files."""
+    """Return the namespaces that have a name, as `ip netns` lists them; for what looks like a path, files."""
     from ..capture.host.namespaces import NAMED_DIRECTORIES
 
     if incomplete.startswith(_PATHS):
@@ -48,7 +49,7 @@ def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> I
 
 
 def scenarios(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """The lab's scenarios with their titles; for what looks like a path, files."""
+    """Return the lab's scenarios with their titles; for what looks like a path, files."""
     from .. import lab
 
     if incomplete.startswith(_PATHS):
@@ -57,7 +58,7 @@ def scenarios(ctx: click.Context, param: click.Parameter, incomplete: str) -> It
 
 
 def eras(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """The kernels of --as-if."""
+    """Return the kernels of --as-if."""
     return _items({era.name: era.kernels for era in ERAS}, incomplete)
 
 

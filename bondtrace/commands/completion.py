@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace completion`: the script by which a shell completes bondtrace's commands, options and values."""
+"""`bondtrace completion`: the script with which a shell completes bondtrace's commands, options and values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 
 def answer(root: click.Command, instruction: str) -> int:
-    """Answer the script of a shell, which asks by environment variables; the exit status. What cannot be completed is
-    completed with nothing: a message would land in the line that is being typed."""
+    """Answer a shell's script, which asks by environment variables, and return the exit status.
+
+    What cannot be completed gets no completion: a message would land in the line that is being typed.
+    """
     try:
         return shell_complete(root, {}, "bondtrace", VARIABLE, instruction)
     except (BondtraceError, click.ClickException, KeyError, ValueError):

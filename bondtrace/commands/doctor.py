@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace doctor`: what this host allows, which probes would be used, what is missing."""
+"""`bondtrace doctor`: what this host allows, which probes would be used, and what is missing."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ from .options import json_option
 
 
 @click.command()
-@click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is available.")
+@click.option("--kprobes", is_flag=True, help="Attach by kprobes only, even where fentry is available.")
 @click.option(
-    "-v", "--verbose", is_flag=True, help="Also all that the kernel says of each program that it refuses, for a report."
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Also print the kernel's full log for each program that it refuses, for a bug report.",
 )
 @json_option
 @click.argument("filter", nargs=-1)
 def doctor(kprobes: bool, verbose: bool, as_json: bool, filter: tuple[str, ...]) -> None:
-    """Tell what bondtrace can trace on this host, by trying: probes are attached and detached again.
+    """Show what bondtrace can trace on this host, by trying: probes are attached and detached again.
 
-    With a FILTER also whether this kernel takes it. Exit status 1 where packets or usual taps would not be seen.
+    With FILTER, also whether this kernel accepts it. Exit status 1 if packets or the usual kinds of taps would not be
+    seen.
     """
     packet_filter = make_filter(" ".join(filter)) if filter else None
     findings = _examine(not kprobes, packet_filter)
@@ -78,26 +82,26 @@ def _examine(fentry: bool, packet_filter: Optional[Filter]) -> dict[str, Any]:
 
 
 def _capability(one: capabilities.Capability) -> dict[str, Any]:
-    """A right that root has: is it here?"""
+    """Return the check for a capability: is it available?"""
     there = capabilities.has(one)
     remedy = f"without it {one.without}" if one.without else "run it with sudo"
     return {"check": one.name, "ok": there, "detail": one.serves if there else f"{one.serves}; {remedy}"}
 
 
 def drop_reasons(types: Btf) -> dict[str, Any]:
-    """Does this kernel say why it drops a packet? Without that bondtrace traces all the same."""
+    """Return the check for drop reasons, without which bondtrace can trace: does this kernel have any?"""
     count = len(types.drop_reasons())
     return {
         "check": "drop reasons",
         "ok": count > 0,
         "detail": f"{count} names"
         if count
-        else "this kernel gives none (Linux before 5.17): a drop is told with its function alone",
+        else "this kernel gives none (Linux before 5.17): a drop is reported with its function only",
     }
 
 
 def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, packet_filter: Optional[Filter]) -> None:
-    """Attach for a moment, as `live` would."""
+    """Attach briefly, as `live` would."""
     try:
         with loader.attached(
             lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
@@ -152,13 +156,13 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
             ]
             for stage in findings["stages"]
         ]
-        print(tabulate(rows, headers=["stage", "tells", "attached", "probes"]))
+        print(tabulate(rows, headers=["stage", "reports", "attached", "probes"]))
     _print_refusals(findings, verbose)
     print(_verdict(findings))
 
 
 def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:
-    """What the kernel refused, also where something else took its place; ``verbose``: all that it said."""
+    """Print what the kernel refused, even if something else took its place; with ``verbose`` its full log."""
     alike: dict[str, list[dict[str, Any]]] = {}
     for one in findings["refusals"]:
         alike.setdefault(one["said"], []).append(one)
@@ -173,7 +177,7 @@ def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:
 
 
 def _verdict(findings: dict[str, Any]) -> str:
-    """The last line: can bondtrace trace here, and what would it not see?"""
+    """Return the last line: can bondtrace trace here, and what would it not see?"""
     if findings["can_trace"] and findings["does_not_see"]:
         return f"bondtrace can trace here, but does not see {'; '.join(findings['does_not_see'])}"
     can = "can" if findings["can_trace"] else "cannot"

@@ -13,7 +13,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "live": (
         ("sudo bondtrace --iface bond0", "bond0, its slaves and what is stacked on it, until Ctrl-C"),
         ("sudo bondtrace --iface bond0 'icmp and host 10.9.0.1'", "only what a tcpdump filter matches"),
-        ("sudo bondtrace --iface bond0 --summary-only --duration 10", "ten seconds counted, at any rate"),
+        ("sudo bondtrace --iface bond0 --summary-only --duration 10", "ten seconds, counted exactly at any rate"),
         ("sudo bondtrace --netns blue --duration 60 --json | jq .unseen", "a namespace for a minute, for a program"),
     ),
     "top": (
@@ -22,7 +22,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "record": (
         ("sudo bondtrace record -o trace.arrows --iface bond0", "until Ctrl-C"),
-        ("sudo bondtrace record -o trace.arrows --force --duration 60", "every device, for a minute, once more"),
+        (
+            "sudo bondtrace record -o trace.arrows --force --duration 60",
+            "every device, for a minute; overwrites the file",
+        ),
         ("sudo bondtrace record -o b.arrows -i bond0 --rotate-size 100M --keep 20", "for weeks, the last 2 GB kept"),
     ),
     "show": (
@@ -47,11 +50,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "report": (
         ("bondtrace report trace.arrows -o trace.html", "a page for a browser"),
-        ("bondtrace report trace.arrows -o trace.html --force --journeys 200", "a small one, once more"),
+        ("bondtrace report trace.arrows -o trace.html --force --journeys 200", "a smaller page; overwrites the file"),
     ),
     "fleet": (
-        ("bondtrace fleet summary fleet/", "the table of many hosts, by DuckDB"),
-        ("bondtrace fleet summary fleet/ --engine pyspark --json", "by a Spark, for a program"),
+        ("bondtrace fleet summary fleet/", "the table of many hosts, with DuckDB"),
+        ("bondtrace fleet summary fleet/ --engine pyspark --json", "with Spark, for a program"),
     ),
     "exporter": (
         ("sudo bondtrace exporter --iface bond0", "at http://127.0.0.1:9435/metrics"),
@@ -66,10 +69,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sudo bondtrace doctor --json | jq .can_trace", "for a program"),
     ),
     "lab": (
-        ("bondtrace lab --list", "what can be played"),
+        ("bondtrace lab --list", "the scenarios"),
         ("bondtrace lab --kernel 6.12 --scenario mixed", "another kernel, another scenario"),
         ("bondtrace lab -- bondtrace summary --why --iface bond0", "trace with another command"),
-        ("bondtrace lab --kernel 5.10,6.1,7.3", "one table, where the kernels differ marked"),
+        ("bondtrace lab --kernel 5.10,6.1,7.3", "one table, with the differences marked"),
     ),
     "completion": (
         ('eval "$(bondtrace completion bash)"', "in this shell only"),
@@ -82,6 +85,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def epilog(name: str) -> str:
-    """The examples of a command as click's epilog; "" where there are none."""
+    """Return the examples of a command as click's epilog; "" if there are none."""
     lines = [f"  # {meaning}\n  {line}" for line, meaning in EXAMPLES.get(name, ())]
     return "\n".join(["\b", "Examples:", *lines]) if lines else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace explain`: one packet's way in plain sentences."""
+"""`bondtrace explain`: one packet's path in plain sentences."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from .replaying import replay, traces_of
 @as_if_option
 @trace_options
 def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str], options: TraceOptions) -> None:
-    """Tell the way of one packet in sentences: what happened, where, and who saw it or not.
+    """Describe the path of one packet in sentences: what happened, where, and which taps saw it or not.
 
-    With FILE, of journey N of a recording; without, of the next packet (or the next --count) of a live trace.
+    With FILE, journey N of a recording; without, the next packet (or the next --count packets) of a live trace.
     """
     if bool(files) != (number is not None):
-        raise UsageError("explain wants FILE and --journey N together, or neither for a live trace")
+        raise UsageError("explain needs FILE and --journey N together, or neither for a live trace")
     if files:
         if options.only_live or options.count:
             raise UsageError(

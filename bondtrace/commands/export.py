@@ -27,7 +27,7 @@ from .options import directions, privacy_option, private, say, view_options
 
 @click.command()
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="The format to write.")
 @click.option(
     "-o",
     "--output",
@@ -36,7 +36,7 @@ from .options import directions, privacy_option, private, say, view_options
     metavar="PATH",
     help="The file to write; - is standard output; for Parquet also a directory (DIR/), for a dataset.",
 )
-@click.option("--force", is_flag=True, help="Overwrite what exists.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @privacy_option
 @view_options
 def export(
@@ -67,7 +67,7 @@ def export(
 
 
 def _exporter(form: str, name: str, force: bool, files: Sequence[Path], stack: ExitStack) -> Exporter:
-    """What writes the format; ``stack`` finishes the file, or leaves none where writing fails."""
+    """Return the exporter of a format; ``stack`` finishes its file, or leaves none if writing fails."""
     path = Path(name)
     if path.is_dir() or name.endswith("/"):
         if form != "parquet":
@@ -86,7 +86,7 @@ def _exporter(form: str, name: str, force: bool, files: Sequence[Path], stack: E
 
 
 def _earliest_ns(files: Sequence[Path]) -> int:
-    """When the first of the recordings begins."""
+    """Return when the first of the recordings begins, in nanoseconds since the Unix epoch."""
     batches = (batch for file in files for batch in islice(Recording(file).batches(), 1))
     return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
 
@@ -98,7 +98,7 @@ def _run(
     count: Optional[int],
     privacy: Optional[str] = None,
 ) -> int:
-    """Give the exporter each recording; how many journeys they had."""
+    """Give the exporter each recording; return how many journeys they had."""
     written = 0
     for file in files:
         if count is not None and written >= count:
@@ -111,9 +111,9 @@ def _run(
         exporter.end()
         written += pipeline.summary.journeys
         if recording.cut_off:
-            say(f"{file} was cut off; what is whole of it is exported")
+            say(f"{file} was cut off; the complete part of it is exported")
         elif not pipeline.scene.start:
-            say(f"{file} holds no begin of a trace: names and times may be missing")
+            say(f"{file} does not hold the start of a trace: names and times may be missing")
         say(f"{file}: {trust_line(pipeline.scene)}")
     exporter.close()
     return written

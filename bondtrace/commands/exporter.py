@@ -33,14 +33,14 @@ _ENDS_WITHIN_S = 0.1
     default="127.0.0.1:9435",
     show_default=True,
     metavar="ADDRESS:PORT",
-    help="Where to answer; loopback unless told otherwise.",
+    help="Where to listen; by default only this host can reach it.",
 )
 @trace_options
 def exporter(options: TraceOptions, listen: str) -> None:
-    """Trace, and answer Prometheus with counts.
+    """Trace, and serve counts to Prometheus.
 
-    They are: offered, captured, filtered, full and unseen by tap and device; verdicts; drops; losses. Ctrl-C or SIGTERM
-    ends with the table that summary prints.
+    The counts are: offered, captured, filtered, full and unseen by tap and device; verdicts; drops; losses. Ctrl-C or
+    SIGTERM ends with the table that summary prints.
     """
     address, port = parse_listen(listen)
     require_rights()
@@ -59,7 +59,7 @@ def exporter(options: TraceOptions, listen: str) -> None:
 
 
 class Updating:
-    """Metrics of a pipeline, made anew once a second."""
+    """The metrics of a pipeline, updated once a second."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._scene, self._counts, self._next_s = pipeline.scene, NamedCounts(pipeline.scene), 0.0
@@ -67,33 +67,37 @@ class Updating:
         pipeline.summary.also = self._counts.count
 
     def keep(self, _: Batch) -> None:
-        """After every batch."""
+        """Update the metrics if it is time; called after every batch."""
         if time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + _UPDATE_S
             self.update()
 
     def update(self) -> None:
-        """Now."""
+        """Update the metrics now."""
         self.metrics.update(self._counts, self._scene)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A slow reader keeps no other waiting."""
+    """A server in which a slow reader does not keep the others waiting."""
 
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a client that goes away is no news."""
+        """Report nothing: clients may go away."""
 
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: scrapes are no news."""
+        """Log nothing: scrapes are routine."""
 
 
 def serve(metrics: Metrics, address: str, port: int) -> tuple[Any, threading.Thread]:
-    """(server, its thread), answering. ``BondtraceError`` where the address cannot be had. (The client library's own
-    server gives no way to end it before its version 0.19.)"""
+    """Start a server that answers with the metrics, and return it and its thread.
+
+    The client library's own server cannot be ended before version 0.19.
+
+    :raises BondtraceError: if the address is not available.
+    """
     library = client()
     registry = library.CollectorRegistry(auto_describe=False)
     registry.register(metrics)
@@ -111,14 +115,17 @@ def serve(metrics: Metrics, address: str, port: int) -> tuple[Any, threading.Thr
 
 
 def _answer(server: WSGIServer) -> None:
-    """Until the server is ended; with no rights, nor have the threads any that this one starts."""
+    """Serve until the server is ended, without rights; the threads that this one starts have none either."""
     drop_all_rights()
     server.serve_forever(_ENDS_WITHIN_S)
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """("127.0.0.1", 9435) of "127.0.0.1:9435"; an IPv6 address stands in brackets. ``UsageError`` for another text."""
+    """Return ("127.0.0.1", 9435) for "127.0.0.1:9435"; an IPv6 address is given in brackets.
+
+    :raises UsageError: for text of another form.
+    """
     address, colon, port = text.rpartition(":")
     if not colon or not address or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UsageError(f"--listen {text!r} is no ADDRESS:PORT: give one as 127.0.0.1:9435 or [::1]:9435")
+        raise UsageError(f"--listen {text!r} is not ADDRESS:PORT: give it as 127.0.0.1:9435 or [::1]:9435")
     return address.strip("[]"), int(port)

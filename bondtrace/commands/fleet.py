@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace fleet`: questions to a dataset of many hosts' recordings."""
+"""`bondtrace fleet`: queries of a dataset of many hosts' recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..stats.fleet import ENGINES, summarise
 
 @click.group()
 def fleet() -> None:
-    """Ask a dataset of many hosts' recordings, as `export --format parquet -o DIR/` makes it."""
+    """Query a dataset of many hosts' recordings, as `export --format parquet -o DIR/` makes it."""
 
 
 @fleet.command()
@@ -23,7 +23,7 @@ def fleet() -> None:
     type=click.Choice(ENGINES),
     default="duckdb",
     show_default=True,
-    help="What runs the query: DuckDB here, or the Spark that the environment names.",
+    help="The engine that runs the query: DuckDB here, or the Spark that the environment names.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 def summary(dataset: str, engine: str, as_json: bool) -> None:

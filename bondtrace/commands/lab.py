@@ -37,14 +37,14 @@ _RECORDING = "trace.arrows"
     multiple=True,
     metavar="VERSION[,VERSION...]",
     help="A version (5.10, 6.1, 6.12-rt), a full release, or a directory or vmlinuz of your own; several, "
-    "with commas or by repeating the option, are compared in one table. Default: this Debian's own "
+    "separated by commas or by repeating the option, are compared in one table. Default: this Debian's own "
     "kernel.",
 )
 @click.option(
     "--userland",
     metavar="RELEASE",
-    help="Run in another Debian's user land, with its bcc, compiler and Python: bookworm, trixie, sid, or a "
-    "root directory of your own. Made once with mmdebstrap. Default: this machine's.",
+    help="Run in another Debian release's userland, with its bcc, compiler and Python: bookworm, trixie, sid, or a "
+    "root directory of your own. Created once, with mmdebstrap. Default: this machine's own.",
 )
 @click.option(
     "--scenario",
@@ -52,7 +52,7 @@ _RECORDING = "trace.arrows"
     show_default=True,
     metavar="NAME",
     shell_complete=candidates.scenarios,
-    help="What is built and played; a name of --list or a file.",
+    help="The scenario to build and play: a name from --list, or a file of your own.",
 )
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
 @click.option(
@@ -60,11 +60,11 @@ _RECORDING = "trace.arrows"
     "out_dir",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Keep capture files and logs here (of several kernels: in a directory each); the guest finds it as "
+    help="Keep capture files and logs here (for several kernels, in one directory each); the guest finds it as "
     "$LAB_OUT. Default: a new directory.",
 )
 @click.option(
-    "--cpus", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N", help="Processors of the machine."
+    "--cpus", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N", help="CPUs of the machine."
 )
 @click.option("--json", "as_json", is_flag=True, help="The comparison of several kernels as one JSON object.")
 @click.argument("command", nargs=-1)
@@ -80,10 +80,10 @@ def lab(
 ) -> None:
     """Boot a distribution kernel in QEMU, build a bond in it, play a scenario and trace it.
 
-    COMMAND is what traces (behind `--`), `bondtrace --iface bond0 --write trace.arrows` unless said otherwise;
-    `bondtrace` in it is this very bondtrace.
+    COMMAND (after `--`) is what traces, by default `bondtrace --iface bond0 --write trace.arrows`; `bondtrace` in it is
+    this bondtrace.
 
-    Of several kernels, each is recorded in a machine of its own, and one table tells what every tap saw on each.
+    Several kernels are recorded in one machine each, and one table shows what every tap saw on each.
     """
     if list_them:
         _list()
@@ -146,7 +146,7 @@ def _compare(
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Exit status 1 if any of the kernels failed."""
+    """Compare kernels; exit with status 1 if any of them failed."""
     if command:
         raise UsageError(
             f"several kernels are recorded and compared, so there is no place for a command "
@@ -157,7 +157,7 @@ def _compare(
     )
     observations = [_observe(run) for run in runs]
     if as_json:
-        comparison.write_json(laboratory.find_scenario(scenario).name, observations, sys.stdout)
+        comparison.write_json(observations, sys.stdout, laboratory.find_scenario(scenario).name)
     else:
         comparison.write(observations, sys.stdout)
     sys.exit(1 if any(one.error for one in observations) else 0)
@@ -191,7 +191,7 @@ def _command(command: tuple[str, ...], options: tuple[str, ...], userland: Optio
 
 
 def _this_program() -> str:
-    """How it was called, to be typed again."""
+    """Return how bondtrace was called, to be typed again."""
     return sys.argv[0] if Path(sys.argv[0]).name == "bondtrace" else "bondtrace"
 
 

@@ -29,14 +29,14 @@ _COUNT_EVERY_S = 1.0
 @click.command()
 @trace_options
 @json_option
-@click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Record to FILE as well.")
+@click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Also record to FILE.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
-@click.option("--summary-only", is_flag=True, help="Show no packet: count in the kernel, exactly at any rate.")
+@click.option("--summary-only", is_flag=True, help="Show no packets: count in the kernel, exactly at any rate.")
 @click.argument("filter", nargs=-1)
 def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: bool, summary_only: bool) -> None:
     """Show the journeys of packets as they happen (the default command).
 
-    FILTER is a tcpdump filter (man pcap-filter): the kernel's packets that do not match it cost next to nothing.
+    FILTER is a tcpdump filter (man pcap-filter): packets that do not match it cost next to nothing.
     Ctrl-C ends with the summary: which taps were given which packets.
     """
     if summary_only:
@@ -56,7 +56,7 @@ def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: boo
 
 
 def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
-    """`--summary-only`."""
+    """Count in the kernel, for `--summary-only`."""
     for given, name in ((write, "--write"), (options.count, "--count")):
         if given is not None:
             raise UsageError(f"{name} is about journeys, and --summary-only makes none: leave one of them out")
@@ -67,7 +67,7 @@ def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
 
 @contextmanager
 def recording_to(path: Optional[Path], force: bool) -> Iterator[Optional[Recorder]]:
-    """A recorder (``None`` without a path)."""
+    """Open a recorder (``None`` without a path), and close it at the end."""
     if path is None:
         yield None
         return
@@ -83,8 +83,11 @@ def trace(
     count_every_s: Optional[float] = None,
     writes: bool = False,
 ) -> None:
-    """Run a pipeline on the running kernel until it is told to end, or until it is ``enough``; with ``count_every_s``
-    packets are counted in the kernel and not told. ``writes``: the rights to write files are still needed."""
+    """Run a pipeline on the running kernel until it is ended, or until it is ``enough``.
+
+    :param count_every_s: count packets in the kernel, read the counts this often, and report no single packet.
+    :param writes: the rights to write files are still needed.
+    """
     begin = time.monotonic()
     from ..capture.live.source import LiveSource, Request
 
@@ -102,15 +105,17 @@ def trace(
         end_on_signals(source.stop, options.duration_s)
         say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
         warn(source.does_not_see())
-        # Again at the end, behind all that the command prints.
+        # Again at the end, after all that the command prints.
         click.get_current_context().call_on_close(lambda: warn(watched.does_not_see(pipeline.scene)))
         pipeline.run(private(_until(enough, source, pipeline.scene), options.privacy), source.stop)
 
 
 @contextmanager
 def ending_in_order(pipeline: Pipeline, stop: Callable[[], None]) -> Iterator[None]:
-    """Where a journey cannot be shown any more (the reader, or the terminal, is gone) the trace ends as if it were told
-    to, so that its recording is whole; the error is raised after that."""
+    """End the trace in good order if a journey cannot be shown because the reader, or the terminal, is gone.
+
+    The trace ends as it does on request, so that its recording is complete; the error is raised after that.
+    """
     show = pipeline.show
     failed: list[OSError] = []
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Options that several subcommands share, as decorators, and what they mean."""
+"""Options that several subcommands share, as decorators, and functions that carry them out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..format.redact import MODES, Privacy
 from ..format.wire import SNAPLEN_MAX
 from ..model import Journey
 from ..reporters import as_if as as_if_view
-from ..reporters.json_lines import JsonReporter
-from ..reporters.text import TextReporter
+from ..reporters import json_lines
+from ..reporters import text as text_view
 from ..util.signals import on_signals
 from ..util.untrusted import printable
 from . import candidates
@@ -49,7 +49,7 @@ _DIRECTIONS = [
 
 
 class _Unit(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A number with a unit behind it."""
+    """A number followed by a unit."""
 
     def __init__(self, name: str, units: dict[str, float], example: str) -> None:
         self.name, self._units, self._example = name, units, example
@@ -62,7 +62,7 @@ class _Unit(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         except (ValueError, KeyError):
             found = 0
         if not 0 < found < 1e18:
-            self.fail(f"{value!r} is no {self.name}: give one as {self._example}", param, ctx)
+            self.fail(f"{value!r} is not a {self.name}: give one as {self._example}", param, ctx)
         return int(found) if self.name == "size" else found
 
 
@@ -96,8 +96,8 @@ privacy_option = click.option(
     "--privacy",
     type=click.Choice(MODES),
     metavar="|".join(MODES),
-    help="Leave out payload, command lines, host, filter and addresses: drop these, or put pseudonyms in their "
-    "place, the same within a recording (hash).",
+    help="Leave out payload, command lines, host, filter and addresses: drop these, or replace them with "
+    "pseudonyms that are consistent within a recording (hash).",
 )
 
 _TRACE_OPTIONS = _apply(
@@ -126,9 +126,9 @@ _TRACE_OPTIONS = _apply(
             "--duration",
             type=click.FloatRange(min=0, min_open=True),
             metavar="SECONDS",
-            help="End after so many seconds.",
+            help="End after this many seconds.",
         ),
-        click.option("--kprobes", is_flag=True, help="Attach by kprobes alone, even where fentry is to be had."),
+        click.option("--kprobes", is_flag=True, help="Attach by kprobes only, even where fentry is available."),
         click.option(
             "-f",
             "--filter",
@@ -142,8 +142,10 @@ _TRACE_OPTIONS = _apply(
 
 
 def trace_options(function: Function) -> Function:
-    """Decorator: the options of a live trace, handed on as one ``TraceOptions`` named ``options``. Words of an argument
-    ``filter`` are joined to the filter, as tcpdump does."""
+    """Add the options of a live trace to a command, which receives them as one ``TraceOptions`` named ``options``.
+
+    The words of an argument ``filter`` are joined to one filter, as tcpdump does.
+    """
 
     @_TRACE_OPTIONS
     @wraps(function)
@@ -185,7 +187,7 @@ snaplen_option = click.option(
     "--snaplen",
     type=click.IntRange(1, SNAPLEN_MAX),
     metavar="N",
-    help=f"Keep the first N bytes of each packet, too (at most {SNAPLEN_MAX}), for export. Default: its headers only.",
+    help=f"Also keep the first N bytes of each packet (at most {SNAPLEN_MAX}), for export. Default: its headers only.",
 )
 
 view_options = _apply(
@@ -197,46 +199,46 @@ as_if_option = click.option(
     "as_if",
     metavar="KERNEL",
     shell_complete=candidates.eras,
-    help="Beside what taps saw, tell what each would have been offered by an "
+    help="Also show what each tap would have been offered by an "
     f"older kernel's rules ({', '.join(era.name for era in ERAS)}): modelled from source, not run.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line instead of text.")
 
 
 def directions(only_rx: bool, only_tx: bool) -> tuple[str, ...]:
-    """The directions asked for."""
+    """Return the directions that were asked for."""
     return ("rx", "tx") if only_rx == only_tx else ("rx",) if only_rx else ("tx",)
 
 
 def private(batches: Iterable[Batch], mode: Optional[str]) -> Iterable[Batch]:
-    """The batches as ``--privacy`` wants them: under a key of their own."""
+    """Return the batches as ``--privacy`` wants them, under a key of their own."""
     return Privacy(mode).batches(batches) if mode else batches
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Colours on a terminal, unless NO_COLOR is set; FORCE_COLOR asks for them anywhere."""
+    """Is the stream to be coloured? On a terminal, unless NO_COLOR is set; with FORCE_COLOR anywhere."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable[[Journey], None]:
-    """Writes each journey to stdout, as text or JSON; with what an era would have made of it."""
-    if as_json:
-        return JsonReporter(
-            sys.stdout, scene, lambda journey: {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {}
-        ).write
-    return TextReporter(
-        sys.stdout,
-        scene,
-        wants_colour(sys.stdout),
-        lambda journey: as_if_view.lines(journey, scene, era) if era else [],
-    ).write
+    """Return a function that writes a journey to stdout, as text or JSON, with an era's answers if there is one."""
+    colour = wants_colour(sys.stdout)
+
+    def write_json(journey: Journey) -> None:
+        more = {"as_if": as_if_view.answer_objects(journey, scene, era)} if era else {}
+        json_lines.write_json(journey, scene, sys.stdout, more)
+
+    def write(journey: Journey) -> None:
+        text_view.write(journey, scene, sys.stdout, colour, as_if_view.lines(journey, scene, era) if era else ())
+
+    return write_json if as_json else write
 
 
 def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> None:
-    """SIGINT, SIGTERM, SIGHUP and the end of ``--duration`` end the trace in good order."""
+    """End the trace in good order on SIGINT, SIGTERM, SIGHUP and at the end of ``--duration``."""
     on_signals(stop)
     if duration_s is not None:
         timer = threading.Timer(duration_s, stop)
@@ -245,7 +247,7 @@ def end_on_signals(stop: Callable[[], None], duration_s: Optional[float]) -> Non
 
 
 def warn(phrases: list[str]) -> None:
-    """What the trace does not see (``watched.does_not_see``), on stderr, in red on a terminal."""
+    """Print to stderr, in red on a terminal, what the trace does not see (``watched.does_not_see``)."""
     if phrases:
         red, end = ("\033[1;31m", "\033[0m") if wants_colour(sys.stderr) else ("", "")
         with suppress(OSError):
@@ -253,6 +255,6 @@ def warn(phrases: list[str]) -> None:
 
 
 def say(text: str) -> None:
-    """A line about the trace itself, on stderr; where that is gone (a terminal that was closed) the trace goes on."""
+    """Print a line about the trace itself to stderr; if that is gone (a closed terminal), the trace goes on."""
     with suppress(OSError):
         print(f"bondtrace: {printable(text)}", file=sys.stderr, flush=True)

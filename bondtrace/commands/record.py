@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace record`: what the kernel says, unstitched, into a file for later."""
+"""`bondtrace record`: what the kernel reports, unstitched, in a file for later."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _PROGRESS_S = 0.5
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The recording to write."
 )
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
-@click.option("--max-size", type=SIZE, metavar="SIZE", help="End when so much is written (500k, 100M, 2G).")
+@click.option("--max-size", type=SIZE, metavar="SIZE", help="End when this much is written (500k, 100M, 2G).")
 @click.option(
-    "--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new part (FILE-0001, FILE-0002, ...) after so much."
+    "--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new part (FILE-0001, FILE-0002, ...) after this much."
 )
-@click.option("--rotate-time", type=SECONDS, metavar="TIME", help="Begin a new part after so long (90s, 10m, 1h).")
-@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the last N parts only.")
+@click.option("--rotate-time", type=SECONDS, metavar="TIME", help="Begin a new part after this time (90s, 10m, 1h).")
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep only the last N parts.")
 @snaplen_option
 @trace_options
 @click.argument("filter", nargs=-1)
@@ -49,7 +49,7 @@ def record(
     keep: Optional[int],
     snaplen: Optional[int],
 ) -> None:
-    """Record a trace to FILE; show and summary read it, and so does any Arrow reader."""
+    """Record a trace to FILE; show and summary read it, as does any Arrow reader."""
     rotates = rotate_size is not None or rotate_time is not None
     if keep is not None and not rotates:
         raise UsageError(f"--keep {keep} is for a recording in parts: give --rotate-size or --rotate-time")
@@ -68,7 +68,7 @@ def record(
 
 
 class _Progress:
-    """Writes batches on, and on a terminal a line about how it goes."""
+    """Writes batches to the recording, and its progress on a terminal."""
 
     def __init__(self, recorder: Union[Recorder, RotatingRecorder], max_bytes: Optional[int] = None) -> None:
         self._recorder, self._next, self._max_bytes = recorder, 0.0, max_bytes
@@ -76,6 +76,7 @@ class _Progress:
         self._lost = 0
 
     def keep(self, batch: Batch) -> None:
+        """Write a batch, and show the progress from time to time."""
         self._recorder.write(batch.passes, batch.events)
         for event in batch.events:
             if event.get("kind") == "losses":
@@ -85,15 +86,16 @@ class _Progress:
             self._say(f"\r{self._recorder.passes} passes, {self._recorder.bytes / 1e6:.2f} MB, {self._lost} lost ")
 
     def enough(self) -> bool:
-        """Is as much written as was asked for?"""
+        """Has as much been written as was asked for?"""
         return self._max_bytes is not None and self._recorder.bytes >= self._max_bytes
 
     def end(self) -> None:
+        """Clear the line of progress."""
         if self._shown:
             self._say("\r\033[K")
 
     def _say(self, text: str) -> None:
-        """On the terminal, while there is one: nobody's recording ends because it was closed."""
+        """Print to the terminal while there is one: a recording does not end because it was closed."""
         try:
             print(text, end="", file=sys.stderr, flush=True)
         except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running pipelines on recordings, for the subcommands that read files: progress, and what is said of a file."""
+"""Running pipelines on recordings, for the subcommands that read files: progress, and messages about a file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written af
 
 
 def traces_of(files: tuple[Path, ...]) -> list[TraceSet]:
-    """The traces of these files and directories, in order of time."""
+    """Return the traces of these files and directories, in order of time."""
     return gather(files)
 
 
 def replay(pipeline: Pipeline, trace: TraceSet, follow: bool = False, privacy: Optional[str] = None) -> None:
-    """Run a pipeline on a trace, and say where it stops short. With ``follow``, wait for more until Ctrl-C."""
+    """Run a pipeline on a trace, and report where it is incomplete. With ``follow``, wait for more until Ctrl-C."""
     stopped: list[int] = []
     if follow:
         on_signals(lambda: stopped.append(1))
@@ -42,25 +42,25 @@ def replay(pipeline: Pipeline, trace: TraceSet, follow: bool = False, privacy: O
         return follow and not stopped
 
     pipeline.rest_ns = pipeline.rest_ns if follow else _NOBODY_WAITS_NS
-    batches = iter(private(trace.batches(wait), privacy))  # first: fingerprints are of what is told
+    batches = iter(private(trace.batches(wait), privacy))  # first: fingerprints are of what is shown
     batches = _ticking(batches) if follow else _with_progress(_ahead(_prepared(_ahead(batches))), trace)
     pipeline.run(batches, lambda: stopped.append(1))
     for path in trace.cut_off:
         if not follow:
-            say(f"{path} was cut off; what is whole of it is shown")
+            say(f"{path} was cut off; the complete part of it is shown")
     if trace.missing:
         say(f"{trace.name}: {trace.missing_words}")
     if not trace.cut_off and not pipeline.scene.start:
-        say(f"{trace.name} holds no begin of a trace: names and times may be missing")
+        say(f"{trace.name} does not hold the start of a trace: names and times may be missing")
 
 
 def _prepared(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches with their passes' facts, so that the thread that stitches need not make them."""
+    """Yield the batches with their passes' facts, so that the thread that stitches does not compute them."""
     return (batch._replace(passes=with_facts(batch.passes)) for batch in batches)
 
 
 def _ahead(batches: Iterator[T]) -> Iterator[T]:
-    """The same, each made by another thread while the one before it is used."""
+    """Yield the items, each made by another thread while the one before it is used."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as thread:
@@ -71,7 +71,7 @@ def _ahead(batches: Iterator[T]) -> Iterator[T]:
 
 
 def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Let time go on while nothing comes, so that journeys that have ended are told."""
+    """Yield the batches, and let time go on while none comes, so that journeys that have ended are shown."""
     known_ns, seen_s = 0, time.monotonic()
     for batch in batches:
         if batch.now_ns:
@@ -83,7 +83,7 @@ def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _with_progress(batches: Iterator[Batch], trace: TraceSet) -> Iterator[Batch]:
-    """A bar on a terminal for what takes long, unless journeys are being printed there."""
+    """Yield the batches, with a progress bar on a terminal if that takes long and no journeys are printed there."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield from batches
         return
@@ -108,6 +108,6 @@ def _bar(trace: TraceSet) -> Any:
 
 
 def heading(trace: TraceSet, pipeline: Pipeline) -> str:
-    """The line above what is told of one of several traces."""
+    """Return the line above the output for one of several traces."""
     start = pipeline.scene.start
     return f"== {trace.name}: {start.get('host', 'unknown host')}, Linux {start.get('kernel', 'unknown')}"

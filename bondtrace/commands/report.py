@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace report`: a recording as one HTML page to look at."""
+"""`bondtrace report`: a recording as one HTML page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .replaying import replay, traces_of
     default=2000,
     show_default=True,
     metavar="N",
-    help="How many journeys are listed with their stories; of more, a sample.",
+    help="How many journeys are listed with their stories; if there are more, a sample.",
 )
 @privacy_option
 @view_options
@@ -52,7 +52,7 @@ def report(
     only_tx: bool,
     count: Optional[int],
 ) -> None:
-    """Write a page to look at: paths, taps, times and journeys of a recording, in one HTML file.
+    """Write an HTML page that shows the paths, taps, times and journeys of a recording.
 
     FILE is a recording, the parts of one, or a directory of them.
     """
@@ -70,7 +70,7 @@ def report(
     with Output(path, force) as output:
         replay(pipeline, trace, privacy=privacy)
         try:
-            html.write(data, trace.name, _notes(trace, count, data), output.text)
+            html.write(data, output.text, trace.name, _notes(trace, count, data))
             output.text.flush()
         except OSError as error:
             if path == STDOUT:
@@ -83,12 +83,12 @@ def report(
 
 
 def _notes(trace: TraceSet, count: Optional[int], data: ReportData) -> list[str]:
-    """Where the page tells less than all of the trace."""
-    notes = [f"{path} was cut off: this is what is whole of it." for path in trace.cut_off]
+    """Return where the page shows less than all of the trace."""
+    notes = [f"{path} was cut off: this is the complete part of it." for path in trace.cut_off]
     if trace.missing:
         notes.append(f"{trace.missing_words}.")
     if not trace.cut_off and not data.scene.start:
-        notes.append("The recording holds no begin of a trace: names and times may be missing.")
+        notes.append("The recording does not hold the start of a trace: names and times may be missing.")
     if count is not None and data.summary.journeys >= count:
-        notes.append(f"Only the first {count} journeys are told (--count).")
+        notes.append(f"Only the first {count} journeys are shown (--count).")
     return notes

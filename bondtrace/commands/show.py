@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace show`: the journeys of recordings, as live prints them."""
+"""`bondtrace show`: the journeys of recordings, as `live` prints them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .replaying import heading, replay, traces_of
 @click.command()
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @view_options
-@click.option("--follow", is_flag=True, help="FILE is still being written: go on as it grows, until Ctrl-C.")
+@click.option(
+    "--follow", is_flag=True, help="FILE is still being written: continue as it grows, until it is closed or Ctrl-C."
+)
 @as_if_option
 @json_option
 def show(
@@ -34,7 +36,7 @@ def show(
 ) -> None:
     """Show the journeys of recordings, in order of time.
 
-    FILE is a recording, or a directory of such; the parts of one trace are put together.
+    FILE is a recording, or a directory of recordings; the parts of one trace are joined.
     """
     era = find_era(as_if) if as_if else None
     traces = traces_of(files)
@@ -54,7 +56,7 @@ def show(
 
 
 def _below(trace: TraceSet, pipeline: Pipeline, show_one: Callable[[Journey], None]) -> Callable[[Journey], None]:
-    """The journeys of a trace below its heading."""
+    """Return a function that shows the journeys of a trace below its heading."""
     first: list[bool] = []
 
     def write(journey: Journey) -> None:

@@ -12,8 +12,8 @@ import click
 from ..analysis.eras import find_era
 from ..errors import UsageError
 from ..pipeline import Pipeline
+from ..reporters import as_if as as_if_view
 from ..reporters import table
-from ..reporters.as_if import Counts, counts_object, write_table
 from ..reporters.text import trust_line
 from .live import trace
 from .options import TraceOptions, as_if_option, json_option, say, trace_options
@@ -39,7 +39,7 @@ def summary(
 ) -> None:
     """Show the table of taps and devices, of recordings or of a live trace until Ctrl-C.
 
-    FILE is a recording, or a directory of such; the parts of one trace are put together, each trace has a table.
+    FILE is a recording, or a directory of recordings; the parts of one trace are joined, and each trace has a table.
     """
     if files and options.only_live:
         raise UsageError(
@@ -47,14 +47,14 @@ def summary(
             "--privacy and --kprobes are for live"
         )
     if not files and not options.interfaces and not options.netns:
-        raise UsageError("summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace")
+        raise UsageError("summary needs a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if as_if and not files:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE")
     era = find_era(as_if) if as_if else None
     traces = traces_of(files) if files else [None]
     for place, one in enumerate(traces):
         pipeline = Pipeline(directions=options.directions, count=options.count)
-        counts = Counts(pipeline.scene, era) if era else None
+        counts = as_if_view.Counts(pipeline.scene, era) if era else None
         pipeline.summary.also = counts.count if counts else None
         if one is None:
             trace(pipeline, options)
@@ -67,10 +67,15 @@ def summary(
 
 
 def _write(
-    pipeline: Pipeline, counts: Optional[Counts], as_json: bool, why: bool, form: str, recording: Optional[str]
+    pipeline: Pipeline,
+    counts: Optional[as_if_view.Counts],
+    as_json: bool,
+    why: bool,
+    form: str,
+    recording: Optional[str],
 ) -> None:
     if as_json:
-        more: dict[str, Any] = {"as_if": counts_object(counts)} if counts else {}
+        more: dict[str, Any] = {"as_if": as_if_view.counts_object(counts)} if counts else {}
         if recording:
             more["recording"] = recording
         table.write_json(pipeline.summary, pipeline.scene, sys.stdout, more)
@@ -79,4 +84,4 @@ def _write(
     if form == "tsv":
         say(trust_line(pipeline.scene))
     if counts:
-        write_table(counts, sys.stdout)
+        as_if_view.write(counts, sys.stdout)

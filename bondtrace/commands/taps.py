@@ -80,7 +80,7 @@ def _notes(tap: Tap) -> str:
 
 
 def _names(namespaces: dict[int, Namespace]) -> dict[int, str]:
-    """{netns: how it is called}."""
+    """Return {netns: what it is called}."""
     here = current_netns()
     return {
         netns: "(this one)" if not one.name and netns == here else printable(one.label)

@@ -39,8 +39,8 @@ _FROM_THE_TOP, _TO_THE_END, _TO_THE_RIGHT = "\x1b[H", "\x1b[J", "\x1b[K"
 def top(options: TraceOptions, interval: float) -> None:
     """Show rates by device, tap and outcome, refreshed.
 
-    They are counted in the kernel: nothing is sent per packet, so they are exact at any rate. Where the output is no
-    terminal, one block of lines an interval. Ctrl-C ends with the summary.
+    They are counted in the kernel: nothing is sent per packet, so they are exact at any rate. If the output is not a
+    terminal, a block of lines is printed every interval. Ctrl-C ends with the summary.
     """
     if options.count is not None:
         raise UsageError("--count counts journeys, and top shows none: end it with --duration SECONDS or Ctrl-C")
@@ -59,7 +59,7 @@ class _Display:
         self._before, self._before_ns, self._begin_ns = KernelCounts(), 0, 0
 
     def keep(self, batch: Batch) -> None:
-        """After every batch."""
+        """Show a reading, if the batch has one."""
         if batch.counts is None:
             return
         now, scene = self._pipeline.counted, self._pipeline.scene
@@ -74,27 +74,27 @@ class _Display:
 
 
 class _Screen:
-    """A terminal's other screen, from the first showing on; or any other stream, to which blocks are added."""
+    """A terminal's alternate screen, once something is shown; or any other stream, to which blocks are added."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._terminal, self._open = stream, stream.isatty(), False
 
     def show(self, lines: list[str]) -> None:
-        """These lines; on a terminal as many as fit, the last of them always."""
+        """Show these lines; on a terminal as many as fit, and always the last."""
         if not self._terminal:
             print("\n".join(lines) + "\n", file=self._stream, flush=True)
             return
         size = shutil.get_terminal_size()
         if len(lines) > size.lines:
             hidden = len(lines) - size.lines + 1
-            lines = [*lines[: size.lines - 2], f"… {hidden} more lines: a higher terminal shows them", lines[-1]]
+            lines = [*lines[: size.lines - 2], f"… {hidden} more lines: a taller terminal shows them", lines[-1]]
         text = "\n".join(line[: size.columns] + _TO_THE_RIGHT for line in lines)
         self._stream.write(("" if self._open else _OTHER_SCREEN) + _FROM_THE_TOP + text + _TO_THE_END)
         self._stream.flush()
         self._open = True
 
     def close(self) -> None:
-        """Back to where the terminal was."""
+        """Return the terminal to its normal screen."""
         if self._open:
             self._stream.write(_THIS_SCREEN)
             self._stream.flush()

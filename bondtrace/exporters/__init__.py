@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journeys into files that other programs read, a module a format.
+"""Journeys into files that other programs read, a module per format.
 
-An exporter is given one recording after another, each as ``begin``, its journeys with ``write``, ``end``; then
-``close``. It writes as it goes: memory does not grow with the number of journeys.
+An exporter is given one recording after another, each as ``begin``, its journeys by ``take``, ``end``; then ``close``.
+
+Invariant: it writes as it reads, so that memory does not grow with the number of journeys.
 """
 
 from __future__ import annotations
@@ -24,30 +25,33 @@ _TIME_END_NS = 1 << 63  # in the year 2262
 
 
 class Exporter:
-    """What every format does. ``payloads``: where it wants the packets' bytes, if it does."""
+    """What every format does. ``payloads`` collects the packets' bytes for a format that needs them."""
 
     payloads: Optional[Payloads] = None
 
     def begin(self, source: Path, scene: Scene) -> None:
-        """A recording begins; ``scene`` fills as it is read."""
+        """Begin a recording; ``scene`` fills while it is read."""
         self.source, self.scene = source, scene
 
     def take(self, columns: Journeys) -> None:
-        """Write these journeys."""
+        """Write these journeys.
+
+        :raises BondtraceError: if one of them began at an impossible time.
+        """
         for place, journey in enumerate(assemble.journeys(columns, self.scene)):
             if not 0 <= journey.wall_ns < _TIME_END_NS:
                 raise BondtraceError(f"{self.source} is damaged: its journey #{journey.id} began at an impossible time")
             self.write(journey, columns.passes.records[columns.offsets[place] : columns.offsets[place + 1]])
 
     def write(self, journey: Journey, records: Array) -> None:
-        """Write one journey; ``records`` are those of its passes (``wire.RECORD``), in their order."""
+        """Write one journey; ``records`` are those of its passes (``wire.RECORD``), in order."""
         raise NotImplementedError
 
     def end(self) -> None:
-        """The recording has been read to its end: the losses are known."""
+        """End the recording, which has been read completely: its losses are known."""
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """Finish the output: no more recordings follow."""
 
     def release(self) -> None:
-        """Let go of the file: after ``close``, or in its place where something failed."""
+        """Release the file: after ``close``, or instead of it if something failed."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CSV (RFC 4180, UTF-8, one head line): the rows of ``rows``. What does not apply is empty.
+"""CSV (RFC 4180, UTF-8, one header line): the rows of ``rows``. What does not apply is empty.
 
-Any process may call itself ``=HYPERLINK(...)``, and a spreadsheet would compute it: the first character of a text that
-begins as formulas do is written as ``\\xNN``, as are characters that a terminal would obey.
+Any process may call itself ``=HYPERLINK(...)``, and a spreadsheet would evaluate it: the first character of a text that
+begins as a formula does is written as ``\\xNN``, as are characters that a terminal would obey.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FORMULA = "=+-@"
 
 
 class CsvExporter(Exporter):
-    """Writes to a stream that leaves line ends alone (``newline=""``)."""
+    """CSV on a stream, which must leave line ends alone (``newline=""``)."""
 
     def __init__(self, stream: TextIO) -> None:
         self._writer = csv.writer(stream)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bytes of a frame as a device saw it: what was captured, with the VLAN tags that were there then."""
+"""The bytes of a frame as a device saw it: what was captured, with the VLAN tags that it had there."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ NONE: Bytes = MappingProxyType({})
 
 
 class Frame(NamedTuple):
-    """``data`` are the first bytes, ``length`` is that of the whole frame in bytes."""
+    """A frame: ``data`` are its first bytes, ``length`` is that of the whole in bytes."""
 
     data: bytes
     length: int
 
 
 def link_type(record: Array) -> int:
-    """LINKTYPE number (tcpdump.org/linktypes.html) of a record's bytes; 147, "for private use", where the device is of
-    a type that is not known here."""
+    """Return the LINKTYPE number (tcpdump.org/linktypes.html) of a record's bytes.
+
+    For a device of an unknown type that is 147, "for private use".
+    """
     arphrd = int(record["arphrd"])
     if arphrd in _ETHERNET or record["kind"] == RECORD_LATE:
         return LINK_ETHERNET
@@ -38,9 +40,9 @@ def link_type(record: Array) -> int:
 
 
 def frame(record: Array, untagged: int = 0, contents: Bytes = NONE) -> Frame:
-    """The frame of a record (one of ``wire.RECORD``), without its ``untagged`` outermost VLAN tags.
+    """Return the frame of a record (one of ``wire.RECORD``), without its ``untagged`` outermost VLAN tags.
 
-    A tag that the device had put beside the bytes is put back into them, as 802.1Q: the recording does not hold
+    A tag that the device stored beside the bytes is put back into them, as 802.1Q: the recording does not say
     whether it was 802.1ad.
     """
     data = record["packet"].tobytes()[: int(record["captured"])]

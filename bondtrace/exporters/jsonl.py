@@ -13,7 +13,7 @@ from . import Exporter
 
 
 class JsonLinesExporter(Exporter):
-    """Writes to a stream; not flushed line by line, as a file has no reader that waits."""
+    """JSON lines on a stream; they are not flushed one by one, as nothing waits for the lines of a file."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

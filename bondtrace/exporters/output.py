@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The file that an export writes.
 
-What it keeps true: only its owner reads it (packets and command lines are in it), it has its name only when it is
-whole, an existing file is not overwritten unless that is asked for, and what failed leaves nothing behind.
+Invariant: only its owner can read it (packets and command lines are in it), it gets its name only when it is complete,
+an existing file is overwritten only if that was asked for, and a failure leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ STDOUT = Path("-")
 
 
 class Output:
-    """A file to be, or standard output for the path ``-``. ``binary`` and ``text`` write to it; use one of them.
+    """The file being written, or standard output for the path ``-``. Write to ``binary`` or to ``text``, not to both.
 
-    ``UsageError`` when the file exists and ``force`` is not set, ``BondtraceError`` when it cannot be made.
+    :raises UsageError: if the file exists and ``force`` is not set.
+    :raises BondtraceError: if it cannot be created.
     """
 
     def __init__(self, path: Path, force: bool = False) -> None:
@@ -45,7 +46,7 @@ class Output:
 
     @property
     def text(self) -> TextIO:
-        """UTF-8; what is no text is written as escapes."""
+        """Text as UTF-8; what UTF-8 cannot hold is escaped."""
         if self._text is None:
             self._text = io.TextIOWrapper(self.binary, "utf-8", "backslashreplace", newline="")
         return self._text
@@ -79,7 +80,7 @@ class Output:
         self._whole = True
 
     def _end(self, new: files.NewFile) -> None:
-        """Leave nothing of what was not finished."""
+        """Close the file; remove it if it was not finished."""
         with suppress(OSError):
             (self._text or self.binary).close()
         if not self._whole:
@@ -87,7 +88,7 @@ class Output:
         new.close()
 
     def _release(self) -> None:
-        """Standard output stays open: it is not ours."""
+        """Flush standard output and leave it open: it is not ours."""
         if self._text is not None:
             self._text.flush()
             self._text.detach()
@@ -95,7 +96,7 @@ class Output:
 
 
 def cannot_write(path: Path, error: OSError) -> BondtraceError:
-    """The error of a file that could not be written."""
+    """Return the error for a file that cannot be written."""
     return BondtraceError(f"cannot write {path}: {error.strerror or error}; name another file")
 
 

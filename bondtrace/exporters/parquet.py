@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Parquet: the rows of ``rows``, as one file or as a dataset partitioned by host and day.
 
-Row groups are written while reading. The key ``bondtrace`` of a file's metadata holds, as JSON, which recordings are in
-it and what they had lost at their ends.
+Row groups are written while reading. The key ``bondtrace`` of a file's metadata lists, as JSON, the recordings in it
+and what each had lost by its end.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Table:
         self._recordings: list[dict[str, Any]] = []
 
     def add(self, more: Iterator[Row]) -> None:
-        """Take rows; write those of a whole group."""
+        """Add rows, and write them once they fill a group."""
         self._rows.extend(more)
         if len(self._rows) >= GROUP_ROWS:
             self._flush()
 
     def told(self, recording: dict[str, Any]) -> None:
-        """Keep for the metadata what is known of a recording at its end."""
+        """Keep for the metadata what is known about a recording at its end."""
         self._recordings.append(recording)
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class Table:
         self._writer.close()
 
     def release(self) -> None:
-        """After ``close`` nothing; else the writer gives up its file, before that is gone."""
+        """Make the writer give up its file before that is closed; after ``close`` do nothing."""
         with suppress(Exception):
             self._writer.close()
 
@@ -94,7 +94,7 @@ class _ParquetExporter(Exporter):
 
 
 class ParquetExporter(_ParquetExporter):
-    """All recordings into one file."""
+    """All recordings in one file."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._only = Table(stream)
@@ -113,8 +113,10 @@ class ParquetExporter(_ParquetExporter):
 
 
 class DatasetExporter(_ParquetExporter):
-    """A file a recording and day, in directories ``host=NAME/day=YYYY-MM-DD``. The files get their names when ``stack``
-    ends, which is when all of them are whole."""
+    """A file per recording and day, in directories ``host=NAME/day=YYYY-MM-DD``.
+
+    The files get their names when ``stack`` ends, which is when all of them are complete.
+    """
 
     def __init__(self, path: Path, force: bool, stack: ExitStack) -> None:
         _pyarrow()
@@ -138,7 +140,7 @@ class DatasetExporter(_ParquetExporter):
         path = directory / f"{stem}-{max(start_ns, 0):019d}.parquet"
         if path in self._tables:
             raise BondtraceError(
-                f"{self.source} is the same recording as one before it (host and begin are the same); name it once"
+                f"{self.source} is the same recording as one before it (host and start are the same); name it once"
             )
         _make_directory(directory)
         output = self._stack.enter_context(Output(path, self._force))
@@ -159,8 +161,10 @@ class DatasetExporter(_ParquetExporter):
 
 
 def _partition(value: str) -> str:
-    """A value in a directory's name as Hive writes it: ASCII escaped, other letters as they are. (Spark reads an escape
-    as one character, not as a byte of UTF-8.)"""
+    """Return a value in a directory's name as Hive writes it: ASCII escaped, other letters as they are.
+
+    Spark reads an escape as one character, not as a byte of UTF-8.
+    """
     return "".join(quote(char, safe="") if char.isascii() else char for char in value)
 
 

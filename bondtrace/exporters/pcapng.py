@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pcapng: every packet once on each device that it passed, with what befell it there as comments.
+"""pcapng: every packet once on each device that it passed, with what happened to it there as comments.
 
 A device of a recording is an interface; times are nanoseconds. All recordings are in one section: tshark 4.0 takes the
 interfaces of a second one for those of the first. The four kinds of blocks that are needed are written here
 (https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/): they are two dozen lines of struct, which a library
-(python-pcapng) would not shorten, and so pcapng needs nothing beside the base install.
+(python-pcapng) would not shorten, so pcapng needs nothing beyond the base install.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _Interface = tuple[int, int, str, int]
 
 
 class PcapngExporter(Exporter):
-    """Writes to a stream; with the packets' bytes where they were kept."""
+    """pcapng on a stream, with the packets' bytes where they were kept."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -73,7 +73,7 @@ class PcapngExporter(Exporter):
             self._packet(journey, one, record, round_, comments)
 
     def end(self) -> None:
-        """What was lost stands in the statistics of each interface."""
+        """Write what was lost as statistics of each interface."""
         for number in self._interfaces.values():
             self._put(_STATISTICS, struct.pack("<III", number, 0, 0), [_text(_COMMENT, trust_line(self.scene))])
 
@@ -130,7 +130,7 @@ class PcapngExporter(Exporter):
         )
 
     def _interface(self, round_: Round, record: Array, time_ns: int) -> int:
-        """The number of the device's interface, which is described before its first packet."""
+        """Return the number of the device's interface, which is described before its first packet."""
         link = link_type(record)
         key = round_.netns, round_.ifindex, round_.dev, link
         if key not in self._interfaces:
@@ -167,7 +167,7 @@ class PcapngExporter(Exporter):
 
 
 def _text(code: int, text: str) -> tuple[int, bytes]:
-    """An option of text that no terminal would obey, cut where an option cannot hold it."""
+    """Return an option of text that no terminal would obey, cut to what an option can hold."""
     return code, printable(text).encode()[:_TEXT_BYTES].decode("utf-8", "ignore").encode()
 
 

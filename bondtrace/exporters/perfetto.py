@@ -3,7 +3,7 @@
 
 A pass is a slice on its CPU's track, a round a slice on the track of its device and CPU (what two CPUs do on one device
 at the same time would not nest on one track); steps are instants. Times are microseconds, with nanoseconds as decimals,
-since the begin of the earliest recording: doubles hold those for 100 days, but not nanoseconds since the Unix epoch.
+since the start of the earliest recording: doubles hold those for 100 days, but not nanoseconds since the Unix epoch.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _Track = tuple[int, int]
 
 
 def begin_ns(batch: Batch) -> Optional[int]:
-    """The earliest time that a recording's first batch tells of, in nanoseconds since the Unix epoch."""
+    """Return the earliest time in a recording's first batch, in nanoseconds since the Unix epoch."""
     events = [event for event in batch.events if event.get("kind") != "symbol"]
     try:
         times_ns = [event_time_ns(event) for event in events]
         offset_ns = next((wall_offset_ns(event) for event in events if event.get("kind") == "start"), 0)
     except ValueError:
-        return None  # reading it tells what is wrong
+        return None  # reading it reports what is wrong
     times_ns += batch.passes.records["time_ns"].tolist()
     return min(times_ns) + offset_ns if times_ns else None
 
 
 class PerfettoExporter(Exporter):
-    """Writes to a stream. ``base_ns``: the time since the Unix epoch that is 0 in the file."""
+    """Trace events on a stream. ``base_ns`` is the time since the Unix epoch that is 0 in the file."""
 
     def __init__(self, stream: TextIO, base_ns: int) -> None:
         self._stream, self._base_ns = stream, base_ns
@@ -108,7 +108,7 @@ class PerfettoExporter(Exporter):
         for round_ in rounds(one, journey.time_ns):
             device = self._device(round_, one.cpu)
             round_begin_ns = journey.wall_ns + round_.begin_ns
-            end_ns = min(journey.wall_ns + round_.end_ns, begin_ns + lasted_ns)  # what came late stands beside it
+            end_ns = min(journey.wall_ns + round_.end_ns, begin_ns + lasted_ns)  # what came late lies behind it
             self._slice(
                 device,
                 title,
@@ -153,7 +153,7 @@ class PerfettoExporter(Exporter):
         self._put({"ph": "X", "name": name, "cat": category, "ts": begin_ns, "dur": lasts_ns}, track, args)
 
     def _follow(self, one: Pass, flow: int, number: int, passes: int) -> None:
-        """An arrow from pass to pass."""
+        """Draw an arrow from pass to pass."""
         phase = "s" if number == 0 else "f" if number + 1 == passes else "t"
         event = {
             "ph": phase,
@@ -194,7 +194,7 @@ class PerfettoExporter(Exporter):
         return printable(str(self.scene.start.get("host") or "unknown"))
 
     def _put(self, event: dict[str, Any], track: _Track, args: dict[str, Any]) -> None:
-        """Write an event; ``ts`` is since the epoch and ``dur`` a length, both in ns."""
+        """Write an event; ``ts`` is since the Unix epoch and ``dur`` a length, both in ns."""
         times = {
             key: (event[key] - (self._base_ns if key == "ts" else 0)) / 1000 for key in ("ts", "dur") if key in event
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A pass cut into its rounds: where the packet was, from when on, and what happened there."""
+"""A pass cut into its rounds: where the packet was, from when to when, and what happened there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from ..model import Pass, Step
 
 @dataclass
 class Round:
-    """One round of a pass, on one device. ``begin_ns`` and ``end_ns`` are since the journey's begin; ``untagged`` is
-    how many VLAN tags VLAN devices had taken off the packet when it began."""
+    """One round of a pass, on one device.
+
+    ``begin_ns`` and ``end_ns`` are since the start of the journey; ``untagged`` is how many VLAN tags VLAN devices had
+    taken off the packet when the round began.
+    """
 
     number: int
     netns: int
@@ -24,7 +27,7 @@ class Round:
 
 
 def rounds(one: Pass, begin_ns: int) -> list[Round]:
-    """Every round of a pass in order, those included in which nothing more happened.
+    """Return every round of a pass in order, including those in which nothing more happened.
 
     :param begin_ns: ``time_ns`` of the journey.
     """

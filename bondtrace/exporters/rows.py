@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journeys as flat rows, for tables (CSV, Parquet): a row a step, and a row a tap that was not offered the packet.
+"""Journeys as flat rows, for tables (CSV, Parquet): a row per step, and a row per tap that was not offered the packet.
 
 Text is made printable, as in JSON. What does not apply to a row is ``None``.
 """
@@ -76,7 +76,7 @@ class Origin:
 
 
 def origin(scene: Scene, recording: str) -> Origin:
-    """From the recording's first event, which has been read when its first journey is told."""
+    """Return where a recording comes from, by its first event, which was read before its first journey."""
     return Origin(
         printable(str(scene.start.get("host") or "unknown")),
         printable(str(scene.start.get("kernel") or "unknown")),
@@ -85,7 +85,7 @@ def origin(scene: Scene, recording: str) -> Origin:
 
 
 def rows(journey: Journey, scene: Scene, source: Origin) -> Iterator[Row]:
-    """The rows of one journey: its steps in order, then the taps that were not offered it."""
+    """Yield the rows of one journey: its steps in order, then the taps that were not offered it."""
     common = {
         **_NOTHING,
         **_of_journey(journey, scene),

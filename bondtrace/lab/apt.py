@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel packages from the machine's own Debian archive, other suites included.
+"""Finds kernel packages in the machine's own Debian archive, including its other suites.
 
 The text half is pure: apt sources in, a private source list out; package names in, a choice out. The other half,
-:class:`PrivateApt`, runs apt on that list inside a directory of its own. What it keeps true: the machine's apt
-configuration, its lists and its installed packages are never changed, and every package is checked against the same
-keyrings that the machine trusts for that archive.
+:class:`PrivateApt`, runs apt on that list inside a directory of its own.
+
+Invariant: the machine's apt configuration, its lists and its installed packages are never changed, and every package is
+checked against the same keyrings that the machine trusts for that archive.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pathlib import Path
 
 from ..errors import BondtraceError
 
-#: Debian releases whose kernels the lab offers, oldest first. A suite that no longer answers is left out by apt.
+#: Debian releases whose kernels the lab offers, oldest first. apt skips a suite that no longer exists.
 DEBIAN_CODENAMES = ("bullseye", "bookworm", "trixie")
 
-#: Releases whose backports suite holds kernels of its own and still is where the release is.
+#: Releases whose backports suite has kernels of its own and is still on the release's server.
 BACKPORTS_CODENAMES = ("bookworm", "trixie")
 
-#: How a source list may call the release besides its codename.
+#: What a source list may call the release instead of its codename.
 SUITE_ALIASES = ("stable", "oldstable", "oldoldstable", "testing")
 
 #: How long downloaded package lists are trusted before they are fetched again.
@@ -37,17 +38,17 @@ GIVE_A_PATH = "give --kernel the path of an unpacked kernel or of a vmlinuz inst
 
 @dataclasses.dataclass(frozen=True)
 class SourceEntry:
-    """One binary ("deb") entry of apt's sources, whichever of the two formats it was written in."""
+    """One binary ("deb") entry of apt's sources, from either of the two formats."""
 
     uris: tuple[str, ...]
     suites: tuple[str, ...]
     components: tuple[str, ...]
-    #: The fields that say whom to trust (Signed-By, Trusted), as deb822 text with its continuation lines.
+    #: The fields that say which keys to trust (Signed-By, Trusted), as deb822 text with its continuation lines.
     trust: tuple[tuple[str, str], ...] = ()
 
 
 def parse_deb822(text: str) -> list[SourceEntry]:
-    """The binary, enabled entries of a ``.sources`` file."""
+    """Return the binary, enabled entries of a ``.sources`` file."""
     entries = []
     without_comments = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n[ \t]*\n", without_comments):
@@ -81,7 +82,7 @@ def _stanza_fields(stanza: str) -> dict[str, str]:
 
 
 def parse_one_line(text: str) -> list[SourceEntry]:
-    """The binary entries of a ``sources.list`` file."""
+    """Return the binary entries of a ``sources.list`` file."""
     entries = []
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[([^]]*)\]\s*)?(\S+)\s+(\S+)\s*([^#]*)", line)
@@ -99,29 +100,29 @@ def _one_line_trust(options: str) -> tuple[tuple[str, str], ...]:
 
 
 def archive_entry(entries: Iterable[SourceEntry], codename: str) -> SourceEntry | None:
-    """The entry of the Debian archive itself: it has the machine's own release, with main."""
+    """Return the entry of the Debian archive itself: the one with the machine's own release and main."""
     names = {codename, *SUITE_ALIASES}
     return _debian_entry(entries, names, "debian")
 
 
 def security_entry(entries: Iterable[SourceEntry], codename: str) -> SourceEntry | None:
-    """The entry of Debian's security archive."""
+    """Return the entry of Debian's security archive."""
     names = {f"{name}-security" for name in (codename, *SUITE_ALIASES)}
     return _debian_entry(entries, names, "debian-security")
 
 
 def _debian_entry(entries: Iterable[SourceEntry], suites: set[str], path: str) -> SourceEntry | None:
-    """The first entry with one of the suites; others' archives use the same suite names, so the path decides."""
+    """Return the first entry with one of the suites. Other archives use the same suite names, so the path decides."""
     found = [entry for entry in entries if suites & set(entry.suites) and "main" in entry.components]
     by_path = [entry for entry in found if any(uri.rstrip("/").endswith("/" + path) for uri in entry.uris)]
     return next(iter(by_path or found), None)
 
 
 def private_sources(entries: Sequence[SourceEntry], own_codename: str, codenames: Sequence[str]) -> str:
-    """A deb822 source list that offers the kernels of these releases from where the machine gets its packages.
+    """Return a deb822 source list with the kernels of these releases, from where the machine gets its packages.
 
-    Empty when the sources do not name a Debian archive. Backports are offered for other releases than the machine's
-    own only when more than the own release is asked for: the machine's default kernel is never a backport.
+    Empty when the sources do not name a Debian archive. Backports are included only when more than the machine's own
+    release is asked for: the machine's default kernel is never a backport.
     """
     suites = list(codenames)
     if list(codenames) != [own_codename]:
@@ -130,12 +131,12 @@ def private_sources(entries: Sequence[SourceEntry], own_codename: str, codenames
 
 
 def userland_sources(entries: Sequence[SourceEntry], own_codename: str, codename: str) -> str:
-    """A deb822 source list for a whole system of this release; empty when the sources name no Debian archive."""
+    """Return a deb822 source list for a whole system of this release; empty when the sources name no Debian archive."""
     return _sources(entries, own_codename, [codename], [] if codename == "sid" else [codename])
 
 
 def _sources(entries: Sequence[SourceEntry], own_codename: str, suites: Sequence[str], secured: Sequence[str]) -> str:
-    """These suites of the archive, and the security suites of these releases (sid has none)."""
+    """Return the list of these suites of the archive, and of the security suites of ``secured`` (sid has none)."""
     archive = archive_entry(entries, own_codename)
     if archive is None:
         return ""
@@ -154,7 +155,7 @@ def _deb822(entry: SourceEntry, suites: Sequence[str]) -> str:
 
 
 def natural_key(release: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts releases by the numbers in them: 6.9 before 6.12, +deb13 before +deb13.1."""
+    """Return a key that sorts releases by the numbers in them: 6.9 before 6.12, +deb13 before +deb13.1."""
     parts = re.findall(r"\d+|\D+", release)
     return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
 
@@ -163,12 +164,12 @@ _SHORT_SPEC = re.compile(r"(\d+\.\d+(?:\.\d+)*)(-rt)?")
 
 
 def is_short_spec(spec: str) -> bool:
-    """True for "6.1" and "6.12-rt", which name a series and not one release."""
+    """Does it name a series ("6.1", "6.12-rt") and not one release?"""
     return _SHORT_SPEC.fullmatch(spec) is not None
 
 
 def matches(release: str, spec: str, arch: str) -> bool:
-    """True when the release ("6.1.0-56-amd64") is one that the spec ("6.1", "6.12-rt", a whole release) means."""
+    """Is the release ("6.1.0-56-amd64") one that the spec ("6.1", "6.12-rt", a whole release) means?"""
     if release == spec:
         return True
     short = _SHORT_SPEC.fullmatch(spec)
@@ -182,33 +183,33 @@ def matches(release: str, spec: str, arch: str) -> bool:
 
 
 def newest_first(releases: Iterable[str], spec: str, arch: str) -> list[str]:
-    """The releases that match, the highest version first."""
+    """Return the releases that match, the highest version first."""
     found = {release for release in releases if matches(release, spec, arch)}
     return sorted(found, key=lambda release: natural_key(release[: -len(arch)]), reverse=True)
 
 
 def releases_in(packages: Iterable[str]) -> list[str]:
-    """The kernel releases that a list of package names holds; no metapackages, unsigned or debug ones."""
+    """Return the kernel releases in a list of package names, without metapackages, unsigned and debug packages."""
     found = (re.fullmatch(r"linux-image-(\d+\.\d+\.\d+.*)", name) for name in packages)
     releases = [match.group(1) for match in found if match is not None]
     return [release for release in releases if not release.endswith(("-dbg", "-unsigned", "-template"))]
 
 
 def packages_of(release: str, packages: Iterable[str]) -> list[str]:
-    """The packages that together hold one release: newer kernels split linux-image into binary and modules."""
+    """Return the packages that together hold one release: newer kernels split linux-image into binary and modules."""
     offered = set(packages)
     names = [f"linux-{part}-{release}" for part in ("image", "binary", "modules")]
     return [name for name in names if name in offered]
 
 
 def default_release(depends_output: str) -> str | None:
-    """The release that a metapackage leads to, out of ``apt-cache depends``."""
+    """Return the release that a metapackage depends on, from the output of ``apt-cache depends``."""
     match = re.search(r"Depends: linux-image-(\d+\.\d+\.\d+\S*)", depends_output)
     return match.group(1) if match else None
 
 
 def apt_configuration(directory: Path, arch: str) -> str:
-    """An apt.conf that keeps all that apt writes below ``directory``."""
+    """Return an apt.conf that keeps all that apt writes below ``directory``."""
     settings = {
         "Dir::Etc::sourcelist": "/dev/null",
         "Dir::Etc::sourceparts": f"{directory}/sources.d",
@@ -220,9 +221,9 @@ def apt_configuration(directory: Path, arch: str) -> str:
         "Dir::Cache": f"{directory}/cache",
         "Dir::Cache::archives": f"{directory}/cache/archives",
         "Acquire::Languages": "none",
-        # An old release's index says that it has expired once its support ends; its signature stays good.
+        # An old release's index expires once its support ends; its signature stays valid.
         "Acquire::Check-Valid-Until": "false",
-        # apt's own user may not read a home directory's cache.
+        # apt's own user may not read a cache in a home directory.
         "APT::Sandbox::User": "root",
         "APT::Architecture": arch,
     }
@@ -234,25 +235,25 @@ def apt_configuration(directory: Path, arch: str) -> str:
 
 
 def os_release(text: str) -> dict[str, str]:
-    """The assignments of an os-release file."""
+    """Return the assignments in an os-release file."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {name.strip(): " ".join(shlex.split(value)) for name, value in pairs}
 
 
 def require_apt() -> None:
-    """Fails unless the machine can download and unpack Debian's packages."""
+    """Raise ``BondtraceError`` unless the machine can download and unpack Debian's packages."""
     for tool in ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise BondtraceError(f"no {tool} on this machine to download a kernel with: {GIVE_A_PATH}")
 
 
 def machine_arch() -> str:
-    """Debian's name of the machine's architecture, e.g. "amd64"."""
+    """Return Debian's name of the machine's architecture, e.g. "amd64"."""
     return _run(["dpkg", "--print-architecture"]).stdout.strip()
 
 
 def machine_codename() -> str:
-    """The machine's own Debian release, e.g. "bookworm"."""
+    """Return the machine's own Debian release, e.g. "bookworm". ``BondtraceError`` on another system."""
     names = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
     if names.get("ID") != "debian" or "VERSION_CODENAME" not in names:
         system = names.get("PRETTY_NAME", "this system")
@@ -261,7 +262,7 @@ def machine_codename() -> str:
 
 
 def machine_sources() -> list[SourceEntry]:
-    """The machine's apt sources, from where its apt looks for them."""
+    """Return the machine's apt sources, from where its apt looks for them."""
     query = ["apt-config", "shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]
     assignments = "\n".join(shlex.split(_run(query).stdout))
     where = dict(line.split("=", 1) for line in assignments.splitlines() if "=" in line)
@@ -275,7 +276,7 @@ def machine_sources() -> list[SourceEntry]:
 
 
 class PrivateApt:
-    """apt with sources, lists and cache of its own, in ``directory``; hold the cache's lock while using it."""
+    """apt with its own sources, lists and cache in ``directory``; hold the cache's lock while using it."""
 
     def __init__(self, directory: Path, sources: str, arch: str) -> None:
         self.directory = directory
@@ -291,7 +292,7 @@ class PrivateApt:
             self._stamp.unlink(missing_ok=True)
 
     def update(self, *, force: bool = False) -> bool:
-        """Fetches the package lists unless they are fresh; true when it did.
+        """Fetch the package lists unless they are fresh; return whether it did.
 
         A suite that fails (moved away, not mirrored) is no error here: the search then does not find its kernels.
         """
@@ -304,18 +305,18 @@ class PrivateApt:
         raise BondtraceError(f"apt-get update found no package list: {_last_line(result.stderr)}; {GIVE_A_PATH}")
 
     def packages(self) -> list[str]:
-        """The names of all kernel packages on offer."""
+        """Return the names of all available kernel packages."""
         pattern = "^linux-(image|binary|modules)-[0-9]"
         output = _run(["apt-cache", "-c", str(self._conf), "search", "--names-only", pattern]).stdout
         return [line.split(" ", 1)[0] for line in output.splitlines() if line]
 
     def default_release(self) -> str | None:
-        """The release that linux-image-ARCH depends on."""
+        """Return the release that linux-image-ARCH depends on."""
         meta = f"linux-image-{self.arch}"
         return default_release(_run(["apt-cache", "-c", str(self._conf), "depends", meta], check=False).stdout)
 
     def download(self, packages: Sequence[str], directory: Path) -> list[Path]:
-        """Downloads packages into a directory and returns their files; :class:`BondtraceError` when one fails."""
+        """Download packages into a directory; return their files. ``BondtraceError`` when one fails."""
         names = [f"{name}:{self.arch}" for name in packages]
         result = _run(["apt-get", "-q", "-c", str(self._conf), "download", *names], cwd=directory, check=False)
         files = sorted(directory.glob("*.deb"))
@@ -325,7 +326,7 @@ class PrivateApt:
 
 
 def unpack(package: Path, directory: Path) -> None:
-    """Unpacks a package's files without installing anything."""
+    """Unpack a package's files without installing anything."""
     _run(["dpkg-deb", "-x", str(package), str(directory)])
 
 

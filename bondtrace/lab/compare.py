@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One scenario on several kernels, a virtual machine each, one after the other.
+"""Plays one scenario on several kernels, each in a virtual machine of its own, one after the other.
 
-What it keeps true: a kernel that cannot be had, does not boot or fails in the scenario does not end the others.
+Invariant: a kernel that is not available, does not boot or fails in the scenario does not end the others.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class KernelRun:
 
     @property
     def recording(self) -> Path:
+        """Return the path of the recording."""
         return self.out_dir / RECORDING
 
 
 def names_of(specs: Sequence[str]) -> dict[str, str]:
-    """{short name: spec}: a kernel given by its path is called by the path's last part."""
+    """Return {short name: spec}. The name of a kernel that is given by its path is the path's last part."""
     names = [re.sub(r"[^\w.+~-]", "-", Path(spec).name) for spec in specs]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -55,11 +56,11 @@ def run_kernels(
     userland: str | None = None,
     notify: kernels.Notify,
 ) -> list[KernelRun]:
-    """Plays a scenario on each kernel while ``bondtrace record`` traces it; in the order given.
+    """Play a scenario on each kernel while ``bondtrace record`` traces it; return the runs in the order given.
 
-    :param userland: of all of them; None means this machine's own.
-    :param out_dir: each kernel's directory is made in it; None means a new temporary one, left to the caller.
-    :param notify: told how it goes, and what is printed in the machines, a line at a time.
+    :param userland: of all machines; None means this machine's own.
+    :param out_dir: each kernel's directory is created in it; None means a new temporary one, which the caller removes.
+    :param notify: is called with the progress, and with what is printed in the machines, line by line.
     :raises UsageError: before any machine boots.
     """
     names = names_of(specs)
@@ -80,7 +81,7 @@ def run_kernels(
 
 
 def _why_not(spec: str, notify: kernels.Notify) -> str:
-    """Has the kernel at hand; says why it cannot be had, if so."""
+    """Provide the kernel; return why it is not available, "" where it is."""
     try:
         kernels.resolve(spec, notify)
     except UsageError:
@@ -125,16 +126,18 @@ def _error_of(result: LabResult) -> str:
 
 
 class _Lines:
-    """Passes on what a machine prints, whole lines with the kernel's name before them."""
+    """Passes on what a machine prints, in whole lines that begin with the kernel's name."""
 
     def __init__(self, name: str, notify: kernels.Notify) -> None:
         self._name, self._notify = name, notify
         self._rest = b""
 
     def take(self, data: bytes) -> None:
+        """Take some output; pass on the lines that are complete."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             self.say(line.decode("utf-8", "replace").removeprefix("bondtrace: "))
 
     def say(self, text: str) -> None:
+        """Pass on one line."""
         self._notify(f"{self._name}: {text}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels for the lab: found in the cache, downloaded, or brought by the user.
+"""Kernels for the lab: from the cache, downloaded, or given by the user.
 
-What it keeps true: nothing is installed on the machine; a kernel in the cache is always whole (it is unpacked beside
-its place and renamed into it); a kernel that is in the cache is used without asking apt, so the lab works offline.
+Invariant: nothing is installed on the machine; a kernel in the cache is always complete (it is unpacked beside
+its place and renamed into it); a kernel in the cache is used without running apt, so the lab works offline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from ..errors import BondtraceError, UsageError
 from . import apt
 
-#: Told what is being waited for, in a few words.
+#: Is called with a few words about what is being waited for.
 Notify = Callable[[str], None]
 
 
@@ -36,7 +36,7 @@ class Kernel:
 
 
 def cache_directory() -> Path:
-    """Where the lab keeps kernels: $BONDTRACE_CACHE, else the user's cache directory."""
+    """Return where the lab keeps kernels: $BONDTRACE_CACHE, else the user's cache directory."""
     own = os.environ.get("BONDTRACE_CACHE")
     if own:
         return Path(own).absolute()
@@ -45,12 +45,12 @@ def cache_directory() -> Path:
 
 
 def resolve(spec: str | None, notify: Notify = lambda text: None) -> Kernel:
-    """The kernel that a user means, downloaded if need be.
+    """Return the kernel that a user means, downloaded if necessary.
 
     :param spec: a series ("6.1", "6.12-rt"), a release ("6.1.0-56-amd64"), the path of a vmlinuz or of an unpacked
         kernel; None means the kernel of this machine's own Debian release.
     :raises UsageError: a path without a kernel.
-    :raises BondtraceError: no such kernel can be had.
+    :raises BondtraceError: no such kernel is available.
     """
     if spec is not None and not apt.is_short_spec(spec) and (os.sep in spec or Path(spec).exists()):
         return from_path(Path(spec))
@@ -59,7 +59,7 @@ def resolve(spec: str | None, notify: Notify = lambda text: None) -> Kernel:
 
 
 def from_path(path: Path) -> Kernel:
-    """The kernel in a vmlinuz file or in a directory where one was unpacked or installed."""
+    """Return the kernel in a vmlinuz file or in a directory where one was unpacked or installed."""
     path = path.absolute()
     if not path.exists():
         raise UsageError(f"no kernel at {path}: there is no such file or directory")
@@ -82,9 +82,9 @@ def _image_below(directory: Path) -> Path:
 
 
 def image_release(image: Path) -> str:
-    """The release of a kernel image, from its x86 header, else from its name.
+    """Return the release of a kernel image, from its x86 header, else from its name.
 
-    The header's 16 bit at 0x20e point, 0x200 lower, to the version string (Documentation/arch/x86/boot.rst).
+    The header's 16 bits at 0x20e, plus 0x200, are the offset of the version string (Documentation/arch/x86/boot.rst).
     """
     with contextlib.suppress(OSError, struct.error), image.open("rb") as file:
         start = file.read(0x8000)
@@ -97,7 +97,7 @@ def image_release(image: Path) -> str:
 
 
 def cached_releases(cache: Path) -> list[str]:
-    """The releases of the kernels in the cache."""
+    """Return the releases of the kernels in the cache."""
     kernels = cache / "kernels"
     if not kernels.is_dir():
         return []
@@ -134,7 +134,7 @@ def _recorded_default(cache: Path) -> str | None:
 def _download(cache: Path, spec: str | None, notify: Notify) -> Kernel:
     apt.require_apt()
     with locked(cache):
-        kernel = _cached(cache, spec)  # another run may have brought it while this one waited for the lock
+        kernel = _cached(cache, spec)  # another run may have downloaded it while this one waited for the lock
         if kernel is not None:
             return kernel
         source = _private_apt(cache, spec)
@@ -145,7 +145,7 @@ def _download(cache: Path, spec: str | None, notify: Notify) -> Kernel:
         except BondtraceError:
             if fresh:
                 raise
-            source.update(force=True)  # the archive has moved on since the lists were fetched
+            source.update(force=True)  # the archive has changed since the lists were fetched
             release = _fetch(cache, source, spec, notify)
         if spec is None:
             _default_record(cache).write_text(release + "\n", encoding="utf-8")
@@ -163,14 +163,14 @@ def _private_apt(cache: Path, spec: str | None) -> apt.PrivateApt:
 
 
 def _fetch(cache: Path, source: apt.PrivateApt, spec: str | None, notify: Notify) -> str:
-    """Downloads the best kernel that can be had into the cache and returns its release."""
+    """Download the best available kernel into the cache; return its release."""
     packages = source.packages()
     wanted = spec if spec is not None else source.default_release()
     releases = apt.releases_in(packages)
     candidates = apt.newest_first(releases, wanted, source.arch) if wanted is not None else []
     if not candidates:
         series = sorted({".".join(release.split(".")[:2]) for release in releases}, key=apt.natural_key)
-        raise BondtraceError(f"no kernel {spec or 'of this release'} on offer: there are {', '.join(series)}")
+        raise BondtraceError(f"no kernel {spec or 'of this release'} is available: there are {', '.join(series)}")
     failure = BondtraceError(f"cannot download a kernel {spec}")
     for release in candidates[:3]:  # an index may still list what its archive no longer holds
         notify(f"downloading kernel {release}")
@@ -193,13 +193,13 @@ def _unpack_into(cache: Path, release: str, source: apt.PrivateApt, packages: Se
             apt.unpack(package, root)
         _normalise(root, release)
         _depmod(root, release)
-        if place.exists():  # left by hand or by an older layout: whole kernels were found before
+        if place.exists():  # left by hand or by an older layout: a complete kernel would have been found before
             shutil.rmtree(place)
         root.rename(place)
 
 
 def _normalise(root: Path, release: str) -> None:
-    """Gives an unpacked kernel the one layout the lab relies on: boot/vmlinuz-RELEASE, lib/modules/RELEASE."""
+    """Give an unpacked kernel the one layout that the lab relies on: boot/vmlinuz-RELEASE, lib/modules/RELEASE."""
     merged = root / "usr/lib/modules" / release
     modules = root / "lib/modules" / release
     if merged.is_dir() and not modules.exists():
@@ -226,7 +226,7 @@ def _depmod(root: Path, release: str) -> None:
 
 @contextlib.contextmanager
 def locked(cache: Path) -> Iterator[None]:
-    """Holds the cache for this process alone; the lock goes with the process, however it ends."""
+    """Lock the cache for this process alone; the lock ends with the process, however it ends."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         lock = (cache / "lock").open("w")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One command in one throwaway virtual machine: the host's file system, another kernel.
+"""Runs one command in one throwaway virtual machine: the host's file system, another kernel.
 
 virtme-ng boots the kernel in QEMU by software emulation. The guest sees the host's files; what it writes to them stays
-in the guest, except in the output directory, which is shared. What it keeps true: the command's output and its status
-come back through files in that directory and not through a console, which needs a terminal on the host; the guest has
-no network; only processes started here are ended, and none outlives the call.
+in the guest, except in the output directory, which is shared.
+
+Invariant: the command's output and its status come back through files in that directory and not through a console,
+which needs a terminal on the host; the guest has no network; only processes started here are ended, and none outlives
+the call.
 """
 
 from __future__ import annotations
@@ -27,25 +29,25 @@ from .. import extras
 from ..errors import BondtraceError, UsageError
 from .kernels import Kernel
 
-#: Enough for a compiler at work in the guest; less makes it swap its programs through the shared file system.
+#: Enough for a compiler in the guest; with less it reads its programs again and again from the shared file system.
 MEMORY_MB = 1024
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
-#: The subdirectory of the output directory for what is between the host and the guest.
+#: The subdirectory of the output directory for what host and guest exchange.
 EXCHANGE = "lab"
 
-# All emulated CPUs read one clock. A kernel that doubts it (5.10 does) falls back to the HPET, whose every read stops
-# the emulation: a scenario then takes much longer.
+# All emulated CPUs read one clock. A kernel that does not trust it (5.10) falls back to the HPET, of which every read
+# stops the emulation: a scenario then takes much longer.
 _KERNEL_OPTIONS = "tsc=reliable"
 
 # Where QEMU 7.2 emulates AVX2, numpy's plain argsort() gives a wrong order. bondtrace does not use it; others in the
-# guest may. A CPU that says that its `rep movsb` and `rep stosb` are fast (ERMS, FSRM) is believed by the kernel, which
-# then clears and copies pages byte by byte: emulated, memory that is new to a process costs three times as much.
+# guest may. When a CPU reports that its `rep movsb` and `rep stosb` are fast (ERMS, FSRM), the kernel clears and copies
+# pages byte by byte: emulated, memory that is new to a process costs three times as much.
 _CPU = "-cpu max,avx2=off,erms=off,fsrm=off"
 
-# vng's root asks QEMU anew for every name and every page of a file, which takes the emulated machine milliseconds each:
-# `import bcc` took half a minute. This one remembers; what lies there does not change while the machine runs.
+# vng's root asks QEMU again for every name and every page of a file, which takes the emulated machine milliseconds each
+# time: `import bcc` took half a minute. This one caches; what is there does not change while the machine runs.
 _REMEMBERED, _USERLAND = (
     f"-fsdev local,id={tag},path={{path}},security_model=none,readonly=on,multidevs=remap "
     f"-device virtio-9p-pci,fsdev={tag},mount_tag={tag}"
@@ -62,8 +64,8 @@ mkdir -p /usr/lib/modules
 mount --rbind /run/remembered/modules /usr/lib/modules"""
 
 # Another user land: its root directory with a layer in memory above it, and in it the kernel's own file systems, the
-# modules, the output directory and this bondtrace. bondtrace's files have such a layer, too: its Python writes there
-# what it compiled.
+# modules, the output directory and this bondtrace. bondtrace's files also have such a layer: its Python writes compiled
+# files there.
 _MOUNT_USERLAND = f"""\
 mkdir -p /run/remembered/host /run/userland/lower /run/userland/upper /run/userland/work /run/userland/root
 new=/run/userland/root
@@ -87,7 +89,7 @@ show() {{
 _POLL_S = 0.05
 _POWEROFF_S = 5
 _CONSOLE_LINES = 15
-#: Seen once, of Linux 7.3 with four CPUs: code that the kernel had just patched was executed half old and half new.
+#: Seen once, with Linux 7.3 and four CPUs: code that the kernel had just patched was executed half old and half new.
 _BOOTS = 2
 _GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -98,7 +100,7 @@ class Missing:
 
     tool: str
     purpose: str
-    #: One command for each family of distributions, e.g. {"Debian, Ubuntu": "apt install kmod"}.
+    #: One command per family of distributions, e.g. {"Debian, Ubuntu": "apt install kmod"}.
     install: Mapping[str, str]
 
 
@@ -128,8 +130,8 @@ _NEEDED = (
 
 
 def find_tool(name: str, root: Path | None = None) -> str | None:
-    """The path of a program: beside this Python first (a virtual environment), then on PATH, then where root's are; or
-    in another user land's root directory."""
+    """Return the path of a program: beside this Python (a virtual environment), else on PATH, else where root's
+    programs are; or in the root directory of another user land."""
     if root is not None:
         return shutil.which(name, path=":".join(f"{root}{directory}" for directory in _GUEST_PATH.split(":")))
     beside = os.path.join(os.path.dirname(sys.executable), name)
@@ -139,7 +141,7 @@ def find_tool(name: str, root: Path | None = None) -> str | None:
 
 
 def requirements() -> list[Missing]:
-    """What is missing on this machine to run the lab; empty when all is there."""
+    """Return what is missing on this machine to run the lab; empty when nothing is."""
     missing = [need for need in _NEEDED if find_tool(need.tool) is None]
     busybox = find_tool("busybox")
     if busybox is not None and not _is_static(Path(busybox)):
@@ -148,7 +150,7 @@ def requirements() -> list[Missing]:
 
 
 def _is_static(program: Path) -> bool:
-    """True for an ELF program without an interpreter (program header type 3, PT_INTERP)."""
+    """Is it an ELF program without an interpreter (program header type 3, PT_INTERP)?"""
     head = program.read_bytes()[:4096]
     if head[:5] != b"\x7fELF\x02":
         return False
@@ -172,15 +174,15 @@ def run(
     userland: Path | None = None,
     shown: Sequence[Path] = (),
 ) -> int:
-    """Boots a kernel, runs a command in it as root and returns the command's exit status. A kernel that panics before
-    it comes to the command is booted once more: that has been the emulator's fault.
+    """Boot a kernel and run a command in it as root; return the command's exit status. A kernel that panics before
+    the command starts is booted once more: that has been the emulator's fault.
 
     :param out_dir: shared with the guest, at the same path, for reading and writing; the command starts in it.
     :param env: added to the guest's environment, which has PATH and PYTHONPATH for this Python and this bondtrace.
-    :param on_output: given the command's stdout and stderr, as they come.
+    :param on_output: is called with the command's stdout and stderr, as they come.
     :param userland: a root directory that the command runs in, instead of the host's.
-    :param shown: directories of the host that the command then finds in it, besides this bondtrace.
-    :raises BondtraceError: the guest never ran the command to its end; the message has the console's last lines.
+    :param shown: directories of the host that are then visible in it, besides this bondtrace.
+    :raises BondtraceError: the guest did not run the command to its end; the message has the console's last lines.
     """
     exchange = _prepare(out_dir, command, env or {}, userland, shown)
     if userland:
@@ -201,7 +203,7 @@ def run(
 def vng_command(
     kernel: Kernel, script: Path, out_dir: Path, cpus: int, memory_mb: int, qemu_opts: Sequence[str]
 ) -> list[str]:
-    """The command line that boots the kernel and runs the script in it."""
+    """Return the command line that boots the kernel and runs the script in it."""
     vng = find_tool("vng")
     if vng is None:
         raise BondtraceError(f"no vng on this machine: install it with {extras.command('lab', 'virtme-ng')}")
@@ -216,7 +218,7 @@ def vng_command(
 def guest_script(
     command: Sequence[str], out_dir: Path, env: Mapping[str, str], userland: bool = False, shown: Sequence[Path] = ()
 ) -> str:
-    """The shell script that runs in the guest: mounts, environment, the command, its status."""
+    """Return the shell script that runs in the guest: mounts, environment, the command, its status."""
     exchange = out_dir / EXCHANGE
     lines = ["#!/bin/bash", f": >{shlex.quote(str(exchange / 'begun'))}"]
     for kind, where in (("bpf", "/sys/fs/bpf"), ("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")):
@@ -236,7 +238,7 @@ def guest_script(
 
 
 def _remembered(out_dir: Path) -> list[str]:
-    """The mounts that remember, but for those that would hide the output directory."""
+    """Return the mounts that cache, except those that would hide the output directory."""
     if out_dir.is_relative_to("/usr"):
         return []
     lines = [_MOUNT_REMEMBERED]
@@ -247,7 +249,7 @@ def _remembered(out_dir: Path) -> list[str]:
 
 
 def _other_root(out_dir: Path, shown: Sequence[Path]) -> list[str]:
-    """The mounts of another user land, which has this bondtrace at the path that it has here."""
+    """Return the mounts of another user land, in which this bondtrace has the path that it has here."""
     lines = [_MOUNT_USERLAND]
     beside = PACKAGE.parent / "bpf"  # in a checkout; an installed package has it inside
     for directory in dict.fromkeys((PACKAGE, *([beside] if beside.is_dir() else []), *shown)):
@@ -257,7 +259,8 @@ def _other_root(out_dir: Path, shown: Sequence[Path]) -> list[str]:
 
 
 def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = False) -> dict[str, str]:
-    """The guest's environment: this bondtrace is found there as here, and this Python, but for another user land."""
+    """Return the guest's environment, in which this bondtrace is found as here, and this Python, except in another
+    user land."""
     base = {
         "PATH": _GUEST_PATH,
         "PYTHONPATH": str(PACKAGE.parent),
@@ -273,7 +276,7 @@ def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = Fa
 
 
 def require_shareable(path: Path) -> None:
-    """``UsageError`` for a path that QEMU's and the guest's command lines cannot carry."""
+    """Raise ``UsageError`` for a path that cannot stand in QEMU's and the guest's command lines."""
     if re.search(r"[\s,=`'\"\\]", str(path)):
         raise UsageError(f"cannot share {str(path)!r} with the guest: choose a path without spaces, commas, quotes")
 
@@ -299,7 +302,7 @@ def _prepare(
 
 @contextlib.contextmanager
 def _started(argv: Sequence[str], console: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The virtual machine, in a process group of its own that is gone when the block is left."""
+    """Start the virtual machine, in a process group of its own, which is ended when the block is left."""
     environment = {**os.environ, "PATH": f"{os.path.dirname(argv[0])}:{os.environ.get('PATH', _GUEST_PATH)}"}
     with console.open("wb") as log:
         process = subprocess.Popen(
@@ -327,7 +330,8 @@ def _follow(
     on_output: Callable[[bytes], None],
     deadline: float,
 ) -> int | None:
-    """Passes the output on until the command's status is there; None when the machine ended or time ran out first."""
+    """Pass the output on until the command's status is there; return it. None when the machine ended or time ran out
+    before."""
     status = exchange / "status"
     while True:
         ended = process.poll() is not None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scenarios played on one kernel, in one virtual machine, while a command traces them.
+"""Plays scenarios on one kernel, in one virtual machine, while a command traces them.
 
 A single scenario has the guest to itself. Several are played one after the other, because booting and the first
-start of a tracer take longest: each in namespaces of its own, so that none meets what another left, and none is
+start of a tracer take longest: each in namespaces of its own, so that none meets what another left behind, and none is
 ended by another's failure.
 """
 
@@ -23,16 +23,16 @@ _HERE = Path(__file__).resolve().parent
 _RUNNER = _HERE / "runner.sh"
 _SEVERAL = _HERE / "several.sh"
 
-#: What a scenario may take, however slow the emulation.
+#: The most that a scenario may take, however slow the emulation is.
 SCENARIO_S = 400.0
 _BOOT_S = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
 class LabResult:
-    """What a run left: the tracer's exit status, and the directory with pcaps, ``play.log`` and its own files.
+    """The result of a run: the tracer's exit status, and the directory with pcaps, ``play.log`` and its own files.
 
-    ``error`` says why there is no status of the tracer's: the machine ended before the scenario did (1 stands there).
+    ``error`` says why the tracer has no status: the machine ended before the scenario did (``status`` is then 1).
     """
 
     status: int
@@ -42,7 +42,7 @@ class LabResult:
 
     @property
     def output(self) -> str:
-        """What the tracer and the runner printed."""
+        """Return what the tracer and the runner printed."""
         file = self.out_dir / machine.EXCHANGE / "output"
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
@@ -62,15 +62,15 @@ def run_scenario(
     userland: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> LabResult:
-    """Plays a scenario on a kernel while a command traces it.
+    """Play a scenario on a kernel while a command traces it.
 
     :param kernel: see :func:`bondtrace.lab.kernels.resolve`.
-    :param command: the tracer's whole command line, run in the guest as root in ``out_dir``, which it finds as
+    :param command: the tracer's whole command line, run in the guest as root in ``out_dir``, which is also
         ``$LAB_OUT``; ``$LAB_IFACE`` is the scenario's device.
-    :param out_dir: made if need be; None means a new temporary directory, which is left to the caller.
-    :param on_output: given the command's stdout and stderr, as they come.
+    :param out_dir: created if necessary; None means a new temporary directory, which the caller removes.
+    :param on_output: is called with the command's stdout and stderr, as they come.
     :param userland: see :func:`bondtrace.lab.userlands.resolve`; None means this machine's own.
-    :param notify: told what is being waited for before the guest runs.
+    :param notify: is called with what is being waited for before the guest runs.
     """
     chosen = find_scenario(scenario)
     found, root = _prepared(kernel, [chosen], userland, notify)
@@ -96,13 +96,13 @@ def run_scenarios(
     userland: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> dict[str, LabResult]:
-    """Plays scenarios one after the other in one guest, each traced by a command of its own; results by name.
+    """Play scenarios one after the other in one guest, each traced by a command of its own; return results by name.
 
     Parameters are those of :func:`run_scenario`, and those below; each scenario's directory is ``out_dir/NAME``.
 
-    :param on_output: given a line as each scenario begins and ends; what a tracer prints is in its result.
+    :param on_output: is called with a line as each scenario begins and ends; what a tracer prints is in its result.
     :param scenario_s: a scenario that takes longer is ended, with status 137.
-    :raises BondtraceError: the guest did not play the first. If it ends later, what is missing has an ``error``.
+    :raises BondtraceError: the guest did not play the first. If it ends later, the missing ones have an ``error``.
     """
     chosen = _several(scenarios)
     found, root = _prepared(kernel, chosen, userland, notify)
@@ -131,7 +131,7 @@ def _several_words(chosen: Sequence[Scenario], command: Sequence[str]) -> list[s
 def _prepared(
     kernel: str | None, chosen: Sequence[Scenario], userland: str | None, notify: kernels.Notify
 ) -> tuple[kernels.Kernel, Path | None]:
-    """The kernel and the root directory, once both are there and have what the scenarios need."""
+    """Return the kernel and the root directory, once both are there and have what the scenarios need."""
     root = userlands.resolve(userland, notify).root if userland else None
     require_tools(chosen, root)
     found = kernels.resolve(kernel, notify)
@@ -148,7 +148,7 @@ def _several(names: Sequence[str]) -> list[Scenario]:
 
 
 def _directories(chosen: Sequence[Scenario]) -> list[Path]:
-    """Where scenarios lie that are not bondtrace's own."""
+    """Return the directories of scenarios that are not bondtrace's own."""
     return [one.path.parent for one in chosen if not one.path.is_relative_to(machine.PACKAGE)]
 
 

@@ -5,8 +5,8 @@
 #   runner.sh SCENARIO COMMAND...
 #
 # Builds the scenario's network, starts the command, waits until it says on stderr that it is attached, plays the
-# traffic, ends the command with SIGINT and exits with its status. A command that ends before it has said so (it is no
-# tracer) ends the run with its status, and no traffic is played. What the scenario prints goes to $LAB_OUT/play.log.
+# traffic, ends the command with SIGINT and exits with its status. If the command ends before it has said so (it is no
+# tracer), the run ends with its status, and no traffic is played. What the scenario prints goes to $LAB_OUT/play.log.
 
 set -u
 here=$(dirname "$(readlink -f "$0")")
@@ -30,7 +30,7 @@ work=$(mktemp -d)
 log=$LAB_OUT/play.log
 : >"$log"
 
-# While a phase runs, its stdout and stderr are the log; 3 stays the stream.
+# While a phase runs, its stdout and stderr are the log; 3 is still the stream.
 exec 3>&2
 
 fail() {
@@ -55,7 +55,7 @@ start_tracer() {
     : >"$work/said"
     tee "$work/said" <"$work/stderr" >&2 &
     tee_pid=$!
-    # bash starts background commands with SIGINT ignored, and Python then never hears it.
+    # bash starts background commands with SIGINT ignored, and Python then never receives it.
     env --default-signal=INT "$@" 2>"$work/stderr" &
     tracer_pid=$!
 }

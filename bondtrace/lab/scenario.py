@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Scenarios: bash files that build a network and play traffic in it (docs/lab.md).
 
-Only their header comments are read here; the rest is bash's, in the guest.
+Only their header comments are read here; bash in the guest runs the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIBRARY = "lib.sh"
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """A program that a scenario runs, and the distribution's package that has it ("": not said)."""
+    """A program that a scenario runs, and the distribution's package that has it ("": unknown)."""
 
     program: str
     package: str = ""
@@ -38,23 +38,23 @@ class Scenario:
     name: str
     title: str
     description: str
-    #: The device that the tracer is told to trace.
+    #: The device to trace.
     iface: str
     path: Path
     needs: tuple[Need, ...] = ()
-    #: The tracer's options, where one device is not all of it.
+    #: The tracer's options, where one device is not enough.
     trace: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the tracer is told to trace, as options."""
+        """Return the tracer's options that say what to trace."""
         return self.trace or ("--iface", self.iface)
 
 
 def read_scenario(path: Path) -> Scenario:
-    """A scenario from its file's header comments.
+    """Return a scenario from its file's header comments.
 
-    :raises UsageError: the file cannot be read, or a ``needs`` that does not name a program.
+    :raises UsageError: the file cannot be read, or a ``needs`` does not name a program.
     """
     header: dict[str, str] = {}
     needs: list[Need] = []
@@ -72,7 +72,7 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def _header(path: Path) -> list[str]:
-    """The comments that a file begins with."""
+    """Return the comments that a file begins with."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -84,17 +84,17 @@ def _header(path: Path) -> list[str]:
 def _need(text: str, path: Path) -> Need:
     match = re.fullmatch(r"(\S+)(?: \((\S+)\))?", text)
     if match is None:
-        raise UsageError(f"the scenario {path} says 'needs: {text}': write '# needs: PROGRAM (PACKAGE)', a line each")
+        raise UsageError(f"the scenario {path} says 'needs: {text}': write '# needs: PROGRAM (PACKAGE)', one per line")
     return Need(match.group(1), match.group(2) or "")
 
 
 def scenarios() -> list[Scenario]:
-    """The scenarios that come with bondtrace, by name."""
+    """Return the scenarios that come with bondtrace, sorted by name."""
     return [read_scenario(path) for path in sorted(_SCENARIOS.glob("*.sh")) if path.name != _LIBRARY]
 
 
 def find_scenario(name: str) -> Scenario:
-    """A scenario by its name or, a user's own, by its path."""
+    """Return a scenario by its name or, for a user's own, by its path. ``UsageError`` where there is none."""
     own = _SCENARIOS / f"{name}.sh"
     if re.fullmatch(r"[\w-]+", name) and own.name != _LIBRARY and own.is_file():
         return read_scenario(own)
@@ -106,8 +106,8 @@ def find_scenario(name: str) -> Scenario:
 
 
 def require_tools(chosen: Iterable[Scenario] = (), root: Path | None = None) -> None:
-    """Fails with all that is to be installed when this machine cannot run the lab, or this machine or the user land in
-    ``root`` one of these scenarios."""
+    """Raise ``BondtraceError`` with all that must be installed, when this machine cannot run the lab, or this machine
+    or the user land in ``root`` cannot run one of these scenarios."""
     missing = machine.requirements()
     if missing:
         wanted = [f"{need.tool} ({'; '.join(f'{k}: {v}' for k, v in need.install.items())})" for need in missing]

@@ -5,8 +5,8 @@
 #   several.sh NAME SCENARIO IFACE [NAME SCENARIO IFACE]... -- COMMAND...
 #
 # Each scenario has network, mount and process namespaces of its own, and $LAB_OUT/NAME as its $LAB_OUT; $LAB_IFACE is
-# its device. When its first process ends, the kernel ends all others, and with them go mounts, namespaces and devices:
-# nothing of one scenario meets the next. What it printed is in $LAB_OUT/NAME/lab/output, its status in
+# its device. When its first process ends, the kernel ends all others, and with them mounts, namespaces and devices:
+# no scenario leaves anything to the next. What it printed is in $LAB_OUT/NAME/lab/output, its status in
 # $LAB_OUT/NAME/lab/status. A scenario that fails ends only itself; one that hangs is killed after $LAB_SCENARIO_S s.
 
 set -u
@@ -21,11 +21,11 @@ done
 shift
 
 # No ARP probe of a neighbour that answered a while ago (see keep_quiet in lib.sh): only the first namespace has this
-# file, and new devices of all namespaces take its value.
+# file, and new devices of all namespaces use its value.
 echo 3600 >/proc/sys/net/ipv4/neigh/default/delay_first_probe_time
 
-# What a new network namespace needs of its own: sysfs shows the devices of the namespace that mounted it, and it hides
-# what was mounted below; names of namespaces must not outlive the processes that live in them.
+# The mounts that a new network namespace needs: sysfs shows the devices of the namespace that mounted it, and it hides
+# what was mounted below; names of namespaces must not outlive the processes in them.
 enter() {
     mount -t sysfs sysfs /sys
     mount -t bpf bpf /sys/fs/bpf

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """User lands for the lab: the root directory of another Debian release, with its own bcc, compiler and Python.
 
-What a kernel is asked to take depends on the compiler that made it, so a kernel alone does not say whether bondtrace
-will load somewhere else. mmdebstrap makes the directory from the machine's own archive. What it keeps true: a user
-land in the cache is whole (made beside its place and renamed into it) and has exactly ``PACKAGES``; the machine's own
-files and apt configuration are not touched.
+The programs that a kernel is given depend on the compiler that made them, so a kernel alone does not show whether
+bondtrace will load on another system. mmdebstrap makes the directory from the machine's own archive.
+
+Invariant: a user land in the cache is complete (it is made beside its place and renamed into it) and has exactly
+``PACKAGES``; the machine's own files and apt configuration are not touched.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from ..errors import BondtraceError, UsageError
 from . import apt, machine
 from .kernels import Notify, cache_directory, locked
 
-#: Releases that can be asked for by name, or by their number.
+#: Releases that can be named by codename or by number.
 CODENAMES = {"bookworm": "12", "trixie": "13", "sid": "sid"}
 
-#: What is in every user land: all that bondtrace imports, and the programs that the lab and its scenarios run.
+#: The packages in every user land: all that bondtrace imports, and the programs that the lab and its scenarios run.
 PACKAGES = (
     "bpftool",
     "ethtool",
@@ -56,7 +57,7 @@ class Userland:
 
 
 def resolve(spec: str, notify: Notify = lambda text: None) -> Userland:
-    """The user land that a user means, made if need be.
+    """Return the user land that a user means, made if necessary.
 
     :param spec: a Debian release ("trixie", "13", "sid"), or the path of a root directory with python3 and bcc in it.
     :raises UsageError: neither of these.
@@ -133,7 +134,7 @@ def _bootstrap(tool: str, codename: str, sources: str, directory: Path) -> None:
         "--quiet",
         "--variant=minbase",
         f"--include={','.join(PACKAGES)}",
-        # sid's index may say that it has expired; its signature stays good.
+        # sid's index may have expired; its signature stays valid.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         '--aptopt=Acquire::Languages "none"',
         codename,

@@ -22,11 +22,12 @@ _NOW = 1 << 62
 
 
 def heading(era: Era) -> str:
+    """Return the heading of an era's answers."""
     return f"as if {era.name} ({era.kernels}; {MARK})"
 
 
 def lines(journey: Journey, scene: Scene, era: Era) -> list[str]:
-    """Under a journey: a line a tap, those that differ marked."""
+    """Return the lines under a journey: one per tap, those that differ marked."""
     result = [f"    {heading(era)}:"]
     for one in answers(journey, scene, era):
         mark = "≠" if one.differs else "?" if one.modelled is None else " "
@@ -45,7 +46,7 @@ def _offers(offers: Optional[tuple[Offer, ...]]) -> str:
 
 
 def paragraphs(journey: Journey, scene: Scene, era: Era) -> list[str]:
-    """In a story: the rule with its source, then a sentence a tap."""
+    """Return the paragraphs of a story: the rule with its source, then one per tap."""
     told = [f"A{heading(era)[1:]}. The rule: {era.rule} (source: {era.source})."]
     for one in answers(journey, scene, era):
         name = tap_name(one.tap, scene, journey.time_ns)
@@ -62,7 +63,7 @@ def paragraphs(journey: Journey, scene: Scene, era: Era) -> list[str]:
 
 
 def answer_objects(journey: Journey, scene: Scene, era: Era) -> dict[str, Any]:
-    """``as_if`` of a journey as JSON."""
+    """Return ``as_if`` of a journey for JSON."""
     return {**_era_object(era), "taps": [_answer_object(one) for one in answers(journey, scene, era)]}
 
 
@@ -86,8 +87,11 @@ def _offer_objects(offers: Optional[tuple[Offer, ...]]) -> Optional[list[dict[st
 
 @dataclass
 class Counts:
-    """Offers over many journeys: by (tap, device and direction), recorded and modelled; packets by tap of which the
-    model is unknown, and of which it was not watched whether the tap was offered them. Give ``count`` to a summary."""
+    """Offers over many journeys, by tap, device and direction: those recorded and those modelled.
+
+    ``unknown`` are packets by tap for which the model has no answer, ``not_watched`` those for which it was not watched
+    whether the tap was offered them. Pass ``count`` to a summary.
+    """
 
     scene: Scene
     era: Era
@@ -97,7 +101,7 @@ class Counts:
     not_watched: Counter[int] = field(default_factory=Counter)
 
     def count(self, journey: Journey, times: int) -> None:
-        """Count a journey as so many."""
+        """Count a journey ``times`` times."""
         for one in answers(journey, self.scene, self.era):
             for offer in one.recorded or ():
                 self.recorded[one.tap, offer] += times
@@ -107,13 +111,13 @@ class Counts:
             self.not_watched[one.tap] += times if one.recorded is None else 0
 
     def rows(self) -> list[tuple[int, Offer, int, int]]:
-        """(tap, offer, recorded, modelled), by tap and place."""
+        """Return (tap, offer, recorded, modelled), sorted by tap and place."""
         keys = sorted(set(self.recorded) | set(self.modelled), key=lambda key: (key[0], key[1].dev, key[1].direction))
         return [(inode, offer, self.recorded[inode, offer], self.modelled[inode, offer]) for inode, offer in keys]
 
 
-def write_table(counts: Counts, stream: TextIO) -> None:
-    """A row a tap and place: what was recorded, what the era would have done, differences marked."""
+def write(counts: Counts, stream: TextIO) -> None:
+    """Write a row per tap and place: what was recorded, what the era would have done, differences marked."""
     rows = []
     for inode, offer, recorded, modelled in counts.rows():
         tap = counts.scene.tap(inode, _NOW)
@@ -138,7 +142,7 @@ def write_table(counts: Counts, stream: TextIO) -> None:
 
 
 def counts_object(counts: Counts) -> dict[str, Any]:
-    """``as_if`` of a summary as JSON."""
+    """Return ``as_if`` of a summary for JSON."""
     return {
         **_era_object(counts.era),
         "taps": [

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Several kernels beside one another: a column a kernel; rows say what each tap saw of each class of packets.
+"""Several kernels side by side: a column per kernel; rows say what each tap saw of each class of packets.
 
-Taps are matched by name and binding, devices by name: inodes, pids and ifindexes differ from boot to boot. What it
-keeps true: a row is marked ``≠`` only where a kernel *answers* otherwise (another tap sees it, another outcome, another
-reason); where only the numbers differ, as noise makes them, it is marked ``~``.
+Taps are matched by name and binding, devices by name: inodes, pids and ifindexes differ from boot to boot.
+
+Invariant: a row is marked ``≠`` only where a kernel *answers* differently (another tap sees the packet, another
+outcome, another reason); where only the numbers differ, as noise makes them differ, it is marked ``~``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True, order=True)
 class TapName:
-    """What a tap is recognised by on every kernel. ``number`` tells several apart that are otherwise alike."""
+    """What a tap is recognised by on every kernel. ``number`` distinguishes taps that are otherwise alike."""
 
     dev: str
     name: str
@@ -53,9 +54,12 @@ class TapName:
 
 @dataclass(frozen=True)
 class Row:
-    """``aspect`` says what is counted: "packets" (all of the class; no tap), "offered" (and captured, at ``where``),
+    """One aspect of a class of packets on every kernel.
+
+    ``aspect`` says what is counted: "packets" (all of the class; no tap), "offered" (and captured, at ``where``),
     "outcome" (those other than captured) or "unseen" (by reason). ``cells`` are in the order of the kernels, ``None``
-    for a kernel that failed; ``differs`` is "answer", "count" or ""."""
+    for a kernel that failed; ``differs`` is "answer", "count" or "".
+    """
 
     tap: Optional[TapName]
     packets: str
@@ -86,7 +90,7 @@ class _Kernel:
         return {"packets": summary.journeys} if summary else {}
 
     def places(self, packets: str, tap: TapName) -> dict[str, Counts]:
-        """{"eth0 rx": offered and captured} of a tap."""
+        """Return {"eth0 rx": offered and captured} of a tap."""
         summary, inode = self._find(packets, tap)
         return {
             _place_name(place, self._scene): {"offered": offered, "captured": summary.captured[inode, place]}
@@ -108,7 +112,7 @@ class _Kernel:
 
 
 def _named_taps(observation: Observation) -> dict[int, TapName]:
-    """{inode: name}; taps that are alike are numbered in the order of their inodes."""
+    """Return {inode: name}; taps that are alike are numbered in the order of their inodes."""
     scene, seen = observation.scene, Counter[TapName]()
     names = {}
     for inode in sorted(observation.total.inodes(scene)):
@@ -132,7 +136,7 @@ def _tap_name(tap: Optional[Tap], scene: Scene) -> TapName:
 
 
 def _netns_name(netns: int, scene: Scene) -> str:
-    """ "" for the namespace that is traced: names of the others are those of `ip netns`, where they have one."""
+    """Return "" for the namespace that is traced, for others the name that `ip netns` has, if any."""
     if netns == scene.start.get("netns"):
         return ""
     name = printable(scene.namespaces.get(netns, ""))
@@ -153,7 +157,7 @@ def _sorted(counts: Counts) -> Counts:
 
 
 def rows(observations: Sequence[Observation]) -> list[Row]:
-    """The rows of all kernels that did not fail: for each class of packets how many, then tap by tap."""
+    """Return the rows of all kernels that did not fail: for each class of packets the total, then each tap."""
     kernels = [None if one.error else _Kernel(one) for one in observations]
     there = [kernel for kernel in kernels if kernel]
     taps = sorted({tap for kernel in there for tap in kernel.taps.values()})
@@ -170,7 +174,7 @@ def rows(observations: Sequence[Observation]) -> list[Row]:
 
 
 def _rows_of(kernels: Sequence[Optional[_Kernel]], packets: str, tap: TapName, had: list[bool]) -> list[Row]:
-    # Where a tap was not watched there is no answer to compare: None, as of a kernel that failed.
+    # Where a tap was not watched there is no answer to compare: None, as for a kernel that failed.
     kernels = [kernel if kernel and kernel.watches(tap) else None for kernel in kernels]
     by_place = [kernel.places(packets, tap) if kernel else None for kernel in kernels]
     places = sorted({place for one in by_place for place in one or ()})
@@ -202,7 +206,7 @@ def _row(
 
 
 def _answer(cell: Counts) -> frozenset[str]:
-    """What a cell says apart from how many: the outcomes or reasons that there were."""
+    """Return what a cell says apart from its numbers: the outcomes or reasons that occurred."""
     return frozenset(name for name, count in cell.items() if count)
 
 
@@ -210,7 +214,7 @@ def _answer(cell: Counts) -> frozenset[str]:
 
 
 def write(observations: Sequence[Observation], stream: TextIO) -> None:
-    """The table, what its marks mean, and for each kernel what was lost and where its files are."""
+    """Write the table, what its marks mean, and for each kernel what was lost and where its files are."""
     found = rows(observations)
     headers = ["packets", "tap", "bound to", "where", *(printable(one.kernel) for one in observations), ""]
     table = [*_text_rows(found, [one.error for one in observations]), _last_row(observations)]
@@ -224,7 +228,7 @@ def write(observations: Sequence[Observation], stream: TextIO) -> None:
 
 
 def _text_rows(found: Sequence[Row], failures: Sequence[str]) -> list[list[str]]:
-    """What the row above already says is not said again, but under a total: each class begins with its total."""
+    """Return the rows as text; none repeats what the row above says, except under a total, which begins each class."""
     names = _tap_texts(found)
     result, packets, tap = [], "", None
     for row in found:
@@ -244,7 +248,7 @@ def _text_rows(found: Sequence[Row], failures: Sequence[str]) -> list[list[str]]
 
 
 def _tap_texts(found: Sequence[Row]) -> dict[TapName, str]:
-    """What taps are called; those that are called alike also by what tells them apart."""
+    """Return the names of taps; where names are the same, with what distinguishes the taps."""
     taps = {row.tap for row in found if row.tap}
     alike = Counter((str(tap), tap.dev) for tap in taps)
     return {
@@ -287,8 +291,8 @@ def _kernel_line(one: Observation) -> str:
 # --- JSON ----------------------------------------------------------------------------------------------
 
 
-def comparison_object(scenario: str, observations: Sequence[Observation]) -> dict[str, Any]:
-    """The comparison as JSON tells it."""
+def comparison_object(observations: Sequence[Observation], scenario: str) -> dict[str, Any]:
+    """Return the comparison for JSON."""
     kernels = [
         {
             "kernel": one.kernel,
@@ -317,6 +321,6 @@ def comparison_object(scenario: str, observations: Sequence[Observation]) -> dic
     }
 
 
-def write_json(scenario: str, observations: Sequence[Observation], stream: TextIO) -> None:
-    """One object."""
-    print(json.dumps(comparison_object(scenario, observations), ensure_ascii=False), file=stream, flush=True)
+def write_json(observations: Sequence[Observation], stream: TextIO, scenario: str) -> None:
+    """Write the comparison as one object."""
+    print(json.dumps(comparison_object(observations, scenario), ensure_ascii=False), file=stream, flush=True)

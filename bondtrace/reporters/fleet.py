@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The summary of a fleet: a row a tap, device and direction, and one for what the tap was not offered."""
+"""The summary of a fleet: a row per tap, device and direction, and one for what the tap was not offered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_OFFERED, _NOT_KNOWN = "(not offered)", "(not known)"
 
 
 def fleet_object(rows: Sequence[FleetRow]) -> dict[str, Any]:
-    """The summary as JSON tells it."""
+    """Return the summary for JSON."""
     return {
         "rows": [
             {name: printable(value) if isinstance(value, str) else value for name, value in asdict(row).items()}
@@ -29,12 +29,12 @@ def fleet_object(rows: Sequence[FleetRow]) -> dict[str, Any]:
 
 
 def write_json(rows: Sequence[FleetRow], stream: TextIO) -> None:
-    """One object."""
+    """Write the summary as one object."""
     print(json.dumps(fleet_object(rows), ensure_ascii=False), file=stream, flush=True)
 
 
 def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
-    """The table, and what its absences rest on."""
+    """Write the table, and how many of its absences may be losses."""
     kinds = [
         name
         for name in _OUTCOMES

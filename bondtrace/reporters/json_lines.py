@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journeys as JSON, one a line, and summaries as one object: the contract for programs (docs/json.md).
+"""Journeys as JSON, one per line, and the objects that all JSON shares: the contract for programs (docs/json.md).
 
-Text that is no valid UTF-8 in the kernel's or a process's own words is carried as ``\\xNN``.
+Text from the kernel or from a process that is not valid UTF-8 is written as ``\\xNN``.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Any, Callable, Optional, TextIO
+from typing import Any, Optional, TextIO
 
 from ..analysis import watched
 from ..analysis.scene import Scene
@@ -18,18 +18,18 @@ from ..util.untrusted import printable
 
 
 def timestamp(wall_ns: int) -> str:
-    """RFC 3339 in UTC with nanoseconds."""
+    """Return a time as RFC 3339 in UTC with nanoseconds."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
 
 
 def protocol_name(number: int) -> str:
-    """A tap's protocol: ALL, none (not hooked) or its Ethernet type."""
+    """Return a tap's protocol: ALL, none (not hooked) or its Ethernet type."""
     return {3: "ALL", 0: "none"}.get(number, f"0x{number:04x}")
 
 
 def bound_device(tap: Tap, scene: Scene, time_ns: int) -> str:
-    """The device that a tap is bound to; "any" for none, "gone" when it went."""
+    """Return the device that a tap is bound to; "any" for none, "gone" where it no longer exists."""
     if tap.ifindex == 0:
         return "any"
     if tap.ifindex == -1:
@@ -38,7 +38,7 @@ def bound_device(tap: Tap, scene: Scene, time_ns: int) -> str:
 
 
 def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
-    """A tap as JSON tells it."""
+    """Return a tap for JSON."""
     first = tap.processes[0] if tap.processes else None
     return {
         "pid": first.pid if first else None,
@@ -87,7 +87,7 @@ def _step_object(step: Step, netns: int) -> dict[str, Any]:
 
 
 def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
-    """A journey as the contract has it."""
+    """Return a journey for JSON."""
     packet = journey.packet
     inodes = {step.tap for one in journey.passes for step in one.steps if step.tap is not None}
     inodes |= {one.tap for one in journey.unseen}
@@ -126,8 +126,10 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
 
 
 def trust_object(scene: Scene) -> dict[str, Any]:
-    """Whether an absence can be believed: ``clean``, else what was lost and what is not attached; and the
-    taps of which only the inode is known, which is no loss."""
+    """Return whether an absence can be believed: ``clean``, else what was lost and what is not attached.
+
+    Taps of which only the inode is known are listed, but are not a loss.
+    """
     losses, missing = scene.losses(), scene.missing_stages()
     return {
         "clean": not losses and not missing,
@@ -141,15 +143,6 @@ def trust_object(scene: Scene) -> dict[str, Any]:
     }
 
 
-class JsonReporter:
-    """Writes one journey a line, flushed."""
-
-    def __init__(
-        self, stream: TextIO, scene: Scene, more: Callable[[Journey], dict[str, Any]] = lambda journey: {}
-    ) -> None:
-        """``more`` gives further keys of a journey."""
-        self._stream, self._scene, self._more = stream, scene, more
-
-    def write(self, journey: Journey) -> None:
-        value = {**journey_object(journey, self._scene), **self._more(journey)}
-        print(json.dumps(value, ensure_ascii=False), file=self._stream, flush=True)
+def write_json(journey: Journey, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:
+    """Write a journey, with the keys of ``more``, as one line and flush it."""
+    print(json.dumps({**journey_object(journey, scene), **(more or {})}, ensure_ascii=False), file=stream, flush=True)

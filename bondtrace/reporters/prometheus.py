@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a trace has counted, as metrics for Prometheus (docs/prometheus.md).
 
-Metrics are made at times, not when they are asked for: a scrape gets the last ones whole and disturbs nothing. What it
-keeps true: counters only grow; labels are printable text, and names that are written alike are added up, as a scrape
-with the same series twice is refused.
+Metrics are made periodically, not on request: a scrape gets the last ones whole and disturbs nothing.
+
+Invariant: counters only grow; labels are printable text, and counts whose labels become the same text are added up, as
+a scrape that has a series twice is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _PLACE = (*_DEVICE, "direction")
 
 
 def client() -> Any:
-    """The official client library, or a clear error."""
+    """Return the official client library.
+
+    :raises BondtraceError: if it is missing.
+    """
     try:
         import prometheus_client
         import prometheus_client.core
@@ -35,14 +39,14 @@ def client() -> Any:
 
 
 class Metrics:
-    """A collector of prometheus_client: ``update`` makes the metrics, ``collect`` hands out the last ones."""
+    """A collector of prometheus_client: ``update`` makes the metrics, ``collect`` returns the last ones."""
 
     def __init__(self) -> None:
         self._core = client().core
         self._families: list[Any] = []
 
     def collect(self) -> Iterable[Any]:
-        """For prometheus_client."""
+        """Return the metrics to prometheus_client."""
         return self._families
 
     def update(self, counts: NamedCounts, scene: Scene) -> None:
@@ -84,7 +88,7 @@ class Metrics:
         )
 
     def _of_the_trace(self, counts: NamedCounts, scene: Scene) -> Iterable[Any]:
-        yield self._counter("bondtrace_journeys", "Packets that were told.", (), {(): counts.journeys})
+        yield self._counter("bondtrace_journeys", "Packets that were reported.", (), {(): counts.journeys})
         yield self._counter(
             "bondtrace_incomplete_journeys", "Packets of which a part was not seen.", (), {(): counts.incomplete}
         )
@@ -98,7 +102,7 @@ class Metrics:
         }
         yield self._counter(
             "bondtrace_losses",
-            "What could not be told, by kind (docs/recording.md, losses).",
+            "What could not be reported, by kind (docs/recording.md, losses).",
             ("kind",),
             {(name,): count for name, count in kinds.items() if name not in ("sent", "filter_blind", "data_lost")},
         )

@@ -25,7 +25,7 @@ _OUTCOMES = {
 
 
 def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = ()) -> None:
-    """The whole story, wrapped at 100 columns; ``more`` paragraphs at its end."""
+    """Write the whole story, wrapped at 100 columns, with ``more`` paragraphs at its end."""
     for paragraph in [*paragraphs(journey, scene), *more]:
         print(
             textwrap.fill(paragraph, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False),
@@ -34,7 +34,7 @@ def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = 
 
 
 def paragraphs(journey: Journey, scene: Scene) -> list[str]:
-    """The sentences, one paragraph each."""
+    """Return the paragraphs: a sentence or two about each step."""
     told = [f"Journey #{journey.id}, {clock(journey.wall_ns)}: {printable(one_line(journey.packet))}."]
     for one in journey.passes:
         told += _pass(one, scene, journey)
@@ -46,7 +46,7 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
         for missed in journey.unseen
     ]
     if not journey.complete:
-        told.append("The record of this journey is incomplete: what it does not tell may still have happened.")
+        told.append("The record of this journey is incomplete: what it does not show may still have happened.")
     return [*told, f"({trust_line(scene)}.)"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The summary: a row a tap, a column a device and direction, offered/captured in each cell."""
+"""The summary: a row per tap, a column per device and direction, offered/captured in each cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 
 
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
-    """The table and, but for tsv, what it means, ``why`` taps did not see packets, and what was lost."""
+    """Write the table and, except as tsv, what it means, ``why`` taps did not see packets, and what was lost."""
     headers, rows = table(summary, scene)
     if form == "tsv":  # tabulate would pad the cells
         print("\n".join("\t".join(row) for row in (headers, *rows)), file=stream, flush=True)
@@ -34,7 +34,7 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
     print(
-        f"\n{_what(summary, scene)}; a cell is offers/captures; an unbound tap is offered a bonded packet once a "
+        f"\n{_what(summary, scene)}; a cell is offers/captures; an unbound tap is offered a bonded packet once per "
         "device.",
         file=stream,
     )
@@ -52,7 +52,7 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
 
 
 def of_those(scene: Scene) -> str:
-    """Behind a number of packets where those of a direction may be missing."""
+    """Return what qualifies a number of packets where those of a direction may be missing."""
     return " of those that are watched" if watched.misses_packets(scene) else ""
 
 
@@ -67,7 +67,7 @@ def _what(summary: Summary, scene: Scene) -> str:
 
 
 def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
-    """(headers, rows) as text: a row a tap, and what passed each device."""
+    """Return (headers, rows) as text: a row per tap, and what passed each device."""
     places = summary.places()
     kinds = [name for name in OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
     headers = [
@@ -84,7 +84,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
         open_ = watched.open_reason(tap, scene)
         known = open_ is None
-        row += [_cell(*_offers(summary, scene, inode, place)) for place in places]
+        row += [_cell(*_offers(inode, place, summary, scene)) for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
@@ -97,8 +97,8 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
 
 
-def _offers(summary: Summary, scene: Scene, inode: int, place: Place) -> tuple[Optional[int], Optional[int]]:
-    """(offered, captured) of a tap at a place; ``None`` where that is not known."""
+def _offers(inode: int, place: Place, summary: Summary, scene: Scene) -> tuple[Optional[int], Optional[int]]:
+    """Return (offered, captured) of a tap at a place; ``None`` where that is not known."""
     offered = summary.offered[inode, place]
     known = offered or watched.cells_known(scene.tap(inode, _NOW), scene)
     return (offered, summary.captured[inode, place]) if known else (None, None)
@@ -109,7 +109,7 @@ def _cell(offered: Optional[int], captured: Optional[int]) -> str:
 
 
 def drop_lines(summary: Summary, scene: Scene) -> list[str]:
-    """How many packets the kernel dropped where and why, the most frequent first."""
+    """Return how many packets the kernel dropped where and why, the most frequent first."""
     return [
         f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, _NOW))} in {function}: "
         f"{reason or 'it gives no reason'}"
@@ -118,7 +118,7 @@ def drop_lines(summary: Summary, scene: Scene) -> list[str]:
 
 
 def why_lines(summary: Summary, scene: Scene) -> list[str]:
-    """For each tap the reasons with counts, and one journey as an example of each."""
+    """Return for each tap the reasons with counts, and one journey as an example of each."""
     lines = []
     for inode in summary.inodes(scene):
         reasons = summary.reasons(inode)
@@ -133,12 +133,12 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
 
 
 def bound_name(tap: Optional[Tap], scene: Scene) -> str:
-    """What a tap is bound to, as the tables call it."""
+    """Return what a tap is bound to, as the tables call it."""
     return printable(bound_device(tap, scene, _NOW)) if tap else "unknown"
 
 
 def place_name(place: Place, places: list[Place], scene: Scene) -> str:
-    """A device and direction; with its namespace where ``places`` are in several."""
+    """Return a device and direction, with its namespace where ``places`` are in several."""
     netns, ifindex, direction = place
     name = f"{printable(scene.device_name(netns, ifindex, _NOW))} {direction}"
     if len({one[0] for one in places}) > 1:
@@ -147,7 +147,7 @@ def place_name(place: Place, places: list[Place], scene: Scene) -> str:
 
 
 def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
-    """Return the summary as JSON has it."""
+    """Return the summary for JSON."""
     packets = {"journeys": summary.journeys, "incomplete": summary.incomplete}
     return {
         **({"passes": summary.journeys} if summary.counted else packets),
@@ -194,7 +194,7 @@ def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
 
 
 def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene) -> dict[str, Any]:
-    offered, captured = _offers(summary, scene, inode, where)
+    offered, captured = _offers(inode, where, summary, scene)
     return {**_place(where, scene), "passed": summary.passed[where], "offered": offered, "captured": captured}
 
 
@@ -206,5 +206,5 @@ def _unseen_counts(inode: int, summary: Summary) -> Iterator[tuple[str, dict[str
 
 
 def write_json(summary: Summary, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:
-    """One object, with ``more`` keys."""
+    """Write the summary as one object, with the keys of ``more``."""
     print(json.dumps({**summary_object(summary, scene), **(more or {})}, ensure_ascii=False), file=stream, flush=True)

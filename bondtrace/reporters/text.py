@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journeys as text for people: a heading a packet, then a line a step, then the taps that did not see it.
+"""Journeys as text for people: a heading per packet, then a line per step, then the taps that did not see it.
 
-Names that come from the kernel or from processes are printable already (``foreign``).
+Invariant: names that come from the kernel or from processes are printed as printable text (``util.untrusted``).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Callable, Optional, TextIO
 
 from ..analysis import watched
@@ -32,13 +33,13 @@ _COLOURS = {
 
 
 def clock(wall_ns: int) -> str:
-    """Local time of day with microseconds."""
+    """Return the local time of day with microseconds."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
     return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{rest // 1000:06d}"
 
 
 def duration(value_ns: int) -> str:
-    """A short time for people: 850 ns, 21.3 µs, 4.2 ms, 1.50 s."""
+    """Return a short time for people: 850 ns, 21.3 µs, 4.2 ms, 1.50 s."""
     for limit, unit, scale, digits in (
         (1_000, "ns", 1, 0),
         (1_000_000, "µs", 1_000, 1),
@@ -49,30 +50,14 @@ def duration(value_ns: int) -> str:
     return f"{value_ns / 1e9:.2f} s"
 
 
-class TextReporter:
-    """Writes journeys to a stream, each at once. ``colour`` adds terminal colours."""
-
-    def __init__(
-        self,
-        stream: TextIO,
-        scene: Scene,
-        colour: bool = False,
-        more: Callable[[Journey], list[str]] = lambda journey: [],
-    ) -> None:
-        """``more`` gives further lines under a journey."""
-        self._stream, self._scene, self._colour, self._more = stream, scene, colour, more
-
-    def write(self, journey: Journey) -> None:
-        told = [*lines(journey, self._scene, self._paint), *self._more(journey)]
-        print("\n".join(told), file=self._stream, flush=True)
-
-    def _paint(self, text: str, style: Optional[str]) -> str:
-        code = _COLOURS.get(style or "")
-        return f"\033[{code}m{text}\033[0m" if self._colour and code else text
+def write(journey: Journey, scene: Scene, stream: TextIO, colour: bool = False, more: Sequence[str] = ()) -> None:
+    """Write a journey, with ``more`` lines below it, and flush it; ``colour`` adds terminal colours."""
+    print("\n".join([*lines(journey, scene, colour), *more]), file=stream, flush=True)
 
 
-def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], str]) -> list[str]:
-    """The lines of one journey, without their ends."""
+def lines(journey: Journey, scene: Scene, colour: bool = False) -> list[str]:
+    """Return the lines of one journey, without their ends."""
+    paint = _coloured if colour else _plain
     marks = "" if journey.complete else " (incomplete)"
     heading = (
         f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
@@ -100,6 +85,15 @@ def lines(journey: Journey, scene: Scene, paint: Callable[[str, Optional[str]], 
     return result
 
 
+def _coloured(text: str, style: Optional[str]) -> str:
+    code = _COLOURS.get(style or "")
+    return f"\033[{code}m{text}\033[0m" if code else text
+
+
+def _plain(text: str, style: Optional[str]) -> str:
+    return text
+
+
 def _first_device(journey: Journey) -> str:
     steps = journey.passes[0].steps
     return printable(steps[0].dev) if steps else "?"
@@ -113,7 +107,7 @@ def _pass_heading(one: Pass, journey: Journey, scene: Scene) -> str:
 
 
 def namespace_name(netns: int, scene: Scene) -> str:
-    """What people call a network namespace."""
+    """Return what people call a network namespace."""
     return printable(scene.namespaces.get(netns) or f"netns {netns}")
 
 
@@ -147,7 +141,7 @@ def _step_line(
 
 
 def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
-    """What people call the tap, always with its inode."""
+    """Return what people call the tap, always with its inode."""
     tap = scene.tap(inode, time_ns)
     return f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}] (known only by its inode)"
 
@@ -163,13 +157,15 @@ def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
 
 
 def unseen_words(one: Unseen) -> str:
-    """How a line about a tap that was not seen to be given the packet begins: claiming its absence, or not."""
+    """Return how a line about an unseen tap begins: whether it claims that the tap did not see the packet."""
     return "not known of" if one.reason in watched.OPEN else "not seen by"
 
 
 def trust_line(scene: Scene) -> str:
-    """What was lost, or that nothing was: every claim of absence is only as good as this. Then how many taps
-    were given packets but are in no list."""
+    """Return what was lost, or that nothing was: every claim of absence is only as good as this.
+
+    Then how many taps were given packets but are in no list, and what the trace was narrowed to.
+    """
     losses = [f"{text} {count}" for text, count in scene.losses().items()]
     missing = scene.missing_stages()
     lost = "; ".join([*losses, *missing]) + " (so an absence may be a loss)" if losses or missing else "none"

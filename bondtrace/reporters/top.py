@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rates and totals of what the kernel counts, as lines for one screen."""
+"""Rates and totals of what the kernel counted, as lines for one screen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rows = list[list[str]]
 
 
 def lines(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> list[str]:
-    """Devices, taps, rx_handlers and drops, the busiest first; ``new`` is what came in the last ``seconds``."""
+    """Return devices, taps, rx_handlers and drops, the busiest first; ``new`` is what came in the last ``seconds``."""
     kinds = [name for name in OUTCOMES if any(outcome == name for _, _, outcome in total.offers)]
     tables = (
         (["device", "packets/s", "packets"], _devices(total, new, seconds, scene)),

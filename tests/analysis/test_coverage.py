@@ -13,8 +13,7 @@ from bondtrace.format.batch import Batch
 from bondtrace.format.events import device_event, device_gone_event, tap_event
 from bondtrace.format.wire import EMPTY
 from bondtrace.model import Device, Tap
-from bondtrace.reporters import table
-from bondtrace.reporters.text import TextReporter
+from bondtrace.reporters import table, text
 from bondtrace.stats.summary import Summary
 from build import (
     BEGIN_NS,
@@ -172,7 +171,7 @@ def test_a_journey_does_not_claim_its_absence():
     stream = io.StringIO()
     [journey] = journeys(received(), around=around)
 
-    TextReporter(stream, around).write(journey)
+    text.write(journey, around, stream)
 
     assert "not known of tcpdump -i eth0 [7]: bound to eth5, of which this trace records nothing" in stream.getvalue()
 

@@ -16,7 +16,7 @@ from bondtrace.format.wire import EMPTY
 from bondtrace.model import Device, Tap
 from bondtrace.reporters.as_if import answer_objects
 from bondtrace.reporters.story import paragraphs
-from bondtrace.reporters.text import TextReporter
+from bondtrace.reporters.text import write
 from build import (
     BEGIN_NS,
     DEVICES,
@@ -162,7 +162,7 @@ def test_the_handler_of_another_protocol_decides_nothing():
 def text_of(surroundings, *passes):
     stream = io.StringIO()
     for journey in journeys(*passes, around=surroundings):
-        TextReporter(stream, surroundings).write(journey)
+        write(journey, surroundings, stream)
     return stream.getvalue()
 
 

@@ -39,7 +39,7 @@ def test_it_tells_that_type_information_is_missing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("version", "ok", "detail"),
     [
-        ("5.10", False, "this kernel gives none (Linux before 5.17): a drop is told with its function alone"),
+        ("5.10", False, "this kernel gives none (Linux before 5.17): a drop is reported with its function only"),
         ("6.1", True, "67 names"),
         ("7.3", True, "128 names"),
     ],

@@ -45,7 +45,7 @@ def test_a_recording_that_was_cut_off_is_exported_as_far_as_it_is_whole(run, tmp
     path.write_bytes(path.read_bytes()[:-300])
     status, out, err = run("export", path, "--format", "csv", "-o", "-")
     assert (status, len(out.splitlines())) == (0, 10)
-    assert err.splitlines()[0] == f"bondtrace: {path} was cut off; what is whole of it is exported"
+    assert err.splitlines()[0] == f"bondtrace: {path} was cut off; the complete part of it is exported"
 
 
 def test_count_is_of_all_recordings(run, recording):

@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_the_summary():
 
 @pytest.mark.parametrize("text", ["9435", ":9435", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "h:-1", "h:²"])
 def test_where_to_listen_must_be_an_address_and_a_port(text):
-    with pytest.raises(UsageError, match="is no ADDRESS:PORT: give one as"):
+    with pytest.raises(UsageError, match="is not ADDRESS:PORT: give it as"):
         parse_listen(text)
 
 

@@ -35,7 +35,7 @@ def test_the_command_prints_one_table_and_says_which_kernel_failed(guest, tmp_pa
     lines = result.stdout.splitlines()
     assert result.exit_code == 1
     assert lines[0].split() == ["packets", "tap", "bound", "to", "where", "6.1", "9.9", "7.3"]
-    assert lines[-2] == "9.9: failed: no kernel 9.9 is on offer"
+    assert lines[-2] == "9.9: failed: no kernel 9.9 is available"
     assert "bondtrace: 7.3: attached in 1.0 s\n" in result.stderr
 
 

@@ -92,7 +92,7 @@ def test_sizes_and_times_have_units(kind, text, value):
 @pytest.mark.parametrize("kind", [options.SIZE, options.SECONDS])
 @pytest.mark.parametrize("text", ["", "k", "0", "-1", "1x", "1e30", "nan", "inf", "1kk"])
 def test_what_is_no_size_or_time_is_refused(kind, text):
-    with pytest.raises(click.BadParameter, match=r"is no (size|time): give one as "):
+    with pytest.raises(click.BadParameter, match=r"is not a (size|time): give one as "):
         kind.convert(text, None, None)
 
 

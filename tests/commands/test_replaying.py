@@ -43,7 +43,7 @@ def test_a_recording_that_was_cut_off_shows_what_is_whole(tmp_path):
     # when shown, then so is the reply, what is missing is said on stderr, and it is no failure
     done = bondtrace("show", path)
     assert (done.returncode, done.stdout) == (0, REPLY)
-    assert done.stderr == f"bondtrace: {path} was cut off; what is whole of it is shown\n"
+    assert done.stderr == f"bondtrace: {path} was cut off; the complete part of it is shown\n"
 
 
 def test_a_recording_without_a_begin_is_shown_and_said(tmp_path):
@@ -53,7 +53,7 @@ def test_a_recording_without_a_begin_is_shown_and_said(tmp_path):
 
     assert (done.returncode, done.stderr) == (
         0,
-        f"bondtrace: {path} holds no begin of a trace: names and times may be missing\n",
+        f"bondtrace: {path} does not hold the start of a trace: names and times may be missing\n",
     )
     assert " if3 " in done.stdout
 

@@ -122,4 +122,4 @@ def test_a_recording_that_was_cut_off_is_said_on_the_page(tmp_path, run):
 
     page = made(tmp_path, run, path)
 
-    assert report_of(page)["trace"]["notes"] == [f"{path} was cut off: this is what is whole of it."]
+    assert report_of(page)["trace"]["notes"] == [f"{path} was cut off: this is the complete part of it."]

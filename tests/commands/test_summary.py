@@ -33,7 +33,7 @@ def test_summary_prints_the_table_of_a_recording(recording):
 @pytest.mark.parametrize("options", [(), ("--rx",), ("--why",), ("--json",), ("--duration", "5")])
 def test_a_summary_of_nothing_in_particular_is_refused(run, options):
     assert failure(run("summary", *options), 2) == (
-        "bondtrace: summary wants a recording (FILE), or --iface NAME or --netns NAME for a live trace\n"
+        "bondtrace: summary needs a recording (FILE), or --iface NAME or --netns NAME for a live trace\n"
     )
 
 

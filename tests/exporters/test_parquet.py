@@ -130,7 +130,7 @@ def test_a_recording_is_in_a_dataset_once(run, recordings, tmp_path):
     status, _, err = run(*words, "--force", recordings[0])
     assert (status, err.splitlines()[-1]) == (
         1,
-        f"bondtrace: {recordings[0]} is the same recording as one before it (host and begin are the same); name it "
+        f"bondtrace: {recordings[0]} is the same recording as one before it (host and start are the same); name it "
         "once",
     )
     assert [path.name for path in part.parent.iterdir()] == [part.name]

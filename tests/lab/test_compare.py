@@ -65,6 +65,6 @@ def test_a_kernel_that_fails_does_not_end_the_others(guest, tmp_path):
             "the run ended with status 4: bondtrace lab: the scenario failed in its setup at: false; "
             f"see {tmp_path}/6.1",
         ),
-        ("9.9", "no kernel 9.9 is on offer"),
+        ("9.9", "no kernel 9.9 is available"),
         ("7.3", ""),
     ]

@@ -48,7 +48,7 @@ def test_a_need_that_cannot_be_read_is_told_with_its_form(tmp_path):
         read_scenario(path)
     assert str(raised.value) == (
         f"the scenario {path} says 'needs: ovs-vsctl from openvswitch-switch': "
-        "write '# needs: PROGRAM (PACKAGE)', a line each"
+        "write '# needs: PROGRAM (PACKAGE)', one per line"
     )
 
 

@@ -86,7 +86,7 @@ def counted(around, *passes):
 
 def test_the_table_of_many_journeys(around):
     stream = io.StringIO()
-    as_if.write_table(counted(around, received()), stream)
+    as_if.write(counted(around, received()), stream)
 
     assert [line.rstrip() for line in stream.getvalue().splitlines()] == [
         "",
@@ -104,7 +104,7 @@ def test_the_table_of_many_journeys(around):
 
 def test_where_some_are_unknown_the_table_marks_no_difference(around):
     stream = io.StringIO()
-    as_if.write_table(counted(around, received(), rx("eth0", tap(ON_ETH0))), stream)
+    as_if.write(counted(around, received(), rx("eth0", tap(ON_ETH0))), stream)
 
     [line] = [line for line in stream.getvalue().splitlines() if "tcpdump -i eth0 [41001]" in line]
     assert " ".join(line.split("rx on eth0")[1].split()) == "3 0 or more (1 packets unknown)"

@@ -212,7 +212,7 @@ def test_when_every_kernel_failed_the_reasons_are_told():
 
 def test_the_comparison_as_json(column, tmp_path):
     stream = io.StringIO()
-    comparison.write_json("ping", [column("6.1", seen()), failed("7.3")], stream)
+    comparison.write_json([column("6.1", seen()), failed("7.3")], stream, "ping")
     value = json.loads(stream.getvalue())
     tap_object = {
         "dev": "bond0",

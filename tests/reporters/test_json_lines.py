@@ -11,7 +11,7 @@ from bondtrace.format.batch import Batch
 from bondtrace.format.events import tap_event
 from bondtrace.model import Tap
 from bondtrace.pipeline import Pipeline
-from bondtrace.reporters.json_lines import JsonReporter, journey_object, trust_object
+from bondtrace.reporters.json_lines import journey_object, trust_object, write_json
 from bondtrace.reporters.text import printable
 from build import (
     BEGIN_NS,
@@ -44,14 +44,14 @@ def words(*passes, around=None):
     """What the JSON reporter writes of these passes, parsed, a journey each."""
     around, stream = around or scene(taps=FEW), io.StringIO()
     for journey in journeys(*passes, around=around):
-        JsonReporter(stream, around).write(journey)
+        write_json(journey, around, stream)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_names_cannot_do_anything_in_json():
     stream, around = io.StringIO(), hostile_scene()
     for journey in journeys(*HOSTILE_PASSES, around=around):
-        JsonReporter(stream, around).write(journey)
+        write_json(journey, around, stream)
     lines = stream.getvalue().split("\n")
 
     # then a journey is a line of printable text, and the names are the same as in text

@@ -136,7 +136,7 @@ def test_nothing_took_it_and_something_was_lost():
         "There no tap, rx_handler or protocol handler took it.",
         "3 more steps did not fit the record.",
         "The journey took 1.0 µs.",
-        "The record of this journey is incomplete: what it does not tell may still have happened.",
+        "The record of this journey is incomplete: what it does not show may still have happened.",
         "(losses: records lost 2 (so an absence may be a loss).)",
     ]
 

@@ -60,7 +60,7 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 [41002]                   unknown     -          1/1        -           1           0        0
 (packets that passed)                 3          1          3
 
-4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
+4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.
 losses: none
 """
     )
@@ -80,7 +80,7 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 [41002]                   unknown     -          1/1        -           1           0        0
 (packets that passed)                 3          1          3
 
-4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
+4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.
 
 tcpdump -i eth0 [41001] did not see
          1  bound-elsewhere: bound to eth0; the packet passed eth1 (for example #3)
@@ -118,7 +118,8 @@ def test_the_table_for_github():
     assert [[cell.strip() for cell in row] for row in rows if set(row[0]) != {"-"}] == CELLS
     assert [set(cell) for cell in rows[1]] == [{"-"}] * len(CELLS[0])
     assert below == [
-        "4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.\nlosses: none\n"
+        "4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.\n"
+        "losses: none\n"
     ]
 
 
@@ -190,7 +191,7 @@ tap                    bound to    unseen    mostly because
 ---------------------  ----------  --------  ----------------
 (packets that passed)
 
-0 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once a device.
+0 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.
 losses: none
 """
     )

@@ -9,7 +9,7 @@ import pytest
 from bondtrace.format.batch import Batch
 from bondtrace.format.events import tap_event
 from bondtrace.pipeline import Pipeline
-from bondtrace.reporters.text import TextReporter, duration, trust_line
+from bondtrace.reporters.text import duration, trust_line, write
 from build import (
     BEGIN_NS,
     ESCAPED,
@@ -39,9 +39,8 @@ from build import (
 def text(*passes, around=None, colour=False):
     """What the text reporter writes of these passes, in a scene of three taps."""
     around, stream = around or scene(taps=FEW), io.StringIO()
-    reporter = TextReporter(stream, around, colour)
     for journey in journeys(*passes, around=around):
-        reporter.write(journey)
+        write(journey, around, stream, colour)
     return stream.getvalue()
 
 

@@ -200,13 +200,13 @@ def test_a_vlan_device_is_traced_from_its_first_packet(run):
 def test_what_happened_is_told(run):
     told = said(run, "trace")[:-1]
     assert [one for one in told if "time of day" not in one] == [
-        "bond0 is gone; one of that name will be traced once it is there",
-        "bond0 is there again",
-        "bond0 is gone; one of that name will be traced once it is there",
-        "bond0 is there again",
-        "module bonding was loaded anew: bond_handle_frame is attached again",
-        "dv1 is gone; one of that name will be traced once it is there",
-        "network namespace doomed has neither a name nor a process any more: let go; the others are traced on",
+        "bond0 is gone; a device of that name will be traced once there is one",
+        "bond0 is back",
+        "bond0 is gone; a device of that name will be traced once there is one",
+        "bond0 is back",
+        "module bonding was reloaded: bond_handle_frame is attached again",
+        "dv1 is gone; a device of that name will be traced once there is one",
+        "network namespace doomed no longer has a name or a process: it is no longer traced; the others still are",
     ]
     moved_s = [float(one.split()[6]) for one in told if "time of day" in one]
     # then by an hour, less the parts of seconds that `date` sets to nothing

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The network devices of this host: read once, and watched as they change.
+"""Reads the network devices of this host, and watches them as they change.
 
-It keeps true that a ``Device`` is what the kernel said in one message (never pieced together) and
-that a lost notification is told. Source: rtnetlink, ``RTM_GETLINK`` and the group ``RTMGRP_LINK``;
-layouts of ``include/uapi/linux/if_link.h`` and ``rtnetlink.h``.
+Invariant: a ``Device`` is what the kernel said in one message (never pieced together), and a lost notification is
+reported. Source: rtnetlink, ``RTM_GETLINK`` and the group ``RTMGRP_LINK``; layouts of
+``include/uapi/linux/if_link.h`` and ``rtnetlink.h``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def parse_device(netns: int, payload: bytes) -> Optional[Device]:
     """Return the device that an RTM_NEWLINK or RTM_DELLINK of namespace ``netns`` describes.
 
     ``payload`` is the message from ``struct ifinfomsg`` on. ``None`` for messages that share the
-    type but do not describe a device: a bridge's word about a port (AF_BRIDGE), a wireless event.
+    type but do not describe a device: a bridge's message about a port (AF_BRIDGE), a wireless event.
     """
     if len(payload) < _IFINFOMSG.size:
         return None
@@ -97,7 +97,7 @@ def _plain_kind(arphrd: int) -> str:
 
 
 def _with_info(device: Device, info: Mapping[int, bytes]) -> Device:
-    """Return ``device`` with what IFLA_LINKINFO says about its kind and about its being a slave."""
+    """Return ``device`` with what IFLA_LINKINFO says about its kind and its state as a slave."""
     kind = netlink.text(info.get(IFLA_INFO_KIND))
     data = netlink.attributes(info.get(IFLA_INFO_DATA, b""))
     if kind:
@@ -127,8 +127,8 @@ def _name(names: Sequence[str], value: Optional[bytes], what: str) -> Optional[s
 def read_devices(namespaces: Iterable[Namespace], problems: Optional[list[str]] = None) -> list[Device]:
     """Return every device of ``namespaces``, by namespace in the given order, then by ifindex.
 
-    A namespace that cannot be read adds a sentence to ``problems`` (without that list: raises
-    ``BondtraceError``); one that vanished is left out.
+    For a namespace that cannot be read a sentence is appended to ``problems`` (without that list ``BondtraceError``
+    is raised); one that vanished is left out.
     """
     wanted = list(namespaces)
     devices: list[Device] = []
@@ -152,10 +152,9 @@ def _devices_of(namespace: Namespace, others: Sequence[Namespace]) -> list[Devic
 
 
 def _with_link_netns(connection: netlink.Netlink, devices: list[Device], others: Sequence[Namespace]) -> list[Device]:
-    """Fill ``link_netns`` of devices that are stacked on a device in another namespace.
+    """Return the devices with ``link_netns`` of those that are stacked on a device in another namespace.
 
-    Only for stacked kinds: asking costs a request for each namespace, and every container's veth
-    would want it.
+    Only for stacked kinds: it costs a request for each namespace, and every container's veth would need it.
     """
     if not any(_is_stacked_abroad(device) for device in devices):
         return devices
@@ -196,7 +195,7 @@ def _nsid(connection: netlink.Netlink, path: str) -> Optional[int]:
 
 class Change(NamedTuple):
     """What a monitor saw: "add" (new or changed), "remove" (gone from the namespace) or "reread"
-    (notifications were lost: read all devices anew; ``device`` is ``None``)."""
+    (notifications were lost: read all devices again; ``device`` is ``None``)."""
 
     what: str
     device: Optional[Device]
@@ -206,9 +205,9 @@ REREAD = Change("reread", None)
 
 
 class LinkMonitor:
-    """Tells the changes to the devices of one namespace, as they happen.
+    """A subscription to the changes of the devices of one namespace.
 
-    A slave's turn from active to backup comes as "add" of the slave, a failover also as "add" of the
+    When a slave turns from active to backup, that is "add" of the slave; a failover is also "add" of the
     bond. It keeps its namespace alive until it is closed. Open it before ``read_devices``, so that
     no change falls between the two. Raises ``OSError`` as ``open_netlink`` does.
     """
@@ -224,7 +223,7 @@ class LinkMonitor:
         self.close()
 
     def close(self) -> None:
-        """End the subscription; harmless when it has ended."""
+        """End the subscription; harmless when it has already ended."""
         self._netlink.close()
 
     def fileno(self) -> int:
@@ -248,7 +247,7 @@ class LinkMonitor:
 
 
 def parse_changes(netns: int, data: bytes) -> list[Change]:
-    """Return the changes that one datagram of the group RTMGRP_LINK of namespace ``netns`` tells."""
+    """Return the changes in one datagram of the group RTMGRP_LINK of namespace ``netns``."""
     changes = []
     words = {RTM_NEWLINK: "add", RTM_DELLINK: "remove"}
     for message in netlink.messages(data):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The network namespaces of this host, and how to ask the kernel something inside one of them.
+"""Lists the network namespaces of this host, and runs code inside one of them.
 
-A namespace is named by its inode number, as the kernel does (``net:[4026531840]``). Known are the
+A namespace is identified by its inode number, as the kernel does (``net:[4026531840]``). Found are the
 ones with a name (``ip netns``, Docker) and those of processes that this user may look at; one
-that only a thread, a file descriptor or a device keeps alive is not found. The calling
-thread never changes its own namespace: work inside another one is done by a short-lived thread.
+that only a thread, a file descriptor or a device keeps alive is not found.
+
+Invariant: the calling thread never changes its own namespace; work inside another one is done by a short-lived thread.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 
 class Namespace(NamedTuple):
     """One network namespace: ``name`` as in ``ip netns`` ("" without one), ``path`` can be opened
-    for setns(2), ``pid`` is the lowest process known to be in it (``None``: not known)."""
+    for setns(2), ``pid`` is the lowest process id known to be in it (``None``: not known)."""
 
     inode: int
     name: str
@@ -37,7 +38,7 @@ class Namespace(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Name it for people: its name, else a process in it, else its inode."""
+        """Return what people call it: its name, else a process in it, else its inode."""
         if self.name:
             return self.name
         return f"netns of pid {self.pid}" if self.pid is not None else f"net:[{self.inode}]"
@@ -56,8 +57,8 @@ def current_namespace() -> Namespace:
 def list_namespaces() -> dict[int, Namespace]:
     """Return the namespaces of this host by inode, the current one first.
 
-    Source: the directories of named ones and ``/proc/PID/ns/net``; processes of other users are
-    left out without the right to look at them (PTRACE_MODE_READ).
+    Source: the directories of named ones and ``/proc/PID/ns/net``. Processes of other users are
+    left out without the right to inspect them (PTRACE_MODE_READ).
     """
     own = current_namespace()
     found = {own.inode: own}
@@ -114,9 +115,13 @@ def _at_path(path: str, name: str = "") -> Optional[Namespace]:
 
 
 def resolve(spec: str) -> Namespace:
-    """Return the namespace that ``spec`` means: a name as in ``ip netns``, a path, a process id, an
-    inode number or ``net:[inode]`` (a number that is both is the inode). Raises ``UsageError`` when none
-    fits, ``BondtraceError`` when the process may not be looked at."""
+    """Return the namespace that ``spec`` means.
+
+    :param spec: a name as in ``ip netns``, a path, a process id, an inode number or ``net:[inode]`` (a number that is
+        both is the inode).
+    :raises UsageError: none of these.
+    :raises BondtraceError: the process may not be inspected.
+    """
     known = list_namespaces()
     for namespace in known.values():
         if spec and namespace.name == spec:
@@ -161,7 +166,7 @@ def _unknown(spec: str, known: Iterable[Namespace]) -> str:
 def run_in(path: str, work: Callable[[], T]) -> T:
     """Return what ``work()`` returns inside the network namespace at ``path``.
 
-    Called directly when that is the current one (no privilege is needed then), otherwise in a new
+    It is called directly when that is the current one (no privilege is needed then), otherwise in a new
     thread that enters it by setns(2) and ends. Raises what ``work`` raises, and ``OSError`` when the
     namespace is gone or may not be entered (EPERM without CAP_SYS_ADMIN).
     """
@@ -208,14 +213,14 @@ def _setns(descriptor: int) -> None:
 
 
 def open_netlink(netns_path: str, protocol: int, groups: int = 0) -> Netlink:
-    """Return a netlink socket that belongs to the namespace at ``netns_path`` for as long as it is
-    open, whichever thread uses it. Raises ``OSError`` as ``run_in`` does."""
+    """Return a netlink socket of the namespace at ``netns_path``, for any thread. Raises ``OSError`` as ``run_in``
+    does."""
     return run_in(netns_path, lambda: Netlink(protocol, groups))
 
 
 @contextmanager
 def told(namespace: Namespace, what: str, problems: Optional[list[str]]) -> Iterator[None]:
-    """Turn an ``OSError`` of reading ``what`` in ``namespace`` into a sentence.
+    """Turn an ``OSError`` from reading ``what`` in ``namespace`` into a sentence.
 
     It is appended to ``problems``, or raised as ``BondtraceError`` when that is ``None``. A
     namespace that vanished meanwhile is no problem.

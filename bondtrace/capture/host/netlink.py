@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A minimal netlink client: dumps, requests and notifications over ``socket.AF_NETLINK``.
 
-It keeps true that a dump is whole (``NLM_F_DUMP_INTR`` starts it anew), that an error of the kernel
-is an ``OSError``, and that a truncated datagram is never taken for a complete one. The layouts are
-those of ``include/uapi/linux/netlink.h``; numbers are in host byte order unless said otherwise.
+Invariant: a dump is complete (``NLM_F_DUMP_INTR`` restarts it), an error of the kernel is an ``OSError``, and a
+truncated datagram is never taken for a complete one. The layouts are those of ``include/uapi/linux/netlink.h``;
+numbers are in host byte order unless noted otherwise.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _aligned(length: int) -> int:
 def messages(data: bytes) -> Iterator[Message]:
     """Yield the messages of one datagram, in order.
 
-    Raises ``OSError`` (EBADMSG) when a header gives a length that the datagram does not have.
+    Raises ``OSError`` (EBADMSG) when a header gives a length beyond the end of the datagram.
     """
     offset = 0
     while offset + _HEADER.size <= len(data):
@@ -64,9 +64,9 @@ def messages(data: bytes) -> Iterator[Message]:
 
 
 def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
-    """Return the attributes in ``data`` from ``offset`` on, by type (the flag bits are taken off).
+    """Return the attributes in ``data`` from ``offset`` on, by type (without the flag bits).
 
-    A nested attribute's value is given to this function again. Of a type that occurs more than once
+    Pass a nested attribute's value to this function again. Of a type that occurs more than once
     the last is kept. A cut or malformed attribute ends the walk: what came before it is returned.
     """
     found: dict[int, bytes] = {}
@@ -117,7 +117,7 @@ def raise_error(message: Message) -> None:
 
 
 class Netlink:
-    """A netlink socket of the network namespace in which it was made.
+    """A netlink socket of the network namespace in which it was created.
 
     ``groups`` is the old bit mask of multicast groups (``RTMGRP_*``). Raises ``OSError`` when the
     kernel lacks the protocol. It keeps its namespace alive while it is open: close it.
@@ -141,7 +141,7 @@ class Netlink:
         self.close()
 
     def close(self) -> None:
-        """Close the socket; harmless when it is closed already."""
+        """Close the socket; harmless when it is already closed."""
         self._socket.close()
 
     def fileno(self) -> int:
@@ -149,9 +149,9 @@ class Netlink:
         return self._socket.fileno()
 
     def dump(self, kind: int, payload: bytes) -> list[Message]:
-        """Return every message of a dump of type ``kind``, whole and consistent.
+        """Return every message of a dump of type ``kind``, complete and consistent.
 
-        A dump that the kernel marks as interrupted is begun anew. On a host that changes so fast
+        A dump that the kernel marks as interrupted is restarted. On a host that changes so fast
         that 16 tries were interrupted the last one is returned: it may lack or repeat an entry.
         Raises ``OSError`` with the kernel's error.
         """
@@ -163,7 +163,7 @@ class Netlink:
         return answer
 
     def request(self, kind: int, payload: bytes) -> Message:
-        """Return the kernel's one answer to a request; raises ``OSError`` with its error."""
+        """Return the kernel's one answer to a request. Raises ``OSError`` with its error."""
         sequence = self._send(kind, 0, payload)
         while True:
             for answer in messages(self.receive()):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What only the socket itself tells: options of a tap that no dump shows.
+"""Reads options of a tap that no dump shows, from the socket itself.
 
 The tap's own file descriptor is borrowed from its process for a moment (pidfd_getfd, Linux 5.6; needs the right
-to trace that process), asked with getsockopt and closed. Nothing is changed, and no counter is read that
-reading would clear. Where that is not allowed, the answer stays unknown.
+to trace that process), read with getsockopt and closed. Where that is not allowed, the options stay unknown.
+
+Invariant: nothing is changed, and no counter is read that reading would clear.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _SYS_PIDFD_GETFD = 438  # the same on every architecture
 
 
 def with_all_options(taps: Iterable[Tap]) -> list[Tap]:
-    """The taps with ``ignore_outgoing`` and ``origdev``, as far as they can be learnt. A process's descriptors are read
-    once, however many taps it has."""
+    """Return the taps with ``ignore_outgoing`` and ``origdev``, as far as these can be read. A process's descriptors
+    are listed once, however many taps it has."""
     wanted = list(taps)
     inodes: dict[int, set[int]] = {}
     for tap in wanted:
@@ -41,7 +42,7 @@ def with_all_options(taps: Iterable[Tap]) -> list[Tap]:
 
 
 def _of_process(pid: int, inodes: set[int]) -> dict[int, tuple[bool | None, bool | None]]:
-    """{inode: its options} of these sockets of a process, as far as they can be borrowed."""
+    """Return {inode: its options} of these sockets of a process, as far as they can be borrowed."""
     if not inodes or not hasattr(os, "pidfd_open"):
         return {}
     try:
@@ -73,16 +74,16 @@ def _libc() -> ctypes.CDLL:
 
 
 def _borrow(pidfd: int, number: int, inode: int) -> int | None:
-    """A duplicate of the process's descriptor of this socket, or ``None``."""
+    """Return a duplicate of the process's descriptor of this socket, or ``None``."""
     fd = int(_libc().syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
-    if fd >= 0 and os.fstat(fd).st_ino != inode:  # it was closed and its number used again meanwhile
+    if fd >= 0 and os.fstat(fd).st_ino != inode:  # it was closed meanwhile and its number reused
         os.close(fd)
         return None
     return fd if fd >= 0 else None
 
 
 def _descriptors(pid: int, inodes: set[int]) -> dict[int, int]:
-    """{inode: a descriptor of it} in a process."""
+    """Return {inode: a descriptor of it} in a process."""
     found = {}
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     try:

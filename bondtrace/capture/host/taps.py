@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The taps of this host: every packet socket, how it is bound, and who holds it.
+"""Reads the taps of this host: every packet socket, how it is bound, and who holds it.
 
-It keeps true that an unknown is ``None``: where the kernel has no packet_diag, /proc/net/packet
-tells less, and that is said. The kernel keeps no pid in a socket: holders are found by inode in
-``/proc/PID/fd``, which is costly on a busy host and done only for inodes not known yet.
+Invariant: an unknown is ``None``; where the kernel has no packet_diag, /proc/net/packet shows less, and that is
+reported. The kernel keeps no pid in a socket: holders are found by inode in ``/proc/PID/fd``, which is costly on a
+busy host and done only for inodes that are not known yet.
 
-Source: sock_diag with the layouts of ``include/uapi/linux/packet_diag.h``; what fills them is
-``net/packet/diag.c``. Two traps in it: drops of a socket with a ring are not in its memory
+Source: sock_diag with the layouts of ``include/uapi/linux/packet_diag.h``, filled by
+``net/packet/diag.c``. Two pitfalls: drops of a socket with a ring are not in its memory
 counters (``tpacket_rcv`` counts them elsewhere), and eBPF filters are not shown.
 """
 
@@ -61,11 +61,8 @@ NOT_AVAILABLE = (
 
 
 def parse_tap(netns: int, payload: bytes) -> Optional[Tap]:
-    """Return the tap that one ``struct packet_diag_msg`` with its attributes describes.
-
-    Without processes and device name. ``None`` when it is cut short, of another family, or lacks the
-    part that says how it is bound.
-    """
+    """Return the tap that one ``struct packet_diag_msg`` with its attributes describes, without processes and device
+    name. ``None`` when it is cut short, of another family, or lacks the part that says how it is bound."""
     if len(payload) < _MESSAGE.size:
         return None
     family, kind, protocol, inode, _, _ = _MESSAGE.unpack_from(payload)
@@ -104,8 +101,8 @@ def _kind(number: int) -> str:
 
 
 def _has_filter(program: Optional[bytes]) -> Optional[bool]:
-    """Tell whether a classic program can refuse a packet: `ret #N` alone, as libpcap attaches it for
-    an empty expression, cannot. An empty program means that this user may not see it."""
+    """Can a classic program refuse a packet? A single `ret #N`, as libpcap attaches it for an empty expression,
+    cannot. ``None`` for an empty program: this user may not see it."""
     if program is None:
         return False
     if len(program) < _INSTRUCTION.size:
@@ -134,8 +131,8 @@ def _ring_bytes(ring: bytes) -> int:
 
 
 def parse_proc_packet(netns: int, text: str) -> list[Tap]:
-    """Return the taps in the text of a ``/proc/net/packet``; lines that are not understood are left
-    out. Source: ``packet_seq_show`` in net/packet/af_packet.c."""
+    """Return the taps in the text of a ``/proc/net/packet``, without lines that cannot be parsed. Source:
+    ``packet_seq_show`` in net/packet/af_packet.c."""
     taps = []
     for line in text.splitlines()[1:]:
         try:
@@ -161,15 +158,15 @@ Parse = Callable[[int, bytes], Optional[Tap]]
 
 
 class _Parser:
-    """``parse_tap``, that keeps what it made of a message until the round after the next: most taps say the same again,
-    and then it is the same object."""
+    """``parse_tap`` with a cache of the last two rounds: most messages come again unchanged, and then give the same
+    object."""
 
     def __init__(self) -> None:
         self._before: dict[tuple[int, bytes], Optional[Tap]] = {}
         self._now: dict[tuple[int, bytes], Optional[Tap]] = {}
 
     def next_round(self) -> None:
-        """What was not said in the last round is forgotten."""
+        """Begin a round: forget the messages that did not come in the last one."""
         self._before, self._now = self._now, {}
 
     def __call__(self, netns: int, payload: bytes) -> Optional[Tap]:
@@ -188,7 +185,7 @@ def _dump(netns: int, parse: Parse) -> list[Tap]:
 
 
 def _read_here(netns: int, parse: Parse) -> tuple[list[Tap], bool]:
-    """Return the taps of the calling thread's namespace, and whether packet_diag told them."""
+    """Return the taps of the calling thread's namespace, and whether they are from packet_diag."""
     try:
         return _dump(netns, parse), True
     except OSError:
@@ -202,9 +199,9 @@ def read_taps(
 ) -> list[Tap]:
     """Return every tap of ``namespaces``, by namespace in the given order, then by inode.
 
-    ``devices`` give the names of the devices that they are bound to (``None``: they are read). A
-    namespace that cannot be read, and a kernel without packet_diag, add a sentence to ``problems``;
-    without that list the first raises ``BondtraceError`` and the second is silent.
+    :param devices: give the names of the devices that the taps are bound to; ``None``: they are read.
+    :param problems: a sentence is appended for a namespace that cannot be read, and for a kernel without packet_diag;
+        without that list the first raises ``BondtraceError`` and the second is silent.
     """
     wanted = list(namespaces)
     taps = _read_sockets(wanted, problems)
@@ -241,16 +238,16 @@ def _named(tap: Tap, names: Mapping[tuple[int, int], str]) -> Tap:
 
 
 def _name(tap: Tap, names: Mapping[tuple[int, int], str]) -> str:
-    """Return the name of its device: "" for none, "ifN" for one that is not known."""
+    """Return the name of its device: "" for none, "ifN" for an unknown one."""
     if tap.ifindex <= 0:
         return ""
     return names.get((tap.netns, tap.ifindex)) or f"if{tap.ifindex}"
 
 
 def find_holders(inodes: set[int]) -> dict[int, tuple[Process, ...]]:
-    """Return the processes that hold the sockets ``inodes``, each one's by ascending pid.
+    """Return the processes that hold the sockets ``inodes``, by inode, in ascending order of pid.
 
-    Reads ``/proc/PID/fd`` of every process; those that end meanwhile or may not be looked at are
+    Reads ``/proc/PID/fd`` of every process; those that end meanwhile or may not be inspected are
     left out. An inode that nobody holds is not in the result.
     """
     if not inodes:
@@ -284,7 +281,7 @@ def _held(pid: int, wanted: Mapping[str, int]) -> set[int]:
 
 
 def read_process(pid: int) -> Process:
-    """Return process ``pid`` as /proc names it; empty texts when it has ended."""
+    """Return process ``pid`` as /proc describes it; with empty texts when it has ended."""
     comm = _read(f"/proc/{pid}/comm").removesuffix("\n")
     return Process(pid, comm, parse_cmdline(_read(f"/proc/{pid}/cmdline")))
 
@@ -298,13 +295,13 @@ def _read(path: str) -> str:
 
 
 def parse_cmdline(text: str) -> str:
-    """Return the arguments of a ``/proc/PID/cmdline`` joined by spaces; empty ones vanish."""
+    """Return the arguments of a ``/proc/PID/cmdline`` joined by spaces, without empty ones."""
     return " ".join(part for part in text.split("\0") if part)
 
 
 class Refresh(NamedTuple):
     """What a refresh found: ``current`` by inode; the taps opened, closed (as last seen) and changed
-    (as they are now) since the previous one. Growing drops and a filling queue are no change."""
+    (as they are now) since the previous one. More drops or a fuller queue are no change."""
 
     current: dict[int, Tap]
     opened: tuple[Tap, ...]
@@ -313,13 +310,13 @@ class Refresh(NamedTuple):
 
 
 class TapWatcher:
-    """Keeps a list of taps up to date, cheaply enough for twice a second.
+    """A list of taps that is kept up to date, cheaply enough for twice a second.
 
-    Only one dump a namespace each time, and little is done for a tap that says what it said before:
-    a host may have thousands. /proc is searched when there is a tap whose holder is not known or has
-    ended; for those that nobody seems to hold, ever more rarely. It holds no namespace open between
-    refreshes. ``namespaces`` and ``names`` may be replaced as the host changes. Of the last refresh ``problems``
-    holds the sentences, and ``read_ns`` when the kernel was first asked and had last answered (CLOCK_MONOTONIC).
+    A refresh takes one dump per namespace, and does little for a tap whose message is unchanged: a host may have
+    thousands. /proc is searched when there is a tap whose holder is not known or has ended; for those that nobody
+    seems to hold, ever more rarely. No namespace is held open between refreshes. ``namespaces`` and ``names`` may be
+    replaced as the host changes. ``problems`` holds the sentences of the last refresh, ``read_ns`` when its first
+    request was sent and its last answer had come (CLOCK_MONOTONIC).
     """
 
     _RAREST = 64  # refreshes between two searches for a holder that was never found
@@ -333,15 +330,15 @@ class TapWatcher:
         self._count = 0
         self._waits: dict[int, tuple[int, int]] = {}  # inode: (refresh of the next search, gap)
         self._parser = _Parser()
-        self._whole: dict[int, tuple[Tap, Tap]] = {}  # by inode as it was read, and with its name and holders
+        self._whole: dict[int, tuple[Tap, Tap]] = {}  # by inode: as it was read, and with its name and holders
         self.know(devices)
 
     def know(self, devices: Iterable[Device]) -> None:
-        """Take the names of ``devices`` from now on."""
+        """Use the names of ``devices`` from now on."""
         self.names = {(device.netns, device.ifindex): device.name for device in devices}
 
     def refresh(self, previous: Mapping[int, Tap]) -> Refresh:
-        """Return the taps of now, compared with ``previous`` (an earlier ``current``, or empty)."""
+        """Read the taps and return them compared with ``previous`` (an earlier ``current``, or empty)."""
         self._count += 1
         self.problems = []
         self._parser.next_round()
@@ -365,7 +362,7 @@ class TapWatcher:
         return known
 
     def _made_whole(self, tap: Tap, processes: tuple[Process, ...]) -> Tap:
-        """The same object as before where nothing is another."""
+        """Return the tap with its name and holders: the same object as before where nothing changed."""
         name = _name(tap, self.names)
         read, whole = self._whole.get(tap.inode, (None, tap))
         if read is tap and whole.dev == name and whole.processes == processes:
@@ -388,7 +385,7 @@ def _alive(processes: tuple[Process, ...], pids: set[int]) -> tuple[Process, ...
 
 
 def compare(previous: Mapping[int, Tap], current: dict[int, Tap]) -> Refresh:
-    """Return what was opened, closed and changed between two states, each in order of inode."""
+    """Return which taps were opened, closed and changed between two states, each in order of inode."""
     opened = tuple(current[inode] for inode in sorted(current.keys() - previous.keys()))
     closed = tuple(previous[inode] for inode in sorted(previous.keys() - current.keys()))
     changed = tuple(

@@ -34,7 +34,7 @@ class Attacher:
         return probe in self._attached
 
     def attach(self, probe: Probe) -> None:
-        """Load its program and attach it. Raises what bcc or the kernel says where that is refused."""
+        """Load its program and attach it. Raises the error of bcc or of the kernel where that is refused."""
         bpf, bcc = self._bpf, self._bcc
         name = source.program_name(probe.program).encode()
         if probe.mechanism in TYPED:
@@ -67,7 +67,7 @@ class Attacher:
             os.close(descriptor)
 
     def detach(self, probe: Probe) -> None:
-        """Take it away again."""
+        """Detach a probe that was attached."""
         self._attached.discard(probe)
         name = source.program_name(probe.program).encode()
         if probe.mechanism in TYPED:
@@ -100,7 +100,7 @@ class Attacher:
         return int.from_bytes(info.raw[_RECURSION_MISSES : _RECURSION_MISSES + 8], "little")
 
     def close(self) -> None:
-        """Detach what bcc does not."""
+        """Detach what bcc does not detach."""
         for probe in list(self._links):
             self._detach_typed(probe)
         for module in self._modules.values():

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads the kernel's own type information (BTF) and answers one question: where is a field?
+"""Reads the kernel's own type information (BTF) and finds where a field is.
 
 Source of the format: Documentation/bpf/btf.rst. Only what finding a field needs is decoded:
 structs, unions, typedefs, modifiers, enums and functions. A module's BTF continues the type
 numbers and strings of vmlinux's, so it is read with its base.
 
-What it keeps true: a field that does not exist is ``None``, never a guess; bytes that are no BTF
+Invariant: a field that does not exist is ``None``, never a guess; bytes that are no BTF
 give ``BtfError``.
 """
 
@@ -44,12 +44,12 @@ _EXTRA_WORDS = {
 
 
 class BtfError(BondtraceError):
-    """The bytes are no BTF, or a part of it that is needed is missing."""
+    """The bytes are not BTF, or a part that is needed is missing."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """Where a field is in its struct: ``offset`` and ``size`` in bytes; for a bit field also the
+    """The place of a field in its struct: ``offset`` and ``size`` in bytes; for a bit field also the
     ``shift`` within the (little-endian) word at ``offset`` and the width in ``bits`` (else 0)."""
 
     offset: int
@@ -81,15 +81,16 @@ class Btf:
 
     @property
     def type_count(self) -> int:
-        """The number that the next type would have."""
+        """Return the number that the next type would have."""
         return self._first_id + len(self._starts)
 
     @property
     def string_bytes(self) -> int:
+        """Return the length of the strings, including the base's."""
         return self._first_string + len(self._strings)
 
     def _index(self) -> list[int]:
-        """The index of every type's first word. One pass: it decides the start-up time."""
+        """Return the index of every type's first word, in one pass: it determines the start-up time."""
         starts: list[int] = []
         words, at, end = self._words, 0, len(self._words)
         append, extra = starts.append, _EXTRA_WORDS
@@ -109,7 +110,7 @@ class Btf:
         return starts
 
     def _at(self, type_id: int) -> tuple[Btf, int]:
-        """The blob that holds a type and the index of its first word there."""
+        """Return the blob that holds a type and the index of its first word there."""
         if type_id < self._first_id:
             if self._base is None:
                 raise BtfError("BTF type number out of range")
@@ -126,7 +127,7 @@ class Btf:
         return self._strings[offset : self._strings.find(b"\0", offset)]
 
     def _string_offset(self, name: str) -> Iterator[int]:
-        """Every offset at which this blob (or its base) has exactly this name."""
+        """Yield every offset at which this blob (or its base) has exactly this name."""
         if self._base is not None:
             yield from self._base._string_offset(name)
         needle, at = b"\0" + name.encode() + b"\0", -1
@@ -136,7 +137,8 @@ class Btf:
             yield self._first_string + at + 1
 
     def find_many(self, names: set[str], kinds: tuple[int, ...] = (_KIND_STRUCT, _KIND_UNION)) -> dict[str, int]:
-        """The numbers of many types in one walk: by default structs and unions (a module's own win)."""
+        """Return the numbers of these types, by default structs and unions, in one walk. A module's own come before its
+        base's."""
         others = self._base.find_many(names, kinds) if self._base else {}
         found: dict[str, int] = {}
         wanted = {offset: name for name in names for offset in self._string_offset(name)}
@@ -146,20 +148,20 @@ class Btf:
         return {**others, **found}
 
     def functions(self, names: set[str]) -> set[str]:
-        """Which of these functions the blob (or its base) describes."""
+        """Return which of these functions the blob (or its base) describes."""
         return set(self.function_ids(names))
 
     def function_ids(self, names: set[str]) -> dict[str, int]:
-        """The numbers of their types."""
+        """Return the numbers of the types of these functions."""
         return self.find_many(names, (_KIND_FUNC,))
 
     def tracepoint_ids(self, names: set[str]) -> dict[str, int]:
-        """The numbers of the types of these tracepoints' functions."""
+        """Return the numbers of the types of these tracepoints' functions."""
         found = self.find_many({f"btf_trace_{name}" for name in names}, (_KIND_TYPEDEF,))
         return {name[len("btf_trace_") :]: number for name, number in found.items()}
 
     def enum(self, name: str) -> dict[int, str]:
-        """The names of an enum's values (32 bit); empty where there is no such enum."""
+        """Return the names of an enum's values (32 bit); empty where there is no such enum."""
         type_id = self.find_many({name}, (_KIND_ENUM,)).get(name)
         if type_id is None:
             return {}
@@ -168,7 +170,7 @@ class Btf:
         return {words[i + 1]: blob._string(words[i]).decode() for i in range(at + 3, at + 3 + 2 * count, 2)}
 
     def drop_reasons(self) -> dict[int, str]:
-        """The kernel's names for why it drops packets, without their prefix; empty before 5.17."""
+        """Return the kernel's names of drop reasons, without their prefix; empty before 5.17."""
         prefixes = ("SKB_DROP_REASON_", "SKB_")
         named = {}
         for number, name in self.enum("skb_drop_reason").items():
@@ -177,7 +179,7 @@ class Btf:
         return named
 
     def _size(self, type_id: int) -> int:
-        """The size in bytes of a type; 0 where it has none."""
+        """Return the size of a type in bytes; 0 where it has none."""
         for _ in range(32):
             blob, at = self._at(type_id)
             kind = (blob._words[at + 1] >> 24) & _KIND_MASK
@@ -193,7 +195,7 @@ class Btf:
         return 0
 
     def _struct_id(self, type_id: int) -> Optional[int]:
-        """The struct or union behind typedefs and qualifiers."""
+        """Return the struct or union behind typedefs and qualifiers."""
         for _ in range(32):
             blob, at = self._at(type_id)
             kind = (blob._words[at + 1] >> 24) & _KIND_MASK
@@ -205,7 +207,7 @@ class Btf:
         return None
 
     def _members(self, type_id: int) -> Iterator[tuple[bytes, int, int, int]]:
-        """(name, type, bit offset, bit-field width) of each member."""
+        """Yield (name, type, bit offset, bit-field width) of each member."""
         blob, at = self._at(type_id)
         words, info = blob._words, blob._words[at + 1]
         has_bits = info >> 31
@@ -219,7 +221,7 @@ class Btf:
             )
 
     def _locate(self, type_id: int, name: bytes, base_bit: int) -> Optional[tuple[int, int, int]]:
-        """(type, bit offset, width) of a member, also inside anonymous structs and unions."""
+        """Return (type, bit offset, width) of a member, also inside anonymous structs and unions."""
         for member, member_type, offset, bits in self._members(type_id):
             if member == name:
                 return member_type, base_bit + offset, bits
@@ -231,7 +233,7 @@ class Btf:
         return None
 
     def field(self, struct_id: int, path: str) -> Optional[Field]:
-        """Where ``a.b.c`` is inside a struct, or ``None`` where the kernel has no such field."""
+        """Return where ``a.b.c`` is inside a struct; ``None`` where the kernel has no such field."""
         bit, width, type_id = 0, 0, struct_id
         for name in path.split("."):
             owner = self._struct_id(type_id)
@@ -245,7 +247,7 @@ class Btf:
 
 
 def read_kernel_btf(module: Optional[str] = None, base: Optional[Btf] = None, directory: Path = KERNEL_BTF_DIR) -> Btf:
-    """The running kernel's BTF, or a loaded module's. ``BtfError`` where there is none."""
+    """Return the running kernel's BTF, or a loaded module's. ``BtfError`` where there is none."""
     path = directory / (module or "vmlinux")
     try:
         return Btf(path.read_bytes(), base if module else None)

@@ -12,8 +12,8 @@ from typing import Any
 from ...errors import BondtraceError
 from . import source
 
-# bcc optimises by itself what the compiler gives: not twice. Nobody reads the programs' own debugging information.
-# Together that is 0.3 of 0.8 s.
+# bcc optimises the compiler's output, so the compiler need not. Nobody reads the programs' own debugging information.
+# Together this saves 0.3 of 0.8 s.
 _COMPILER = ("-Wno-macro-redefined", "-g0", "-Xclang", "-disable-llvm-passes")
 
 _INSTALL = (
@@ -41,14 +41,15 @@ def import_bcc() -> Any:
 
 
 def _quiet_bpf(bcc: Any) -> Any:
-    """bcc's BPF class without its habit of attaching by function name at once."""
+    """Return bcc's BPF class without its habit of attaching by function name at once."""
 
     class Bpf(bcc.BPF):  # type: ignore[misc]
         def _trace_autoload(self) -> None:
             return None
 
         def detach_kprobe_event_by_fn(self, ev_name: bytes, fn_name: bytes) -> None:
-            """The probe goes with its descriptor. After that bcc looks for its name in a file that only root reads."""
+            """Detach a probe, which ends with its descriptor; then bcc looks for its name in a file that only root can
+            read."""
             with contextlib.suppress(Exception):
                 super().detach_kprobe_event_by_fn(ev_name, fn_name)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A packet filter as C: every classic BPF instruction becomes a statement, its jumps (forward only) gotos.
+"""Turns a packet filter into C: every classic BPF instruction becomes a statement, its jumps (forward only) gotos.
 
-The functions read the frame through bpf/filter.c. What it keeps true: nothing of the user's text reaches the C
-source, only the numbers that libpcap made of it.
+The functions read the frame through bpf/filter.c.
+
+Invariant: none of the user's text reaches the C source, only the numbers that libpcap compiled it to.
 
 Source: pcap/bpf.h for the encoding, net/core/filter.c for the meaning (a load beyond the packet's end and a
 division by zero refuse the packet).
@@ -28,7 +29,7 @@ _JUMPS = {0x10: "==", 0x20: ">", 0x30: ">=", 0x40: "&"}
 
 @dataclass(frozen=True)
 class Filter:
-    """A compiled filter: what the user wrote, and what it is for Ethernet and for raw IP devices."""
+    """A compiled filter: the user's expression, and its programs for Ethernet and for raw IP devices."""
 
     expression: str
     ethernet: tuple[Instruction, ...]
@@ -39,13 +40,13 @@ _NEVER = (Instruction(_RET, 0, 0, 0),)
 
 
 def make_filter(expression: str) -> Filter:
-    """Have libpcap compile it. ``UsageError`` with libpcap's message. What only Ethernet has (addresses, tags)
-    matches nothing on a device without it."""
+    """Compile an expression with libpcap. ``UsageError`` with libpcap's message. What only Ethernet has (addresses,
+    tags) matches nothing on a device without it."""
     ethernet = tuple(compile_filter(expression, ETHERNET))
     if any(jump > len(ethernet) for one in ethernet for jump in _jumps(one)):  # backward
         raise UsageError(
             f"the filter {expression!r} needs a loop (protochain), which the kernel's verifier does not "
-            "take: use `proto`"
+            "accept: use `proto`"
         )
     try:
         raw = tuple(compile_filter(expression, RAW_IP))
@@ -55,12 +56,12 @@ def make_filter(expression: str) -> Filter:
 
 
 def c_text(filter_: Filter) -> str:
-    """The C functions of a filter, to stand behind bpf/filter.c."""
+    """Return the C functions of a filter, which follow bpf/filter.c."""
     return function("filter_ethernet", filter_.ethernet) + function("filter_raw", filter_.raw)
 
 
 def function(name: str, program: tuple[Instruction, ...]) -> str:
-    """``u8 NAME(struct view *)``: FILTER_ACCEPT, FILTER_REJECT or FILTER_BLIND."""
+    """Return the C function ``u8 NAME(struct view *)``, which returns FILTER_ACCEPT, FILTER_REJECT or FILTER_BLIND."""
     targets = {place + 1 + jump for place, one in enumerate(program) for jump in _jumps(one)}
     stores, loads = (_ST, _STX), (_LD | _MEM, _LDX | _MEM)
     slots = sorted({one.k for one in program if one.code in stores or one.code & 0xE7 in loads})

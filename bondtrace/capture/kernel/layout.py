@@ -3,7 +3,9 @@
 
 A field becomes ``STRUCT__NAME`` (its byte offset) and, for a bit field, ``STRUCT__NAME_MASK``.
 A required field that the kernel lacks is an error; an optional one is left undefined, and the BPF
-source decides by ``#ifdef`` what to do without it: features are detected, never versions.
+source decides by ``#ifdef`` what to do without it.
+
+Invariant: features are detected, never versions.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from .btf import Btf, BtfError
 
 @dataclass(frozen=True)
 class Wanted:
-    """A field that the BPF programs read: ``macro`` in C, where it is, and whether they need it."""
+    """A field that the BPF programs read: its ``macro`` in C, where it is, and whether they need it."""
 
     macro: str
     struct: str
@@ -50,13 +52,13 @@ WANTED = (
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
     Wanted("SOCK__SKC_FAMILY", "sock", "__sk_common.skc_family"),
     Wanted("SOCK__SK_FILTER", "sock", "sk_filter"),
-    # Not in the kernel's own types where AF_PACKET is a module: then hooks are not told.
+    # Not in the kernel's own types where AF_PACKET is a module: then hooks are not reported.
     Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook", required=False),
     Wanted("PACKET_SOCK__TP_RESERVE", "packet_sock", "tp_reserve", required=False),
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
 )
 
-# Read at once, where they are not farther apart than this: it goes on the programs' stack.
+# Read by one call, where they are no farther apart than this: it is on the programs' stack.
 _PART = tuple(
     f"SK_BUFF__{name}"
     for name in (
@@ -101,7 +103,7 @@ def _register_lines(btf: Btf, structs: dict[str, int], machine: str) -> list[str
 
 
 def _inode_line(btf: Btf, structs: dict[str, int]) -> str:
-    """A socket's inode lies beside it in struct socket_alloc."""
+    """Return the line with where a socket's inode is: beside it in struct socket_alloc."""
     socket = btf.field(structs["socket_alloc"], "socket")
     inode = btf.field(structs["socket_alloc"], "vfs_inode.i_ino")
     if socket is None or inode is None:
@@ -115,7 +117,7 @@ def _field_lines(btf: Btf, structs: dict[str, int], wanted: Wanted) -> list[str]
         if wanted.required:
             raise BtfError(
                 f"the kernel's struct {wanted.struct} has no field {wanted.path}; "
-                "this bondtrace does not know such a kernel"
+                "bondtrace does not support such a kernel"
             )
         return []
     lines = [f"#define {wanted.macro} {field.offset}"]
@@ -125,7 +127,8 @@ def _field_lines(btf: Btf, structs: dict[str, int], wanted: Wanted) -> list[str]
 
 
 def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
-    """Where the part of an skb is that holds all that a pass tells of it, and its length in words of 8 bytes."""
+    """Return the lines with where the part of an skb is that holds all that a pass records of it, and its length in
+    words of 8 bytes; none where it is too long."""
     fields = [btf.field(sk_buff, wanted.path) for wanted in WANTED if wanted.macro in _PART]
     offsets = [field.offset for field in fields if field is not None]
     begin, end = min(offsets) // 8 * 8, max(offsets) // 8 * 8 + 8
@@ -135,14 +138,14 @@ def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
 
 
 def header(btf: Btf, machine: Optional[str] = None) -> str:
-    """The text of the generated header, a ``#define`` a line. ``BtfError`` where it cannot be made."""
+    """Return the text of the generated header, one ``#define`` per line. ``BtfError`` where it cannot be made."""
     names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc"}
     structs = btf.find_many(names)
     needed = {wanted.struct for wanted in WANTED if wanted.required} | {"pt_regs", "socket_alloc"}
     missing = sorted(needed - set(structs))
     if missing:
         raise BtfError(
-            f"the kernel's type information has no struct {missing[0]}; this bondtrace does not know such a kernel"
+            f"the kernel's type information has no struct {missing[0]}; bondtrace does not support such a kernel"
         )
     lines = [line for wanted in WANTED for line in _field_lines(btf, structs, wanted)]
     lines += _part_lines(btf, structs["sk_buff"])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Loads the BPF programs into the running kernel: reads what it offers, makes a plan, attaches what it takes.
+"""Loads the BPF programs into the running kernel: reads what it offers, makes a plan, attaches what it accepts.
 
-Nothing stays in the kernel once the process is gone: every probe hangs on a file descriptor.
+Invariant: nothing stays in the kernel once the process is gone: every probe belongs to a file descriptor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOOKS_WATCHED = 1 << 32  # bpf/tap.c: more than hooks can have changed before
 
 @dataclass
 class Kernel:
-    """What was learnt about the running kernel: types and symbols, which the plan is made of."""
+    """The running kernel's types and symbols, which the plan is made from."""
 
     btf: Btf
     found: dict[str, symbols.Symbol]
@@ -45,7 +45,7 @@ class Kernel:
         return name in self._in_module(module)
 
     def type_id(self, probe: Probe) -> int:
-        """The number of the type of a function, or of a tracepoint."""
+        """Return the number of the type of a function, or of a tracepoint."""
         if probe.mechanism == TYPED_TRACEPOINT:
             return self.btf.tracepoint_ids({probe.function})[probe.function]
         return self._in_module(probe.module)[probe.function]
@@ -70,8 +70,11 @@ def read_kernel() -> Kernel:
 def make_plan(
     kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(), handlers: tuple[str, ...] = HANDLERS
 ) -> Plan:
-    """The probe plan for this kernel, with these rx_handlers. ``fentry=False`` keeps to kprobes (and tracepoints), as
-    do functions and tracepoints of which the kernel ``refused`` programs with typed arguments."""
+    """Return the probe plan for this kernel, with these rx_handlers.
+
+    :param fentry: use programs with typed arguments; else only kprobes (and tracepoints).
+    :param refused: functions and tracepoints at which the kernel refused programs with typed arguments.
+    """
     trampolines = "bpf_trampoline_link_prog" in kernel.found
 
     def typed(name: str, module: str) -> bool:
@@ -84,11 +87,11 @@ def make_plan(
 
 
 def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[str]], Plan]) -> Tracer:
-    """A tracer that is attached as well as it can be; to be closed by the caller. Where the kernel refuses programs
-    with typed arguments it is made anew without these, and keeps what was refused before.
+    """Return a tracer that is attached as well as possible; the caller closes it. Where the kernel refuses programs
+    with typed arguments, it is made again without these, and keeps what was refused before.
 
     :param make_tracer: compiles a plan.
-    :param plans: the plan without typed programs at these functions.
+    :param plans: returns the plan without typed programs at these functions.
     """
     refused: frozenset[str] = frozenset()
     before: list[Refusal] = []
@@ -108,11 +111,11 @@ def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[s
 
 
 class Tracer:
-    """The attached programs. Use as a context manager; ``ring.read()`` gives what they sent. With ``count_only`` that
-    is only when taps come and go, and ``counts()`` has the packets.
+    """The attached programs; a context manager. ``ring.read()`` returns what they sent. With ``count_only`` that is
+    only when taps come and go, and ``counts()`` returns the counts of packets.
 
     ``plan`` is what is attached, and why the rest is not; ``refusals`` what the kernel refused, ``refused`` the
-    functions whose typed programs it did; ``bpf`` the compiled programs as bcc has them.
+    functions at which it refused typed programs; ``bpf`` the compiled programs as bcc has them.
     """
 
     def __init__(
@@ -151,12 +154,12 @@ class Tracer:
             self.bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
 
     def require_packets(self, directions: Collection[str] = tuple(OF_DIRECTION)) -> None:
-        """``BondtraceError`` where no packet would be seen, or where the filter is why none of a direction would be."""
+        """Raise ``BondtraceError`` where no packet would be seen, or none of one direction because of the filter."""
         require_packets(self.plan, self.refusals, self._filter, directions)
 
     def attach_handler(self, function: str) -> Stage:
-        """Attach to one more rx_handler, whose module may have been loaded since the start, or anew. The stage says
-        why where that cannot be done."""
+        """Attach to one more rx_handler, whose module may have been loaded, or reloaded, since the start. The stage
+        says why where that is not possible."""
         found = symbols.find(symbols.read_kallsyms(), {function})
         stage = handler_stage(function, Abilities(found))
         old = next((one for one in self.plan.stages if one.name == function), None)
@@ -193,12 +196,12 @@ class Tracer:
         self._devices.set(devices)
 
     def counts(self) -> Array:
-        """Return what was counted so far (``CountMaps.read``)."""
+        """Return what has been counted so far (``CountMaps.read``)."""
         assert self._counts is not None, "this tracer does not count"
         return self._counts.read()
 
     def counters(self) -> dict[str, list[int]]:
-        """Return every counter of bpf/wire.h by name, a value for each CPU; and firings of probes that the kernel
+        """Return every counter of bpf/wire.h by name, a value for each CPU; and how many firings of probes the kernel
         skipped, where it counts them (``Attacher.misses``)."""
         counters, misses = read_counters(self.bpf["counters"]), self._attacher.misses()
         return counters if misses is None else {**counters, "probe_misses": [misses]}
@@ -214,15 +217,15 @@ class Tracer:
 def require_packets(
     plan: Plan, refusals: Collection[Refusal], packet_filter: Optional[Filter], directions: Collection[str]
 ) -> None:
-    """``BondtraceError`` where a plan shows no packet of these directions, or where the filter is why it shows none of
-    one of them."""
+    """Raise ``BondtraceError`` where a plan shows no packet of these directions, or none of one of them because of the
+    filter."""
     asked = of_directions(directions)
     missing = [stage.missing for stage in plan.stages if stage.name in asked and not stage.available]
     filtering = {str(refusal) for refusal in refusals if refusal.program in FILTERING}
     refused = [one for one in missing if packet_filter and one in filtering]
     if refused and packet_filter:
         raise BondtraceError(
-            f"the kernel does not take the filter {packet_filter.expression!r} "
+            f"the kernel does not accept the filter {packet_filter.expression!r} "
             f"({len(packet_filter.ethernet)} instructions): {refused[0]}; simplify it (a net "
             "instead of many hosts, a portrange instead of many ports), or trace without it"
         )

@@ -26,7 +26,7 @@ class DeviceMaps:
         self._devices: Set[int] = set()
 
     def set(self, devices: Family) -> None:
-        """Trace exactly these devices; and from its beginning what joins them, below those that are ``below`` and on
+        """Trace exactly these devices, and at once what joins them, below those that are ``below`` and on
         top of those that are ``above``."""
         wanted = {
             netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
@@ -62,8 +62,8 @@ class CountMaps:
         self._counted: Counter[bytes] = Counter()
 
     def read(self) -> Array:
-        """Return what was counted so far, shape (n,) of ``wire.COUNT``, the CPUs added up; exact when no packet comes,
-        and never less than before."""
+        """Return what has been counted so far, shape (n,) of ``wire.COUNT``, summed over the CPUs; exact when no packet
+        comes, and never less than before."""
         before = self._recent()
         found = Counter({bytes(key): sum(values) for key, values in self._counts.items()})
         for place, (key, count) in self._recent().items():

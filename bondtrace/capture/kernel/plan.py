@@ -3,8 +3,10 @@
 
 fentry and fexit come first (a third of a kprobe's cost and never skipped); kprobe and kretprobe where those cannot
 attach: a suffixed symbol, a function of a module before the kernel has types of modules (5.11), a kernel without
-trampolines. A stage that is not available is kept, with the reason and with what will be missing: it is shown by
-``doctor``, in the output and in the recording.
+trampolines.
+
+Invariant: a stage that is not available is kept, with the reason and with what will be missing: ``doctor``, the output
+and the recording show it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ TYPED = (FENTRY, FEXIT, TYPED_TRACEPOINT)  # the kernel knows their arguments' t
 @dataclass(frozen=True)
 class Probe:
     """A probe as it is attached. ``twice``: by two programs of the same code. The kernel skips a program that is
-    running already on that CPU; not its twin, as only one of them can be interrupted at a time."""
+    already running on that CPU, but not its twin, as only one of them can be interrupted at a time."""
 
     program: str
     function: str
@@ -46,32 +48,33 @@ class Stage:
 
     @property
     def available(self) -> bool:
+        """Can it be attached?"""
         return not self.missing
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages, the rx_handlers' among them; ``handlers`` are the functions of those."""
+    """All stages, including those of the rx_handlers; ``handlers`` are the functions of the latter."""
 
     stages: tuple[Stage, ...]
     handlers: tuple[str, ...] = ()
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        """Each once: stages may share one."""
+        """Return the probes of the available stages, each once: stages may share one."""
         return tuple(dict.fromkeys(probe for stage in self.stages if stage.available for probe in stage.probes))
 
     def with_stage(self, stage: Stage) -> Plan:
-        """The plan with a stage put in the place of that name, or added."""
+        """Return the plan with a stage that replaces the one of that name, or is added."""
         kept = tuple(one for one in self.stages if one.name != stage.name)
         return replace(self, stages=(*kept, stage))
 
     def only(self, wanted: Callable[[Stage], bool]) -> Plan:
-        """The plan with these stages: what is not asked for is not missing either."""
+        """Return the plan with these stages only: a stage that is not wanted is not missing either."""
         return replace(self, stages=tuple(stage for stage in self.stages if wanted(stage)))
 
     def without_stage(self, name: str, reason: str) -> Plan:
-        """The plan with a stage given up, for this reason."""
+        """Return the plan with a stage given up, for this reason."""
         stages = tuple(
             replace(stage, probes=(), missing=reason) if stage.name == name else stage for stage in self.stages
         )
@@ -80,7 +83,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What the kernel offers. ``has_btf_function(name, module)`` asks the type information."""
+    """What the kernel offers. ``has_btf_function(name, module)``: does the type information describe it?"""
 
     symbols: dict[str, Symbol]
     has_btf_function: Callable[[str, str], bool] = field(default=lambda name, module: False)
@@ -121,7 +124,7 @@ def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
 
 
 def handler_stage(function: str, abilities: Abilities) -> Stage:
-    """The stage of one rx_handler, known or not. All share their programs."""
+    """Return the stage of one rx_handler, known or not. All share their programs."""
     wants = both("handler", function, "handler_exit")
     stage = _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
     typed = {FENTRY: "handler_fentry", FEXIT: "handler_fexit"}
@@ -131,13 +134,13 @@ def handler_stage(function: str, abilities: Abilities) -> Stage:
 
 
 def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:
-    """The plan for a kernel. Of these rx_handlers one whose module is not loaded is not part of it."""
+    """Return the plan for a kernel, with those of these rx_handlers whose module is loaded."""
     found = tuple(name for name in handlers if name in abilities.symbols)
     stages = tuple(_stage(spec, abilities) for spec in specs(abilities.symbols))
     return Plan((*stages, *(handler_stage(name, abilities) for name in found)), found)
 
 
 def programs() -> list[str]:
-    """Every program that the BPF source holds, attached or not."""
+    """Return every program of the BPF source, attached or not."""
     handlers = (*ATTACHED_LATER, "handler_fentry", "handler_fexit")
     return list(dict.fromkeys([*(want.program for spec in all_specs() for want in spec.wants), *handlers]))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads the kernel's BPF ring buffer in blocks, without a callback a record.
+"""Reads the kernel's BPF ring buffer in blocks, without a callback for each record.
 
 Layout (kernel/bpf/ringbuf.c): a page with the consumer's position, writable; a page with the
 producer's position; the data, mapped twice in a row so that a block never has to be split. bondtrace's
-records are whole slots of 256 bytes, so the data is an array of slots. A record that is still being
-written has the busy bit set; reading stops before it.
+records are whole slots of 256 bytes, so the data is an array of slots.
+
+Invariant: reading stops before a record that is still being written (its busy bit is set).
 """
 
 from __future__ import annotations
@@ -34,26 +35,26 @@ class Ring:
         self._slots = np.frombuffer(self._producer_pages, np.uint8, offset=page).reshape(-1, SLOT_BYTES)
 
     def read(self, slots_max: int = 1 << 16) -> Array:
-        """What is ready, up to ``slots_max`` slots, as a copy of shape (n, 256); the room is given back."""
+        """Return the slots that are ready, at most ``slots_max``, as a copy of shape (n, 256), and free their space."""
         begin = self._consumer.value
         ready = min((int(self._producer[0]) - begin) // SLOT_BYTES, slots_max)
         if ready <= 0:
             return self._slots[:0].copy()
         first = (begin & (self._size - 1)) // SLOT_BYTES
-        # Headers before data: a copy loads its bytes in any order, and records are finished under it.
+        # Headers before data: a copy loads its bytes in any order, and records are finished meanwhile.
         block = self._slots[first : first + _whole(self._slots[first : first + ready])].copy()
         self._consumer.value = begin + len(block) * SLOT_BYTES
         return block
 
     def close(self) -> None:
-        """Unmap. The arrays that were read stay valid: they are copies."""
+        """Unmap the ring. The arrays that were read stay valid: they are copies."""
         del self._consumer, self._producer, self._slots
         self._consumer_page.close()
         self._producer_pages.close()
 
 
 def _whole(block: Array) -> int:
-    """How many slots at the front of a block are whole, finished records."""
+    """Return how many slots at the front of a block are complete, finished records."""
     headers = block.view("<u4")[:, 0].copy()
     starts = headers != SLOT_CONTINUES
     busy = np.flatnonzero(starts & (headers >= _BUSY))

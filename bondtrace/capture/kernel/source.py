@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Joins the BPF source: the generated headers and the files of bpf/, in order, as one text.
 
-bcc rewrites only the main text (probes and ``map.lookup()`` cannot live in an included header), so the
-files are joined, each behind a ``#line`` that makes the compiler's messages name it. What varies is told
-by ``#define``, never by replacing words.
+bcc rewrites only the main text (probes and ``map.lookup()`` do not work in an included header), so the
+files are joined, each after a ``#line`` that makes the compiler's messages name it.
+
+Invariant: what varies is set by ``#define``, never by replacing words.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ FILES = (
     "drop.c",
 )
 DEVICE_PLACES = 4096  # a power of two
-LISTED_MIN, LISTED_OF_CPU = 4096, 256  # packets of list receives that the filter took (bpf/filter.c)
+LISTED_MIN, LISTED_OF_CPU = 4096, 256  # packets of list receives that the filter accepted (bpf/filter.c)
 COUNT_KEYS = 16384
 RECENTS = 64  # a power of two
 
 
 def bpf_dir() -> Path:
-    """Where the BPF sources are: inside an installed package, or beside it in a checkout."""
+    """Return the directory of the BPF sources: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[2]
     for place in (package / "bpf", package.parent / "bpf"):
         if (place / "wire.h").is_file():
@@ -60,8 +61,12 @@ def join(
     count_only: bool = False,
     snaplen: int = 0,
 ) -> str:
-    """The whole C text. ``ring_bytes`` is a power of two of whole pages. ``count_only``: steps are counted in the
-    kernel, and no passes are sent. ``snaplen``: so many bytes of each packet are sent, too."""
+    """Return the whole C text.
+
+    :param ring_bytes: a power of two, whole pages.
+    :param count_only: steps are counted in the kernel, and no passes are sent.
+    :param snaplen: this many bytes of each packet are also sent.
+    """
     parts = [
         "#define BPF_LICENSE GPL\n#include <linux/types.h>\n",
         layout,
@@ -86,12 +91,12 @@ def _listed_max() -> int:
 
 
 def program_name(program: str) -> str:
-    """The C function's name of a program; bcc must not tell from it what it is."""
+    """Return the name of a program's C function, from which bcc must not infer its type."""
     return f"bt_{program}"
 
 
 def program_names(plan: Plan) -> str:
-    """PROG_x, TYPED_x and LINKAGE_x for every program in the source; what is not attached is not compiled."""
+    """Return PROG_x, TYPED_x and LINKAGE_x for every program in the source; what is not attached is not compiled."""
     probes = {probe.program: probe for probe in plan.probes}
     lines = []
     for program in programs():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...format import stages
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 
-# The tracepoint whose program reads most of what is read of a packet.
+# The tracepoint whose program does most of the reading of a packet.
 TRACEPOINT_OF_PACKETS = "netif_receive_skb"
 # Programs that a filter is compiled into: those which open a pass.
 FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
@@ -24,7 +24,7 @@ ATTACHED_LATER = ("handler_enter", "handler_exit")
 @dataclass(frozen=True)
 class Wanted:
     """A probe as a stage asks for it: the program in bpf/, the kernel's function, where in it; and whether a softirq
-    that interrupts the program calls the function, too."""
+    that interrupts the program also calls the function."""
 
     program: str
     function: str
@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """What a stage tells, the probes it takes, and what is not told without it."""
+    """What a stage shows, the probes it takes, and what is missing without it."""
 
     name: str
     tells: str
@@ -72,8 +72,8 @@ _TX = StageSpec(
     "no transmitted packet is seen",
 )
 
-# By what a tap gives up a packet that it refused: the one of these that is not merely inlined. Newest first: since 6.12
-# (ba8de796baf4), since 5.17 (c504e5c2f964), before.
+# The function by which a tap frees a packet that it refused: the one of these that is not only inlined. Newest first:
+# since 6.12 (ba8de796baf4), since 5.17 (c504e5c2f964), before.
 REFUSING = ("sk_skb_reason_drop", "kfree_skb_reason", "kfree_skb")
 
 

@@ -3,8 +3,8 @@
 
 Compilers rename functions: ``__netif_receive_skb_core.constprop.0`` is the whole function with an
 argument specialised, ``foo.isra.0`` one with its arguments rearranged, ``foo.part.0`` and ``foo.cold`` are
-pieces of it and ``__pfx_foo`` is padding before it. Only the first two are the function, and of ``.isra``
-the arguments are not where the source says.
+pieces of it and ``__pfx_foo`` is padding before it. Only the first two are the function, and the arguments of
+``.isra`` are not where the source says.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Symbol:
 
 
 def find(kallsyms: bytes, wanted: Iterable[str]) -> dict[str, Symbol]:
-    """For each wanted function its symbol, the exact name first; absent where there is none."""
+    """Return the symbol of each wanted function, preferably of the exact name; absent where there is none."""
     found = {}
     for name in wanted:
         symbol = _best(name, _candidates(kallsyms, name))
@@ -41,7 +41,7 @@ def find(kallsyms: bytes, wanted: Iterable[str]) -> dict[str, Symbol]:
 
 
 def _candidates(kallsyms: bytes, name: str) -> list[Symbol]:
-    """All text symbols called ``name`` or ``name.something``."""
+    """Return all text symbols called ``name`` or ``name.something``."""
     needle, result, at = b" " + name.encode(), [], 0
     while (at := kallsyms.find(needle, at)) >= 0:
         line_begin = kallsyms.rfind(b"\n", 0, at) + 1
@@ -65,7 +65,7 @@ def _best(name: str, candidates: list[Symbol]) -> Optional[Symbol]:
 
 
 def read_kallsyms(path: Path = KALLSYMS) -> bytes:
-    """The kernel's symbol list; empty where it cannot be read."""
+    """Return the kernel's symbol list; empty where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError:
@@ -73,14 +73,15 @@ def read_kallsyms(path: Path = KALLSYMS) -> bytes:
 
 
 class Addresses:
-    """Names the functions that addresses lie in. Only the low half of an address is told: the kernel's text and its
-    modules lie within 2 GiB on x86-64, and elsewhere two functions hardly ever share a low half.
+    """The functions by address. Only the low half of an address is known: the kernel's text and its
+    modules are within 2 GiB on x86-64, and elsewhere two functions hardly ever share a low half.
 
-    The list has 100,000 lines and more, and a trace waits meanwhile: it is read in columns, a name when it is asked
-    for. Source of its form: s_show() in kernel/kallsyms.c (16 digits, a space, the type, a space, the name)."""
+    The list has 100,000 lines and more, and a trace waits meanwhile: it is read in columns, and a name only when it is
+    needed. Source of its format: s_show() in kernel/kallsyms.c (16 digits, a space, the type, a space, the name).
+    """
 
     def __init__(self, kallsyms: bytes) -> None:
-        text = np.frombuffer(kallsyms + b"\n" * _LINE_BYTES_MIN, np.uint8)  # so that the last lines are whole, too
+        text = np.frombuffer(kallsyms + b"\n" * _LINE_BYTES_MIN, np.uint8)  # so that the last lines are also complete
         begins = np.append(0, np.flatnonzero(text[: len(kallsyms)] == ord("\n")) + 1)
         begins = begins[(text[begins + _DIGITS] == ord(" ")) & np.isin(text[begins + _DIGITS + 1], _FUNCTIONS)]
         digits = text[begins[:, None] + np.arange(_DIGITS // 2, _DIGITS)].astype(np.int64)
@@ -91,11 +92,11 @@ class Addresses:
         self._kernel = _low_of(b"_stext", kallsyms), _low_of(b"_etext", kallsyms)
 
     def stays(self, low: int) -> bool:
-        """Does this address lie in the kernel itself, where nothing comes and goes as modules do?"""
+        """Is this address in the kernel itself, where nothing comes and goes as modules do?"""
         return 0 < self._kernel[0] <= low < self._kernel[1]
 
     def name(self, low: int) -> Optional[str]:
-        """The function that this address lies in, without its suffix; ``None`` where the list does not tell."""
+        """Return the function that this address is in, without its suffix; ``None`` where the list does not show it."""
         place = int(np.searchsorted(self._begins, low, side="right")) - 1
         if place < 0 or not self._begins[place]:
             return None  # all addresses read as 0 without the right to see them
@@ -104,7 +105,7 @@ class Addresses:
 
 
 def _low_of(name: bytes, kallsyms: bytes) -> int:
-    """The low half of a symbol's address, 0 where there is none."""
+    """Return the low half of a symbol's address, 0 where there is none."""
     at = kallsyms.find(b" " + name + b"\n")
     line = re.fullmatch(rb"[0-9a-f]{8}([0-9a-f]{8}) [A-Za-z]", kallsyms[kallsyms.rfind(b"\n", 0, max(at, 0)) + 1 : at])
     return int(line[1], 16) if line else 0

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Loads and attaches fentry and fexit programs, and typed tracepoints, by bpf(2) itself.
 
-bcc compiles them; what it lacks until 0.28 is attaching to functions of modules, and at all times the typed form of
-a raw tracepoint, whose program reads the kernel's structures without a call. Both are but a type's number and the
+bcc compiles them. Until 0.28 it cannot attach to functions of modules, and no version supports the typed form of
+a raw tracepoint, whose program reads the kernel's structures without a call. Both need only a type's number and the
 file descriptor of the type information it is in.
 
-Source: union bpf_attr in include/uapi/linux/bpf.h. What it keeps true: the kernel's own words for why it refuses a
-program reach the caller.
+Invariant: the kernel's own message about why it refuses a program reaches the caller.
+
+Source: union bpf_attr in include/uapi/linux/bpf.h.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _NAME_BYTES = 16
 
 
 def _bpf(command: int, attr: bytes) -> int:
-    """The call; ``OSError`` when it fails."""
+    """Call bpf(2) and return its result. ``OSError`` when it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(attr, len(attr))
     result = int(libc.syscall(_SYSCALL[platform.machine()], command, buffer, len(attr)))
@@ -45,7 +46,7 @@ def _bpf(command: int, attr: bytes) -> int:
 
 
 class LoadError(OSError):
-    """The kernel refuses a program; ``log`` is what its verifier said, "" where it said nothing."""
+    """The kernel refused a program; ``log`` is what its verifier said, "" where it said nothing."""
 
     def __init__(self, error: OSError, log: str) -> None:
         super().__init__(error.errno, error.strerror)
@@ -55,8 +56,8 @@ class LoadError(OSError):
 def load(
     name: str, instructions: bytes, attach_type: int, type_id: int, module_btf: int = 0, kind: int = _TRACING
 ) -> int:
-    """A program for the function or tracepoint of this type number, as a file descriptor; ``LoadError`` where it is
-    refused. ``bpftool`` shows it by 15 characters of its name. ``kind``: enum bpf_prog_type."""
+    """Load a program for the function or tracepoint of this type number; return its file descriptor. ``LoadError``
+    where it is refused. ``bpftool`` shows it by 15 characters of its name. ``kind``: enum bpf_prog_type."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     short = (name if len(name) < _NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
@@ -94,8 +95,8 @@ def load(
 
 
 def _log_of(attributes: Callable[[ctypes.Array[ctypes.c_char], int], bytes]) -> str:
-    """What the verifier says of a program that was refused; "" where it takes it now. Kernels before 6.4
-    keep the log's begin, so that of a long one the sentence is lost: then without the instructions."""
+    """Return what the verifier says about a program that was refused; "" where it accepts it now. Kernels before 6.4
+    keep the beginning of the log, and a long one loses its last sentence: then it is read without the instructions."""
     for level in (_LOG_INSTRUCTIONS, _LOG_STATISTICS):
         log = ctypes.create_string_buffer(_LOG_BYTES)
         try:
@@ -108,12 +109,12 @@ def _log_of(attributes: Callable[[ctypes.Array[ctypes.c_char], int], bytes]) -> 
 
 
 def attach(program: int) -> int:
-    """Attach a loaded program where it belongs; it is detached when this file descriptor is closed."""
+    """Attach a loaded program where it belongs; return a file descriptor, which detaches it when it is closed."""
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QII", 0, program, 0))
 
 
 def module_btf(module: str) -> int:
-    """The type information of a module, as a file descriptor; ``OSError`` where there is none (before 5.11)."""
+    """Return a file descriptor of the type information of a module; ``OSError`` where there is none (before 5.11)."""
     number = 0
     while True:
         number = _bpf(_BTF_GET_NEXT_ID, struct.pack("<II", number, 0) + bytes(8))
@@ -124,7 +125,7 @@ def module_btf(module: str) -> int:
 
 
 def _name(descriptor: int) -> str:
-    """struct bpf_btf_info: the kernel's own has a name."""
+    """Return the name of type information (struct bpf_btf_info); only the kernel's own and its modules' has one."""
     name = ctypes.create_string_buffer(64)
     info = ctypes.create_string_buffer(struct.pack("<QIIQII", 0, 0, 0, ctypes.addressof(name), len(name), 0), 32)
     with contextlib.suppress(OSError):

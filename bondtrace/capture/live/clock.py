@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The clocks of a live trace: CLOCK_MONOTONIC, which all records have, and the time of day beside it."""
+"""The clocks of a live trace: CLOCK_MONOTONIC, which all records use, and the time of day."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class WallClock:
         self.offset_ns = offset_ns
         return (
             f"the time of day moved by {step_ns / 1e9:+.3f} s (it was set, or the machine slept); packets "
-            "keep the clock of the trace's begin"
+            "keep the clock of the start of the trace"
         )
 
 
 class Every:
-    """A timer without a clock of its own: due at first, and so many ns after each time that it was."""
+    """A timer without a clock of its own: due at first, and again this many ns after each restart."""
 
     def __init__(self, period_ns: int) -> None:
         self._period_ns = period_ns
@@ -52,5 +52,5 @@ class Every:
         return time_ns >= self._next_ns
 
     def restart(self, time_ns: int) -> None:
-        """Wait a period from that time on."""
+        """Wait one period from that time on."""
         self._next_ns = time_ns + self._period_ns

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Follows the devices of the host, and decides which of them are traced.
 
-Traced are the devices that were named, what is below them and what is above them (net/topology.py). A name stands for
-the device that had it when the trace began or got it later: by ifindex, so a rename does not lose it.
+Traced are the devices that were named, those below them and those above them (net/topology.py). A name stands for
+the device that had it when the trace began or got it later, by ifindex: a rename does not lose it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class DeviceFollower:
         self.known: dict[Key, Device] = {key_of(device): device for device in devices}
         self._netns = set(traced_netns)
         self._named: set[Key] = set()
-        self._called: dict[str, set[Key]] = {}  # by name given: the devices that were ever called so
-        self._absent: set[str] = set()  # names of which no device is there now
+        self._called: dict[str, set[Key]] = {}  # by given name: the devices that ever had it
+        self._absent: set[str] = set()  # names whose devices are all gone now
 
     def here(self) -> list[Device]:
         """Return the devices of the traced namespaces."""
@@ -86,11 +86,11 @@ class DeviceFollower:
         return [event for change in gone for event in self.take(change, time_ns)]
 
     def absences(self) -> list[str]:
-        """Return a sentence for each named device that has gone since the last call, and for each that is back."""
+        """Return a sentence for each named device that is gone since the last call, and for each that is back."""
         absent = {name for name, keys in self._called.items() if not keys & self.known.keys()}
         gone, back = sorted(absent - self._absent), sorted(self._absent - absent)
         self._absent = absent
         return [
-            *(f"{name} is gone; one of that name will be traced once it is there" for name in gone),
-            *(f"{name} is there again" for name in back),
+            *(f"{name} is gone; a device of that name will be traced once there is one" for name in gone),
+            *(f"{name} is back" for name in back),
         ]

@@ -19,8 +19,8 @@ Attach = Callable[[str], Stage]
 
 
 def loading_of(module: str) -> Optional[int]:
-    """Return a number that tells one loading of a module from the next; ``None`` for the kernel itself and where sysfs
-    does not say. Source: kernfs numbers its directories in turn."""
+    """Return a number that differs each time a module is loaded; ``None`` for the kernel itself and where sysfs
+    does not show it. Source: kernfs numbers its directories in turn."""
     if module:
         with suppress(OSError):
             return os.stat(f"/sys/module/{module}").st_ino
@@ -28,7 +28,7 @@ def loading_of(module: str) -> Optional[int]:
 
 
 def stage_object(stage: Stage) -> Event:
-    """Return a stage as events have it."""
+    """Return a stage as it is in events."""
     return {
         "name": stage.name,
         "tells": stage.tells,
@@ -39,9 +39,9 @@ def stage_object(stage: Stage) -> Event:
 
 
 class HandlerFollower:
-    """The rx_handlers that were attached, or could not be, and the loading of its module that each was attached in.
+    """The rx_handlers that were attached, or could not be, and for each which loading of its module that was.
 
-    :param modules: by function, those that were attached at the start, the name of the module ("": the kernel).
+    :param modules: the module of each function that was attached at the start ("": the kernel).
     :param attach: attaches to one more function.
     :param loading: ``loading_of``.
     """
@@ -54,13 +54,13 @@ class HandlerFollower:
         self._loadings = {function: loading(module) for function, module in modules.items()}
 
     def follow(self, in_use: set[str], time_ns: int) -> tuple[list[Event], list[str]]:
-        """Attach to what is in use and was not tried, and to what was loaded anew; return events and notes."""
+        """Attach to handlers in use that were not tried yet or whose module was reloaded; return events and notes."""
         events = [self.attach(function, time_ns) for function in sorted(in_use - self._modules.keys())]
         notes = []
         for function in sorted(in_use & self._loadings.keys()):
             if self._loading_of(self._modules[function]) != self._loadings[function]:
                 events.append(self.attach(function, time_ns))
-                notes.append(f"module {self._modules[function]} was loaded anew: {function} is attached again")
+                notes.append(f"module {self._modules[function]} was reloaded: {function} is attached again")
         return events, notes
 
     def knows(self, function: str) -> bool:
@@ -88,7 +88,7 @@ class FunctionNames:
         self._named: set[int] = set()
 
     def follow(self, passes: Passes, counts: Optional[Array], time_ns: int) -> tuple[list[Event], list[str]]:
-        """Return the events that name what is new in these, and the rx_handlers among them."""
+        """Return the events that name what is new in these, and the names of the rx_handlers among them."""
         steps, records = passes.steps, passes.records
         handlers = set(np.unique(records["sender"][records["kind"] == RECORD_RX]).tolist()) - {0}
         by_step = np.unique(steps["skb_low"][np.isin(steps["kind"], (STEP_DROP, STEP_HANDLER))]).tolist()

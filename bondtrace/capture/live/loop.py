@@ -2,8 +2,8 @@
 """The loop of a live trace: what the kernel side sent, with what happened to the surroundings meanwhile, as batches.
 
 Invariant: passes that ended before an event are in the same batch as the event, or in an earlier one; the traced
-devices follow the named ones through renames, joins, leaves and new makings; what happens to the trace itself (a device
-gone, a module loaded anew, a namespace deleted, the clock set) is said in words.
+devices follow the named ones when these are renamed, join, leave or are created again; what happens to the trace itself
+(a device gone, a module reloaded, a namespace deleted, the clock set) is noted in a sentence.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class State(Enum):
     state    what a batch holds                            what ends it
     ======== ============================================= ============================================
     RUNNING  what passed and what happened                 ``stop()``, or nothing is left to trace
-    STOPPING the same, but taps are not read any more      the batch that is under way is over
+    STOPPING the same, but taps are no longer read         the current batch is complete
     ENDING   what was still under way, all of the ring,    it is the last
              and taps once more where they are wanted
     ======== ============================================= ============================================
@@ -53,10 +53,10 @@ class State(Enum):
 
 
 class Ring(Protocol):
-    """What the kernel side sends passes by."""
+    """The buffer through which the kernel side sends passes."""
 
     def read(self) -> Array:
-        """Return the slots that are whole, shape (n, 256) of uint8."""
+        """Return the slots that are complete, shape (n, 256) of uint8."""
 
 
 class Tracer(Protocol):
@@ -84,7 +84,7 @@ class Monitors(Protocol):
 
 @dataclass(frozen=True)
 class Host:
-    """How the loop asks the host. ``now``: CLOCK_MONOTONIC in ns; ``wall_offset``: what to add for the time of day."""
+    """How the loop reads the host. ``now``: CLOCK_MONOTONIC in ns; ``wall_offset``: what to add for the time of day."""
 
     now: Callable[[], int] = now_ns
     wall_offset: Callable[[], int] = wall_offset_ns
@@ -94,7 +94,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Followers:
-    """What follows the surroundings, each a subject."""
+    """The followers of the surroundings, one for each subject."""
 
     devices: DeviceFollower
     taps: TapFollower
@@ -107,10 +107,10 @@ class Followers:
 class Loop:
     """Makes the batches of an attached trace.
 
-    :param events: what was said at the start: the first batch has it.
-    :param count_every_s: so often a batch holds the kernel's counts; ``None``: it does not count.
+    :param events: the events of the start, for the first batch.
+    :param count_every_s: how often a batch holds the kernel's counts; ``None``: it does not count.
     :param keeps_bytes: the kernel side sends packets' first bytes.
-    :param tell: is given each note.
+    :param tell: is called with each note.
     """
 
     def __init__(
@@ -166,15 +166,15 @@ class Loop:
     # --- what passed ---
 
     def _drain_and_learn(self) -> Passes:
-        """Return the passes that have ended, also those that ended while it was learned what has happened: they are of
-        the same batch. Taps are read again where others were hooked in or out meanwhile, for the sake of what passed
-        since; a few times, as somebody may do nothing else."""
+        """Return the passes that have ended, including those that ended while the surroundings were read: all in one
+        batch. Taps are read again where others were hooked in or out meanwhile, because of what passed since; only a
+        few times, as some program may do nothing else."""
         parts: list[Passes] = []
         for reading in range(READINGS_A_BATCH + 1):
             is_ending = self.state is State.ENDING
             parts.append(self._drain(whole=is_ending and not parts))
             before = len(self._events)
-            self._follow_devices()  # after that: what has sent passes is known
+            self._follow_devices()  # after that the devices of these passes are known
             self._follow.taps.notice(parts[-1])
             if reading < READINGS_A_BATCH and self.state is not State.STOPPING:
                 self._follow_taps(at_once=is_ending and not reading)
@@ -202,7 +202,7 @@ class Loop:
     # --- what happened ---
 
     def _note(self, sentence: str, time_ns: int) -> None:
-        """Say what happened, in the recording and to whoever watches."""
+        """Note what happened, in the recording and for whoever watches."""
         self._events.append(note_event(time_ns, sentence))
         self._tell(sentence)
 
@@ -227,9 +227,9 @@ class Loop:
         self._events += self._follow.devices.let_go(namespace.inode, time_ns)
         self._retrace(time_ns)
         is_left = bool(self._follow.namespaces.traced)
-        rest = "the others are traced on" if is_left else "nothing is left to trace"
-        fact = f"network namespace {namespace.label} has neither a name nor a process any more"
-        self._note(f"{fact}: let go; {rest}", time_ns)
+        rest = "the others still are" if is_left else "nothing is left to trace"
+        fact = f"network namespace {namespace.label} no longer has a name or a process"
+        self._note(f"{fact}: it is no longer traced; {rest}", time_ns)
         if not is_left:
             self.stop()
 
@@ -244,11 +244,11 @@ class Loop:
                 self._events += devices.take_all(there, time_ns)
             else:
                 self._events += devices.take(change, time_ns)
-            self._note_absences(time_ns)  # at once: it may be there again by the end of these changes
+            self._note_absences(time_ns)  # at once: it may be back by the end of these changes
         self._retrace(time_ns)
 
     def _retrace(self, time_ns: int) -> None:
-        """Trace what is to be traced of the devices as they are now."""
+        """Trace the devices to trace as they are now."""
         devices = self._follow.devices
         self._follow.taps.watcher.know(devices.known.values())
         traced = devices.traced()
@@ -266,7 +266,7 @@ class Loop:
             self._note(sentence, time_ns)
 
     def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
-        """Name functions; attach to rx_handlers of which no device told."""
+        """Name functions; attach to rx_handlers that no device led to."""
         events, handlers = self._follow.functions.follow(passes, counts, time_ns)
         self._events += events
         for function in handlers:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Follows the network namespaces of the host: names of new ones, and traced ones that nothing keeps any more."""
+"""Follows the network namespaces of the host: names of new ones, and traced ones that nothing keeps alive any more."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class NamespaceFollower:
         self._is_there = is_there
 
     def take(self, listed: list[Namespace], time_ns: int) -> tuple[list[Event], list[Namespace]]:
-        """Take the namespaces of now; return the events of new ones, and the traced ones that are to be let go: without
-        a name or a process, the monitor's socket might be all that keeps it, and its devices, for as long as the trace
-        lasts."""
+        """Take the namespaces as they are now; return the events of new ones, and the traced ones to let go: those
+        without a name or a process, which might be kept, with their devices, only by the monitor's socket for as long
+        as the trace lasts."""
         self.listing.restart(time_ns)
         there = {one.inode for one in listed}
         events = [namespace_event(time_ns, one.inode, one.label) for one in listed if one.inode not in self._known]
@@ -71,7 +71,7 @@ class Monitors:
             monitor.close()
 
     def waitable(self) -> list[LinkMonitor]:
-        """Return what select() can wait for."""
+        """Return the monitors, which select() can wait for."""
         return list(self._monitors.values())
 
     def changes(self) -> list[Change]:
@@ -79,5 +79,5 @@ class Monitors:
         return [change for monitor in self._monitors.values() for change in monitor.read()]
 
     def let_go(self, netns: int) -> None:
-        """Keep a namespace alive no longer."""
+        """Stop monitoring a namespace, and no longer keep it alive."""
         self._monitors.pop(netns).close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The running kernel as a source of batches: attaches the probes, says what surrounds them at the start, and loops.
+"""The running kernel as a source of batches: attaches the probes, reports the surroundings at the start, and loops.
 
 Here a packet's data enters: ``loop`` reads the ring, ``format/wire`` decodes it.
 """
@@ -42,8 +42,8 @@ class Request:
     """What to trace: ``interfaces`` (all when empty) of the namespaces ``netns`` (the current one when empty), in the
     ``directions`` "rx" and "tx".
 
-    With ``count_every_s`` packets are counted in the kernel, and none is sent: so often a batch holds the counts so
-    far. ``snaplen``: keep so many bytes of each packet. ``fentry=False``: attach by kprobes only.
+    With ``count_every_s`` packets are counted in the kernel, and none is sent; it is how often a batch holds the counts
+    so far. ``snaplen``: keep this many bytes of each packet. ``fentry=False``: attach by kprobes only.
     """
 
     interfaces: tuple[str, ...] = ()
@@ -59,8 +59,8 @@ class Request:
 class LiveSource:
     """A trace of the running kernel; a context manager.
 
-    :param tell: is given, in a sentence, what happens to the trace.
-    :param drop: is called once attached: gives up the rights that are left over.
+    :param tell: is called with a sentence about each thing that happens to the trace.
+    :param drop: is called once attached: gives up the rights that are no longer needed.
     :raises BondtraceError: without the rights to trace, or where no probe can be attached.
     """
 
@@ -82,7 +82,7 @@ class LiveSource:
         self._stack.close()
 
     def describe(self) -> str:
-        """Return what is attached, in one line."""
+        """Return in one line what is attached."""
         devices = self._followers.devices
         names = sorted(devices.known[key].name for key in devices.traced().all if key in devices.known)
         what = ", ".join(self._request.interfaces) if self._request.interfaces else "all devices"
@@ -93,7 +93,7 @@ class LiveSource:
         )
 
     def does_not_see(self) -> list[str]:
-        """Return a phrase for each essential stage that is not attached, before any event is taken."""
+        """Return a phrase for each essential stage that is not attached; can be called before any batch is read."""
         wanted = essential(self._request.directions)
         missing = [one for one in self._tracer.plan.stages if one.name in wanted and not one.available]
         return [phrase(stage.tells, stage.name, stage.missing) for stage in missing]
@@ -149,7 +149,7 @@ class LiveSource:
         return loader.Tracer(kernel, plan, request.ring_bytes, request.packet_filter, counting, request.snaplen)
 
     def _first_events(self, kernel: loader.Kernel, listed: list[Namespace], problems: list[str]) -> list[Event]:
-        """Return what is said at the start."""
+        """Return the events of the start."""
         time_ns = now_ns()
         sentences = [*problems, *(f"without {one.name} {one.without}" for one in capabilities.missing_helpful())]
         for sentence in dict.fromkeys(sentences):

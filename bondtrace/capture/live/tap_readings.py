@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When the taps are read: a scheduler without a clock and without I/O.
+"""Schedules the reading of taps, without a clock and without I/O.
 
-Taps are read twice a second. They are *wanted* sooner where a packet was given to a tap that is not known, or where one
-was hooked in or out, as what was read of it before is of another state. A host may have thousands, so a reading may
-take seconds: what is wanted is put off so that reading takes half of the time at most, beyond a credit.
+Taps are read twice a second. They are *wanted* sooner where a packet was given to an unknown tap, or where one
+was hooked in or out, as what was read of it before describes another state. A host may have thousands, so a reading may
+take seconds: wanted readings are delayed so that they take at most half of the time, beyond a credit.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from ...format.wire import STEP_HOOK, STEP_TAP, Passes
 
 EVERY_NS = 500_000_000
-SHARE = 10  # without being wanted, readings take one part of so many of the time
-CREDIT_NS = 3_000_000_000  # where they are wanted: half of the time, and so much at once
-MOST_NS = 10_000_000_000  # of a reading that took longer this process stood still for a part
+SHARE = 10  # readings that are not wanted take at most one part in this many of the time
+CREDIT_NS = 3_000_000_000  # wanted readings: half of the time, and at once as much as this
+MOST_NS = 10_000_000_000  # in a longer reading this process was stopped for a part of the time
 
 
 class Schedule:
@@ -32,27 +32,27 @@ class Schedule:
         self._credit_ns = CREDIT_NS
 
     def notice(self, passes: Passes, known: Container[int]) -> None:
-        """Take from these passes what is a reason to read the taps soon."""
+        """Note what in these passes is a reason to read the taps soon."""
         kinds, args = passes.steps["kind"], passes.steps["arg"]
         given = np.unique(args[kinds == STEP_TAP]).tolist()
         self.unknown |= {inode for inode in given if inode and inode not in known and inode not in self._strangers}
         self.hooked |= set(np.unique(args[kinds == STEP_HOOK]).tolist())
 
     def is_due(self, time_ns: int, at_once: bool = False) -> bool:
-        """Are the taps to be read? ``at_once``: where they are wanted nothing is put off."""
+        """Should the taps be read now? ``at_once``: a wanted reading is not delayed."""
         wanted = bool(self.unknown or self.hooked)
         if wanted and at_once:
             return True
         return time_ns >= (self._soonest_ns if wanted else self._next_ns)
 
     def begin(self, time_ns: int) -> int:
-        """Take when a reading begins; return when the one before it did."""
+        """Note when a reading begins; return when the previous one did."""
         before_ns, self._begun_ns = self._begun_ns, time_ns
         return before_ns
 
     def end(self, time_ns: int, known: Container[int]) -> None:
-        """Take when the reading ended, and which taps it has shown. Those that no list shows (a namespace that only a
-        file descriptor holds) are looked for only now and then."""
+        """Note when the reading ended, and which taps it showed. Those that no list shows (in a namespace that only a
+        file descriptor keeps alive) do not make a reading wanted again."""
         self._strangers |= {inode for inode in self.unknown if inode not in known}
         self.unknown, self.hooked = set(), set()
         took_ns = min(time_ns - self._begun_ns, MOST_NS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Follows the taps of the host: reads them when that is due, and returns events of what is new."""
+"""Follows the taps of the host: reads them when a reading is due, and returns events of what is new."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TapFollower:
     """The taps as they were last read, by inode (``known``).
 
     :param now: CLOCK_MONOTONIC in ns.
-    :param with_options: completes taps by what only their sockets know.
+    :param with_options: adds the options that only the taps' sockets show.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class TapFollower:
         return [tap_event(seen_ns, tap, read_ns=read_ns) for tap in self._with_options(refresh.opened)]
 
     def notice(self, passes: Passes) -> None:
-        """Take from these passes what is a reason to read the taps soon."""
+        """Note what in these passes is a reason to read the taps soon."""
         self.schedule.notice(passes, self.known)
 
     def read(self, begun_ns: int) -> list[Event]:
         """Read the taps again; return the events of what changed since.
 
-        A tap that was hooked in or out gets an event also where it is as it was: what was read before is of another
-        state.
+        A tap that was hooked in or out gets an event even where it has not changed: what was read before describes
+        another state.
         """
         before_ns = self.schedule.begin(begun_ns)
         refresh = self.watcher.refresh(self.known)

@@ -9,6 +9,6 @@ eval "ping_$(declare -f setup)"
 
 setup() {
     ping_setup
-    # Of "any" libpcap does not know the MTU: by its own choice the ring has eight frames of 256 KiB, and is soon full.
+    # libpcap does not know the MTU of "any": by default the ring has eight frames of 256 KiB, and is soon full.
     start_tap any any -s 2000
 }

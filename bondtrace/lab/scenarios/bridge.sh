@@ -23,6 +23,6 @@ setup() {
 play() {
     in_namespace gw ping -c 1 -W 5 10.9.0.2
     in_namespace gw ping -c 1 -W 5 10.9.0.3
-    # spanning tree's address: the bridge does not forward it
+    # The spanning tree's address: the bridge does not forward it.
     in_namespace gw send_frame port0 0180c2000000 020000000001 0004 424203 "$(printf '0%.0s' {1..80})"
 }

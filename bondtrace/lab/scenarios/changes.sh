@@ -26,7 +26,7 @@ play() {
     wait_until slave_is_up eth2
     activate eth2
     pings
-    # An older kernel renames only what is down.
+    # Older kernels rename only a device that is down.
     ip link set eth2 down
     ip link set eth2 name up2
     ip link set up2 up

@@ -23,7 +23,7 @@ play() {
         pg eth0@$cpu "pkt_size 60"
         pg eth0@$cpu "delay 0"
         pg eth0@$cpu "dst_mac $(cat /sys/class/net/eth0/address)"
-        # an address that is not this host's: dropped by IP, and nobody answers
+        # An address that is not this host's: IP drops the packets, and nobody answers.
         pg eth0@$cpu "src_min 192.0.2.$((cpu + 1))"
         pg eth0@$cpu "src_max 192.0.2.$((cpu + 1))"
         pg eth0@$cpu "dst 198.51.100.1"

@@ -9,7 +9,7 @@ setup() {
     modprobe -r bonding 2>/dev/null || true
     ip link set eth0 up
     ip link set eth1 up
-    # so that the tracer's bond0 is there, though it is none yet
+    # so that the tracer finds a bond0, although it is not a bond yet
     ip link add bond0 type dummy
     start_taps eth0 eth1
 }

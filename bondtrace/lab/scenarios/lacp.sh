@@ -31,6 +31,6 @@ agreed() { ping -c 1 -W 1 10.9.0.1; }
 
 play() {
     ping -q -c 3 -i 0.1 -W 5 10.9.0.1
-    # Two rounds of LACP frames, one a second.
+    # Two exchanges of LACP frames, one per second.
     sleep 3
 }

@@ -4,15 +4,15 @@
 # A scenario is a bash file with a header of comments (title, description, iface) and the functions setup and play;
 # check, if there is one, runs after the tracer has ended. A command that fails ends the run.
 
-# Of a device, by its ifindex, the namespace and the port of its bridge at the other end.
+# By a device's ifindex: the namespace and the port of the bridge at its other end.
 declare -A ports=()
-# Names and pids of the taps that run, in the order they were started.
+# Names and pids of the running taps, in the order in which they were started.
 tap_names=()
 tap_pids=()
 sockets_pid=
 tap_namespace=
 
-# pause SECONDS: as sleep, without a process, which the emulated CPU needs a tenth of a second to start.
+# pause SECONDS: like sleep, but without a process, which takes the emulated CPU a tenth of a second to start.
 exec {nobody_writes}<> <(:)
 pause() { read -r -t "$1" -u "$nobody_writes" || true; }
 
@@ -22,14 +22,14 @@ wait_until() {
     local deadline=$((SECONDS + ${LAB_WAIT_S:-120})) tries=0
     until "$@"; do
         if ((SECONDS > deadline)); then
-            echo "waited ${LAB_WAIT_S:-120} s in vain for: $*" >&2
+            echo "gave up after ${LAB_WAIT_S:-120} s of waiting for: $*" >&2
             return 1
         fi
         if ((tries++ < 10)); then pause 0.1; else pause 0.5; fi
     done
 }
 
-# says_attached FILE: has the tracer whose words go to this file said that it is attached?
+# says_attached FILE: has the tracer whose output goes to this file said that it is attached?
 says_attached() { [[ $'\n'$(<"$1") == *$'\n'"bondtrace: attached"* ]]; }
 
 # keep_quiet: this namespace sends nothing of its own accord from the devices made from now on: no IPv6 solicitations,
@@ -65,10 +65,10 @@ in_namespace() {
     fi
 }
 
-# make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own. What it has learnt of a host
-# it keeps (for some hours), also where a tracer takes minutes to start: else it floods its frames to all ports. Its
-# address is its own, and not that of the port with the lowest, which another port may turn out to be: what is sent to the
-# address of before is then no longer for it.
+# make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own. It keeps a learned address
+# for some hours, as a tracer may take minutes to start: otherwise it floods frames to all ports. Its address is not the
+# lowest of its ports' addresses, which changes when a port with a lower one is added: frames to the previous address
+# are then no longer for it.
 make_bridge() {
     local address
     printf -v address '06:%02x:%02x:%02x:%02x:%02x' $((RANDOM % 256)) $((RANDOM % 256)) $((RANDOM % 256)) \
@@ -84,7 +84,7 @@ make_port() {
     ports[$(<"/sys/class/net/$1/ifindex")]="$2 $4"
 }
 
-# forwards DEVICE: does the bridge at its other end, if there is one, forward? It begins to some time after the link is up.
+# forwards DEVICE: does the bridge at its other end, if there is one, forward? It begins some time after the link is up.
 forwards() {
     local namespace port
     read -r namespace port <<<"${ports[$(<"/sys/class/net/$1/ifindex")]:-}"
@@ -122,7 +122,7 @@ forget_neighbours() {
 # active_is BOND SLAVE: is this the bond's active slave?
 active_is() { grep -qx "$2" "/sys/class/net/$1/bonding/active_slave"; }
 
-# send_frame DEVICE HEX...: a frame out of a device of the current namespace, byte by byte.
+# send_frame DEVICE HEX...: sends a frame, given byte by byte, out of a device of the current namespace.
 send_frame() {
     /usr/bin/env python3 - "$@" <<'PYTHON'
 import socket, sys
@@ -139,7 +139,7 @@ make_bond() {
     modprobe bonding max_bonds=0
     ip link add "$name" type bond mode "$mode" miimon 100
     if [ "$mode" = active-backup ]; then
-        # Else the bond announces its address some time later, in the middle of the scenario.
+        # Otherwise the bond announces its address some time later, in the middle of the scenario.
         ip link set "$name" type bond num_grat_arp 0
     fi
     for slave in "$@"; do
@@ -187,7 +187,7 @@ _tap_listens() { wait_until grep -q 'listening on' "$LAB_OUT/$1.tcpdump"; }
 _launch_tap() {
     local name=$1 device=$2
     shift 2
-    # bash starts background commands with SIGINT ignored; tcpdump shall keep root, the file is root's.
+    # bash starts background commands with SIGINT ignored; tcpdump must stay root, as the file is root's.
     ${tap_namespace:+ip netns exec "$tap_namespace"} env --default-signal=INT tcpdump -Z root -i "$device" -U -n --immediate-mode -w "$LAB_OUT/$name.pcap" "$@" \
         2>"$LAB_OUT/$name.tcpdump" &
     tap_pids+=($!)

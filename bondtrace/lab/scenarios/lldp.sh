@@ -11,8 +11,8 @@ setup() {
     start_sockets lldp-eth0:eth0:0x88cc lldp-eth1:eth1:0x88cc lldp-bond0:bond0:0x88cc lldp-any:any:0x88cc
 }
 
-# A frame to the nearest bridge's address: the gateway's bridge keeps to itself what comes to it so, not what its ports
-# are given to send.
+# A frame to the nearest bridge's address: the gateway's bridge does not forward it when it receives it, but its ports
+# can send it.
 lldp() {
     in_namespace gw send_frame "$1" 0180c200000e "$2" 88cc 020704 "$2" 040705 "$2" 06020078 0000
 }

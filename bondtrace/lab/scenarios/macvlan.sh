@@ -12,7 +12,7 @@ setup() {
         ip -n guest link set mv$number up
     done
     ip -n guest addr add 10.9.0.3/24 dev mv0
-    # else mv1 answers for mv0's address, and the gateway believes who comes first
+    # Otherwise mv1 also answers for mv0's address, and the gateway uses the first answer.
     in_namespace guest bash -c 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore'
     start_taps eth0 bond0
     start_tap_in guest mv0 mv0

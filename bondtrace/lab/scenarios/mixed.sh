@@ -23,7 +23,7 @@ setup() {
     start_taps eth0 eth1 bond0
 }
 
-# Sends datagrams and a stream to an echoing peer; runs where the caller says.
+# Sends datagrams and a stream to an echoing peer, from the caller's namespace.
 echo_client() {
     /usr/bin/env python3 - "$1" "$2" <<'PYTHON'
 import socket, sys

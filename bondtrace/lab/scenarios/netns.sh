@@ -7,7 +7,7 @@
 setup() {
     make_bonded_host
     make_namespace guest
-    # an ifindex is a namespace's own: eth9 gets bond0's
+    # Each namespace has its own ifindexes: eth9 gets that of bond0.
     ip -n guest link add eth9 index "$(cat /sys/class/net/bond0/ifindex)" type veth peer name veth0 netns $$
     ip link set veth0 up
     ip addr add 10.8.0.1/24 dev veth0

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An Open vSwitch datapath by the kernel's own means, without daemons: ovs.py SWITCH DEVICE
 
-SWITCH becomes a datapath with an internal port of that name, DEVICE its port 1, and two flows that hand everything from
-one to the other. Source: include/uapi/linux/openvswitch.h (generic netlink families ovs_datapath, ovs_vport, ovs_flow).
+SWITCH becomes a datapath with an internal port of that name, with DEVICE as its port 1, and with two flows that forward
+everything from one to the other. Source: include/uapi/linux/openvswitch.h (generic netlink families ovs_datapath,
+ovs_vport, ovs_flow).
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ KEY_IN_PORT, KEY_ETHERNET, ACTION_OUTPUT = 3, 4, 1
 
 
 def attribute(kind: int, value: bytes) -> bytes:
+    """Return a netlink attribute with its header and padding."""
     return struct.pack("=HH", len(value) + 4, kind) + value + b"\0" * (-len(value) % 4)
 
 
 def number(kind: int, value: int) -> bytes:
+    """Return an attribute of 32 bits."""
     return attribute(kind, struct.pack("=I", value))
 
 
@@ -37,7 +40,7 @@ class Generic:
         self._socket.bind((0, 0))
 
     def request(self, family: int, command: int, version: int, payload: bytes) -> bytes:
-        """Send a request; give what the kernel answers before it acknowledges."""
+        """Send a request; return what the kernel answers before it acknowledges."""
         body = struct.pack("=BBH", command, version, 0) + payload
         head = struct.pack("=IHHII", len(body) + 16, family, NLM_F_REQUEST | NLM_F_ACK, 1, 0)
         self._socket.send(head + body)
@@ -54,7 +57,7 @@ class Generic:
                 answer, data = data[20:length], data[(length + 3) & ~3 :]
 
     def family(self, name: str) -> int:
-        """The number of a family."""
+        """Return the number of a family."""
         answer = self.request(CONTROL, CTRL_CMD_GETFAMILY, 1, attribute(CTRL_ATTR_FAMILY_NAME, name.encode() + b"\0"))
         at = 0
         while at < len(answer):
@@ -66,6 +69,7 @@ class Generic:
 
 
 def main() -> None:
+    """Make the datapath of the command line."""
     switch, device = sys.argv[1:]
     netlink = Generic()
     netlink.request(

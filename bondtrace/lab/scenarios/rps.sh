@@ -10,7 +10,7 @@ eval "ping_$(declare -f setup)"
 setup() {
     ping_setup
     local slave
-    # Question and answer are two CPUs' work: no second question where one of them stands still for a second.
+    # Request and answer are handled by two CPUs: no second request where one of them stops for a second.
     echo 30000 >/proc/sys/net/ipv4/neigh/bond0/retrans_time_ms
     in_namespace gw bash -c 'echo 30000 >/proc/sys/net/ipv4/neigh/br0/retrans_time_ms'
     for slave in eth0 eth1; do

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packet sockets that a scenario wants beside its tcpdumps: sockets.py DIRECTORY NAME:DEVICE:PROTOCOL...
+"""Packet sockets that a scenario needs besides its tcpdumps: sockets.py DIRECTORY NAME:DEVICE:PROTOCOL...
 
 Each writes what it reads to DIRECTORY/NAME.pcap (times in nanoseconds) until the program gets SIGTERM or SIGINT, then
-what the kernel counted for it to sockets.json. DEVICE "any" binds to none.
+what the kernel counted for it to sockets.json. DEVICE "any" binds to no device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Tap:
 
     def __init__(self, directory: Path, words: str) -> None:
         self.name, self.device, protocol = words.split(":")
-        # Without a device the protocol is bound as the socket is made: bind() wants a device.
+        # Without a device the protocol is bound when the socket is created: bind() needs a device.
         everywhere, number = self.device == "any", int(protocol, 0)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(number) if everywhere else 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -34,7 +34,7 @@ class Tap:
         self.file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65536, 1))
 
     def read(self) -> None:
-        """Everything that is queued."""
+        """Write everything that is queued to the file."""
         while True:
             try:
                 data, extra, _, _ = self.socket.recvmsg(65536, 256)
@@ -44,12 +44,13 @@ class Tap:
             self.file.write(struct.pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
 
     def counted(self) -> dict[str, object]:
-        """What the kernel counted."""
+        """Return what the kernel counted."""
         packets, drops = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         return {"name": self.name, "device": self.device, "packets": packets, "drops": drops}
 
 
 def main() -> None:
+    """Open the sockets of the command line, and read them until a signal comes."""
     directory = Path(sys.argv[1])
     selector, wake = selectors.DefaultSelector(), socket.socketpair()
     for number in (signal.SIGINT, signal.SIGTERM):

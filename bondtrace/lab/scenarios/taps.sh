@@ -19,7 +19,7 @@ setup() {
     wait_until test -e "$LAB_OUT/elsewhere/ready"
 }
 
-# flood CPU COUNT: datagrams to the gateway, from one processor.
+# flood CPU COUNT: datagrams to the gateway, from one CPU.
 flood() {
     taskset -c "$1" /usr/bin/env python3 - "$2" "$1" <<'PYTHON'
 import socket, sys
@@ -52,7 +52,7 @@ everybody() {
         senders+=($!)
     done
     wait "${senders[@]}"
-    # and back: the gateway refuses the datagrams to its closed port, one ICMP at a time
+    # And back: the gateway refuses the datagrams to its closed port, one ICMP message at a time.
     in_namespace gw ping -q -c 200 -i 0.002 -s 600 -W 5 10.9.0.2
 }
 

@@ -8,7 +8,7 @@ setup() {
     make_gateway
     modprobe team_mode_activebackup
     ip link add team0 type team
-    # teamd would do this: an active port that has another address than the team drops what is for the team
+    # teamd would do this: an active port with another address than the team's drops what is for the team.
     local device
     for device in eth0 eth1; do
         ip link set $device address "$(cat /sys/class/net/team0/address)"

@@ -21,7 +21,7 @@ setup() {
     start_taps eth0 bond0 bond0.100 eth0.200
 }
 
-# A frame of an experimental protocol to everybody, behind a tag.
+# A broadcast frame of an experimental protocol, behind a tag.
 tagged() { in_namespace gw send_frame port0 ffffffffffff 020000000001 8100 "$1" 88b5 "$2"; }
 
 play() {

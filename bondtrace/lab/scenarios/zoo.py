@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every kind of tap at once, for the scenario `taps`: opens them, reads some, never reads others, and at the end
-writes what each says of itself: what it read, and what the kernel counted for it (PACKET_STATISTICS).
+writes what each has to report: what it read, and what the kernel counted for it (PACKET_STATISTICS).
 
     zoo.py DIRECTORY      writes ready, half (after SIGUSR1) and zoo.json (after SIGTERM) there
 """
@@ -33,7 +33,7 @@ ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_LLDP = 3, 0x0800, 0x0806, 0x88CC
 
 
 class Tap:
-    """One packet socket; ``reads`` says whether somebody empties it."""
+    """One packet socket; ``reads`` says whether it is read."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Tap:
         kind: int = socket.SOCK_RAW,
     ) -> None:
         self.name, self.dev, self.reads = name, dev, reads
-        # With a protocol it is hooked in at once, on any device; without one, by bind.
+        # With a protocol it is hooked in at once, on any device; without one, by bind().
         self.socket = socket.socket(socket.AF_PACKET, kind, socket.htons(protocol) if dev == "any" else 0)
         self.socket.setsockopt(socket.SOL_SOCKET, 33, rcvbuf)  # SO_RCVBUFFORCE
         self.socket.setblocking(False)
@@ -55,13 +55,13 @@ class Tap:
         self.counts = (0, 0)
 
     def bind(self) -> Tap:
-        """From here on the kernel offers it packets."""
+        """Bind it; from here on the kernel offers it packets."""
         if self.dev != "any":
             self.socket.bind((self.dev, self.protocol))
         return self
 
     def read(self) -> None:
-        """Take what is there."""
+        """Read what is there."""
         while True:
             try:
                 data, address = self.socket.recvfrom(65536)
@@ -70,11 +70,12 @@ class Tap:
             self.packets.append([address[0], len(data), zlib.crc32(data[:80])])
 
     def count(self) -> None:
-        """(captured, full) by the kernel's own counters; reading clears them, so they add up here."""
+        """Add to ``counts`` (captured, full) the kernel's own counters, which reading clears."""
         packets, drops = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self.counts = self.counts[0] + packets - drops, self.counts[1] + drops
 
     def tell(self) -> dict[str, object]:
+        """Return what the tap has to report."""
         return {
             "name": self.name,
             "inode": self.inode,
@@ -88,7 +89,7 @@ class Tap:
 
 
 def ring(name: str, dev: str, frame_bytes: int = 2048, reserve_bytes: int = 0) -> Tap:
-    """A mapped ring of 8 blocks that nobody reads; so many bytes are to be left free in front of a packet."""
+    """Return a tap with a mapped ring of 8 blocks that nobody reads; it reserves ``reserve_bytes`` before a packet."""
     tap = Tap(name, dev, reads=False)
     block_bytes = max(16384, frame_bytes)
     tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 1))
@@ -101,7 +102,7 @@ def ring(name: str, dev: str, frame_bytes: int = 2048, reserve_bytes: int = 0) -
 
 
 def ring3(name: str, dev: str) -> Tap:
-    """A mapped ring of two blocks (TPACKET_V3, what libpcap uses by itself) that nobody reads."""
+    """Return a tap with a mapped ring of two blocks (TPACKET_V3, libpcap's default) that nobody reads."""
     tap = Tap(name, dev, reads=False)
     tap.socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", 2))
     tap.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("IIIIIII", 16384, 2, 2048, 16, 10, 0, 0))
@@ -110,7 +111,7 @@ def ring3(name: str, dev: str) -> Tap:
 
 
 def filtered(name: str, dev: str) -> Tap:
-    """A socket filter that takes only ARP: ldh [12]; jeq #0x806, ret 65535; ret 0."""
+    """Return a tap with a socket filter that accepts only ARP: ldh [12]; jeq #0x806, ret 65535; ret 0."""
     tap = Tap(name, dev)
     code = struct.pack("HBBI" * 4, 0x28, 0, 0, 12, 0x15, 0, 1, ETH_P_ARP, 0x06, 0, 0, 65535, 0x06, 0, 0, 0)
     tap.code = code  # type: ignore[attr-defined]
@@ -122,7 +123,7 @@ def filtered(name: str, dev: str) -> Tap:
 
 
 def zoo() -> list[Tap]:
-    """All that are there from the beginning."""
+    """Return all taps that are there from the beginning."""
     taps = [
         Tap("any", "any").bind(),
         Tap("slave", "eth0").bind(),
@@ -153,6 +154,7 @@ def zoo() -> list[Tap]:
 
 
 def main(directory: str) -> None:
+    """Open the taps, and read them until SIGTERM."""
     other = "ZOO_OTHER" in os.environ
     taps = [Tap("elsewhere", "same").bind(), Tap("elsewhere-any", "any").bind()] if other else zoo()
     done: list[Tap] = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One self-contained HTML page of a trace, for a browser without a network.
 
-What it keeps true: the page loads nothing (its Content-Security-Policy forbids it to), runs no script but its own two
-(allowed by their hashes), and no name of the kernel or of a process becomes markup: they are in JSON whose every ``<``
-is escaped, and the script puts them into the page as text.
+Invariant: the page loads nothing (its Content-Security-Policy forbids it), runs no script but its own two (allowed by
+their hashes), and no name from the kernel or from a process becomes markup: names are in JSON whose every ``<`` is
+escaped, and the script puts them into the page as text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from .figures import report_object
 
 
 def plotly_script() -> str:
-    """The JavaScript of plotly. ``BondtraceError`` where the package is missing."""
+    """Return the JavaScript of plotly.
+
+    :raises BondtraceError: if the package is missing.
+    """
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -33,8 +36,8 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def write(data: ReportData, name: str, notes: Sequence[str], stream: TextIO) -> None:
-    """Write the page; ``name`` is what the recording is called, ``notes`` what is to be said of it."""
+def write(data: ReportData, stream: TextIO, name: str, notes: Sequence[str]) -> None:
+    """Write the page; ``name`` is that of the recording, ``notes`` are sentences about it for the top of the page."""
     scripts = [_script(plotly_script()), _script(_part("page.js"))]
     values = {
         "title": html.escape(f"bondtrace: {printable(name)}"),
@@ -49,7 +52,7 @@ def write(data: ReportData, name: str, notes: Sequence[str], stream: TextIO) -> 
 
 
 def json_in_html(value: Any) -> str:
-    """JSON that cannot end the script element it stands in, nor begin another or a comment."""
+    """Return JSON that can neither end the script element around it nor begin another one or a comment."""
     text = json.dumps(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A digest as the object that the page's script draws: labels for people, and numbers.
+"""What the page's script draws, as one object: labels for people, and numbers.
 
-Every name in it has been made printable; that it is also no markup is the business of whoever puts it into a page.
+Invariant: every name in it is printable. That none becomes markup is up to the code that puts the object into a page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..text import lines, namespace_name, trust_line
 PATHS_MAX = 200
 STEPS_MAX = 300
 _SOURCES = {"received": "received", "sent": "sent by this host", "unknown": "begin not recorded"}
-_ENDS = {"driver": "on to the driver", "nothing": "nothing more is told"}
+_ENDS = {"driver": "on to the driver", "nothing": "nothing more is known"}
 _STEPS = {
     STEP_TAP: "tap",
     STEP_FANOUT: "fanout",
@@ -38,8 +38,11 @@ _STEPS = {
 
 
 def report_object(data: ReportData, name: str, notes: Sequence[str]) -> dict[str, Any]:
-    """All that the page shows besides the summary; ``name`` is what the recording is called, ``notes`` what is to be
-    said of it."""
+    """Return all that the page shows besides the summary.
+
+    :param name: of the recording.
+    :param notes: sentences about it, for the top of the page.
+    """
     scene, timeline = data.scene, data.timeline
     offset_ns = scene.wall_offset_ns
     listed = data.journeys()
@@ -64,8 +67,10 @@ def report_object(data: ReportData, name: str, notes: Sequence[str]) -> dict[str
 
 
 def label(node: Node, places: list[Place], scene: Scene) -> tuple[str, str]:
-    """(what a node of the flow is called, what happened there or ""); protocol handlers and drops with their namespace
-    where the trace has several."""
+    """Return the name of a node of the flow, and what happened there or "".
+
+    Protocol handlers and drops are named with their namespace where the trace has several.
+    """
     if node.kind == "source":
         return _SOURCES[node.what], ""
     if node.kind == "end":
@@ -81,14 +86,14 @@ def label(node: Node, places: list[Place], scene: Scene) -> tuple[str, str]:
 
 
 def style(node: Node) -> str:
-    """The name of a node's colour: an outcome, a verdict, "protocol", "drop", or "plain"."""
+    """Return the name of a node's colour: an outcome, a verdict, "protocol", "drop", or "plain"."""
     if node.kind in ("taps", "rx_handler", "vlan"):
         return node.result
     return node.kind if node.kind in ("protocol", "drop") else "plain"
 
 
 def link_style(source: Node, target: Node) -> str:
-    """A link is of the colour of what it leads to, or of the verdict that it comes from."""
+    """Return the name of a link's colour: that of what it leads to, or of the verdict that it comes from."""
     if style(target) == "plain" and source.kind in ("rx_handler", "vlan"):
         return style(source)
     return style(target)
@@ -181,9 +186,5 @@ def _spread_object(kind: Kind, spread: Spread, places: list[Place], scene: Scene
 
 
 def _journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
-    """The last paragraph of a story is the trust line, which the page has at its top."""
-    return {
-        "id": journey.id,
-        "heading": lines(journey, scene, lambda text, _: text)[0],
-        "story": paragraphs(journey, scene)[:-1],
-    }
+    """Return a journey without its story's last paragraph, the trust line: the page has that at its top."""
+    return {"id": journey.id, "heading": lines(journey, scene)[0], "story": paragraphs(journey, scene)[:-1]}

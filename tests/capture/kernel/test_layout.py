@@ -93,12 +93,12 @@ def test_an_optional_field_that_is_missing_is_left_undefined():
     [
         (
             {"mac_header": "link_heads"},
-            "the kernel's struct sk_buff has no field mac_header; this bondtrace does not know such a kernel",
+            "the kernel's struct sk_buff has no field mac_header; bondtrace does not support such a kernel",
         ),
-        ({"inum": "unum"}, "the kernel's struct net has no field ns.inum; this bondtrace does not know such a kernel"),
+        ({"inum": "unum"}, "the kernel's struct net has no field ns.inum; bondtrace does not support such a kernel"),
         (
             {"packet_type": "packet_kind"},
-            "the kernel's type information has no struct packet_type; this bondtrace does not know such a kernel",
+            "the kernel's type information has no struct packet_type; bondtrace does not support such a kernel",
         ),
         ({"vfs_inode": "sys_inode"}, "the kernel's struct socket_alloc has no socket and vfs_inode.i_ino"),
         ({"cx": "xc"}, "the kernel's struct pt_regs has no field cx"),

@@ -69,7 +69,7 @@ REFUSED = Refusal("fentry dev_queue_xmit_nit", "tx_enter", "R1 invalid")
             [stage("receive"), stage("transmit", str(REFUSED))],
             True,
             ("rx", "tx"),
-            "the kernel does not take the filter 'icmp'",
+            "the kernel does not accept the filter 'icmp'",
         ),
         ([stage("receive"), stage("transmit", str(REFUSED))], True, ("rx",), None),
         ([stage("receive"), stage("transmit", "no function")], True, ("rx", "tx"), None),

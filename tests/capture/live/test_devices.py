@@ -7,7 +7,7 @@ from bondtrace.capture.host.devices import Change
 from bondtrace.capture.live.devices import DeviceFollower
 from bondtrace.model import Device
 
-GONE, BACK = "bond0 is gone; one of that name will be traced once it is there", "bond0 is there again"
+GONE, BACK = "bond0 is gone; a device of that name will be traced once there is one", "bond0 is back"
 
 
 def bond(ifindex, name="bond0", netns=1):

@@ -56,7 +56,7 @@ def test_a_module_that_was_loaded_anew_is_attached_to_again(kernel):
     [event], notes = handlers.follow({"bond_handle_frame"}, 7)
 
     assert (kernel.attached, event["kind"]) == (["bond_handle_frame"], "stage")
-    assert notes == ["module bonding was loaded anew: bond_handle_frame is attached again"]
+    assert notes == ["module bonding was reloaded: bond_handle_frame is attached again"]
 
 
 def test_a_module_that_is_not_in_use_is_not_looked_at(kernel):

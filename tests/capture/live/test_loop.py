@@ -23,7 +23,7 @@ from bondtrace.model import Device
 from build import ON_BOND0, ON_ETH0, TAPS, both, hook, received, sent
 
 HERE, THERE = Namespace(1, "", "/proc/self/ns/net"), Namespace(2, "blue", "/no/such/path")
-GONE, BACK = "bond0 is gone; one of that name will be traced once it is there", "bond0 is there again"
+GONE, BACK = "bond0 is gone; a device of that name will be traced once there is one", "bond0 is back"
 
 
 def bond(ifindex, name="bond0", netns=1):
@@ -288,13 +288,13 @@ def test_a_namespace_that_nothing_keeps_is_let_go(world):
 
     assert world.let_go_of == [2] and world.traced == {(1, 5)} and world.namespaces == [HERE]
     assert kinds(events) == ["device-gone", "note"] and world.loop.state is State.RUNNING
-    fact = "network namespace blue has neither a name nor a process any more: let go"
-    assert notes(events) == [f"{fact}; the others are traced on"]
+    fact = "network namespace blue no longer has a name or a process: it is no longer traced"
+    assert notes(events) == [f"{fact}; the others still are"]
 
     # when the last one goes
     world.listed = []
     events = batch(world, after_s=6)
-    assert notes(events)[-1].endswith("let go; nothing is left to trace")
+    assert notes(events)[-1].endswith("it is no longer traced; nothing is left to trace")
     assert world.loop.state is State.STOPPING
 
 
