@@ -435,7 +435,10 @@ def test_every_key_of_a_summary_is_documented_with_its_type():
     for one in told:
         summary.count(one)
     by_kernel = replace(summary, counted=True)
-    values = [json.loads(json.dumps(summary_object(one, around))) for one in (summary, by_kernel)]
+    outside = {9: Tap(9, THERE, 0, 3, "raw"), 10: Tap(10, HERE, 6, 3, "raw")}
+    partly = scene(taps={**TAPS, **outside}, namespaces=[HERE])
+    several = ((summary, around), (by_kernel, around), (Summary(), partly))
+    values = [json.loads(json.dumps(summary_object(*one))) for one in several]
     wanted = documented("Summary")
     shared = {path: kinds for path, kinds in documented("Journeys").items() if path.startswith(("taps.", "trust."))}
     assert undocumented(values, {**shared, **wanted}) == {}

@@ -4,11 +4,11 @@ another (net/topology.py has the rule)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Optional
 
 from ..model import Device
-from ..net.topology import Key, are_peers, edges, reached, share_lower, sits_on
+from ..net.topology import Key, are_peers, edges, family, reached, share_lower, sits_on
 from .history import History
 
 
@@ -39,6 +39,16 @@ class Devices(Mapping[Key, History[Device]]):
         """Return the device as it was then, or as it last was if it had gone."""
         history = self._histories.get(key)
         return (history.at(time_ns) or history.last_known()) if history else None
+
+    def traced(self, names: Collection[str], namespaces: Collection[int], time_ns: int) -> set[Key]:
+        """Return the devices that a trace of these names covered then: those of these namespaces that had been called
+        so by then, with all that is below and above them (``topology.family``). Without names all of the namespaces."""
+        here = [key for key in self if key[0] in namespaces]
+        if not names:
+            return set(here)
+        named = [key for key in here if any(one.name in names for one in self[key].until(time_ns))]
+        devices = (device for key in self if (device := self.at(key, time_ns)) is not None)
+        return family(devices, named).all
 
     def stacking(self, time_ns: int) -> dict[Key, list[Key]]:
         """Return for each device those that sat directly on it then."""

@@ -31,6 +31,11 @@ class History(Generic[T]):
         later = range(bisect_left(self._times, time_ns), len(self._times))
         return next((value for value in map(self._values.__getitem__, later) if value is not None), None)
 
+    def until(self, time_ns: int) -> list[T]:
+        """Return the values put until then, in order; the first holds for all times before it, too."""
+        count = max(bisect_right(self._times, time_ns), 1)
+        return [value for value in self._values[:count] if value is not None]
+
     def last_known(self) -> Optional[T]:
         """Return the newest value that is not ``None``: the name of what is gone."""
         return next((value for value in reversed(self._values) if value is not None), None)

@@ -27,6 +27,7 @@ from .history import Changes
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 
 _OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol"))
+_TRACED_KEPT = 8
 _LOSSES = {
     "lost": "records lost",
     "steps_lost": "steps that did not fit",
@@ -62,6 +63,7 @@ class Scene:
         self.ended = False
         self._changes = Changes()
         self._known = Known((-1, -1))
+        self._traced: dict[tuple[int, int], set[Key]] = {}  # by state: few are asked for in turn
 
     # --- events ---
 
@@ -108,6 +110,9 @@ class Scene:
             text(event.get(name) or "")
         wall_offset_ns(event)
         number(event.get("netns", 0))
+        event["interfaces"] = [text(one) for one in items(event.get("interfaces") or ())]
+        if "namespaces" in event:
+            event["namespaces"] = [number(one) for one in items(event["namespaces"])]
         event["directions"] = [text(one) for one in items(event.get("directions") or ())]
         event["handlers"] = [text(one) for one in items(event.get("handlers", ()))]
         names = mapping(event.get("drop_reasons") or {})
@@ -252,6 +257,18 @@ class Scene:
                 known.stacking = self.devices.stacking(time_ns)
             known.above[key] = above(key, known.stacking)
         return known.above[key]
+
+    def traced(self, time_ns: int) -> Optional[set[Key]]:
+        """Return the devices that the trace covered then; ``None`` where its recording does not say."""
+        if "namespaces" not in self.start:
+            return None
+        state = self._changes.state(time_ns)
+        if state not in self._traced:
+            if len(self._traced) >= _TRACED_KEPT:
+                self._traced.clear()
+            names, namespaces = self.start.get("interfaces", ()), self.start["namespaces"]
+            self._traced[state] = self.devices.traced(names, namespaces, time_ns)
+        return self._traced[state]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
         """Return the tap as it was then, as far as that is known, or as it last was."""

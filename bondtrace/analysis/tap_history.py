@@ -121,6 +121,11 @@ class TapHistory:
         self._bound.put(until_ns, None)
         self._closed_ns = since_ns, until_ns
 
+    @property
+    def first_ns(self) -> int:
+        """When it was read for the first time."""
+        return self._bound.first_ns
+
     def last_known(self) -> Optional[Tap]:
         """Return the tap as it was last."""
         return self._bound.last_known()

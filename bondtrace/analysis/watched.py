@@ -25,11 +25,15 @@ from ..net.rx_handlers import handler_of
 from ..net.topology import Key
 from .scene import Scene
 
-#: The reason for a tap of which it is not known whether it was given the packet.
+#: The reasons that leave open whether the tap was given the packet: no stage would have shown it; or no packet of its
+#: device is recorded.
 REASON = "not-watched"
+NOT_TRACED = "not-traced"
+OPEN = frozenset((REASON, NOT_TRACED))
 
 _TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS)
 _ETH_P_ALL = 3
+_NOW = 1 << 62
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
@@ -50,6 +54,37 @@ def blind_way(tap: Tap, scene: Scene) -> Optional[str]:
     return _sentence(scene, of_directions([one for one in _asked(scene) if one == "rx" or is_offered_sent]))
 
 
+def outside(tap: Tap, scene: Scene, time_ns: int) -> Optional[str]:
+    """Return why it is not known what the tap was given: its device is not among the traced ones; ``None`` where it is.
+    A tap of all devices is outside where none of its namespace is traced."""
+    traced = scene.traced(time_ns)
+    if traced is None or tap.ifindex == -1:
+        return None
+    if tap.ifindex == 0 and not any(netns == tap.netns for netns, _ in traced):
+        name = scene.namespaces.get(tap.netns) or f"net:[{tap.netns}]"
+        return f"it lives in network namespace {name}, of which this trace records nothing: bondtrace cannot tell"
+    if tap.ifindex == 0 or (tap.netns, tap.ifindex) in traced:
+        return None
+    name = scene.device_name(tap.netns, tap.ifindex, time_ns)
+    return f"bound to {name}, of which this trace records nothing: bondtrace cannot tell"
+
+
+def is_outside(tap: Tap, scene: Scene) -> bool:
+    """Was its device among the traced ones neither when the tap was first read nor in the end? In between it may have
+    been for a while; the reasons of single packets are exact."""
+    first_ns = scene.taps[tap.inode].first_ns if tap.inode in scene.taps else _NOW
+    return outside(tap, scene, _NOW) is not None and outside(tap, scene, first_ns) is not None
+
+
+def open_reason(tap: Optional[Tap], scene: Scene) -> Optional[str]:
+    """Return the reason for which it is not known what a tap was given in all; ``None`` where it is."""
+    if tap is None:
+        return None
+    if is_outside(tap, scene):
+        return NOT_TRACED
+    return REASON if blind_to(tap, scene) or blind_way(tap, scene) else None
+
+
 def misses_packets(scene: Scene) -> bool:
     """Are packets of a direction that was asked for not seen at all?"""
     return bool(_missing(scene, of_directions(_asked(scene))))
@@ -62,12 +97,12 @@ def has_gaps(scene: Scene) -> bool:
 
 def cells_known(tap: Optional[Tap], scene: Scene) -> bool:
     """Is it known what the tap was given at the places where packets were seen?"""
-    return tap is None or blind_to(tap, scene) is None
+    return tap is None or (blind_to(tap, scene) is None and not is_outside(tap, scene))
 
 
 def totals_known(tap: Optional[Tap], scene: Scene) -> bool:
     """Is it known what the tap was given in total?"""
-    return cells_known(tap, scene) and (tap is None or blind_way(tap, scene) is None)
+    return open_reason(tap, scene) is None
 
 
 def blind_between(lower: Key, upper: Key, scene: Scene, time_ns: int) -> Optional[str]:

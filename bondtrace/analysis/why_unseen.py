@@ -35,6 +35,7 @@ REASONS = (
     "not-running",
     "not-yet-open",
     "not-watched",
+    "not-traced",
     "unknown",
 )
 
@@ -100,12 +101,19 @@ class _Facts:
 
     def why_not(self, tap: Tap, presence: Presence) -> tuple[str, str]:
         """Return (reason, detail) for a tap that was not offered the packet."""
-        checks = (self._not_there, self._not_watched, self._elsewhere, self._in_place)
+        checks = (self._not_there, self._not_traced, self._not_watched, self._elsewhere, self._in_place)
         for check in checks:
             answer = check(tap, presence)
             if answer:
                 return answer
         return "unknown", "no rule explains it: bondtrace cannot tell"
+
+    def _not_traced(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
+        """A tap on a device of which nothing is recorded, unless the packet was seen there."""
+        if (tap.netns, tap.ifindex) in self._visited or (tap.ifindex == 0 and tap.netns in self._namespaces):
+            return None
+        outside = watched.outside(tap, self._scene, self._time_ns)
+        return (watched.NOT_TRACED, outside) if outside else None
 
     def _not_watched(self, tap: Tap, presence: Presence) -> Optional[tuple[str, str]]:
         """Answer for a tap that may have been given the packet where this trace would not have seen it."""

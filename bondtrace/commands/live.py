@@ -12,7 +12,8 @@ from typing import Any, Optional
 
 import click
 
-from ..analysis import watched
+from ..analysis import coverage, watched
+from ..analysis.scene import Scene
 from ..capture.capabilities import drop_rights, require_rights
 from ..errors import UsageError
 from ..format.batch import Batch
@@ -106,7 +107,7 @@ def trace(
         warn(source.does_not_see())
         # Again at the end, after all that the command prints.
         click.get_current_context().call_on_close(lambda: warn(watched.does_not_see(pipeline.scene)))
-        pipeline.run(private(_until(enough, source), options.privacy), source.stop)
+        pipeline.run(private(_until(enough, source, pipeline.scene), options.privacy), source.stop)
 
 
 @contextmanager
@@ -132,8 +133,10 @@ def ending_in_order(pipeline: Pipeline, stop: Callable[[], None]) -> Iterator[No
         raise failed[0]
 
 
-def _until(enough: Callable[[], bool], source: Any) -> Iterator[Batch]:
-    for batch in source.batches():
+def _until(enough: Callable[[], bool], source: Any, scene: Scene) -> Iterator[Batch]:
+    for number, batch in enumerate(source.batches()):
         yield batch
+        if not number and coverage.line(scene):  # the scene has taken the begin
+            say(coverage.line(scene))
         if enough():
             source.stop()

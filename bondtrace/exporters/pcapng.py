@@ -103,7 +103,7 @@ class PcapngExporter(Exporter):
         lines = [*journey.notes]
         lines += [
             f"{unseen_words(missed)} {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
-            f"({missed.reason}){'' if missed.reason == watched.REASON else doubt}"
+            f"({missed.reason}){'' if missed.reason in watched.OPEN else doubt}"
             for missed in journey.unseen
         ]
         return lines if journey.complete else [*lines, "the record of this journey is incomplete"]

@@ -50,7 +50,7 @@ def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
         tabulate([_cells(row, kinds, row.host in several) for row in rows], headers=headers, disable_numparse=True),
         file=stream,
     )
-    open_ = sum(row.unseen.get(watched.REASON, 0) for row in rows)
+    open_ = sum(row.unseen.get(reason, 0) for row in rows for reason in watched.OPEN)
     absences = sum(sum(row.unseen.values()) for row in rows) - open_
     doubtful = sum(row.doubtful for row in rows) - open_
     doubt = f"; {doubtful} of them may be losses" if doubtful > 0 else ", none of them in doubt"
@@ -68,7 +68,7 @@ def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
     start = [printable(row.host), tap, "?" if row.pid is None else str(row.pid), printable(row.bound or "unknown")]
     if row.dev is None:
         unseen = ", ".join(f"{count} {reason}" for reason, count in row.unseen.items())
-        where = _NOT_KNOWN if set(row.unseen) == {watched.REASON} else _NOT_OFFERED
+        where = _NOT_KNOWN if row.unseen and set(row.unseen) <= watched.OPEN else _NOT_OFFERED
         return [*start, where, "", "", *("" for _ in kinds), unseen]
     where = printable(row.dev) + (f" ({printable(row.namespace or str(row.netns))})" if several else "")
     return [

@@ -9,7 +9,7 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
-from ..analysis import watched
+from ..analysis import coverage, watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import Tap
@@ -46,6 +46,8 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         print(file=stream)
         for line in why_lines(summary, scene):
             print(line, file=stream)
+    for line in filter(None, [printable(coverage.line(scene))]):
+        print(line, file=stream)
     print(trust_line(scene), file=stream, flush=True)
 
 
@@ -80,14 +82,15 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, _NOW)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
-        known = watched.totals_known(tap, scene)
+        open_ = watched.open_reason(tap, scene)
+        known = open_ is None
         row += [_cell(*_offers(inode, place, summary, scene)) for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
             reasons = summary.reasons(inode)
             unseen = str(sum(count for _, count in reasons)) if known else _UNKNOWN
-            row += [unseen, reasons[0][0] if known and reasons else "" if known else watched.REASON]
+            row += [unseen, open_ or (reasons[0][0] if reasons else "")]
         rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]
@@ -154,7 +157,17 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
             {**_device(netns, ifindex, scene), "function": function, "reason": reason, "packets": count}
             for (netns, ifindex, function, reason), count in summary.dropped.most_common()
         ],
+        "not_traced": [_uncovered_object(one) for one in coverage.uncovered(scene)],
         "trust": trust_object(scene),
+    }
+
+
+def _uncovered_object(one: coverage.Uncovered) -> dict[str, Any]:
+    return {
+        "netns": one.netns,
+        "dev": printable(one.dev) or None,
+        "taps": [tap.inode for tap in one.taps],
+        "option": printable(one.option),
     }
 
 

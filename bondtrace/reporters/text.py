@@ -151,14 +151,14 @@ def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
     name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
     return [
         f"    {unseen_words(one)} {name[one.tap]}: {printable(one.detail)} ({one.reason})"
-        f"{'' if one.reason == watched.REASON else doubt}"
+        f"{'' if one.reason in watched.OPEN else doubt}"
         for one in journey.unseen
     ]
 
 
 def unseen_words(one: Unseen) -> str:
     """Return how a line about an unseen tap begins: whether it claims that the tap did not see the packet."""
-    return "not known of" if one.reason == watched.REASON else "not seen by"
+    return "not known of" if one.reason in watched.OPEN else "not seen by"
 
 
 def trust_line(scene: Scene) -> str:

@@ -298,6 +298,7 @@ def test_the_summary_as_json():
                 "unseen": {},
             },
         },
+        "not_traced": [],
         "trust": {
             "clean": True,
             "losses": {},

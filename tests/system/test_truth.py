@@ -94,7 +94,7 @@ def special(tap, kind, journey):
     if name == "unbound":
         return "not-running"
     if name == "elsewhere":
-        return "netns"
+        return "not-traced"
     if name == "incoming" and kind == "sent":
         return "outgoing-ignored"
     if name == "sender" and journey.passes[0].sender == tap["inode"]:
@@ -194,7 +194,7 @@ def test_every_tap_is_offered_or_has_the_right_reason(trace, figure):
                 continue
             if name == "elsewhere-any":  # until 6.15 the kernel calls it for every packet, and it ignores them
                 checked += 1
-                if answers.get(tap["inode"]) not in ("netns", "offered"):
+                if answers.get(tap["inode"]) not in ("not-traced", "offered"):
                     wrong.append((journey.id, kind, name, answers.get(tap["inode"])))
                 continue
             rule = special(tap, kind, journey) or expected(tap, kind, journey.packet.ethertype)
@@ -208,7 +208,7 @@ def test_every_tap_is_offered_or_has_the_right_reason(trace, figure):
         "offered",
         "bound-elsewhere",
         "protocol",
-        "netns",
+        "not-traced",
         "inactive-slave",
         "outgoing-ignored",
         "own-packet",
