@@ -127,7 +127,7 @@ struct record {
 	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */
 	unsigned int last_skb; /* low half of the skb's address at the end: it may be replaced on the way */
 	unsigned int head;     /* skb->head, divided by 16: clones share it */
-	unsigned int frame; /* number of the list receive that this pass belongs to on its CPU */
+	unsigned int frame; /* number of the bracket (of a list: the list receive) that this pass belongs to on its CPU */
 	unsigned int sender; /* tx: inode of the packet socket that sent it, or 0; rx: low half of the address of
 			      * the device's rx_handler, or 0 */
 	unsigned char packet[PACKET_BYTES];

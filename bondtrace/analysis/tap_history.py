@@ -64,31 +64,31 @@ class TapHistory:
     only where a tap is hooked in or out (a new bind, a ring, a fanout group). Without one the answer is a guess, and is
     marked as not sure.
 
-    Whether it was there (``state``) is decided by the first row that holds. *Since* and *until* are the last
-    reading without the tap and the first with it, or the other way round when it closed; the margin is
-    ``HOOK_MARGIN_NS``.
+    Whether it was there (``state``) is decided by the first row that holds. It opened, or closed, between two readings:
+    the last as before, and the first as after. The margin is ``HOOK_MARGIN_NS``.
 
     ============================================================================= =========================
     its hooks are known, and it is not in a fanout group (whose members have none)
-      the last hook before is less than the margin ago                            UNSURE
+      the last hook before is at most the margin ago                              UNSURE
       the last hook before was in                                                 HOOKED
       the last hook before was out, the last of all, and it was closed since      CLOSED
       the last hook before was out                                                OUT
       no hook before, and it opened during the trace                              NOT_YET
       no hook before, the first one after is in                                   OUT
       no hook before, the first one after is out                                  HOOKED
-    it is in a fanout group, which it joined after it was bound (hooks are known)
+    it is in a fanout group, has hooks (it was bound first), and opened during the
+    trace
       before its first hook                                                       NOT_YET
       within the margin of a hook, not closed yet                                 UNSURE
       otherwise, not closed yet                                                   HOOKED, OUT where not running
     it opened during a trace that records hooks, and had none
-      before it is known to have been there                                       NOT_YET
-      after                                                                       OUT
+      until the last reading without it                                           NOT_YET
+      later                                                                       OUT
     only readings
-      it was closed by then, surely                                               CLOSED
-      between the last reading with it and the first without                      UNSURE
-      it was not open yet, surely                                                 NOT_YET
-      between the last reading without it and the first with it                   UNSURE
+      after the first reading without it                                          CLOSED
+      between the last reading with it and that                                   UNSURE
+      until the last reading before it opened                                     NOT_YET
+      between that and the first reading with it                                  UNSURE
       otherwise                                                                   HOOKED, OUT where not running
     ============================================================================= =========================
 

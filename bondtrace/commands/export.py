@@ -82,7 +82,7 @@ def _exporter(form: str, name: str, force: bool, files: Sequence[Path], stack: E
         return ParquetExporter(output.binary)
     if form == "perfetto":
         return PerfettoExporter(output.text, _earliest_ns(files))
-    return JsonLinesExporter(output.text) if form == "jsonl" else CsvExporter(output.text)
+    return {"jsonl": JsonLinesExporter, "csv": CsvExporter}[form](output.text)
 
 
 def _earliest_ns(files: Sequence[Path]) -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every scenario on every kernel: the way of each class of packets, step by step, against what the kernel's rules
-demand (docs/receive-path.md), written out here by hand; and what each tap captured against the tap's own file.
+"""The scenarios with rules of their own, on every kernel: the way of each class of packets, step by step, against what
+the kernel's rules demand (docs/receive-path.md), written out here by hand; and what each tap captured against the
+tap's own file.
 
 A way is written as one reads it: passes in lines, steps between bars, each with its round, skb->dev<orig_dev and what
 happened. What a protocol does with a packet that it was given (IP drops a reply that only a raw socket wanted) is no

@@ -192,7 +192,7 @@ class Tracer:
                 return
 
     def set_devices(self, devices: Family) -> None:
-        """Trace exactly these devices, and what joins them (``DeviceMaps.set``)."""
+        """Trace these devices, and what joins them (``DeviceMaps.set``)."""
         self._devices.set(devices)
 
     def counts(self) -> Array:

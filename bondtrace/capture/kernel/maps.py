@@ -26,7 +26,7 @@ class DeviceMaps:
         self._devices: Set[int] = set()
 
     def set(self, devices: Family) -> None:
-        """Trace exactly these devices, and at once what joins them, below those that are ``below`` and on
+        """Trace these devices, and at once what joins them, below those that are ``below`` and on
         top of those that are ``above``."""
         wanted = {
             netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The loop of a live trace: what the kernel side sent, with what happened to the surroundings meanwhile, as batches.
+"""The loop of a live trace: it reads the ring, follows what happens to the surroundings, and makes batches of both.
 
 Invariant: passes that ended before an event are in the same batch as the event, or in an earlier one; the traced
 devices follow the named ones when these are renamed, join, leave or are created again; what happens to the trace itself

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The running kernel as a source of batches: attaches the probes, reports the surroundings at the start, and loops.
 
-Here a packet's data enters: ``loop`` reads the ring, ``format/wire`` decodes it.
+A packet's record enters in ``loop``, which reads the ring.
 """
 
 from __future__ import annotations
