@@ -8,9 +8,8 @@ recording, made with a key that is forgotten at its end; with "drop" all address
 
 from __future__ import annotations
 
-import hashlib
+import os
 import posixpath
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -43,7 +42,7 @@ class Privacy:
 
     def __init__(self, mode: str) -> None:
         self._hashes = mode == "hash"
-        self._key = secrets.token_bytes(32)
+        self._key = os.urandom(32)
         self._known: dict[bytes, bytes] = {}
 
     def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -214,7 +213,9 @@ class Privacy:
         if known is None:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            known = self._known[value] = hashlib.blake2b(value, key=self._key, digest_size=16).digest()
+            from hashlib import blake2b  # takes long to import, and every command imports this module
+
+            known = self._known[value] = blake2b(value, key=self._key, digest_size=16).digest()
         return known
 
 
