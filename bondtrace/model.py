@@ -15,6 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
+#: A tap's protocol: all of them.
+ETH_P_ALL = 3
+#: What can become of a packet that a tap was offered, as people read them; "ignored": not for this tap after all.
+OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
+
 
 @dataclass(frozen=True)
 class Device:

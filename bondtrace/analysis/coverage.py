@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ..model import Tap
 from . import watched
+from .history import LAST_NS
 from .scene import Scene
 from .tap_names import label
 
-_NOW = 1 << 62
 _SHOWN = 5
 
 
@@ -33,11 +33,11 @@ def uncovered(scene: Scene) -> list[Uncovered]:
     """Return what taps are bound to and is not traced, in the order in which the taps were read."""
     found: dict[tuple[int, str], list[Tap]] = {}
     for inode, history in scene.taps.items():
-        tap = scene.tap(inode, _NOW)
+        tap = scene.tap(inode, LAST_NS)
         if tap is None or history.last_known() is None or not watched.is_outside(tap, scene):
             continue
         is_here = tap.netns in scene.start.get("namespaces", ())
-        dev = scene.device_name(tap.netns, tap.ifindex, _NOW) if is_here and tap.ifindex else ""
+        dev = scene.device_name(tap.netns, tap.ifindex, LAST_NS) if is_here and tap.ifindex else ""
         found.setdefault((tap.netns, dev), []).append(tap)
     return [
         Uncovered(netns, dev, tuple(taps), f"--iface {dev}" if dev else f"--netns {_namespace(netns, scene)}")

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..errors import UsageError
-from ..model import Device, Journey, Pass, Tap
+from ..model import ETH_P_ALL, Device, Journey, Pass, Tap
 from ..net.rx_handlers import BOND
 from . import watched
 from .scene import Scene
 from .tap_history import Presence
 
-ETH_P_ALL, _ETH_P_ARP, _ETH_P_SLOW = 3, 0x0806, 0x8809
+_ETH_P_ARP, _ETH_P_SLOW = 0x0806, 0x8809
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from typing import Generic, Optional, TypeVar
 
 T = TypeVar("T")
 
+#: A time after all that is known: things are as they were last.
+LAST_NS = 1 << 62
+
 
 class History(Generic[T]):
     """The values of one thing over time; ``None`` where it was gone. Times are CLOCK_MONOTONIC, in ns."""

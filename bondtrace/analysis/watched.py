@@ -20,9 +20,10 @@ from typing import Optional
 from ..format import stages
 from ..format.events import Event
 from ..format.stages import OF_DIRECTION, PROTOCOL_HANDLERS, essential, of_directions, phrase
-from ..model import Tap
+from ..model import ETH_P_ALL, Tap
 from ..net.rx_handlers import handler_of
 from ..net.topology import Key
+from .history import LAST_NS
 from .scene import Scene
 
 #: The reasons that leave open whether the tap was given the packet: no stage would have shown it; or no packet of its
@@ -32,8 +33,6 @@ NOT_TRACED = "not-traced"
 OPEN = frozenset((REASON, NOT_TRACED))
 
 _TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS)
-_ETH_P_ALL = 3
-_NOW = 1 << 62
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
@@ -50,7 +49,7 @@ def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
 def blind_way(tap: Tap, scene: Scene) -> Optional[str]:
     """Return why it is not known whether this tap was given a packet at another place than where the packet was seen,
     as a direction is not watched; ``None`` where it is known."""
-    is_offered_sent = tap.protocol == _ETH_P_ALL and not tap.ignore_outgoing
+    is_offered_sent = tap.protocol == ETH_P_ALL and not tap.ignore_outgoing
     return _sentence(scene, of_directions([one for one in _asked(scene) if one == "rx" or is_offered_sent]))
 
 
@@ -72,8 +71,8 @@ def outside(tap: Tap, scene: Scene, time_ns: int) -> Optional[str]:
 def is_outside(tap: Tap, scene: Scene) -> bool:
     """Was its device among the traced ones neither when the tap was first read nor in the end? In between it may have
     been for a while; the reasons of single packets are exact."""
-    first_ns = scene.taps[tap.inode].first_ns if tap.inode in scene.taps else _NOW
-    return outside(tap, scene, _NOW) is not None and outside(tap, scene, first_ns) is not None
+    first_ns = scene.taps[tap.inode].first_ns if tap.inode in scene.taps else LAST_NS
+    return outside(tap, scene, LAST_NS) is not None and outside(tap, scene, first_ns) is not None
 
 
 def open_reason(tap: Optional[Tap], scene: Scene) -> Optional[str]:
@@ -150,7 +149,7 @@ def does_not_see(scene: Scene) -> list[str]:
 def warning(phrases: list[str]) -> str:
     """Return the warning for people, from what ``does_not_see`` returned."""
     return (
-        f"WARNING: this trace does not see {'; '.join(phrases)}. What rests on that is told as not watched; "
+        f"WARNING: this trace does not see {'; '.join(phrases)}. What depends on that is reported as not watched; "
         "`bondtrace doctor --verbose` says more"
     )
 

@@ -13,13 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from ..model import Pass, Step, Tap, Unseen
+from ..model import ETH_P_ALL, Pass, Step, Tap, Unseen
 from ..net import rx_handlers
 from . import watched
 from .scene import Scene
 from .tap_history import Presence
-
-ETH_P_ALL = 3
 
 REASONS = (
     "bound-elsewhere",

@@ -10,6 +10,7 @@ from typing import Any, Optional, TextIO
 from tabulate import tabulate
 
 from ..analysis.eras import Answer, Era, Offer, answers
+from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import Journey
@@ -18,7 +19,6 @@ from .json_lines import bound_device
 from .text import tap_name
 
 MARK = "modelled from source, not run"
-_NOW = 1 << 62
 
 
 def heading(era: Era) -> str:
@@ -120,13 +120,13 @@ def write(counts: Counts, stream: TextIO) -> None:
     """Write a row per tap and place: what was recorded, what the era would have done, differences marked."""
     rows = []
     for inode, offer, recorded, modelled in counts.rows():
-        tap = counts.scene.tap(inode, _NOW)
+        tap = counts.scene.tap(inode, LAST_NS)
         unsure = f" or more ({counts.unknown[inode]} packets unknown)" if counts.unknown[inode] else ""
         known = not counts.not_watched[inode]
         rows.append(
             [
                 f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
-                printable(bound_device(tap, counts.scene, _NOW)) if tap else "unknown",
+                printable(bound_device(tap, counts.scene, LAST_NS)) if tap else "unknown",
                 f"{offer.direction} on {printable(offer.dev)}",
                 str(recorded) if known else "?",
                 f"{modelled}{unsure}",

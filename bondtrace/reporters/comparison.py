@@ -18,6 +18,7 @@ from typing import Any, Optional, TextIO
 from tabulate import tabulate
 
 from ..analysis import watched
+from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import Tap
@@ -27,7 +28,6 @@ from ..util.untrusted import printable
 from .json_lines import bound_device, protocol_name, trust_object
 from .text import trust_line
 
-_NOW = 1 << 62
 _MARKS = {"answer": "≠", "count": "~", "": ""}
 _NOT_WATCHED = "?"
 _TOTAL, _OFFERED, _OUTCOME, _UNSEEN = "packets", "offered", "outcome", "unseen"
@@ -83,7 +83,7 @@ class _Kernel:
 
     def watches(self, tap: TapName) -> bool:
         """Is it known what this tap was given?"""
-        return watched.totals_known(self._scene.tap(self._inodes.get(tap, -1), _NOW), self._scene)
+        return watched.totals_known(self._scene.tap(self._inodes.get(tap, -1), LAST_NS), self._scene)
 
     def packets(self, packets: str) -> Counts:
         summary = self._classes.get(packets)
@@ -116,7 +116,7 @@ def _named_taps(observation: Observation) -> dict[int, TapName]:
     scene, seen = observation.scene, Counter[TapName]()
     names = {}
     for inode in sorted(observation.total.inodes(scene)):
-        name = _tap_name(scene.tap(inode, _NOW), scene)
+        name = _tap_name(scene.tap(inode, LAST_NS), scene)
         seen[name] += 1
         names[inode] = replace(name, number=seen[name])
     return names
@@ -126,7 +126,7 @@ def _tap_name(tap: Optional[Tap], scene: Scene) -> TapName:
     if tap is None:
         return TapName("unknown", "(known only by its inode)", "", "", "", "")
     return TapName(
-        printable(bound_device(tap, scene, _NOW)),
+        printable(bound_device(tap, scene, LAST_NS)),
         printable(label(tap)),
         _netns_name(tap.netns, scene),
         protocol_name(tap.protocol),
@@ -146,7 +146,7 @@ def _netns_name(netns: int, scene: Scene) -> str:
 def _place_name(place: Place, scene: Scene) -> str:
     netns, ifindex, direction = place
     where = _netns_name(netns, scene)
-    return f"{printable(scene.device_name(netns, ifindex, _NOW))} {direction}{f' ({where})' if where else ''}"
+    return f"{printable(scene.device_name(netns, ifindex, LAST_NS))} {direction}{f' ({where})' if where else ''}"
 
 
 def _sorted(counts: Counts) -> Counts:

@@ -11,10 +11,10 @@ from typing import Any, TextIO
 from tabulate import tabulate
 
 from ..analysis import watched
+from ..model import OUTCOMES
 from ..stats.fleet import FleetRow
 from ..util.untrusted import printable
 
-_OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _NOT_OFFERED, _NOT_KNOWN = "(not offered)", "(not known)"
 
 
@@ -37,7 +37,7 @@ def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
     """Write the table, and how many of its absences may be losses."""
     kinds = [
         name
-        for name in _OUTCOMES
+        for name in OUTCOMES
         if name in ("captured", "filtered", "full", "ignored") or any(name in row.outcomes for row in rows)
     ]
     headers = ["host", "tap", "pid", "bound to", "device", "direction", "offered", *kinds, "unseen"]

@@ -15,11 +15,11 @@ from typing import Any
 
 from ..analysis.scene import Scene
 from ..errors import missing_package
+from ..model import OUTCOMES
 from ..stats.metrics import NamedCounts
 from ..util.untrusted import printable
 from ..version import __version__
 
-OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 _TAP = ("tap", "bound_to", "kind")
 _DEVICE = ("device", "namespace")
 _PLACE = (*_DEVICE, "direction")

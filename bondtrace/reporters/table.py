@@ -10,18 +10,17 @@ from typing import Any, Optional, TextIO
 from tabulate import tabulate
 
 from ..analysis import coverage, watched
+from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
-from ..model import Tap
+from ..model import OUTCOMES, Tap
 from ..stats.summary import Place, Summary
 from ..util.untrusted import printable
 from .json_lines import bound_device, tap_object, trust_object
 from .text import namespace_name, trust_line
 
 FORMATS = ("simple", "plain", "github", "tsv")
-_NOW = 1 << 62
 _UNKNOWN = "?"
-OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
 
 
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
@@ -38,7 +37,7 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         "device.",
         file=stream,
     )
-    if any(not watched.totals_known(scene.tap(inode, _NOW), scene) for inode in summary.inodes(scene)):
+    if any(not watched.totals_known(scene.tap(inode, LAST_NS), scene) for inode in summary.inodes(scene)):
         print(f"{_UNKNOWN}: not watched in this trace.", file=stream)
     for line in drop_lines(summary, scene):
         print(line, file=stream)
@@ -80,7 +79,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     ]
     rows = []
     for inode in summary.inodes(scene):
-        tap = scene.tap(inode, _NOW)
+        tap = scene.tap(inode, LAST_NS)
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
         open_ = watched.open_reason(tap, scene)
         known = open_ is None
@@ -100,7 +99,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
 def _offers(inode: int, place: Place, summary: Summary, scene: Scene) -> tuple[Optional[int], Optional[int]]:
     """Return (offered, captured) of a tap at a place; ``None`` where that is not known."""
     offered = summary.offered[inode, place]
-    known = offered or watched.cells_known(scene.tap(inode, _NOW), scene)
+    known = offered or watched.cells_known(scene.tap(inode, LAST_NS), scene)
     return (offered, summary.captured[inode, place]) if known else (None, None)
 
 
@@ -111,7 +110,7 @@ def _cell(offered: Optional[int], captured: Optional[int]) -> str:
 def drop_lines(summary: Summary, scene: Scene) -> list[str]:
     """Return how many packets the kernel dropped where and why, the most frequent first."""
     return [
-        f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, _NOW))} in {function}: "
+        f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, LAST_NS))} in {function}: "
         f"{reason or 'it gives no reason'}"
         for (netns, ifindex, function, reason), count in summary.dropped.most_common()
     ]
@@ -122,7 +121,7 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
     lines = []
     for inode in summary.inodes(scene):
         reasons = summary.reasons(inode)
-        tap = scene.tap(inode, _NOW)
+        tap = scene.tap(inode, LAST_NS)
         if reasons and tap:
             verb = "did not see" if watched.totals_known(tap, scene) else "may have seen or not"
             lines.append(f"{printable(label(tap))} [{inode}] {verb}")
@@ -134,13 +133,13 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
 
 def bound_name(tap: Optional[Tap], scene: Scene) -> str:
     """Return what a tap is bound to, as the tables call it."""
-    return printable(bound_device(tap, scene, _NOW)) if tap else "unknown"
+    return printable(bound_device(tap, scene, LAST_NS)) if tap else "unknown"
 
 
 def place_name(place: Place, places: list[Place], scene: Scene) -> str:
     """Return a device and direction, with its namespace where ``places`` are in several."""
     netns, ifindex, direction = place
-    name = f"{printable(scene.device_name(netns, ifindex, _NOW))} {direction}"
+    name = f"{printable(scene.device_name(netns, ifindex, LAST_NS))} {direction}"
     if len({one[0] for one in places}) > 1:
         name += f" ({namespace_name(netns, scene)})"
     return name
@@ -172,7 +171,7 @@ def _uncovered_object(one: coverage.Uncovered) -> dict[str, Any]:
 
 
 def _device(netns: int, ifindex: int, scene: Scene) -> dict[str, Any]:
-    return {"netns": netns, "dev": printable(scene.device_name(netns, ifindex, _NOW))}
+    return {"netns": netns, "dev": printable(scene.device_name(netns, ifindex, LAST_NS))}
 
 
 def _place(where: Place, scene: Scene) -> dict[str, Any]:
@@ -180,11 +179,11 @@ def _place(where: Place, scene: Scene) -> dict[str, Any]:
 
 
 def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
-    tap = scene.tap(inode, _NOW)
+    tap = scene.tap(inode, LAST_NS)
     known = watched.totals_known(tap, scene)
     outcomes = {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
     return {
-        **(tap_object(tap, scene, _NOW) if tap else {}),
+        **(tap_object(tap, scene, LAST_NS) if tap else {}),
         "watched": known,
         "devices": [_offers_object(inode, where, summary, scene) for where in summary.places()],
         "outcomes": outcomes if known else None,

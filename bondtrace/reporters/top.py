@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
+from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
+from ..model import OUTCOMES
 from ..stats.kernel_counts import KernelCounts
 from ..stats.summary import Place
 from ..util.untrusted import printable
-from .table import OUTCOMES, bound_name, of_those, place_name
+from .table import bound_name, of_those, place_name
 from .text import trust_line
 
-_NOW = 1 << 62
 Rows = list[list[str]]
 
 
@@ -65,7 +66,7 @@ def _taps(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene, 
     offers: Iterable[tuple[int, Place]] = {(inode, place) for inode, place, _ in total.offers}
     rows = []
     for one in sorted(offers, key=lambda tap: (-offered(new, tap), -offered(total, tap), tap)):
-        tap = scene.tap(one[0], _NOW)
+        tap = scene.tap(one[0], LAST_NS)
         rows.append(
             [
                 f"{printable(label(tap))} [{one[0]}]" if tap else f"[{one[0]}]",
@@ -103,7 +104,7 @@ def _drops(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene)
 
 
 def _name(netns: int, ifindex: int, scene: Scene) -> str:
-    return printable(scene.device_name(netns, ifindex, _NOW))
+    return printable(scene.device_name(netns, ifindex, LAST_NS))
 
 
 def _rate(count: int, seconds: float) -> str:
