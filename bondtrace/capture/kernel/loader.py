@@ -135,7 +135,7 @@ class Tracer:
         self.bpf = compiler.compile_programs(text)
         self._attacher = Attacher(self.bpf, bcc, kernel.type_id)
         self._devices = DeviceMaps(self.bpf["devices"], self.bpf["places"])
-        self._counts = CountMaps(self.bpf["counts"], self.bpf["recents"]) if count_only else None
+        self._counts = CountMaps(self.bpf) if count_only else None
         self.ring = Ring(self.bpf["events"].map_fd, ring_bytes)
 
     def __enter__(self) -> Tracer:

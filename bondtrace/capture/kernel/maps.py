@@ -55,17 +55,20 @@ class DeviceMaps:
 
 
 class CountMaps:
-    """What the kernel side counts (bpf/count.c: ``counts``, and ``recents``, what is not in it yet)."""
+    """What the kernel side counts (bpf/count.c: ``counts``, and ``recents``, what is not in it yet).
 
-    def __init__(self, counts: Any, recents: Any) -> None:
-        self._counts, self._recents = counts, recents
+    :param maps: the compiled programs' maps by name; bcc looks for the host's CPUs where one is asked for.
+    """
+
+    def __init__(self, maps: Any) -> None:
+        self._maps = maps
         self._counted: Counter[bytes] = Counter()
 
     def read(self) -> Array:
         """Return what has been counted so far, shape (n,) of ``wire.COUNT``, summed over the CPUs; exact when no packet
         comes, and never less than before."""
         before = self._recent()
-        found = Counter({bytes(key): sum(values) for key, values in self._counts.items()})
+        found = Counter({bytes(key): sum(values) for key, values in self._maps["counts"].items()})
         for place, (key, count) in self._recent().items():
             if before.get(place, ("", 0))[0] == key:  # else it was being written
                 found[key] += count
@@ -79,7 +82,7 @@ class CountMaps:
         """Return by place and CPU the key and count of what is not yet in ``counts`` (struct recent, bpf/count.c)."""
         return {
             (int(place.value), cpu): (bytes(one.key), int(one.count))
-            for place, values in self._recents.items()
+            for place, values in self._maps["recents"].items()
             for cpu, one in enumerate(values)
             if one.count
         }

@@ -3,9 +3,11 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from bondtrace.capture.kernel.maps import DeviceMaps
+from bondtrace.capture.kernel.maps import CountMaps, DeviceMaps
+from bondtrace.format.wire import COUNT_KEY
 from bondtrace.net.topology import Family
 
 BELOW, ABOVE = 1, 2  # FOLLOW_LOWER and FOLLOW_UPPER of bpf/pass.c
@@ -98,3 +100,48 @@ def test_at_the_end_nothing_is_traced_not_even_what_has_just_joined(tracer):
     set_devices(tracer, {(7, 5)})
     joins(tracer, 7, 2)
     assert set_devices(tracer, ()) == ({}, {})
+
+
+# --- what is counted -----------------------------------------------------------------------------------
+
+
+class Counting(dict):
+    """The maps of a tracer that counts: ``counts`` {key: a number for each CPU}, ``recents`` [(key, count) of each
+    CPU]. What is read is what they hold then."""
+
+    def __init__(self, counts, recents):
+        super().__init__(counts=counts, recents=self)
+        self.recents = recents
+
+    def items(self):
+        cells = [SimpleNamespace(key=key, count=count) for key, count in self.recents]
+        return [(SimpleNamespace(value=0), cells)]
+
+
+def count_key(ifindex):
+    return np.array([(1, ifindex, 0, 0, 0, 0, 0, 0)], COUNT_KEY).tobytes()
+
+
+def totals(maps):
+    counts = maps.read()
+    return dict(zip(counts["key"]["ifindex"].tolist(), counts["count"].tolist()))
+
+
+def test_counts_of_all_cpus_and_those_that_are_not_in_the_map_yet_are_added_up():
+    maps = CountMaps(Counting({count_key(2): [3, 4]}, [(count_key(2), 5), (count_key(3), 6)]))
+
+    assert totals(maps) == {2: 12, 3: 6}
+
+
+def test_a_count_is_never_less_than_before():
+    counting = Counting({count_key(2): [3, 4]}, [(count_key(2), 5)])
+    maps = CountMaps(counting)
+    assert totals(maps) == {2: 12}
+
+    counting.recents = []  # it was being moved into the map
+
+    assert totals(maps) == {2: 12}
+
+
+def test_no_map_is_opened_before_it_is_read():
+    assert CountMaps(None) is not None
