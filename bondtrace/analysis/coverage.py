@@ -32,9 +32,9 @@ class Uncovered:
 def uncovered(scene: Scene) -> list[Uncovered]:
     """Return what taps are bound to and is not traced, in the order in which the taps were read."""
     found: dict[tuple[int, str], list[Tap]] = {}
-    for inode, history in scene.taps.items():
+    for inode in scene.taps:
         tap = scene.tap(inode, LAST_NS)
-        if tap is None or history.last_known() is None or not watched.is_outside(tap, scene):
+        if tap is None or not watched.is_outside(tap, scene):
             continue
         is_here = tap.netns in scene.start.get("namespaces", ())
         dev = scene.device_name(tap.netns, tap.ifindex, LAST_NS) if is_here and tap.ifindex else ""
@@ -47,8 +47,7 @@ def uncovered(scene: Scene) -> list[Uncovered]:
 
 def _namespace(netns: int, scene: Scene) -> str:
     """Return what `--netns` takes for it."""
-    name = scene.namespaces.get(netns, "")
-    return name if name and " " not in name and not name.startswith("net:[") else str(netns)
+    return scene.namespace_name(netns) or str(netns)
 
 
 def line(scene: Scene) -> str:

@@ -10,6 +10,7 @@ the right type, whoever wrote the event.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Optional
@@ -28,6 +29,7 @@ from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 
 _OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol"))
 _TRACED_KEPT = 8
+_BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
 _LOSSES = {
     "lost": "records lost",
     "steps_lost": "steps that did not fit",
@@ -239,6 +241,12 @@ class Scene:
         if state != self._known.state:
             self._known = Known(state)
         return self._known
+
+    def namespace_name(self, netns: int) -> str:
+        """Return the name that a namespace has of its own, as `ip netns` shows it; "" for one that is known only by its
+        number or by a process."""
+        name = self.namespaces.get(netns, "")
+        return "" if _BY_PROCESS.fullmatch(name) else name
 
     def device(self, netns: int, ifindex: int, time_ns: int) -> Optional[Device]:
         """Return the device as it was then, or as it last was if it had gone."""

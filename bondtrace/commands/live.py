@@ -136,7 +136,7 @@ def ending_in_order(pipeline: Pipeline, stop: Callable[[], None]) -> Iterator[No
 def _until(enough: Callable[[], bool], source: Any, scene: Scene) -> Iterator[Batch]:
     for number, batch in enumerate(source.batches()):
         yield batch
-        if not number and coverage.line(scene):  # the scene has taken the begin
-            say(coverage.line(scene))
+        if not number and (not_traced := coverage.line(scene)):  # the scene has taken the start
+            say(not_traced)
         if enough():
             source.stop()

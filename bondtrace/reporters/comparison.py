@@ -139,8 +139,7 @@ def _netns_name(netns: int, scene: Scene) -> str:
     """Return "" for the namespace that is traced, for others the name that `ip netns` has, if any."""
     if netns == scene.start.get("netns"):
         return ""
-    name = printable(scene.namespaces.get(netns, ""))
-    return "unnamed namespace" if not name or name.startswith(("netns of pid ", "net:[")) else name
+    return printable(scene.namespace_name(netns)) or "unnamed namespace"
 
 
 def _place_name(place: Place, scene: Scene) -> str:

@@ -45,8 +45,9 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         print(file=stream)
         for line in why_lines(summary, scene):
             print(line, file=stream)
-    for line in filter(None, [printable(coverage.line(scene))]):
-        print(line, file=stream)
+    not_traced = printable(coverage.line(scene))
+    if not_traced:
+        print(not_traced, file=stream)
     print(trust_line(scene), file=stream, flush=True)
 
 
@@ -83,7 +84,8 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
         open_ = watched.open_reason(tap, scene)
         known = open_ is None
-        row += [_cell(*_offers(inode, place, summary, scene)) for place in places]
+        cells_known = watched.cells_known(tap, scene)
+        row += [_cell(*_offers(inode, place, summary, cells_known)) for place in places]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
@@ -96,11 +98,10 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
     return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
 
 
-def _offers(inode: int, place: Place, summary: Summary, scene: Scene) -> tuple[Optional[int], Optional[int]]:
-    """Return (offered, captured) of a tap at a place; ``None`` where that is not known."""
+def _offers(inode: int, place: Place, summary: Summary, cells_known: bool) -> tuple[Optional[int], Optional[int]]:
+    """Return (offered, captured) of a tap at a place; ``None`` where that is not known (``watched.cells_known``)."""
     offered = summary.offered[inode, place]
-    known = offered or watched.cells_known(scene.tap(inode, LAST_NS), scene)
-    return (offered, summary.captured[inode, place]) if known else (None, None)
+    return (offered, summary.captured[inode, place]) if offered or cells_known else (None, None)
 
 
 def _cell(offered: Optional[int], captured: Optional[int]) -> str:
@@ -180,20 +181,20 @@ def _place(where: Place, scene: Scene) -> dict[str, Any]:
 
 def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
     tap = scene.tap(inode, LAST_NS)
-    known = watched.totals_known(tap, scene)
+    known, cells_known = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
     outcomes = {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
     return {
         **(tap_object(tap, scene, LAST_NS) if tap else {}),
         "watched": known,
-        "devices": [_offers_object(inode, where, summary, scene) for where in summary.places()],
+        "devices": [_offers_object(inode, where, summary, scene, cells_known) for where in summary.places()],
         "outcomes": outcomes if known else None,
         "unseen": None if summary.counted else dict(_unseen_counts(inode, summary)),
         "twice": summary.twice[inode] if known and not summary.counted else None,
     }
 
 
-def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene) -> dict[str, Any]:
-    offered, captured = _offers(inode, where, summary, scene)
+def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene, cells_known: bool) -> dict[str, Any]:
+    offered, captured = _offers(inode, where, summary, cells_known)
     return {**_place(where, scene), "passed": summary.passed[where], "offered": offered, "captured": captured}
 
 

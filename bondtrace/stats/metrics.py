@@ -8,7 +8,6 @@ number of names is bounded, whatever processes call themselves.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -20,7 +19,6 @@ OTHER = "other"
 UNKNOWN = "unknown"
 
 Names = tuple[str, ...]
-_BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # temporary names of namespaces without a name
 
 
 class Bounded:
@@ -86,8 +84,7 @@ class NamedCounts:
             self.outcomes[names] += times
 
     def _device(self, netns: int, name: str) -> Names:
-        given = self.scene.namespaces.get(netns, "")
-        return self._devices.admit((name, str(netns) if not given or _BY_PROCESS.fullmatch(given) else given))
+        return self._devices.admit((name, self.scene.namespace_name(netns) or str(netns)))
 
     def _tap(self, inode: int, time_ns: int) -> Names:
         tap = self.scene.tap(inode, time_ns)

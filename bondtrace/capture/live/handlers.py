@@ -50,29 +50,30 @@ class HandlerFollower:
         self, modules: Mapping[str, str], attach: Attach, loading: Callable[[str], Optional[int]] = loading_of
     ) -> None:
         self._attach, self._loading_of = attach, loading
-        self._modules = dict(modules)
-        self._loadings = {function: loading(module) for function, module in modules.items()}
+        self._tried = {function: (module, loading(module)) for function, module in modules.items()}
 
     def follow(self, in_use: set[str], time_ns: int) -> tuple[list[Event], list[str]]:
         """Attach to handlers in use that were not tried yet or whose module was reloaded; return events and notes."""
-        events = [self.attach(function, time_ns) for function in sorted(in_use - self._modules.keys())]
+        events = [self.attach(function, time_ns) for function in sorted(in_use - self._tried.keys())]
         notes = []
-        for function in sorted(in_use & self._loadings.keys()):
-            if self._loading_of(self._modules[function]) != self._loadings[function]:
+        for function in sorted(in_use):
+            module, loading = self._tried[function]
+            if self._loading_of(module) != loading:
                 events.append(self.attach(function, time_ns))
-                notes.append(f"module {self._modules[function]} was reloaded: {function} is attached again")
+                notes.append(f"module {self._tried[function][0]} was reloaded: {function} is attached again")
         return events, notes
 
     def knows(self, function: str) -> bool:
         """Was it attached, or tried?"""
-        return function in self._modules
+        return function in self._tried
 
     def attach(self, function: str, time_ns: int) -> Event:
         """Attach to one more rx_handler (its module, or a device that uses it, came after the start); return the event
         of its stage."""
         stage = self._attach(function)
-        module = next((probe.module for probe in stage.probes), self._modules.get(function, ""))
-        self._modules[function], self._loadings[function] = module, self._loading_of(module)
+        before, _ = self._tried.get(function, ("", None))
+        module = next((probe.module for probe in stage.probes), before)
+        self._tried[function] = module, self._loading_of(module)
         return stage_event(time_ns, {**stage_object(stage), "handler": True})
 
 
