@@ -37,8 +37,10 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         "device.",
         file=stream,
     )
-    if any(not watched.totals_known(scene.tap(inode, LAST_NS), scene) for inode in summary.inodes(scene)):
-        print(f"{_UNKNOWN}: not watched in this trace.", file=stream)
+    found = {watched.open_reason(scene.tap(inode, LAST_NS), scene) for inode in summary.inodes(scene)}
+    if found & watched.OPEN:
+        words = " or ".join(sorted(reason.replace("-", " ") for reason in found if reason))
+        print(f"{_UNKNOWN}: {words} in this trace.", file=stream)
     for line in drop_lines(summary, scene):
         print(line, file=stream)
     if why:

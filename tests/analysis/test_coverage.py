@@ -158,7 +158,7 @@ def test_the_summary_has_no_zero_for_what_is_not_traced():
         if "[7]" in line and "eth5" in line.split() and "not-traced" in line
     ]
     assert (row[:5], row[-1], set(row[5:-1])) == (["tcpdump", "-i", "eth0", "[7]", "eth5"], "not-traced", {"?"})
-    assert LINE in stream.getvalue().splitlines()
+    assert LINE in stream.getvalue().splitlines() and "?: not traced in this trace." in stream.getvalue()
     asked = told["taps"]["7"]
     assert (asked["watched"], asked["outcomes"], asked["twice"]) == (False, None, None)
     assert {(one["offered"], one["captured"]) for one in asked["devices"]} == {(None, None)}
