@@ -76,7 +76,7 @@ def test_a_namespace_that_only_a_reading_knows_is_kept_over_notifications():
 def test_after_a_loss_what_is_there_is_compared_with_what_was_known(devices):
     change(devices, "add", bond(6, "bond1"))
 
-    events = devices.take_all([bond(5), bond(7, "bond2")], 8)
+    events = devices.take_all(1, [bond(5), bond(7, "bond2")], 8)
 
     told = [(one["kind"], one.get("ifindex") or one["device"]["ifindex"], one["time_ns"]) for one in events]
     assert told == [("device-gone", 6, 8), ("device", 7, 8)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bondtrace.capture.host.devices import REREAD, Change
+from bondtrace.capture.host.devices import Change
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.capture.host.taps import compare
 from bondtrace.capture.kernel.plan import Stage
@@ -74,7 +74,11 @@ class World:
             WallClock(self.offset_ns),
         )
         host = Host(
-            lambda: self.now_ns, lambda: self.offset_ns, lambda: list(self.listed), lambda namespaces: self.devices
+            lambda: self.now_ns,
+            lambda: self.offset_ns,
+            lambda: list(self.listed),
+            lambda namespace, others: [one for one in self.devices if one.netns == namespace.inode],
+            lambda tunnels, namespaces: {},
         )
         followers.devices.traced()
         return Loop(self, Monitors(self), followers, [], tell=self.said.append, host=host)
@@ -161,7 +165,7 @@ def test_a_device_that_comes_into_use_has_its_rx_handler_attached_before_it_is_t
 
 
 def test_lost_notifications_are_made_up_by_reading_all_devices(world):
-    world.changes, world.devices = [REREAD], [bond(9)]
+    world.changes, world.devices = [Change("reread", None, 1)], [bond(9)]
 
     events = batch(world)
 
