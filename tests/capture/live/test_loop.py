@@ -174,6 +174,28 @@ def test_lost_notifications_are_made_up_by_reading_all_devices(world):
     assert world.traced == {(1, 9)}
 
 
+def test_a_vlan_that_is_moved_to_a_new_namespace_is_traced_in_the_same_batch(world):
+    # given that the namespace has not been listed
+    red = Namespace(3, "red", "/no/such/path")
+    world.namespaces = [HERE, THERE]
+    here = Device(1, 6, "bond0.5", "vlan", link=5)
+    world.changes = [Change("add", here)]
+    batch(world)
+    assert world.traced == {(1, 5), (1, 6)}
+    world.listed.append(red)
+    world.devices = [Device(3, 6, "bond0.5", "vlan", link=5, link_netnsid=0, link_netns=1)]
+    world.changes = [Change("remove", here), Change("elsewhere", here)]
+
+    events = batch(world)
+
+    assert kinds(events) == ["device-gone", "namespace", "device"]
+    assert world.traced == {(1, 5), (3, 6)} and world.names == {"bond0", "bond0.5"}
+    # and when its namespace goes
+    world.listed.remove(red)
+    assert kinds(batch(world, after_s=6)) == ["device-gone"] and world.traced == {(1, 5)}
+    assert world.said == []
+
+
 def test_names_of_devices_are_known_to_who_reads_taps(world):
     world.changes = [Change("add", bond(5, "other"))]
 
