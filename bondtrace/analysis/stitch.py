@@ -49,7 +49,10 @@ from typing import Callable
 import numpy as np
 
 from ..format.wire import (
+    DROPPED_CLONE,
     EMPTY,
+    FUNCTIONS,
+    NETNS_NEXT_STEP,
     RECORD_INSIDE_LIST,
     RECORD_LATE,
     RECORD_LIST,
@@ -57,14 +60,17 @@ from ..format.wire import (
     RECORD_TX,
     STEP,
     STEP_DROP,
+    STEP_NETNS,
     Array,
     Passes,
     concatenate,
 )
 from ..util.arrays import alike, first_like, mix, stable_order
 from .shapes import Facts, facts, with_facts
+from .whereabouts import namespaces
 
 HOLD_NS = 100_000_000
+_LISTS = [func for func, name in FUNCTIONS.items() if name.endswith("_list_rcv")]
 _WAYS = ("up", "down", "over", "through")
 REST_NS = 2 * HOLD_NS  # with much traffic, the time between two calls that return journeys,
 _MANY = 1 << 18  # unless this many passes are held
@@ -254,32 +260,48 @@ class Stitcher:
 def merge_late(passes: Passes) -> Passes:
     """Move the steps of late records to the passes they belong to. A late record whose passes are not found stays as
     it is."""
-    late = np.flatnonzero(passes.records["kind"] == RECORD_LATE)
-    if not len(late):
+    if not (passes.records["kind"] == RECORD_LATE).any():
         return passes
-    counts = np.diff(passes.offsets)
-    owner = np.repeat(np.arange(len(passes)), counts)
-    moved = np.flatnonzero(np.isin(owner, late))
+    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+    enters = passes.steps["kind"] == STEP_NETNS
+    late = (passes.records["kind"] == RECORD_LATE).take(owner)
+    moved = np.flatnonzero(late & ~enters)
+    target, is_clone = _late_targets(passes, owner[moved], passes.steps[moved])
     drops = passes.steps["kind"][moved] == STEP_DROP
-    whose = passes.records["skb"][owner[moved]].astype(np.uint32)  # skb_low of a drop's step is not the skb's
-    skb_low = np.where(drops, whose, passes.steps["skb_low"][moved])
-    target = _late_targets(passes, owner[moved], skb_low)
+    strays = moved[(target < 0) & drops]  # drops of packets that were never recorded: of no use
     found = target >= 0
-    strays = moved[~found & drops]  # drops of packets that were never recorded: of no use
+    steps, owner = passes.steps.copy(), owner.copy()
+    steps["result"][moved[is_clone]] = DROPPED_CLONE
     moved, target = moved[found], target[found]
-    steps = passes.steps.copy()
-    shift = passes.records["time_ns"][owner[moved]].astype(np.int64) - passes.records["time_ns"][target].astype(
-        np.int64
-    )
+    begins_ns = passes.records["time_ns"].astype(np.int64)
+    shift = begins_ns.take(owner[moved]) - begins_ns.take(target)
     steps["t_ns"][moved] = np.clip(steps["t_ns"][moved] + shift, 0, 0xFFFFFFFF)
+    named, places = _with_namespaces(passes, steps, moved, target)
     owner[moved] = target
     keep = np.ones(len(owner), bool)
     keep[strays] = False
-    return _regroup(passes, steps[keep], owner[keep])
+    keep[np.flatnonzero(late & enters & np.isin(np.arange(len(owner)) + 1, moved))] = False
+    owner, steps = np.insert(owner, places, owner[places]), np.insert(steps, places, named)
+    return _regroup(passes, steps, owner, np.insert(keep, places, True))
 
 
-def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
-    """Give the steps to their new owners, in order of time; remove late records without steps."""
+def _with_namespaces(passes: Passes, steps: Array, moved: Array, target: Array) -> tuple[Array, Array]:
+    """Return the steps that are to name the namespaces of late steps, shape (k,), and before which steps they go:
+    where a late step's device is not, or may not be, in the namespace that its new pass is in."""
+    netns = namespaces(passes.records["netns"], passes.steps, passes.offsets)
+    enters = np.flatnonzero(passes.steps["kind"] == STEP_NETNS)
+    passes_entering = np.searchsorted(passes.offsets, enters, side="right") - 1
+    differs = netns[moved] != passes.records["netns"][target]
+    may = differs | (np.isin(target, passes_entering) & ~np.isin(steps["func"][moved], _LISTS))
+    places = moved[may]
+    named = steps[places].copy()
+    named["kind"], named["result"], named["arg"] = STEP_NETNS, NETNS_NEXT_STEP, netns[places]
+    return named, places
+
+
+def _regroup(passes: Passes, steps: Array, owner: Array, keep: Array) -> Passes:
+    """Give the steps that are kept to their new owners, in order of time; remove late records without steps."""
+    steps, owner = steps[keep], owner[keep]
     order = np.lexsort((steps["t_ns"], owner))
     counts = np.bincount(owner, minlength=len(passes))
     records = passes.records.copy()
@@ -290,9 +312,13 @@ def _regroup(passes: Passes, steps: Array, owner: Array) -> Passes:
     return whole.take((records["kind"] != RECORD_LATE) | (counts > 0))
 
 
-def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
-    """Return the pass to which each late step belongs, or -1; shape of ``owner``."""
+def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Array]:
+    """Return the pass to which each late step belongs, or -1; and whether that is of a clone of its packet. Both have
+    the shape of ``owner``."""
     records = passes.records
+    drops = steps["kind"] == STEP_DROP
+    # skb_low of a drop's step is not the skb's
+    skb_low = np.where(drops, records["skb"][owner].astype(np.uint32), steps["skb_low"])
     cpu, kind = records["cpu"].astype(np.uint64) << np.uint64(32), records["kind"]
     parent = records["parent"].take(owner)
     at = np.flatnonzero(kind != RECORD_LATE)
@@ -305,7 +331,11 @@ def _late_targets(passes: Passes, owner: Array, skb_low: Array) -> Array:
     listed = _last_like((frame.take(at)[:, None] | both).reshape(-1), frame.take(owner) | skb_low)
     rest = (targets < 0) & (listed >= 0)
     targets[rest] = at[listed[rest] // 2]
-    return targets
+    head = records["head"].take(owner)
+    shared = _last_like((frame | records["head"]).take(at), frame.take(owner) | head)
+    clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
+    targets[clones] = at[shared[clones]]
+    return targets, clones
 
 
 def _last_like(keys: Array, wanted: Array) -> Array:
