@@ -13,7 +13,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..format.wire import RECORD_LATE, STEP_DROP, STEP_HANDLER, STEP_QUEUED, STEP_VLAN, VERDICT_ANOTHER, Array, Passes
+from ..format.wire import (
+    RECORD_LATE,
+    STEP_DROP,
+    STEP_HANDLER,
+    STEP_NETNS,
+    STEP_QUEUED,
+    STEP_VLAN,
+    VERDICT_ANOTHER,
+    Array,
+    Passes,
+)
 from ..util.arrays import mix
 from .whereabouts import namespaces
 
@@ -69,9 +79,11 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
         told[name][:] = records[name]
     np.add(told["time_ns"], records["duration_ns"], out=told["end_ns"])
     np.bitwise_or(_high(records["netns"]), records["ifindex"], out=told["device"])
-    netns = namespaces(records["netns"], steps, offsets)
-    told["left"][:] = _left(told["device"], netns, steps, offsets)
-    _fill_queued(told, netns, steps, offsets)
+    told["left"][:] = _left(told["device"], records["netns"], steps, offsets)
+    told["queued"][:] = told["queued_skb"][:] = 0
+    rare = steps["kind"] >= STEP_NETNS
+    if rare.any():
+        _fill_rare(told, namespaces(records["netns"], steps, offsets), steps, offsets)
     cpu = _high(records["cpu"])
     np.bitwise_or(cpu, records["seq"], out=told["own"])
     nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
@@ -86,27 +98,26 @@ def _high(numbers: Array) -> Array:
 
 
 def _left(device: Array, netns: Array, steps: Array, offsets: Array) -> Array:
-    """Return the device on which the packet was last, shape (n,).
-
-    :param netns: the namespace of each step's device.
-    """
+    """Return the device on which the packet was last, shape (n,), where that is in the namespace of its pass."""
     if not len(steps):
         return device
-    at = np.maximum(offsets[1:] - 1, 0)
-    last = steps.take(at)
+    last = steps.take(np.maximum(offsets[1:] - 1, 0))
     onward = ((last["kind"] == STEP_HANDLER) | (last["kind"] == STEP_VLAN)) & (last["result"] == VERDICT_ANOTHER)
-    left: Array = _high(netns.take(at)) | np.where(onward, last["arg"], last["ifindex"])
+    left: Array = _high(netns) | np.where(onward, last["arg"], last["ifindex"])
     return np.where(offsets[1:] > offsets[:-1], left, device)
 
 
-def _fill_queued(told: dict[str, Array], netns: Array, steps: Array, offsets: Array) -> None:
-    told["queued"][:] = 0
-    told["queued_skb"][:] = 0
+def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Array) -> None:
+    """Fill what only the steps of some passes say: that the packet left its namespace, or is to be received again.
+
+    :param netns: the namespace of each step's device.
+    """
+    some = np.flatnonzero(offsets[1:] > offsets[:-1])
+    told["left"][some] = told["left"][some] & np.uint64(0xFFFFFFFF) | _high(netns.take(offsets[1:][some] - 1))
     queued = np.flatnonzero(steps["kind"] == STEP_QUEUED)
-    if len(queued):
-        place = np.searchsorted(offsets, queued, side="right") - 1
-        told["queued"][place] = _high(netns[queued]) | steps["ifindex"][queued]
-        told["queued_skb"][place] = steps["skb_low"][queued]
+    place = np.searchsorted(offsets, queued, side="right") - 1
+    told["queued"][place] = _high(netns[queued]) | steps["ifindex"][queued]
+    told["queued_skb"][place] = steps["skb_low"][queued]
 
 
 # --- shapes --------------------------------------------------------------------------------------------
