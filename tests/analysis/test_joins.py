@@ -271,5 +271,29 @@ def test_the_drop_of_a_clone_in_a_list():
     )
 
 
+@pytest.mark.parametrize(
+    ("packet", "skb", "of"),
+    [
+        (TRANSLATED, OTHER, ["first"]),  # a copy whose addresses were translated before it was dropped
+        (datagram(ident=5), SKB + 512, ["waited"]),  # a packet that waited, for which the queue now is full
+        (datagram(ident=6), SKB + 512, []),  # one that is not known
+        (datagram(ident=5), OTHER, []),
+    ],
+)
+def test_the_drop_of_another_skb_within_a_pass(packet, skb, of):
+    # given passes of two packets, and within the second a drop of an skb that shares nothing with it
+    waited = rx("eth0", packet=datagram(ident=5), skb=SKB + 512, head=3)
+    first = rx("eth0", packet=PUBLISHED, at=50, seq=2, head=5, lasts=50)
+    dropped = late("eth0", drop("NO_SOCKET"), at=70, parent=2, skb=skb, head=6, packet=packet)
+    found = journeys(waited, first, dropped)
+    assert [
+        name
+        for name, journey in zip(("waited", "first"), found)
+        for step in journey.passes[0].steps
+        if step.kind == "drop"
+    ] == of
+    assert len(found) == 2
+
+
 def test_what_was_joined_before_still_is():
     assert ways(received()) == [(["rx eth0"], [])]
