@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bondtrace.analysis import verdicts
+from bondtrace.analysis.bonds import Asked
 from bondtrace.format.events import device_event
 from bondtrace.model import Device
 from bondtrace.net import rx_handlers
@@ -48,7 +49,8 @@ BOND = DEVICES["bond0"]
     ],
 )
 def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number, phrase):
-    assert verdicts.reason(rx_handlers.BOND, verdict, protocol_number, replace(BOND, bond_mode=mode)) == phrase
+    asked = Asked(protocol_number, master=replace(BOND, bond_mode=mode))
+    assert verdicts.reason(rx_handlers.BOND, verdict, asked) == phrase
 
 
 @pytest.mark.parametrize(
@@ -56,13 +58,13 @@ def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number
     [(100, 0x0806, True), (100, 0x0800, False), (0, 0x0806, False), (None, 0x0806, False)],
 )
 def test_the_arp_monitor_looks_at_arp_where_it_is_on(interval, number, looked):
-    phrase = verdicts.reason(rx_handlers.BOND, "ANOTHER", number, replace(BOND, arp_interval_ms=interval))
+    phrase = verdicts.reason(rx_handlers.BOND, "ANOTHER", Asked(number, master=replace(BOND, arp_interval_ms=interval)))
 
     assert phrase == "active slave" + ("; the ARP monitor looked at it" if looked else "")
 
 
 def test_a_handler_that_is_not_known_has_the_general_reasons():
-    assert [verdicts.reason("frobnicate", verdict, 0x0800, None) for verdict in ("CONSUMED", "PASS")] == [
+    assert [verdicts.reason("frobnicate", verdict, Asked(0x0800)) for verdict in ("CONSUMED", "PASS")] == [
         "taken over by the handler",
         "left to the device itself",
     ]
@@ -156,7 +158,10 @@ def test_a_macvlan_in_another_namespace_has_its_own_name_and_taps():
     assert [missed.tap for missed in journey.unseen] == [ON_ETH0]
     # and where the bond kept the packet, the macvlan's tap is told so
     kept = rx("eth1", handler("EXACT"), packet=arp())
-    assert answers(kept, around)[50001][0] == "netns"
+    assert answers(kept, around)[50001] == (
+        "inactive-slave",
+        "bound to mv0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT)",
+    )
 
 
 def test_a_handler_whose_address_has_no_name_is_told_by_it():
