@@ -144,6 +144,8 @@ static __always_inline void begin_record(struct cpu_state *cpu, struct frame *fr
 	record->cpu = bpf_get_smp_processor_id();
 	record->kind = kind;
 	record->flags = frame->kind == FRAME_RX_LIST ? RECORD_LIST : 0;
+	if (PART(u32, part, SK_BUFF__SKB_IIF))
+		record->flags |= RECORD_RECEIVED;
 	record->steps = 0;
 	record->steps_lost = 0;
 	record->seq = ++cpu->seq;

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
+import numpy as np
+
 from ..format.wire import (
     FUNC_HANDLER,
     FUNCTIONS,
+    NETNS_FROM_HERE,
     OUTCOMES,
     RECORD_LATE,
     RECORD_TX,
@@ -36,6 +39,7 @@ from .contents import Contents, Progress, is_fragment, tags_of
 from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
+from .whereabouts import namespaces
 
 _KINDS = {
     STEP_TAP: "tap",
@@ -124,10 +128,12 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> tuple[Pass
     way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record))
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
-    for step in raw[raw["kind"] == STEP_NETNS]:
-        way.enter_namespace(int(step["round"]), int(step["arg"]))
-    for step in raw[raw["kind"] != STEP_NETNS]:
-        steps.append(_step(step, record, time_ns - begin_ns, way, scene))
+    of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
+    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
+    for at, step in enumerate(raw):
+        if step["kind"] != STEP_NETNS:
+            way.is_in(of_steps[at], of_steps[at + leaves[at]])
+            steps.append(_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
     contents = _contents(record, steps, way)
@@ -154,42 +160,41 @@ def _contents(record: Array, steps: list[Step], way: _Way) -> Contents:
 
 
 class _Way:
-    """The devices that a pass visits: their names, rounds and namespaces, at one time; and what the packet is there."""
+    """The devices that a pass visits: their names, rounds and namespaces, at one time.
+
+    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it; ``progress`` is what
+    the packet is at that step.
+    """
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int, progress: Progress) -> None:
-        self._scene, self._time_ns, self._own = scene, time_ns, netns
-        self.progress = progress
-        self._namespaces: dict[int, int] = {}
-        self._rounds = {ifindex: 1}
+        self._scene, self._time_ns, self.progress = scene, time_ns, progress
+        self.own = self.netns = self.next_netns = netns
+        self._rounds = {(netns, ifindex): 1}
 
-    def enter_namespace(self, number: int, netns: int) -> None:
-        """Note that skb->dev is in this namespace from this round on."""
-        self._namespaces[number] = netns
-
-    def netns(self, number: int) -> int:
-        """Return the namespace of skb->dev in a round."""
-        entered = [at for at in self._namespaces if at <= number]
-        return self._namespaces[max(entered)] if entered else self._own
+    def is_in(self, netns: int, next_netns: int) -> None:
+        """Take the namespaces of the next step, and of the one after it."""
+        self.netns, self.next_netns = netns, next_netns
 
     def number(self, known: int, ifindex: int) -> int:
         """Return the round of a step. A late step does not know it (0): it is the round of its device, or a new one."""
-        number = known or self._rounds.get(ifindex) or max(self._rounds.values()) + 1
-        self._rounds[ifindex] = number
+        key = self.netns, ifindex
+        number = known or self._rounds.get(key) or max(self._rounds.values()) + 1
+        self._rounds[key] = number
         return number
 
     def goes_on(self, number: int, ifindex: int) -> None:
         """Note the device of the round after this one."""
-        self._rounds.setdefault(ifindex, number + 1)
+        self._rounds.setdefault((self.next_netns, ifindex), number + 1)
 
-    def name(self, number: int, ifindex: int) -> str:
-        """Return the name of a device in a round."""
-        return self._scene.device_name(self.netns(number), ifindex, self._time_ns)
+    def name(self, ifindex: int, netns: Optional[int] = None) -> str:
+        """Return the name of a device, by default of the namespace of the step at hand."""
+        return self._scene.device_name(self.netns if netns is None else netns, ifindex, self._time_ns)
 
 
 def _enter(record: Array, t_ns: int, way: _Way) -> Step:
     ifindex = int(record["ifindex"])
-    name = way.name(1, ifindex)
-    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.netns(1))
+    name = way.name(ifindex)
+    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.own)
 
 
 def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
@@ -205,20 +210,20 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         t_ns=int(raw["t_ns"]) + offset_ns,
         kind=_KINDS.get(kind, f"unknown-{kind}"),
         round=number,
-        dev=way.name(number, ifindex),
-        orig_dev=way.name(1, orig),
+        dev=way.name(ifindex),
+        orig_dev=way.name(orig, way.own),
         ifindex=ifindex,
         orig_ifindex=orig,
         function=function,
         tap=int(raw["arg"]) if kind == STEP_TAP else None,
         outcome=OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None,
         verdict=verdict,
-        next_dev=None if onward is None else way.name(number + 1, onward),
+        next_dev=None if onward is None else way.name(onward, way.next_netns),
         next_ifindex=onward,
-        reason=_reason(raw, record, (function, verdict), number, way, scene),
+        reason=_reason(raw, record, (function, verdict), way, scene),
         inferred=not int(raw["round"]),
-        netns=way.netns(number),
-        next_netns=0 if onward is None else way.netns(number + 1),
+        netns=way.netns,
+        next_netns=0 if onward is None else way.next_netns,
     )
 
 
@@ -233,11 +238,11 @@ def _verdict(raw: Array) -> Optional[str]:
 
 
 def _reason(
-    raw: Array, record: Array, answer: tuple[Optional[str], Optional[str]], number: int, way: _Way, scene: Scene
+    raw: Array, record: Array, answer: tuple[Optional[str], Optional[str]], way: _Way, scene: Scene
 ) -> Optional[str]:
     """Return the reason of a step whose function and verdict are ``answer``."""
     kind, (function, verdict), time_ns = raw["kind"], answer, int(record["time_ns"])
-    place = way.netns(number), int(raw["ifindex"])
+    place = way.netns, int(raw["ifindex"])
     if kind == STEP_VLAN:
         asked = way.progress.ask_vlan(verdict == "ANOTHER")
         return verdicts.vlan_reason(verdict, place, asked, scene, time_ns)
