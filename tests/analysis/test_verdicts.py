@@ -13,12 +13,14 @@ from bondtrace.model import Device
 from bondtrace.net import rx_handlers
 from build import (
     BEGIN_NS,
+    BROADCAST,
     DEVICES,
     HERE,
     ON_BOND0,
     ON_ETH0,
     SKB,
     THERE,
+    A,
     arp,
     drop,
     enters,
@@ -30,6 +32,7 @@ from build import (
     tap,
     tx,
     vlan,
+    vlan_down,
 )
 
 BOND = DEVICES["bond0"]
@@ -68,6 +71,88 @@ def test_a_handler_that_is_not_known_has_the_general_reasons():
         "taken over by the handler",
         "left to the device itself",
     ]
+
+
+OWN = bytes.fromhex("020000000064")
+LOWER = replace(BOND, address="02:00:00:00:00:64")
+GROUP, LINK_LOCAL = bytes.fromhex("01005e000001"), bytes.fromhex("0180c200000e")
+
+
+@pytest.mark.parametrize(
+    ("function", "destination", "phrase"),
+    [
+        ("macvlan_handle_frame", BROADCAST, "broadcast: macvlans that take it get copies, by a queue"),
+        ("macvlan_handle_frame", GROUP, "multicast: macvlans that take it get copies, by a queue"),
+        ("macvlan_handle_frame", OWN, "for the lower device's own address"),
+        ("macvlan_handle_frame", A, "unicast to an address that no macvlan has"),
+        ("macvlan_handle_frame", b"", "for no macvlan alone"),
+        ("ipvlan_handle_frame", BROADCAST, "broadcast: in mode l2 ipvlans get copies, by a queue"),
+        ("ipvlan_handle_frame", GROUP, "multicast: in mode l2 ipvlans get copies, by a queue"),
+        ("ipvlan_handle_frame", OWN, "for no address of an ipvlan; in mode l3s IP asks for that later"),
+        ("br_handle_frame", LINK_LOCAL, "link-local frame left to the port"),
+        ("br_handle_frame", A, "left to the port: ebtables' broute, MRP or CFM"),
+        ("bond_handle_frame", LINK_LOCAL, "link-local frame on an inactive slave"),
+        ("team_handle_frame", LINK_LOCAL, "link-local frame on a disabled port"),
+    ],
+)
+def test_what_is_left_to_a_device_is_explained_by_the_packets_destination(function, destination, phrase):
+    assert verdicts.reason(function, "PASS", Asked(0x0800, destination, LOWER)) == phrase
+
+
+@pytest.mark.parametrize(
+    ("number", "phrase"),
+    [
+        (0x0800, "not protected: left to the port, and copies to MACsec devices that are not strict"),
+        (0x88E5, "protected, in a channel that no MACsec device has: left to the port"),
+    ],
+)
+def test_what_macsec_leaves_is_explained_by_whether_it_is_protected(number, phrase):
+    assert verdicts.reason("macsec_handle_frame", "PASS", Asked(number, A, LOWER)) == phrase
+
+
+# --- VLAN devices --------------------------------------------------------------------------------------
+
+UPPER = Device(HERE, 40, "bond0.200", "vlan", link=4, vlan_id=200, vlan_protocol=0x8100)
+
+
+def vlan_step(frame, around, *steps):
+    """The verdict and the reason of VLAN handling of a frame on bond0."""
+    [journey] = journeys(rx("bond0", *steps, packet=frame), around=around)
+    [step] = [one for one in journey.passes[0].steps if one.kind == "vlan"]
+    return step.verdict, step.reason
+
+
+def frame(protocol, number):
+    return arp()[:12] + protocol.to_bytes(2, "big") + number.to_bytes(2, "big") + arp()[12:]
+
+
+@pytest.mark.parametrize(
+    ("upper", "number", "reason"),
+    [
+        (UPPER, 200, "bond0.200 is down: dropped"),
+        (replace(UPPER, vlan_protocol=None), 200, "bond0.200 is down: dropped"),
+        (replace(UPPER, up=True), 200, "dropped by the VLAN device"),  # out of memory, or just set down
+        (UPPER, 201, "dropped by the VLAN device"),
+    ],
+)
+def test_a_vlan_device_that_is_down_drops_the_packet(upper, number, reason):
+    around = scene(devices={**DEVICES, "bond0.200": upper})
+
+    assert vlan_step(frame(0x8100, number), around, vlan_down(), drop("NOT_SPECIFIED")) == ("CONSUMED", reason)
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        (frame(0x8100, 200), ""),  # it was made only then
+        (frame(0x8100, 201), ""),
+        (frame(0x88A8, 200), " 802.1ad 200: bond0.200 takes 802.1Q 200"),
+    ],
+)
+def test_a_tag_of_another_protocol_is_told(sent, more):
+    around = scene(devices={**DEVICES, "bond0.200": replace(UPPER, up=True)})
+
+    assert vlan_step(sent, around, vlan()) == ("PASS", f"no VLAN device took the tag{more}")
 
 
 # A bridge br0 with the ports eth2 and veth0, whose other end lives in another namespace.
