@@ -70,15 +70,34 @@ static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location
 #endif
 
 /* In a list, after __netif_receive_skb_core was called for all its packets: a record of its own. */
-static __always_inline void drop_late(struct cpu_state *cpu, u64 skb, u64 location, u32 reason)
+static __always_inline void drop_late(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason)
 {
-	struct frame *frame = open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV));
-
 	if (!frame)
 		return;
-	record_of(frame)->head = head_of(skb);
+#ifndef COUNT_ONLY
+	u64 words[SK_BUFF__PART_WORDS];
+	struct part part = {skb, words, &cpu->place, 0};
+	s64 linear;
+
+	bpf_probe_read_kernel(words, sizeof(words), (void *)(skb + SK_BUFF__PART));
+	describe_bytes(record_of(frame), &part, 0, &linear);
+	record_of(frame)->arphrd = READ(u16, frame->dev, NET_DEVICE__TYPE);
+#endif
 	fill_drop(frame, skb, location, reason, DROPPED_SKB);
 	send_single(frame);
+}
+
+/* The same within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another
+ * packet that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be. */
+static __always_inline void drop_other(struct cpu_state *cpu, struct frame *open, u64 skb, u64 location, u32 reason)
+{
+#ifndef COUNT_ONLY
+	struct frame *frame = open_late(cpu, skb, open->dev);
+
+	if (frame)
+		record_of(frame)->parent = record_of(open)->seq;
+	drop_late(cpu, frame, skb, location, reason);
+#endif
 }
 
 static __always_inline int dropped(u64 skb, u64 location, u32 reason)
@@ -94,7 +113,9 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 	else if (frame->state == PASS_OPEN && is_clone(frame, skb))
 		fill_drop(frame, skb, location, reason, DROPPED_CLONE);
 	else if (frame->kind == FRAME_RX_LIST && !passed_over(frame, skb))
-		drop_late(cpu, skb, location, reason);
+		drop_late(cpu, open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV)), skb, location, reason);
+	else if (frame->kind == FRAME_RX && frame->state == PASS_OPEN)
+		drop_other(cpu, frame, skb, location, reason);
 	return 0;
 }
 

@@ -132,7 +132,8 @@ def _join_nested(lot: Lot, links: Links) -> None:
     found, nested = found.compress(again), nested.compress(again)
     same = (lot.low_skb(nested) == lot.low_skb(found)) | (lot.low_skb(nested) == lot.some("last_skb", found))
     same |= (lot.some("head", nested) == lot.some("head", found)) & (lot.some("head", nested) > 0)
-    same[~same] = rewritten.alike_but_for_addresses(lot.records(nested[~same]), lot.records(found[~same]))
+    whose = lot.records(nested[~same]), lot.records(found[~same])
+    same[~same] = rewritten.alike_but_for_addresses(*whose) | rewritten.are_fragments(*whose)
     links.add(nested.compress(same), found.compress(same))
 
 
@@ -158,6 +159,10 @@ def _join_in_list(lot: Lot, links: Links) -> None:
     inside = inside.compress(links.are_free(inside))
     prints = rewritten.prints(lot.records(inside)), rewritten.prints(lot.records(listed))
     _join_alike(lot, links, inside, listed, ("frame", "frame"), prints)
+    inside = inside.compress(links.are_free(inside))
+    inside = inside.compress(rewritten.is_fragment(lot.records(inside)))
+    datagrams = rewritten.datagrams(lot.records(inside)), rewritten.datagrams(lot.records(listed))
+    _join_alike(lot, links, inside, listed, ("frame", "frame"), datagrams)
 
 
 def _join_alike(

@@ -2,7 +2,9 @@
 """Late records: the steps that ran after their packet's core call go from records of their own to their passes.
 
 A late record (a tap, protocol handler or drop) belongs to the pass that it names as its parent, or, in list mode, to
-the pass of its list receive with the same skb; a drop of a clone to that with the same data (``head``).
+the pass of its list receive with the same skb; a drop of a clone to that with the same data (``head``). The drop of
+another skb than its parent's has its bytes: it is a copy of the parent's packet if they are, but for what NAT rewrites;
+else of the latest pass with that skb and those bytes (a packet that had waited).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from ..format.wire import (
     Passes,
 )
 from ..util.arrays import alike, first_like
+from . import rewritten
 from .whereabouts import namespaces
 
 _LISTS = [func for func, name in FUNCTIONS.items() if name.endswith("_list_rcv")]
@@ -95,6 +98,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     at = np.flatnonzero(kind != RECORD_LATE)
     nested = _last_like((cpu | records["seq"]).take(at), cpu.take(owner) | parent)
     targets = np.where((nested >= 0) & (parent > 0), at.take(nested), -1) if len(at) else np.full(len(owner), -1)
+    of_others = np.flatnonzero(drops & (records["captured"].take(owner) > 0) & (parent > 0))
     at = np.flatnonzero((kind == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0))
     _, _, which = alike(cpu | records["frame"])
     frame = which.astype(np.uint64) << np.uint64(32)
@@ -106,7 +110,22 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     shared = _last_like((frame | records["head"]).take(at), frame.take(owner) | head)
     clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
     targets[clones] = at[shared[clones]]
+    for place in of_others.tolist():
+        targets[place], clones[place] = _of_other_skb(records, int(owner[place]), int(targets[place]))
     return targets, clones
+
+
+def _of_other_skb(records: Array, late: int, parent: int) -> tuple[int, bool]:
+    """Return the pass of whose packet this late record's skb is, -1 where none is, and whether it is a copy."""
+    dropped = records[late : late + 1]
+    if parent >= 0 and rewritten.alike_but_for_addresses(dropped, records[parent : parent + 1])[0]:
+        return parent, True
+    same = (records["kind"] != RECORD_LATE) & (records["skb"] == dropped["skb"])
+    for place in np.flatnonzero(same & (records["time_ns"] < dropped["time_ns"]))[::-1].tolist():
+        if rewritten.alike_but_for_addresses(dropped, records[place : place + 1])[0]:
+            return place, False
+        break
+    return -1, False
 
 
 def _last_like(keys: Array, wanted: Array) -> Array:

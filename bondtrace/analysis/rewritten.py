@@ -69,6 +69,30 @@ def alike_but_for_addresses(one: Array, other: Array) -> Array:
     return same
 
 
+def are_fragments(parts: Array, wholes: Array) -> Array:
+    """Return for pairs of records whether the first is a fragment of the second, an IPv4 packet that the host took
+    apart when it sent it on (``ip_do_fragment``)."""
+    found: Array = is_fragment(parts) & (datagrams(parts) == datagrams(wholes)) & (parts["len"] < wholes["len"])
+    return found
+
+
+def is_fragment(records: Array) -> Array:
+    """Return for each record whether it is of a fragment of an IPv4 packet."""
+    body = untagged_bodies(records)
+    cut = _u16(body, np.full(len(body), 2 + 6)) & 0x3FFF != 0  # more fragments, or an offset
+    found: Array = (body[:, :2] == (8, 0)).all(axis=1) & cut
+    return found
+
+
+def datagrams(records: Array) -> Array:
+    """Return a number for each record that fragments of the same IPv4 packet share with it: its identification and
+    protocol; shape (n,) of uint64."""
+    body = untagged_bodies(records).astype(np.uint64)
+    kind, identification = (body[:, at] << np.uint64(8) | body[:, at + 1] for at in (0, 2 + 4))
+    found: Array = kind << np.uint64(24) | identification << np.uint64(8) | body[:, 2 + 9]
+    return found
+
+
 def compare(earlier: Array, later: Array, way: str) -> tuple[Array, Array]:
     """Return for pairs of records of one skb whether the second is the first one's packet, and whether that is sure.
 

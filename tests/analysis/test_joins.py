@@ -122,6 +122,24 @@ def test_one_that_waited_for_its_next_hop_is_the_same_where_all_but_addresses_is
     assert ways(first, answer, waited) == ([(["rx eth0", "tx out0"], []), (["rx eth0"], [])] if same else apart)
 
 
+def fragment(offset, ident=77, **more):
+    whole = datagram(dst=9, data=bytes(40), ident=ident, **more)
+    return whole[:20] + (offset // 8 | 0x2000 * (not offset)).to_bytes(2, "big") + whole[22:]
+
+
+@pytest.mark.parametrize("how", [{"parent": 1}, {"frame": 9, "inside_list": True}])
+def test_fragments_of_a_packet_that_is_sent_on_are_the_same(how):
+    # given a packet that does not fit the device by which it is sent on, and a fragment of another
+    big = datagram(data=bytes(1000))
+    first = rx("eth0", ONTO, protocol("ip_rcv"), packet=big, lasts=90, frame=9, in_list="frame" in how)
+    parts = [fragment(0), fragment(48), fragment(48, ident=78)]
+    sent = [
+        tx("out0", at=10 * place, seq=1 + place, packet=part, skb=OTHER + 256 * place, head=place, again=True, **how)
+        for place, part in enumerate(parts, 1)
+    ]
+    assert ways(first, *sent) == [(["rx eth0", "tx out0", "tx out0"], []), (["tx out0"], [])]
+
+
 def test_tcp_with_another_maximum_segment_size_is_the_same():
     syn = [
         ether(ip4(tcp(port, seq=9) + bytes([2, 4, *mss]), 6, src=one))
@@ -269,6 +287,30 @@ def test_the_drop_of_a_clone_in_a_list():
     assert (
         len(journeys(first, late("eth0", drop("NO_SOCKET"), at=9, frame=4, skb=OTHER, head=6))[0].passes[0].steps) == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("packet", "skb", "of"),
+    [
+        (TRANSLATED, OTHER, ["first"]),  # a copy whose addresses were translated before it was dropped
+        (datagram(ident=5), SKB + 512, ["waited"]),  # a packet that waited, for which the queue now is full
+        (datagram(ident=6), SKB + 512, []),  # one that is not known
+        (datagram(ident=5), OTHER, []),
+    ],
+)
+def test_the_drop_of_another_skb_within_a_pass(packet, skb, of):
+    # given passes of two packets, and within the second a drop of an skb that shares nothing with it
+    waited = rx("eth0", packet=datagram(ident=5), skb=SKB + 512, head=3)
+    first = rx("eth0", packet=PUBLISHED, at=50, seq=2, head=5, lasts=50)
+    dropped = late("eth0", drop("NO_SOCKET"), at=70, parent=2, skb=skb, head=6, packet=packet)
+    found = journeys(waited, first, dropped)
+    assert [
+        name
+        for name, journey in zip(("waited", "first"), found)
+        for step in journey.passes[0].steps
+        if step.kind == "drop"
+    ] == of
+    assert len(found) == 2
 
 
 def test_what_was_joined_before_still_is():
