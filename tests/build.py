@@ -65,8 +65,22 @@ ADDRESSES = {
     "netdev_frame_hook": 0xC0004000,
     "sch_handle_ingress": 0x81001000,
     "udp_queue_rcv_one_skb": 0x81002000,
+    "do_xdp_generic": 0x81003000,
+    "skb_vlan_untag": 0x81004000,
+    "__netif_receive_skb_core.constprop.0": 0x81005000,
+    "nf_hook_slow": 0x81006000,
+    "vlan_do_receive": 0x81007000,
+    "ip_rcv_core": 0x81008000,
 }
-DROP_REASONS = {"2": "NOT_SPECIFIED", "3": "NO_SOCKET", "30": "TC_INGRESS"}
+DROP_REASONS = {
+    "2": "NOT_SPECIFIED",
+    "3": "NO_SOCKET",
+    "16": "NETFILTER_DROP",
+    "29": "XDP",
+    "30": "TC_INGRESS",
+    "31": "UNHANDLED_PROTO",
+    "32": "PFMEMALLOC",
+}
 
 DEVICES = {
     "lo": Device(HERE, 1, "lo", "loopback", arphrd=772),
@@ -146,10 +160,10 @@ def ether(payload, kind=0x0800, src=A, dst=B, tag=None):
     return dst + src + between + struct.pack("!H", kind) + payload
 
 
-def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
-    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
+def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0, offset=0):
+    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``; ``offset`` with the flags of fragments."""
     return (
-        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum)
+        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, offset, ttl, protocol, checksum)
         + bytes([10, 9, 0, src, 10, 9, 0, dst])
         + payload
     )
@@ -204,6 +218,7 @@ class Said:
     onto: str = ""
     dev: str = ""
     skb: int = 0
+    gone: bool = False
 
 
 def _number(names, name):
@@ -229,6 +244,11 @@ def vlan(onto=""):
     """Return the step of a tag's VLAN device, which took the packet; ``onto`` "": there was none."""
     verdict = "ANOTHER" if onto else "PASS"
     return Said(STEP_VLAN, _number(FUNCTIONS, "vlan_do_receive"), 0, _number(VERDICTS, verdict), onto)
+
+
+def vlan_down():
+    """Return the step of a tag's VLAN device that is down: the packet is on no device after it."""
+    return replace(vlan(), gone=True)
 
 
 def enters(netns, **more):
@@ -342,7 +362,7 @@ def _pass(
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
-        onto = every[said.onto or now].ifindex if moved else 0
+        onto = every[said.onto or now].ifindex if moved and not said.gone else 0
         rows[place] = (
             (place + 1) * 1000,
             every[now].ifindex,

@@ -33,7 +33,9 @@ from ..format.wire import (
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
 from ..net.topology import Key
-from . import verdicts, why_unseen
+from . import fanout, verdicts, why_unseen
+from .bonds import Asked
+from .contents import Contents, Progress, is_fragment, tags_of
 from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
@@ -47,6 +49,7 @@ _KINDS = {
     STEP_VLAN: "vlan",
     STEP_DROP: "drop",
 }
+_ARPHRD_ETHER, _MAC_BYTES = 1, 6
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -60,13 +63,12 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    passes = tuple(_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end))
-    passes = verdicts.with_ways_on(passes, scene)
+    told = [_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end)]
+    passes = verdicts.with_ways_on([one for one, _ in told], scene)
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     first = records[0]
     packet = _packet(first)
-    protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(first["protocol"])) if one))
     return Journey(
         id=int(columns.numbers[place]),
         time_ns=begin_ns,
@@ -76,7 +78,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
         complete=complete,
         packet=packet,
         passes=passes,
-        unseen=why_unseen.unseen(passes, scene, protocols),
+        unseen=why_unseen.unseen(passes, scene, tuple(contents for _, contents in told)),
         notes=_notes(passes, scene),
     )
 
@@ -119,11 +121,11 @@ def _packet(record: Array) -> Packet:
     )
 
 
-def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
+def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> tuple[Pass, Contents]:
     record = passes.records[place]
     time_ns = int(record["time_ns"])
     netns = int(record["netns"])
-    way = _Way(scene, netns, int(record["ifindex"]), time_ns)
+    way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record))
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
     of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
@@ -134,27 +136,38 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
             steps.append(_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
-    return Pass(
+    contents = _contents(record, steps, way)
+    one = Pass(
         direction="tx" if sent else "rx",
         cpu=int(record["cpu"]),
         netns=netns,
         skb=int(record["skb"]),
         time_ns=time_ns,
         end_ns=end_ns,
-        steps=tuple(steps),
+        steps=fanout.named(steps, contents, scene, time_ns),
         steps_lost=int(record["steps_lost"]),
         sender=(int(record["sender"]) or None) if sent else None,
     )
+    return one, contents
+
+
+def _contents(record: Array, steps: list[Step], way: _Way) -> Contents:
+    """Return what the rules ask of a pass's packet, after its last step."""
+    if record["kind"] == RECORD_LATE:
+        return Contents()
+    is_grouped = any(step.kind == "fanout" for step in steps)
+    return Contents(way.progress.deliver(), tags_of(record), is_grouped and is_fragment(record))
 
 
 class _Way:
     """The devices that a pass visits: their names, rounds and namespaces, at one time.
 
-    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it.
+    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it; ``progress`` is what
+    the packet is at that step.
     """
 
-    def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
-        self._scene, self._time_ns = scene, time_ns
+    def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int, progress: Progress) -> None:
+        self._scene, self._time_ns, self.progress = scene, time_ns, progress
         self.own = self.netns = self.next_netns = netns
         self._rounds = {(netns, ifindex): 1}
 
@@ -187,12 +200,12 @@ def _enter(record: Array, t_ns: int, way: _Way) -> Step:
 def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
     kind, ifindex, orig = int(raw["kind"]), int(raw["ifindex"]), int(raw["orig_ifindex"])
     number = way.number(int(raw["round"]), ifindex)
+    way.progress.step(int(raw["round"]))
     function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
-    verdict = VERDICTS.get(int(raw["result"]), "unknown") if kind in (STEP_HANDLER, STEP_VLAN) else None
+    verdict = _verdict(raw)
     onward = int(raw["arg"]) if verdict == "ANOTHER" else None
     if onward is not None:
         way.goes_on(number, onward)
-    outcome = OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None
     return Step(
         t_ns=int(raw["t_ns"]) + offset_ns,
         kind=_KINDS.get(kind, f"unknown-{kind}"),
@@ -203,38 +216,51 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         orig_ifindex=orig,
         function=function,
         tap=int(raw["arg"]) if kind == STEP_TAP else None,
-        outcome=outcome,
+        outcome=OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None,
         verdict=verdict,
         next_dev=None if onward is None else way.name(onward, way.next_netns),
         next_ifindex=onward,
-        reason=_reason(raw, way.netns, record, function, verdict, outcome, scene),
+        reason=_reason(raw, record, (function, verdict), way, scene),
         inferred=not int(raw["round"]),
         netns=way.netns,
         next_netns=0 if onward is None else way.next_netns,
     )
 
 
+def _verdict(raw: Array) -> Optional[str]:
+    """Return the verdict of an rx_handler or a VLAN device. One that is down has dropped the packet: there is no device
+    that it is on then (``vlan_do_receive`` returns false, as for a tag that nobody has)."""
+    kind = raw["kind"]
+    if kind not in (STEP_HANDLER, STEP_VLAN):
+        return None
+    verdict = VERDICTS.get(int(raw["result"]), "unknown")
+    return "CONSUMED" if kind == STEP_VLAN and verdict == "PASS" and not raw["arg"] else verdict
+
+
 def _reason(
-    raw: Array,
-    netns: int,
-    record: Array,
-    function: Optional[str],
-    verdict: Optional[str],
-    outcome: Optional[str],
-    scene: Scene,
+    raw: Array, record: Array, answer: tuple[Optional[str], Optional[str]], way: _Way, scene: Scene
 ) -> Optional[str]:
-    if verdict:
-        return _verdict_reason(function, verdict, (netns, int(raw["ifindex"])), record, scene)
-    if outcome == "full":
+    """Return the reason of a step whose function and verdict are ``answer``."""
+    kind, (function, verdict), time_ns = raw["kind"], answer, int(record["time_ns"])
+    place = way.netns, int(raw["ifindex"])
+    if kind == STEP_VLAN:
+        asked = way.progress.ask_vlan(verdict == "ANOTHER")
+        return verdicts.vlan_reason(verdict, place, asked, scene, time_ns)
+    if kind == STEP_HANDLER:
+        return verdicts.reason(function, verdict, _asked(place, record, way, scene))
+    if kind == STEP_TAP and OUTCOMES.get(int(raw["result"])) == "full":
         return "ring" if function == "tpacket_rcv" else "receive buffer"
-    return scene.drop_reason(int(raw["arg"])) if raw["kind"] == STEP_DROP else None
+    return scene.drop_reason(int(raw["arg"])) if kind == STEP_DROP else None
 
 
-def _verdict_reason(function: Optional[str], verdict: str, key: Key, record: Array, scene: Scene) -> Optional[str]:
-    time_ns = int(record["time_ns"])
-    device = scene.device(*key, time_ns)
-    master = scene.device(device.netns, device.master, time_ns) if device and device.master else None
-    return verdicts.reason(function, verdict, int(record["protocol"]), master)
+def _asked(place: Key, record: Array, way: _Way, scene: Scene) -> Asked:
+    netns, time_ns = place[0], int(record["time_ns"])
+    device = scene.device(*place, time_ns)
+    master = scene.device(netns, device.master, time_ns) if device and device.master else None
+    active = scene.device(netns, master.active_slave, time_ns) if master and master.active_slave else None
+    has_header = record["arphrd"] == _ARPHRD_ETHER and record["captured"] >= _MAC_BYTES
+    destination = record["packet"][:_MAC_BYTES].tobytes() if has_header else b""
+    return Asked(way.progress.protocol, destination, device, master, active.name if active else "")
 
 
 def function_name(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:

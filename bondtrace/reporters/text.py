@@ -129,7 +129,7 @@ def _step_line(
         outcome = paint(step.outcome or "", step.outcome)
         what = f"{direction} tap {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
     elif step.kind == "fanout":
-        what = f"{direction} tap: offered to a fanout group"
+        what = f"{direction} tap: offered to a fanout group{because}"
     elif step.kind == "drop":
         what = f"{paint('dropped', 'dropped')} by the kernel in {step.function}: {step.reason or 'it gives no reason'}"
     elif step.kind in ("rx_handler", "vlan"):
