@@ -26,6 +26,7 @@ enum record_flag {
 	RECORD_LIST = 2,   /* received in a list: taps and protocol handlers may come as late records */
 	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
 	RECORD_INSIDE_LIST = 8, /* nested in the list receive that frame names; its packet is one of those */
+	RECORD_VLAN_AD = 32, /* the tag that vlan_tci is of has the type 802.1ad (0x88a8), not 802.1Q */
 };
 
 enum step_kind {
@@ -37,6 +38,7 @@ enum step_kind {
 	STEP_VLAN = 6,
 	STEP_DROP = 7,
 	STEP_NETNS = 8,
+	STEP_QUEUED = 9, /* handed on, to be received once more: on ifindex, by the same skb */
 };
 
 /* step.result of a tap */
@@ -62,6 +64,7 @@ enum function {
 	FUNC_IP_LIST_RCV = 19,
 	FUNC_IPV6_LIST_RCV = 20,
 	FUNC_VLAN = 32,    /* vlan_do_receive */
+	FUNC_GRO_CELLS = 33, /* gro_cells_receive */
 	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 

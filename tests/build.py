@@ -34,6 +34,7 @@ from bondtrace.format.wire import (
     RECORD_RX,
     RECORD_TX,
     RECORD_VLAN,
+    RECORD_VLAN_AD,
     STEP,
     STEP_DROP,
     STEP_FANOUT,
@@ -41,6 +42,7 @@ from bondtrace.format.wire import (
     STEP_HOOK,
     STEP_NETNS,
     STEP_PROTOCOL,
+    STEP_QUEUED,
     STEP_TAP,
     STEP_VLAN,
     VERDICTS,
@@ -77,6 +79,14 @@ DEVICES = {
     "veth0": Device(HERE, 8, "veth0", "veth", link=2, link_netnsid=0, up=True),
     "peer0": Device(THERE, 2, "peer0", "veth", link=8, link_netnsid=0, up=True),
     "other1": Device(THERE, 4, "other1", "bond", up=True),
+}
+
+#: With a VRF over eth3 and a VXLAN on bond0; a scene has these only if it is told so.
+ALL_DEVICES = {
+    **DEVICES,
+    "red": Device(HERE, 20, "red", "vrf", up=True),
+    "eth3": Device(HERE, 21, "eth3", "ether", master=20, up=True),
+    "vx0": Device(HERE, 22, "vx0", "vxlan", link=4, up=True),
 }
 
 ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
@@ -190,6 +200,7 @@ class Said:
     onto: str = ""
     dev: str = ""
     skb: int = 0
+    aside: str = ""  # the step's device, which is not where the packet is
 
 
 def _number(names, name):
@@ -223,9 +234,14 @@ def enters(netns, **more):
 
 
 def drop(reason, function="sch_handle_ingress", **more):
-    """Return the step of a drop; ``reason`` is a name of DROP_REASONS."""
+    """Return the step of a drop; ``reason`` is a name of DROP_REASONS, ``result`` 1 says that of a clone."""
     number = next(int(number) for number, name in DROP_REASONS.items() if name == reason)
     return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
+
+
+def queued(onto):
+    """Return the step by which a tunnel's inner packet was handed to its device, to be received there later."""
+    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto)
 
 
 def protocol(function, **more):
@@ -275,6 +291,7 @@ def _pass(
     lasts=None,
     steps_lost=0,
     vlan=None,
+    tpid=0x8100,
     in_list=False,
     inside_list=False,
     sender=0,
@@ -282,9 +299,9 @@ def _pass(
     rounds=True,
 ):
     """Return a pass. ``at`` and ``lasts`` in µs (since BEGIN_NS; by default 1 more than it has steps); ``packet``: the
-    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes."""
+    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type ``tpid``."""
     packet = reply() if packet is None else packet
-    device, netns = DEVICES[dev], DEVICES[dev].netns
+    device, netns = ALL_DEVICES[dev], ALL_DEVICES[dev].netns
     record = np.zeros(1, RECORD)
     values = {
         "time_ns": BEGIN_NS + at * 1000,
@@ -307,6 +324,7 @@ def _pass(
         "captured": min(len(packet), PACKET_BYTES),
         "protocol": int.from_bytes(packet[12:14], "big"),
         "flags": (RECORD_VLAN if vlan is not None else 0)
+        | (RECORD_VLAN_AD if tpid == 0x88A8 else 0)
         | (RECORD_LIST if in_list else 0)
         | (RECORD_INSIDE_LIST if inside_list else 0),
         "vlan_tci": vlan or 0,
@@ -319,10 +337,10 @@ def _pass(
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
-        onto = DEVICES[said.onto or now].ifindex if moved else 0
+        onto = ALL_DEVICES[said.onto or now].ifindex if moved else 0
         rows[place] = (
             (place + 1) * 1000,
-            DEVICES[now].ifindex,
+            ALL_DEVICES[said.aside or now].ifindex,
             device.ifindex,
             onto or said.arg,
             said.kind,
@@ -397,6 +415,7 @@ def start(**more):
         "handlers": list(HANDLERS),
         "drop_reasons": DROP_REASONS,
         "stages": [],
+        "vlan_tpid": True,
         **more,
     }
 

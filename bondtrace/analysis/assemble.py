@@ -7,6 +7,7 @@ Times of steps are relative to the beginning of their journey. Names are as they
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Optional
 
 from ..format.wire import (
@@ -16,11 +17,13 @@ from ..format.wire import (
     RECORD_LATE,
     RECORD_TX,
     RECORD_VLAN,
+    RECORD_VLAN_AD,
     STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
     STEP_NETNS,
     STEP_PROTOCOL,
+    STEP_QUEUED,
     STEP_TAP,
     STEP_VLAN,
     VERDICTS,
@@ -29,7 +32,7 @@ from ..format.wire import (
 )
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
-from . import verdicts, why_unseen
+from . import branches, verdicts, why_unseen
 from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
@@ -41,7 +44,10 @@ _KINDS = {
     STEP_PROTOCOL: "protocol",
     STEP_VLAN: "vlan",
     STEP_DROP: "drop",
+    STEP_QUEUED: "queued",
 }
+_CLONE = 1  # result of a drop: of a clone of the pass's skb
+_ETH_P_8021Q, _ETH_P_8021AD = 0x8100, 0x88A8
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -55,13 +61,14 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    passes = tuple(_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end))
-    passes = verdicts.with_ways_on(passes, scene)
+    packets = _packets(records, scene)
+    passes = tuple(_pass(columns.passes, begin + nth, begin_ns, packet, scene) for nth, packet in enumerate(packets))
+    passes = verdicts.with_ways_on(_hung_together(passes, records, scene), scene)
+    passes = _with_inferred(passes, columns, begin)
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
-    first = records[0]
-    packet = _packet(first)
-    protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(first["protocol"])) if one))
+    packet = packets[0]
+    protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(records[0]["protocol"])) if one))
     return Journey(
         id=int(columns.numbers[place]),
         time_ns=begin_ns,
@@ -76,13 +83,47 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     )
 
 
+def _hung_together(passes: tuple[Pass, ...], records: Array, scene: Scene) -> tuple[Pass, ...]:
+    """Return the passes with what each follows and is a branch of."""
+    if len(passes) == 1:
+        return passes
+    return tuple(
+        replace(
+            one,
+            parent=at.parent,
+            follows=at.follows,
+            shown=at.follows is not None and _is_shown(one, passes[at.follows], scene),
+        )
+        for one, at in zip(passes, branches.places(records))
+    )
+
+
+def _is_shown(one: Pass, before: Pass, scene: Scene) -> bool:
+    """Is this a received packet that a VRF's driver shows to the VRF's taps for all protocols? It does so by
+    ``dev_queue_xmit_nit``, as if the packet were sent (vrf_ip_rcv, vrf_ip6_rcv); it came by a device of the VRF."""
+    if one.direction != "tx" or before.direction != "rx" or not one.steps:
+        return False
+    device = scene.device(one.steps[0].netns, one.steps[0].ifindex, one.time_ns)
+    if device is None or device.kind != "vrf":
+        return False
+    came = {scene.device(step.netns, step.ifindex, one.time_ns) for step in before.steps}
+    return any(port is not None and port.netns == device.netns and port.master == device.ifindex for port in came)
+
+
+def _with_inferred(passes: tuple[Pass, ...], columns: Journeys, begin: int) -> tuple[Pass, ...]:
+    """Mark the passes of which stitching says that it concluded that they belong to the journey."""
+    inferred = getattr(columns, "inferred", None)
+    if inferred is None or not inferred[begin : begin + len(passes)].any():
+        return passes
+    return tuple(replace(one, inferred=bool(inferred[begin + nth])) for nth, one in enumerate(passes))
+
+
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
     """Return a note for each tap that was offered the packet more than once. Offers that it ignored do not count."""
     seen: dict[int, list[Step]] = {}
-    for one in passes:
-        for step in one.steps:
-            if step.tap is not None and step.outcome != "ignored":
-                seen.setdefault(step.tap, []).append(step)
+    for _, step in branches.in_order(passes):
+        if step.tap is not None and step.outcome != "ignored":
+            seen.setdefault(step.tap, []).append(step)
     return tuple(
         f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(steps)}"
         for inode, steps in seen.items()
@@ -102,19 +143,44 @@ def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:
     return f"{label(tap)} [{inode}]" if tap else f"[{inode}]"
 
 
-def _packet(record: Array) -> Packet:
-    if record["kind"] == RECORD_LATE:
-        return Packet(0, 0, "unknown", "", "", "its begin was not recorded")
+def _packets(records: Array, scene: Scene) -> list[Packet]:
+    """Return the packet of every pass. What is the same as in the pass before is described once."""
+    found: list[Packet] = []
+    before: tuple[object, ...] = ()
+    for record in records:
+        if record["kind"] == RECORD_LATE:
+            found.append(Packet(0, 0, "unknown", "", "", "its begin was not recorded"))
+            before = ()
+            continue
+        now = (
+            record["packet"].tobytes()[: int(record["captured"])],
+            *(int(record[name]) for name in ("len", "protocol", "arphrd", "vlan_tci", "flags")),
+        )
+        found.append(found[-1] if now == before else _packet(record, scene))
+        before = now
+    return found
+
+
+def _packet(record: Array, scene: Scene) -> Packet:
+    tagged = record["flags"] & RECORD_VLAN
     return describe(
         record["packet"].tobytes()[: int(record["captured"])],
         wire_len=int(record["len"]),
         ethertype=int(record["protocol"]),
         arphrd=int(record["arphrd"]),
-        vlan_tci=int(record["vlan_tci"]) if record["flags"] & RECORD_VLAN else None,
+        vlan_tci=int(record["vlan_tci"]) if tagged else None,
+        vlan_tpid=_tag_type(int(record["flags"]), scene) if tagged else None,
     )
 
 
-def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
+def _tag_type(flags: int, scene: Scene) -> Optional[int]:
+    """Return the Ethernet type of the tag beside the frame; ``None`` in older recordings, which do not say it."""
+    if flags & RECORD_VLAN_AD:
+        return _ETH_P_8021AD
+    return _ETH_P_8021Q if scene.start.get("vlan_tpid") is True else None
+
+
+def _pass(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scene) -> Pass:
     record = passes.records[place]
     time_ns = int(record["time_ns"])
     netns = int(record["netns"])
@@ -124,7 +190,8 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
     for step in raw[raw["kind"] == STEP_NETNS]:
         way.enter_namespace(int(step["round"]), int(step["arg"]))
     for step in raw[raw["kind"] != STEP_NETNS]:
-        steps.append(_step(step, record, time_ns - begin_ns, way, scene))
+        to_step = _queued if step["kind"] == STEP_QUEUED else _step
+        steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
     return Pass(
@@ -135,18 +202,21 @@ def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
         time_ns=time_ns,
         end_ns=end_ns,
         steps=tuple(steps),
+        packet=packet,
         steps_lost=int(record["steps_lost"]),
         sender=(int(record["sender"]) or None) if sent else None,
     )
 
 
 class _Way:
-    """The devices that a pass visits: their names, rounds and namespaces, at one time."""
+    """The devices that a pass visits: their names, rounds and namespaces, at one time. ``here`` is the (round, ifindex)
+    of the last step."""
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
         self._scene, self._time_ns, self._own = scene, time_ns, netns
         self._namespaces: dict[int, int] = {}
         self._rounds = {ifindex: 1}
+        self.here = 1, ifindex
 
     def enter_namespace(self, number: int, netns: int) -> None:
         """Note that skb->dev is in this namespace from this round on."""
@@ -161,6 +231,7 @@ class _Way:
         """Return the round of a step. A late step does not know it (0): it is the round of its device, or a new one."""
         number = known or self._rounds.get(ifindex) or max(self._rounds.values()) + 1
         self._rounds[ifindex] = number
+        self.here = number, ifindex
         return number
 
     def goes_on(self, number: int, ifindex: int) -> None:
@@ -205,6 +276,26 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         inferred=not int(raw["round"]),
         netns=way.netns(number),
         next_netns=0 if onward is None else way.netns(number + 1),
+        clone=kind == STEP_DROP and int(raw["result"]) == _CLONE,
+    )
+
+
+def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
+    """Return the step by which the packet was handed to another device, which receives it later."""
+    number, ifindex = way.here
+    orig = int(record["ifindex"])
+    return Step(
+        t_ns=int(raw["t_ns"]) + offset_ns,
+        kind="queued",
+        round=number,
+        dev=way.name(number, ifindex),
+        orig_dev=way.name(1, orig),
+        ifindex=ifindex,
+        orig_ifindex=orig,
+        function=FUNCTIONS.get(int(raw["func"])),
+        next_dev=way.name(number, int(raw["ifindex"])),
+        inferred=not int(raw["round"]),
+        netns=way.netns(number),
     )
 
 

@@ -31,6 +31,7 @@ VALUES = {
     "DATA_BYTES": wire.DATA_BYTES,
     "RECORD_INSIDE_LIST": wire.RECORD_INSIDE_LIST,
     "RECORD_VLAN": wire.RECORD_VLAN,
+    "RECORD_VLAN_AD": wire.RECORD_VLAN_AD,
     "RECORD_LIST": wire.RECORD_LIST,
     "RECORD_CLONED": wire.RECORD_CLONED,
     "STEP_PASS": wire.STEP_PASS,
@@ -42,7 +43,9 @@ VALUES = {
     "STEP_VLAN": wire.STEP_VLAN,
     "STEP_DROP": wire.STEP_DROP,
     "STEP_NETNS": wire.STEP_NETNS,
+    "STEP_QUEUED": wire.STEP_QUEUED,
     "FUNC_VLAN": 32,
+    "FUNC_GRO_CELLS": 33,
     "HOOK_REMOVED": 0,
     "HOOK_ADDED": 1,
     "VERDICT_PENDING": wire.VERDICT_PENDING,
@@ -50,7 +53,7 @@ VALUES = {
     "FUNC_HANDLER": wire.FUNC_HANDLER,
     "COUNTERS": wire.COUNTERS_MAX,
     **{f"OUTCOME_{name.upper()}": value for value, name in wire.OUTCOMES.items()},
-    **{f"FUNC_{name.upper()}": value for value, name in wire.FUNCTIONS.items() if value != 32},
+    **{f"FUNC_{name.upper()}": value for value, name in wire.FUNCTIONS.items() if value not in (32, 33)},
     **{f"COUNT_{name.upper()}": value for value, name in enumerate(wire.COUNTERS)},
 }
 
