@@ -128,6 +128,14 @@ def blind_to_delivery(protocols: Iterable[int], scene: Scene) -> Optional[str]:
     return _sentence(scene, [name for one in protocols for name in PROTOCOL_HANDLERS.get(one, ())])
 
 
+def blind_to_end(protocol: int, scene: Scene) -> bool:
+    """Would this trace not see how a packet of this protocol ends on the device where it is: delivered, handed on by an
+    rx_handler or a VLAN device, or dropped?"""
+    needed = [stages.VLAN, stages.DROPS, *PROTOCOL_HANDLERS.get(protocol, ())]
+    handlers = [name for name, stage in scene.stages.items() if stage.get("handler")]
+    return bool(_missing(scene, [*needed, *handlers]))
+
+
 def nothing_took_it(scene: Scene, direction: str) -> str:
     """Return the sentence for a pass in which nothing was seen."""
     taps = (stages.RING_TAPS, stages.QUEUE_TAPS, stages.SOCK_PACKET_TAPS, stages.FANOUT)

@@ -187,5 +187,6 @@ class LiveSource:
             "handlers": list(plan.handlers),
             "directions": list(request.directions),
             "snaplen": request.snaplen,
+            "vlan_tpid": True,
             "stages": [stage_object(stage) for stage in plan.stages],
         }
