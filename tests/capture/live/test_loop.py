@@ -106,7 +106,7 @@ class World:
 
     def attach(self, function):
         self.attached.append(function)
-        return Stage(function, "its verdicts", "", ())
+        return Stage(function, "its verdicts", "", (), when="tunnels" if function == "queued" else "")
 
     # the taps
 
