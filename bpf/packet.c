@@ -7,6 +7,7 @@
  */
 
 #define AF_PACKET 17
+#define ETH_P_8021AD 0x88A8
 
 static __always_inline u16 swap16(u16 value)
 {
@@ -16,8 +17,11 @@ static __always_inline u16 swap16(u16 value)
 static __always_inline void describe_vlan(struct record *record, struct part *part)
 {
 	record->vlan_tci = PART(u16, part, SK_BUFF__VLAN_TCI);
-	if (has_vlan_tag(part))
+	if (has_vlan_tag(part)) {
 		record->flags |= RECORD_VLAN;
+		if (PART(u16, part, SK_BUFF__VLAN_PROTO) == swap16(ETH_P_8021AD))
+			record->flags |= RECORD_VLAN_AD;
+	}
 }
 
 #ifdef SNAPLEN

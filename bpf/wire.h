@@ -27,6 +27,7 @@ enum record_flag {
 	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
 	RECORD_INSIDE_LIST = 8, /* nested in the list receive that frame names; its packet is one of those */
 	RECORD_RECEIVED = 16,   /* the packet had been received before: skb->skb_iif, which is 0 in a new skb, was set */
+	RECORD_VLAN_AD = 32, /* the tag that vlan_tci is of has the type 802.1ad (0x88a8), not 802.1Q */
 };
 
 enum step_kind {

@@ -35,6 +35,7 @@ from bondtrace.format.wire import (
     RECORD_RX,
     RECORD_TX,
     RECORD_VLAN,
+    RECORD_VLAN_AD,
     STEP,
     STEP_DROP,
     STEP_FANOUT,
@@ -95,17 +96,19 @@ DEVICES = {
     "other1": Device(THERE, 4, "other1", "bond", up=True),
 }
 
-# Not among those of a scene: `around` names them.
+#: Of tunnels, a VRF over eth3 and others; a scene has these only if it is told so.
 MORE_DEVICES = {
-    "vx0": Device(HERE, 30, "vx0", "vxlan", up=True),
+    "red": Device(HERE, 20, "red", "vrf", up=True),
+    "eth3": Device(HERE, 21, "eth3", "ether", master=20, up=True),
+    "vx0": Device(HERE, 22, "vx0", "vxlan", link=4, up=True),
     "gre0": Device(HERE, 31, "gre0", "gre", arphrd=778, up=True),
     "wg0": Device(HERE, 32, "wg0", "wireguard", arphrd=0xFFFE, up=True),
     "ifb0": Device(HERE, 33, "ifb0", "ifb", up=True),
     "mon0": Device(HERE, 34, "mon0", "dummy", up=True),
     "out0": Device(HERE, 35, "out0", "ether", up=True),
-    "red": Device(HERE, 36, "red", "vrf", up=True),
-    "far0": Device(THERE, 30, "far0", "veth", up=True),
+    "far0": Device(THERE, 22, "far0", "veth", up=True),
 }
+ALL_DEVICES = {**DEVICES, **MORE_DEVICES}
 
 ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
 
@@ -219,6 +222,7 @@ class Said:
     dev: str = ""
     skb: int = 0
     gone: bool = False
+    aside: str = ""  # the step's device, which is not where the packet is
 
 
 def _number(names, name):
@@ -257,14 +261,14 @@ def enters(netns, **more):
 
 
 def drop(reason, function="sch_handle_ingress", **more):
-    """Return the step of a drop; ``reason`` is a name of DROP_REASONS."""
+    """Return the step of a drop; ``reason`` is a name of DROP_REASONS, ``result`` 1 says that of a clone."""
     number = next(int(number) for number, name in DROP_REASONS.items() if name == reason)
     return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
 
 
-def queued(dev, skb=0):
-    """Return the step which hands the packet on, to be received on ``dev`` by this skb."""
-    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), dev=dev, skb=skb)
+def queued(onto, skb=0):
+    """Return the step by which a tunnel's inner packet was handed to its device, to be received there by this skb."""
+    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto, skb=skb)
 
 
 def protocol(function, **more):
@@ -314,6 +318,7 @@ def _pass(
     lasts=None,
     steps_lost=0,
     vlan=None,
+    tpid=0x8100,
     in_list=False,
     inside_list=False,
     again=False,
@@ -322,11 +327,10 @@ def _pass(
     rounds=True,
 ):
     """Return a pass. ``at`` and ``lasts`` in µs (since BEGIN_NS; by default 1 more than it has steps); ``packet``: the
-    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes; ``again``: it had been received
-    before."""
+    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type ``tpid``; ``again``: it had
+    been received before."""
     packet = reply() if packet is None else packet
-    every = {**DEVICES, **MORE_DEVICES}
-    device, netns = every[dev], every[dev].netns
+    device, netns = ALL_DEVICES[dev], ALL_DEVICES[dev].netns
     record = np.zeros(1, RECORD)
     values = {
         "time_ns": BEGIN_NS + at * 1000,
@@ -349,6 +353,7 @@ def _pass(
         "captured": min(len(packet), PACKET_BYTES),
         "protocol": int.from_bytes(packet[12:14], "big") if device.arphrd in (1, 772) else 0x0800,
         "flags": (RECORD_VLAN if vlan is not None else 0)
+        | (RECORD_VLAN_AD if tpid == 0x88A8 else 0)
         | (RECORD_LIST if in_list else 0)
         | (RECORD_INSIDE_LIST if inside_list else 0)
         | (RECORD_RECEIVED if again else 0),
@@ -362,10 +367,10 @@ def _pass(
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
-        onto = every[said.onto or now].ifindex if moved and not said.gone else 0
+        onto = ALL_DEVICES[said.onto or now].ifindex if moved and not said.gone else 0
         rows[place] = (
             (place + 1) * 1000,
-            every[now].ifindex,
+            ALL_DEVICES[said.aside or now].ifindex,
             device.ifindex,
             onto or said.arg,
             said.kind,
@@ -440,6 +445,7 @@ def start(**more):
         "handlers": list(HANDLERS),
         "drop_reasons": DROP_REASONS,
         "stages": [],
+        "vlan_tpid": True,
         **more,
     }
 

@@ -32,7 +32,7 @@ REASON = "not-watched"
 NOT_TRACED = "not-traced"
 OPEN = frozenset((REASON, NOT_TRACED))
 
-_TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS)
+_TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS, stages.QUEUED)
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:

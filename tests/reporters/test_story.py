@@ -63,9 +63,9 @@ def test_a_request_sent_on_the_bond_and_its_slave():
 
 def test_who_did_not_see_it_and_why():
     assert told(refused())[-3:-1] == [
-        "Not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere).",
         "Not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: inactive "
         "slave (EXACT) (inactive-slave).",
+        "Not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere).",
     ]
 
 
