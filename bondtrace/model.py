@@ -29,8 +29,19 @@ class Device:
     "arphrd-N" for a device without one. ``master`` is the ifindex of the bond, team or bridge to which it is enslaved;
     ``link`` the ifindex of the device on which it is stacked (VLAN, macvlan; for a veth its peer, which may be in
     ``link_netnsid``). ``link_netns`` is the inode of that other namespace where it was asked for and found (stacked
-    devices only). ``slave_state`` is "active" or "backup" for a slave of a bond. ``bond_mode``, ``active_slave``
-    (ifindex) and ``arp_interval_ms`` (0: no ARP monitor) belong to a bond.
+    devices only). ``vlan_id`` and ``vlan_protocol`` (0x8100 or 0x88a8, host order) belong to a VLAN device.
+
+    Of a bond: ``bond_mode``; ``active_slave`` and ``primary`` (ifindex); ``arp_interval_ms`` (0: no ARP monitor);
+    ``all_slaves_active``: its inactive slaves hand up what they receive, too; ``primary_reselect``: when the primary
+    takes over again ("always", "better", "failure"); ``resend_igmp``: membership reports after a failover;
+    ``arp_validate``: which slaves' ARP the monitor checks ("none", "active", "backup", "all", "filter",
+    "filter_active", "filter_backup"); ``lacp_active``: it sends LACPDUs unasked; ``ad_partner``: the MAC of the system
+    at the other end (zeros: none has answered), only in mode 802.3ad while an aggregator is active.
+
+    Of a slave of a bond: ``slave_state`` ("active" or "backup"); ``mii_status``: the link as the bond sees it ("up",
+    "going down", "down", "going back"); in mode 802.3ad ``ad_aggregator`` (id of its aggregator), ``ad_actor_state``
+    and ``ad_partner_state`` (the octets of LACP: IEEE 802.1AX). The kernel notifies of a change of ``slave_state`` and
+    ``mii_status``, and not of one of the last three or of ``ad_partner``: these are as of the device's last change.
     """
 
     netns: int
@@ -51,6 +62,18 @@ class Device:
     vlan_id: Optional[int] = None
     link_netns: Optional[int] = None
     arp_interval_ms: Optional[int] = None
+    vlan_protocol: Optional[int] = None
+    all_slaves_active: Optional[bool] = None
+    primary: Optional[int] = None
+    primary_reselect: Optional[str] = None
+    resend_igmp: Optional[int] = None
+    arp_validate: Optional[str] = None
+    lacp_active: Optional[bool] = None
+    ad_partner: Optional[str] = None
+    mii_status: Optional[str] = None
+    ad_aggregator: Optional[int] = None
+    ad_actor_state: Optional[int] = None
+    ad_partner_state: Optional[int] = None
 
 
 @dataclass(frozen=True)

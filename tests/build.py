@@ -31,6 +31,7 @@ from bondtrace.format.wire import (
     RECORD_INSIDE_LIST,
     RECORD_LATE,
     RECORD_LIST,
+    RECORD_RECEIVED,
     RECORD_RX,
     RECORD_TX,
     RECORD_VLAN,
@@ -81,13 +82,20 @@ DEVICES = {
     "other1": Device(THERE, 4, "other1", "bond", up=True),
 }
 
-#: With a VRF over eth3 and a VXLAN on bond0; a scene has these only if it is told so.
-ALL_DEVICES = {
-    **DEVICES,
-    "red": Device(HERE, 20, "red", "vrf", up=True),
-    "eth3": Device(HERE, 21, "eth3", "ether", master=20, up=True),
-    "vx0": Device(HERE, 22, "vx0", "vxlan", link=4, up=True),
+# Not among those of a scene: `around` names them.
+MORE_DEVICES = {
+    "vx0": Device(HERE, 30, "vx0", "vxlan", up=True),
+    "gre0": Device(HERE, 31, "gre0", "gre", arphrd=778, up=True),
+    "wg0": Device(HERE, 32, "wg0", "wireguard", arphrd=0xFFFE, up=True),
+    "ifb0": Device(HERE, 33, "ifb0", "ifb", up=True),
+    "mon0": Device(HERE, 34, "mon0", "dummy", up=True),
+    "out0": Device(HERE, 35, "out0", "ether", up=True),
+    "red": Device(HERE, 36, "red", "vrf", up=True),
+    "eth3": Device(HERE, 37, "eth3", "ether", master=36, up=True),
+    "far0": Device(THERE, 30, "far0", "veth", up=True),
 }
+
+ALL_DEVICES = {**DEVICES, **MORE_DEVICES}
 
 ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
 
@@ -200,7 +208,6 @@ class Said:
     onto: str = ""
     dev: str = ""
     skb: int = 0
-    aside: str = ""  # the step's device, which is not where the packet is
 
 
 def _number(names, name):
@@ -239,9 +246,9 @@ def drop(reason, function="sch_handle_ingress", **more):
     return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
 
 
-def queued(onto):
-    """Return the step by which a tunnel's inner packet was handed to its device, to be received there later."""
-    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto)
+def queued(dev, skb=0):
+    """Return the step which hands the packet on, to be received on ``dev`` by this skb."""
+    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), dev=dev, skb=skb)
 
 
 def protocol(function, **more):
@@ -294,14 +301,18 @@ def _pass(
     tpid=0x8100,
     in_list=False,
     inside_list=False,
+    again=False,
     sender=0,
     head=0,
     rounds=True,
 ):
     """Return a pass. ``at`` and ``lasts`` in µs (since BEGIN_NS; by default 1 more than it has steps); ``packet``: the
-    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type ``tpid``."""
+    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type
+    ``tpid``; ``again``: it had been received
+    before."""
     packet = reply() if packet is None else packet
-    device, netns = ALL_DEVICES[dev], ALL_DEVICES[dev].netns
+    every = ALL_DEVICES
+    device, netns = every[dev], every[dev].netns
     record = np.zeros(1, RECORD)
     values = {
         "time_ns": BEGIN_NS + at * 1000,
@@ -322,11 +333,12 @@ def _pass(
         "sender": sender,
         "duration_ns": (len(steps) + 1 if lasts is None else lasts) * 1000,
         "captured": min(len(packet), PACKET_BYTES),
-        "protocol": int.from_bytes(packet[12:14], "big"),
+        "protocol": int.from_bytes(packet[12:14], "big") if device.arphrd in (1, 772) else 0x0800,
         "flags": (RECORD_VLAN if vlan is not None else 0)
         | (RECORD_VLAN_AD if tpid == 0x88A8 else 0)
         | (RECORD_LIST if in_list else 0)
-        | (RECORD_INSIDE_LIST if inside_list else 0),
+        | (RECORD_INSIDE_LIST if inside_list else 0)
+        | (RECORD_RECEIVED if again else 0),
         "vlan_tci": vlan or 0,
     }
     for name, value in values.items():
@@ -337,10 +349,10 @@ def _pass(
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
-        onto = ALL_DEVICES[said.onto or now].ifindex if moved else 0
+        onto = every[said.onto or now].ifindex if moved else 0
         rows[place] = (
             (place + 1) * 1000,
-            ALL_DEVICES[said.aside or now].ifindex,
+            every[now].ifindex,
             device.ifindex,
             onto or said.arg,
             said.kind,
@@ -472,7 +484,8 @@ def scene(*further, **more):
 
 def stitched(*passes, around=None):
     """Return the passes as columns of journeys."""
-    stitcher = Stitcher((around or scene()).devices.related)
+    devices = (around or scene()).devices
+    stitcher = Stitcher(devices.related, tunnels=devices.tunnels)
     stitcher.add(both(*passes), 0)
     return stitcher.flush()
 

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Optional
 
+import numpy as np
+
 from ..format.wire import (
+    DROPPED_CLONE,
     FUNC_HANDLER,
     FUNCTIONS,
+    NETNS_FROM_HERE,
     OUTCOMES,
     RECORD_LATE,
     RECORD_TX,
@@ -32,10 +36,12 @@ from ..format.wire import (
 )
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
+from ..net.topology import Key
 from . import branches, verdicts, why_unseen
 from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
+from .whereabouts import namespaces
 
 _KINDS = {
     STEP_TAP: "tap",
@@ -46,7 +52,6 @@ _KINDS = {
     STEP_DROP: "drop",
     STEP_QUEUED: "queued",
 }
-_CLONE = 1  # result of a drop: of a clone of the pass's skb
 _ETH_P_8021Q, _ETH_P_8021AD = 0x8100, 0x88A8
 
 
@@ -64,7 +69,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     packets = _packets(records, scene)
     passes = tuple(_pass(columns.passes, begin + nth, begin_ns, packet, scene) for nth, packet in enumerate(packets))
     passes = verdicts.with_ways_on(_hung_together(passes, records, scene), scene)
-    passes = _with_inferred(passes, columns, begin)
+    passes = _with_inferred(passes, columns.inferred[begin:end])
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     packet = packets[0]
@@ -110,12 +115,11 @@ def _is_shown(one: Pass, before: Pass, scene: Scene) -> bool:
     return any(port is not None and port.netns == device.netns and port.master == device.ifindex for port in came)
 
 
-def _with_inferred(passes: tuple[Pass, ...], columns: Journeys, begin: int) -> tuple[Pass, ...]:
-    """Mark the passes of which stitching says that it concluded that they belong to the journey."""
-    inferred = getattr(columns, "inferred", None)
-    if inferred is None or not inferred[begin : begin + len(passes)].any():
+def _with_inferred(passes: tuple[Pass, ...], inferred: Array) -> tuple[Pass, ...]:
+    """Mark the passes that stitching concluded to belong to the journey."""
+    if not inferred.any():
         return passes
-    return tuple(replace(one, inferred=bool(inferred[begin + nth])) for nth, one in enumerate(passes))
+    return tuple(replace(one, inferred=bool(concluded)) for one, concluded in zip(passes, inferred))
 
 
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
@@ -187,11 +191,13 @@ def _pass(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scen
     way = _Way(scene, netns, int(record["ifindex"]), time_ns)
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
-    for step in raw[raw["kind"] == STEP_NETNS]:
-        way.enter_namespace(int(step["round"]), int(step["arg"]))
-    for step in raw[raw["kind"] != STEP_NETNS]:
-        to_step = _queued if step["kind"] == STEP_QUEUED else _step
-        steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
+    of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
+    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
+    for at, step in enumerate(raw):
+        if step["kind"] != STEP_NETNS:
+            way.is_in(of_steps[at], of_steps[at + leaves[at]])
+            to_step = _queued if step["kind"] == STEP_QUEUED else _step
+            steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
     return Pass(
@@ -209,44 +215,43 @@ def _pass(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scen
 
 
 class _Way:
-    """The devices that a pass visits: their names, rounds and namespaces, at one time. ``here`` is the (round, ifindex)
-    of the last step."""
+    """The devices that a pass visits: their names, rounds and namespaces, at one time.
+
+    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it, ``here`` is the (round,
+    netns, ifindex) of the last step.
+    """
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
-        self._scene, self._time_ns, self._own = scene, time_ns, netns
-        self._namespaces: dict[int, int] = {}
-        self._rounds = {ifindex: 1}
-        self.here = 1, ifindex
+        self._scene, self._time_ns = scene, time_ns
+        self.own = self.netns = self.next_netns = netns
+        self._rounds = {(netns, ifindex): 1}
+        self.here = 1, netns, ifindex
 
-    def enter_namespace(self, number: int, netns: int) -> None:
-        """Note that skb->dev is in this namespace from this round on."""
-        self._namespaces[number] = netns
-
-    def netns(self, number: int) -> int:
-        """Return the namespace of skb->dev in a round."""
-        entered = [at for at in self._namespaces if at <= number]
-        return self._namespaces[max(entered)] if entered else self._own
+    def is_in(self, netns: int, next_netns: int) -> None:
+        """Take the namespaces of the next step, and of the one after it."""
+        self.netns, self.next_netns = netns, next_netns
 
     def number(self, known: int, ifindex: int) -> int:
         """Return the round of a step. A late step does not know it (0): it is the round of its device, or a new one."""
-        number = known or self._rounds.get(ifindex) or max(self._rounds.values()) + 1
-        self._rounds[ifindex] = number
-        self.here = number, ifindex
+        key = self.netns, ifindex
+        number = known or self._rounds.get(key) or max(self._rounds.values()) + 1
+        self._rounds[key] = number
+        self.here = number, *key
         return number
 
     def goes_on(self, number: int, ifindex: int) -> None:
         """Note the device of the round after this one."""
-        self._rounds.setdefault(ifindex, number + 1)
+        self._rounds.setdefault((self.next_netns, ifindex), number + 1)
 
-    def name(self, number: int, ifindex: int) -> str:
-        """Return the name of a device in a round."""
-        return self._scene.device_name(self.netns(number), ifindex, self._time_ns)
+    def name(self, ifindex: int, netns: Optional[int] = None) -> str:
+        """Return the name of a device, by default of the namespace of the step at hand."""
+        return self._scene.device_name(self.netns if netns is None else netns, ifindex, self._time_ns)
 
 
 def _enter(record: Array, t_ns: int, way: _Way) -> Step:
     ifindex = int(record["ifindex"])
-    name = way.name(1, ifindex)
-    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.netns(1))
+    name = way.name(ifindex)
+    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.own)
 
 
 def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
@@ -262,57 +267,63 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         t_ns=int(raw["t_ns"]) + offset_ns,
         kind=_KINDS.get(kind, f"unknown-{kind}"),
         round=number,
-        dev=way.name(number, ifindex),
-        orig_dev=way.name(1, orig),
+        dev=way.name(ifindex),
+        orig_dev=way.name(orig, way.own),
         ifindex=ifindex,
         orig_ifindex=orig,
         function=function,
         tap=int(raw["arg"]) if kind == STEP_TAP else None,
         outcome=outcome,
         verdict=verdict,
-        next_dev=None if onward is None else way.name(number + 1, onward),
+        next_dev=None if onward is None else way.name(onward, way.next_netns),
         next_ifindex=onward,
-        reason=_reason(raw, record, function, verdict, outcome, scene),
+        reason=_reason(raw, way.netns, record, function, verdict, outcome, scene),
         inferred=not int(raw["round"]),
-        netns=way.netns(number),
-        next_netns=0 if onward is None else way.netns(number + 1),
-        clone=kind == STEP_DROP and int(raw["result"]) == _CLONE,
+        netns=way.netns,
+        next_netns=0 if onward is None else way.next_netns,
+        clone=kind == STEP_DROP and int(raw["result"]) == DROPPED_CLONE,
     )
 
 
 def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
     """Return the step by which the packet was handed to another device, which receives it later."""
-    number, ifindex = way.here
+    number, netns, ifindex = way.here
     orig = int(record["ifindex"])
     return Step(
         t_ns=int(raw["t_ns"]) + offset_ns,
         kind="queued",
         round=number,
-        dev=way.name(number, ifindex),
-        orig_dev=way.name(1, orig),
+        dev=way.name(ifindex, netns),
+        orig_dev=way.name(orig, way.own),
         ifindex=ifindex,
         orig_ifindex=orig,
         function=FUNCTIONS.get(int(raw["func"])),
-        next_dev=way.name(number, int(raw["ifindex"])),
+        next_dev=way.name(int(raw["ifindex"])),
         inferred=not int(raw["round"]),
-        netns=way.netns(number),
+        netns=netns,
     )
 
 
 def _reason(
-    raw: Array, record: Array, function: Optional[str], verdict: Optional[str], outcome: Optional[str], scene: Scene
+    raw: Array,
+    netns: int,
+    record: Array,
+    function: Optional[str],
+    verdict: Optional[str],
+    outcome: Optional[str],
+    scene: Scene,
 ) -> Optional[str]:
     if verdict:
-        return _verdict_reason(function, verdict, int(raw["ifindex"]), record, scene)
+        return _verdict_reason(function, verdict, (netns, int(raw["ifindex"])), record, scene)
     if outcome == "full":
         return "ring" if function == "tpacket_rcv" else "receive buffer"
     return scene.drop_reason(int(raw["arg"])) if raw["kind"] == STEP_DROP else None
 
 
-def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record: Array, scene: Scene) -> Optional[str]:
-    netns, time_ns = int(record["netns"]), int(record["time_ns"])
-    device = scene.device(netns, ifindex, time_ns)
-    master = scene.device(netns, device.master, time_ns) if device and device.master else None
+def _verdict_reason(function: Optional[str], verdict: str, key: Key, record: Array, scene: Scene) -> Optional[str]:
+    time_ns = int(record["time_ns"])
+    device = scene.device(*key, time_ns)
+    master = scene.device(device.netns, device.master, time_ns) if device and device.master else None
     return verdicts.reason(function, verdict, int(record["protocol"]), master)
 
 

@@ -29,6 +29,15 @@ STACKED_KINDS = frozenset(
     )
 )
 PAIRED_KINDS = frozenset(("veth", "netkit", "vxcan"))
+TUNNEL_KINDS = frozenset(
+    (
+        *("vxlan", "geneve", "bareudp", "gtp", "amt", "pfcp", "l2tpeth", "wireguard", "ovpn", "ppp"),
+        *("gre", "gretap", "erspan", "ip6gre", "ip6gretap", "ip6erspan"),
+        *("ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm"),
+    )
+)
+"""What the kernel takes out of packets of a protocol (decapsulates, decrypts) and then receives on a device of its own.
+Not "tun": its packets come from a program. Not "macsec", which sits on its link, though it decrypts, too."""
 
 
 def key_of(device: Device) -> Key:
@@ -39,6 +48,16 @@ def key_of(device: Device) -> Key:
 def is_stacked(device: Device) -> bool:
     """Is it of a kind whose link is the device below it?"""
     return device.kind in STACKED_KINDS
+
+
+def is_tunnel(device: Device) -> bool:
+    """Does it receive what was another packet before, which arrived on its underlay?"""
+    return device.kind in TUNNEL_KINDS
+
+
+def is_ifb(device: Device) -> bool:
+    """Is it an intermediate functional block: what tc redirects to it goes back to where it came from?"""
+    return device.kind == "ifb"
 
 
 def lower_of(device: Device) -> Optional[Key]:

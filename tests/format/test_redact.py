@@ -142,11 +142,12 @@ def test_any_bytes_may_come(mode):
 
 # --- surroundings --------------------------------------------------------------------------------------
 
-SECRETS = ("10.1.2.3", "de:ad:be:ef:00:01", "secret-host", "hunter2")
+SECRETS = ("10.1.2.3", "de:ad:be:ef:00:01", "de:ad:be:ef:00:02", "secret-host", "hunter2")
 
 
 def secret_events():
-    devices = {name: replace(one, address="de:ad:be:ef:00:01") for name, one in DEVICES.items()}
+    addresses = {"address": "de:ad:be:ef:00:01", "ad_partner": "de:ad:be:ef:00:02"}
+    devices = {name: replace(one, **addresses) for name, one in DEVICES.items()}
     evil = Process(7, "tcpdump", "/usr/sbin/tcpdump -i eth0 host 10.1.2.3 --password hunter2")
     taps = {inode: replace(one, processes=(evil,)) for inode, one in TAPS.items()}
     return [
@@ -198,7 +199,7 @@ def test_what_surrounds_the_packets_tells_no_secrets(mode):
     "event",
     [
         {"kind": "device", "device": 5},
-        {"kind": "device", "device": {"address": 5}},
+        {"kind": "device", "device": {"address": 5, "ad_partner": 5}},
         {"kind": "tap", "tap": None},
         {"kind": "tap", "tap": {"processes": [5, {}]}},
         {"kind": "tap", "tap": {"processes": 5}},

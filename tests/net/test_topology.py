@@ -84,7 +84,19 @@ def test_what_is_stacked_sits_on_its_link(kind):
     assert topology.family([BOND0, upper], [(1, 4)]).above == {(1, 4), (1, 9)}
 
 
-@pytest.mark.parametrize("kind", ["vxlan", "geneve", "gre", "gretap", "ipip", "sit", "ip6tnl", "xfrm", "vti", "ifb"])
+def test_kinds_of_devices_are_of_one_relation_only():
+    assert not topology.TUNNEL_KINDS & (topology.STACKED_KINDS | topology.PAIRED_KINDS)
+    assert not topology.STACKED_KINDS & topology.PAIRED_KINDS
+
+
+def test_tunnels_and_ifbs_are_told_by_their_kind():
+    kinds = ("vxlan", "wireguard", "vti6", "macsec", "vlan", "tun", "ifb", "bond", "ether")
+    devices = [Device(1, 9, "x", kind, link=4) for kind in kinds]
+    assert [device.kind for device in devices if topology.is_tunnel(device)] == ["vxlan", "wireguard", "vti6"]
+    assert [device.kind for device in devices if topology.is_ifb(device)] == ["ifb"]
+
+
+@pytest.mark.parametrize("kind", [*sorted(topology.TUNNEL_KINDS), "ifb"])
 def test_a_tunnel_does_not_sit_on_the_device_that_its_outer_packets_leave_by(kind):
     tunnel = Device(1, 9, "tunnel0", kind, link=4)
 

@@ -45,8 +45,21 @@ IFLA_INFO_SLAVE_DATA = 5
 IFLA_BOND_MODE = 1
 IFLA_BOND_ACTIVE_SLAVE = 2
 IFLA_BOND_ARP_INTERVAL = 7
+IFLA_BOND_ARP_VALIDATE = 9
+IFLA_BOND_PRIMARY = 11
+IFLA_BOND_PRIMARY_RESELECT = 12
+IFLA_BOND_RESEND_IGMP = 15
+IFLA_BOND_ALL_SLAVES_ACTIVE = 17
+IFLA_BOND_AD_INFO = 23
+IFLA_BOND_AD_INFO_PARTNER_MAC = 5
+IFLA_BOND_AD_LACP_ACTIVE = 29
 IFLA_BOND_SLAVE_STATE = 1
+IFLA_BOND_SLAVE_MII_STATUS = 2
+IFLA_BOND_SLAVE_AD_AGGREGATOR_ID = 6
+IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE = 7
+IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE = 8
 IFLA_VLAN_ID = 1
+IFLA_VLAN_PROTOCOL = 5
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 NETNSA_NSID = 1
 NETNSA_FD = 3
@@ -58,6 +71,9 @@ ARPHRD_LOOPBACK = 772
 
 BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 SLAVE_STATES = ("active", "backup")
+ARP_VALIDATES = ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup")
+PRIMARY_RESELECTS = ("always", "better", "failure")
+MII_STATUSES = ("up", "going down", "down", "going back")
 
 _IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
@@ -103,18 +119,51 @@ def _with_info(device: Device, info: Mapping[int, bytes]) -> Device:
     if kind:
         device = replace(device, kind=kind)
     if kind == "bond":
+        device = _with_bond(device, data)
+    elif kind == "vlan":
         device = replace(
             device,
-            bond_mode=_name(BOND_MODES, data.get(IFLA_BOND_MODE), "mode"),
-            active_slave=netlink.number(data.get(IFLA_BOND_ACTIVE_SLAVE)) or None,
-            arp_interval_ms=netlink.number(data.get(IFLA_BOND_ARP_INTERVAL)),
+            vlan_id=netlink.number(data.get(IFLA_VLAN_ID)),
+            vlan_protocol=int.from_bytes(data[IFLA_VLAN_PROTOCOL], "big") if IFLA_VLAN_PROTOCOL in data else None,
         )
-    elif kind == "vlan":
-        device = replace(device, vlan_id=netlink.number(data.get(IFLA_VLAN_ID)))
     if netlink.text(info.get(IFLA_INFO_SLAVE_KIND)) == "bond":
-        state = netlink.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")).get(IFLA_BOND_SLAVE_STATE)
-        device = replace(device, slave_state=_name(SLAVE_STATES, state, "state"))
+        device = _with_slave(device, netlink.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")))
     return device
+
+
+def _with_bond(device: Device, data: Mapping[int, bytes]) -> Device:
+    """Return ``device`` with the options and the state of a bond. Source: bond_fill_info."""
+    partner = netlink.attributes(data.get(IFLA_BOND_AD_INFO, b"")).get(IFLA_BOND_AD_INFO_PARTNER_MAC)
+    return replace(
+        device,
+        bond_mode=_name(BOND_MODES, data.get(IFLA_BOND_MODE), "mode"),
+        active_slave=netlink.number(data.get(IFLA_BOND_ACTIVE_SLAVE)) or None,
+        arp_interval_ms=netlink.number(data.get(IFLA_BOND_ARP_INTERVAL)),
+        all_slaves_active=_flag(data.get(IFLA_BOND_ALL_SLAVES_ACTIVE)),
+        primary=netlink.number(data.get(IFLA_BOND_PRIMARY)) or None,
+        primary_reselect=_name(PRIMARY_RESELECTS, data.get(IFLA_BOND_PRIMARY_RESELECT), "policy"),
+        resend_igmp=netlink.number(data.get(IFLA_BOND_RESEND_IGMP)),
+        arp_validate=_name(ARP_VALIDATES, data.get(IFLA_BOND_ARP_VALIDATE), "policy"),
+        lacp_active=_flag(data.get(IFLA_BOND_AD_LACP_ACTIVE)),
+        ad_partner=None if partner is None else partner.hex(":"),
+    )
+
+
+def _with_slave(device: Device, data: Mapping[int, bytes]) -> Device:
+    """Return ``device`` with its state as a slave of a bond. Source: bond_fill_slave_info."""
+    return replace(
+        device,
+        slave_state=_name(SLAVE_STATES, data.get(IFLA_BOND_SLAVE_STATE), "state"),
+        mii_status=_name(MII_STATUSES, data.get(IFLA_BOND_SLAVE_MII_STATUS), "status"),
+        ad_aggregator=netlink.number(data.get(IFLA_BOND_SLAVE_AD_AGGREGATOR_ID)),
+        ad_actor_state=netlink.number(data.get(IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE)),
+        ad_partner_state=netlink.number(data.get(IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE)),
+    )
+
+
+def _flag(value: Optional[bytes]) -> Optional[bool]:
+    found = netlink.number(value)
+    return None if found is None else bool(found)
 
 
 def _name(names: Sequence[str], value: Optional[bytes], what: str) -> Optional[str]:

@@ -25,6 +25,7 @@ FILES = (
     "pass.c",
     "count.c",
     "record.c",
+    "device.c",
     "stack.c",
     "filter.c",
     "packet.c",

@@ -78,6 +78,7 @@ def test_a_slave_of_a_bond():
         mtu=1500,
         promiscuity=2,
         slave_state="active",
+        mii_status="up",
     )
 
 
@@ -96,6 +97,11 @@ def test_a_bond_in_a_bridge():
         bond_mode="active-backup",
         active_slave=2,
         arp_interval_ms=0,
+        all_slaves_active=False,
+        primary_reselect="always",
+        resend_igmp=1,
+        arp_validate="none",
+        lacp_active=True,
     )
 
 
@@ -111,6 +117,7 @@ def test_a_vlan():
         address="a6:77:be:2d:77:6f",
         mtu=1500,
         vlan_id=100,
+        vlan_protocol=0x8100,
     )
 
 
@@ -147,6 +154,60 @@ def test_bond_modes_by_the_names_of_the_bonding_documentation(number, name):
 def test_slave_states_only_of_slaves_of_a_bond(slave_kind, data, state):
     payload = link(extra=link_info((4, slave_kind), (5, data)))
     assert devices.parse_device(7, payload) == Device(7, 9, "x0", "ether", slave_state=state)
+
+
+def u8(kind, value):
+    return netlink.attribute(kind, bytes([value]))
+
+
+def u32(kind, value):
+    return netlink.attribute(kind, struct.pack("=I", value))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "field", "value"),
+    [
+        *((u8(17, number), "all_slaves_active", bool(number)) for number in (0, 1)),
+        (u32(11, 7), "primary", 7),
+        *((u8(12, n), "primary_reselect", name) for n, name in enumerate(("always", "better", "failure", "policy-3"))),
+        (u32(15, 0), "resend_igmp", 0),
+        *(
+            (u32(9, number), "arp_validate", name)
+            for number, name in enumerate(
+                ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup", "policy-7")
+            )
+        ),
+        (u8(29, 0), "lacp_active", False),
+        (netlink.attribute(23, netlink.attribute(5, bytes.fromhex("020000000009"))), "ad_partner", "02:00:00:00:00:09"),
+        (netlink.attribute(23, b""), "ad_partner", None),
+    ],
+)
+def test_options_of_a_bond(attribute, field, value):
+    payload = link(extra=link_info((1, b"bond\0"), (2, attribute)))
+    assert devices.parse_device(7, payload) == Device(7, 9, "x0", "bond", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "field", "value"),
+    [
+        *((u8(2, n), "mii_status", name) for n, name in enumerate(("up", "going down", "down", "going back"))),
+        (netlink.attribute(6, struct.pack("=H", 300)), "ad_aggregator", 300),
+        (u8(7, 0x3D), "ad_actor_state", 0x3D),
+        (netlink.attribute(8, struct.pack("=H", 0x3F)), "ad_partner_state", 0x3F),
+    ],
+)
+def test_state_of_a_slave(attribute, field, value):
+    def parsed(slave_kind):
+        return devices.parse_device(7, link(extra=link_info((4, slave_kind), (5, attribute))))
+
+    assert parsed(b"bond\0") == Device(7, 9, "x0", "ether", **{field: value})
+    assert parsed(b"bridge\0") == Device(7, 9, "x0", "ether")
+
+
+@pytest.mark.parametrize("protocol", [0x8100, 0x88A8])
+def test_a_vlans_tag_protocol_is_in_network_order(protocol):
+    payload = link(extra=link_info((1, b"vlan\0"), (2, netlink.attribute(5, struct.pack("!H", protocol)))))
+    assert devices.parse_device(7, payload) == Device(7, 9, "x0", "vlan", vlan_protocol=protocol)
 
 
 @pytest.mark.parametrize(("arphrd", "kind"), [(1, "ether"), (772, "loopback"), (65534, "arphrd-65534")])
