@@ -258,14 +258,27 @@ class Scene:
         device = self.device(netns, ifindex, time_ns)
         return device.name if device else f"if{ifindex}"
 
+    def on(self, key: Key, time_ns: int) -> list[Key]:
+        """Return the devices that sat directly on this one then, maybe in another namespace."""
+        return self._stacking(time_ns).get(key, [])
+
+    def vlans_on(self, key: Key, time_ns: int) -> list[Device]:
+        """Return the VLAN devices that sat directly on this one then."""
+        devices = (self.device(*upper, time_ns) for upper in self.on(key, time_ns))
+        return [device for device in devices if device is not None and device.kind == "vlan"]
+
     def above(self, key: Key, time_ns: int) -> set[Key]:
         """Return every device that was stacked on this one then, directly or not, maybe in another namespace."""
         known = self.known(time_ns)
         if key not in known.above:
-            if known.stacking is None:
-                known.stacking = self.devices.stacking(time_ns)
-            known.above[key] = above(key, known.stacking)
+            known.above[key] = above(key, self._stacking(time_ns))
         return known.above[key]
+
+    def _stacking(self, time_ns: int) -> dict[Key, list[Key]]:
+        known = self.known(time_ns)
+        if known.stacking is None:
+            known.stacking = self.devices.stacking(time_ns)
+        return known.stacking
 
     def traced(self, time_ns: int) -> Optional[set[Key]]:
         """Return the devices that the trace covered then; ``None`` where its recording does not say."""

@@ -28,6 +28,7 @@ from .clock import Every, WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower
 from .namespaces import NamespaceFollower
+from .needs import NeedFollower
 from .reach import Reach
 from .taps import TapFollower
 
@@ -110,6 +111,7 @@ class Followers:
     taps: TapFollower
     namespaces: NamespaceFollower
     handlers: HandlerFollower
+    needs: NeedFollower
     functions: FunctionNames
     clock: WallClock
 
@@ -168,6 +170,8 @@ class Loop:
         passes = self._drain_and_learn()
         counts = self._count(time_ns)
         self._follow_functions(passes, counts, time_ns)
+        if self.state is State.RUNNING and self._follow.needs.is_due(time_ns):
+            self._follow_needs(time_ns)
         if self.state is State.ENDING or self._losses.is_due(time_ns):
             self._losses.restart(time_ns)
             self._events.append(losses_event(time_ns, self._tracer.counters()))
@@ -270,11 +274,20 @@ class Loop:
         self._note_absences(time_ns)
         if self.state is State.ENDING:
             return
-        events, notes = self._follow.handlers.follow(devices.handlers(traced.all), time_ns)
-        self._events += events
-        for sentence in notes:
-            self._note(sentence, time_ns)
+        self._take(self._follow.handlers.follow(devices.handlers(traced.all), time_ns), time_ns)
+        self._follow_needs(time_ns)
         self._tracer.set_devices(traced)
+
+    def _follow_needs(self, time_ns: int) -> None:
+        """Attach the stages that the devices of the host, or modules that were loaded, need now."""
+        kinds = {device.kind for device in self._follow.devices.known.values()}
+        self._take(self._follow.needs.follow(kinds, time_ns), time_ns)
+
+    def _take(self, found: tuple[list[Event], list[str]], time_ns: int) -> None:
+        """Take what a follower found: events, and sentences to note."""
+        self._events += found[0]
+        for sentence in found[1]:
+            self._note(sentence, time_ns)
 
     def _note_absences(self, time_ns: int) -> None:
         for sentence in self._follow.devices.absences():
