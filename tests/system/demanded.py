@@ -11,6 +11,7 @@ each once); after another what else is demanded, between semicolons:
     drop DEVICE R   the kernel dropped it there, for the reason R of 6.1, if that kernel gives reasons (``*``: any)
     drops *         any drops, or none: an answer to ping goes to its raw socket, and IP drops what is left
     says WORDS      the journey's text has these words
+    never WORDS     it does not
 
 All journeys of a mark are listed, in whatever order. The members of a fanout group are called by the group's name.
 """
@@ -19,6 +20,9 @@ import re
 from dataclasses import dataclass
 
 from bondtrace.reporters import text
+
+
+OTHERS = "drop", "drops", "says", "never"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Demand:
     reasons: dict
     drops: object  # [(device, reason)], or None: any
     says: tuple
+    never: tuple
 
 
 def read(lines):
@@ -48,9 +53,9 @@ def one_demand(line):
         direction,
         " ".join(devices),
         tuple(sorted(dict.fromkeys(devices) if captured == "=" else captured.split())),
-        {tap: reason for tap, reason, *_ in (field for field in fields if field[0] not in ("drop", "drops", "says"))},
+        {tap: reason for tap, reason, *_ in (field for field in fields if field[0] not in OTHERS)},
         None if ["drops", "*"] in fields else [(one[1], one[2]) for one in fields if one[0] == "drop"],
-        tuple(" ".join(words) for word, *words in fields if word == "says"),
+        *(tuple(" ".join(words) for word, *words in fields if word == which) for which in ("says", "never")),
     )
 
 
@@ -104,6 +109,7 @@ def faults(stack, demand, journey):
     found += wrong_drops(stack, demand, journey)
     shown = "\n".join(text.lines(journey, stack.scene))
     found += [f"does not say {words!r}" for words in demand.says if words not in shown]
+    found += [f"says {words!r}" for words in demand.never if words in shown]
     return found
 
 
@@ -187,14 +193,14 @@ DEMANDED = {
 034 rx eth0 bond0 xfrm0 | = | drops *
 """,
     "vrf": """
-041 rx eth0 bond0 red | =
+041 rx eth0 bond0 red | = | never sent on red
 041 tx red bond0 eth0 | =
 042 rx eth0 bond0 red | = | drop red NO_SOCKET
 042 tx red bond0 eth0 | =
 043 rx eth0 bond0 red | = | drop red NETFILTER_DROP
 """,
     "vrf_routed": """
-051 rx eth0 bond0 red veth0 eth9 | = | ip-red outgoing-not-offered
+051 rx eth0 bond0 red veth0 eth9 | = | ip-red outgoing-not-offered; never sent on red
 051 tx eth9 veth0 red bond0 eth0 | = | ip-red outgoing-not-offered; drops *
 052 rx eth0 bond0 red veth0 eth9 | = | ip-red outgoing-not-offered
 052 tx eth9 veth0 red bond0 eth0 | = | ip-red outgoing-not-offered; drops *

@@ -133,10 +133,9 @@ class Matched:
         return {mark: [those[number] for number in sorted(those)] for mark, those in sorted(found.items())}
 
     def has(self, name, mark):
-        """How often does this tap's file have the mark, and in which journeys?"""
-        return [
-            journey.id for tap, journey, whole in self.pairs if tap == name and mark.encode() in MARK.findall(whole)
-        ]
+        """The journeys in which this tap captured packets that have the mark in its file."""
+        mine = [(journey, whole) for tap, journey, whole in self.pairs if tap == name]
+        return {journey.id for journey, whole in mine if mark.encode() in MARK.findall(whole)}
 
 
 def names_of(out):
