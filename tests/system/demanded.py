@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 from bondtrace.reporters import text
 
-
 OTHERS = "drop", "drops", "says", "never"
 
 
@@ -131,9 +130,17 @@ def wrong_drops(stack, demand, journey):
     return [f"drops: {told}, not {demand.drops}"] if missing or left else []
 
 
+def by_number(marks):
+    """{number: [journey, ...]}: the packets with a mark and their answers together."""
+    found = {}
+    for mark, journeys in marks.items():
+        found.setdefault(mark[:3], {}).update({one.id: one for one in journeys})
+    return {number: [those[one] for one in sorted(those)] for number, those in found.items()}
+
+
 def unlike(stack, scenario, marks):
     """["..."]: for every mark of a scenario, what is wrong with its journeys, each compared with the likest demand."""
-    demands = read(DEMANDED[scenario])
+    demands, marks = read(DEMANDED[scenario]), by_number(marks)
     found = []
     for mark in dict.fromkeys([*(one.mark for one in demands), *marks]):
         wanted, there = [one for one in demands if one.mark == mark], list(marks.get(mark, ()))
@@ -150,6 +157,8 @@ def unlike(stack, scenario, marks):
     return found
 
 
+#: Marks of packets that come more than once: by both slaves, or in fragments.
+COPIES = {"161": 2, "165": 2, "166": 2, "167": 2, "171": 2}
 DEMANDED = {
     "vxlan": """
 001 rx eth0 bond0 vx0 | =
