@@ -29,8 +29,21 @@ class Device:
     "arphrd-N" for a device without one. ``master`` is the ifindex of the bond, team or bridge to which it is enslaved;
     ``link`` the ifindex of the device on which it is stacked (VLAN, macvlan; for a veth its peer, which may be in
     ``link_netnsid``). ``link_netns`` is the inode of that other namespace where it was asked for and found (stacked
-    devices only). ``slave_state`` is "active" or "backup" for a slave of a bond. ``bond_mode``, ``active_slave``
-    (ifindex) and ``arp_interval_ms`` (0: no ARP monitor) belong to a bond.
+    devices and tunnels only). ``vlan_id`` and ``vlan_protocol`` (0x8100 or 0x88a8, host order) belong to a VLAN device.
+    ``underlay`` has the devices over which a tunnel is known to run, each as (netns, ifindex): empty where that is not
+    known, and for other kinds.
+
+    Of a bond: ``bond_mode``; ``active_slave`` and ``primary`` (ifindex); ``arp_interval_ms`` (0: no ARP monitor);
+    ``all_slaves_active``: its inactive slaves hand up what they receive, too; ``primary_reselect``: when the primary
+    takes over again ("always", "better", "failure"); ``resend_igmp``: membership reports after a failover;
+    ``arp_validate``: which slaves' ARP the monitor checks ("none", "active", "backup", "all", "filter",
+    "filter_active", "filter_backup"); ``lacp_active``: it sends LACPDUs unasked; ``ad_partner``: the MAC of the system
+    at the other end (zeros: none has answered), only in mode 802.3ad while an aggregator is active.
+
+    Of a slave of a bond: ``slave_state`` ("active" or "backup"); ``mii_status``: the link as the bond sees it ("up",
+    "going down", "down", "going back"); in mode 802.3ad ``ad_aggregator`` (id of its aggregator), ``ad_actor_state``
+    and ``ad_partner_state`` (the octets of LACP: IEEE 802.1AX). The kernel notifies of a change of ``slave_state`` and
+    ``mii_status``, and not of one of the last three or of ``ad_partner``: these are as of the device's last change.
     """
 
     netns: int
@@ -51,6 +64,19 @@ class Device:
     vlan_id: Optional[int] = None
     link_netns: Optional[int] = None
     arp_interval_ms: Optional[int] = None
+    vlan_protocol: Optional[int] = None
+    all_slaves_active: Optional[bool] = None
+    primary: Optional[int] = None
+    primary_reselect: Optional[str] = None
+    resend_igmp: Optional[int] = None
+    arp_validate: Optional[str] = None
+    lacp_active: Optional[bool] = None
+    ad_partner: Optional[str] = None
+    mii_status: Optional[str] = None
+    ad_aggregator: Optional[int] = None
+    ad_actor_state: Optional[int] = None
+    ad_partner_state: Optional[int] = None
+    underlay: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,9 +122,27 @@ class Tap:
 
 
 @dataclass(frozen=True)
+class Tag:
+    """A VLAN tag. ``tpid`` is its Ethernet type, ``None`` where it was not recorded. ``in_frame``: it lay in the
+    frame's bytes; else beside them (``skb->vlan_tci``, where a device puts the outermost tag that it took out or is to
+    put in)."""
+
+    id: int
+    tpid: Optional[int] = 0x8100
+    in_frame: bool = False
+    priority: int = 0
+    drop_eligible: bool = False
+
+
+@dataclass(frozen=True)
 class Packet:
     """A packet as one line describes it. ``length`` is the frame's length in bytes on the wire; ``ethertype`` that of
-    the payload (after VLAN tags); ``vlan`` the tags' ids, outermost first.
+    the payload (after VLAN tags); ``tags`` the VLAN tags, outermost first; ``ports`` (source, destination) of TCP, UDP
+    and their like.
+
+    ``encapsulation`` names the tunnel that the packet is a packet of ("VXLAN vni 42", "ESP spi 0x00001234"; "" for
+    none), ``inner`` describes what it carries as far as that was captured; ``None`` where nothing of it can be read
+    (encrypted, cut off).
 
     ``info`` is for people. ``message`` is the kind of message by the protocol's own name ("echo request", "who-has")
     for ARP, RARP, ICMP, ICMPv6 and IGMP; "operation" for an ARP operation without a name; "fragment" for a fragment of
@@ -111,18 +155,27 @@ class Packet:
     src: str
     dst: str
     info: str
-    vlan: tuple[int, ...] = ()
+    tags: tuple[Tag, ...] = ()
     truncated: bool = False
     message: str = ""
+    ports: Optional[tuple[int, int]] = None
+    encapsulation: str = ""
+    inner: Optional[Packet] = None
+
+    @property
+    def vlan(self) -> tuple[int, ...]:
+        """The ids of the VLAN tags, outermost first."""
+        return tuple(tag.id for tag in self.tags)
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
-    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol" or "drop". ``reason`` explains a verdict,
-    says what was full ("ring" or "receive buffer"), or is the kernel's name for why it dropped the packet in
-    ``function``.
+    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol", "queued" or "drop". ``reason`` explains a
+    verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it dropped the packet in
+    ``function``. ``next_dev`` is the device of the next round; of "queued" the one on which the packet is to be
+    received later, by a pass of its own. ``clone``: it was not the pass's skb that was dropped but a clone of it.
     ``inferred`` is true where bondtrace concluded the round rather than saw it. ``netns`` is the namespace of ``dev``,
     ``next_netns`` that of ``next_dev``: not always the pass's own (a macvlan's).
     """
@@ -144,12 +197,20 @@ class Step:
     inferred: bool = False
     netns: int = 0
     next_netns: int = 0
+    clone: bool = False
 
 
 @dataclass(frozen=True)
 class Pass:
     """One trip of one skb; ``steps_lost`` counts the steps that did not fit its record, ``sender`` is the inode of the
-    packet socket that sent it, if one did."""
+    packet socket that sent it, if one did. ``packet`` is the packet as it was when the pass began.
+
+    ``parent`` is the place, among the journey's passes, of the one in which this one was nested or from which it
+    branched off as a copy; passes that follow one another on a branch have the same. ``follows`` is the place of the
+    one after which the packet went on here. Both are ``None`` for the first pass; ``parent`` also where there is no
+    branch. ``shown``: the packet was received and not sent, and was shown to a device's transmit taps (a VRF's).
+    ``inferred``: that this pass belongs to the journey was concluded and is not proven.
+    """
 
     direction: str
     cpu: int
@@ -158,8 +219,13 @@ class Pass:
     time_ns: int
     end_ns: int
     steps: tuple[Step, ...]
+    packet: Packet
     steps_lost: int = 0
     sender: Optional[int] = None
+    parent: Optional[int] = None
+    follows: Optional[int] = None
+    shown: bool = False
+    inferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +239,8 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Journey:
-    """All passes of one packet, in order. ``wall_ns`` is nanoseconds since the Unix epoch."""
+    """All passes of one packet, in the order in which they began. ``packet`` is that of the first. ``wall_ns`` is
+    nanoseconds since the Unix epoch."""
 
     id: int
     time_ns: int

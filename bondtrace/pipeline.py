@@ -65,7 +65,10 @@ class Pipeline:
             yield from self._only_keep(batches)
             return
         stitcher = Stitcher(
-            self.scene.devices.related, strays=lambda: not self.scene.start.get("filter"), rest_ns=self.rest_ns
+            self.scene.devices.related,
+            strays=lambda: not self.scene.start.get("filter"),
+            rest_ns=self.rest_ns,
+            tunnels=self.scene.devices.tunnels,
         )
         has_enough = False
         for batch in batches:

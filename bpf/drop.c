@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Drops: the tracepoint skb:kfree_skb(skb, location[, reason]) fires when the last reference to an skb is given up
- * and nobody consumed the packet. Only the packet of the open pass is reported. What a tap frees is not (it is the
- * tap's own copy), and neither is what this host sends meanwhile, perhaps in an skb at the address of one that was
- * delivered: no device has received it.
+ * and nobody consumed the packet. Reported is the packet of the open pass, and a clone of it, which shares its data
+ * (skb->head): IP works on a clone as soon as a tap shares the packet with it, and a bridge forwards one. What a tap
+ * frees is not reported (it is the tap's own copy), and neither is what this host sends meanwhile, perhaps in an skb at
+ * the address of one that was delivered: no device has received it.
  */
 
 /* Has a device received this packet, or does this host send it? */
@@ -12,13 +13,91 @@ static __always_inline u8 was_received(u64 skb)
 	return READ(u32, skb, SK_BUFF__SKB_IIF) != 0;
 }
 
-static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason)
+/* skb->head as a record has it. */
+static __always_inline u32 head_of(u64 skb)
 {
-#ifdef COUNT_ONLY
-	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
-	return;
+	return READ(u64, skb, SK_BUFF__HEAD) >> 4;
+}
+
+/* Does this skb share its data with the packet of the frame's open pass? */
+static __always_inline u8 is_clone(struct frame *frame, u64 skb)
+{
+#ifdef COUNT_ONLY /* its record is not filled */
+	return head_of(frame->skb) == head_of(skb);
+#else
+	return record_of(frame)->head == head_of(skb);
 #endif
-	ADD_STEP(frame, STEP_DROP, FUNC_NONE, 0, record_of(frame)->ifindex, reason, location);
+}
+
+#define NETNS_INUM_MIN 0xF0000000U /* PROC_DYNAMIC_FIRST */
+
+/* The inode of the namespace of skb->dev, or 0 where that is no device any more: sockets keep other things in its
+ * place. */
+static __always_inline u32 netns_of(u64 dev)
+{
+	u64 net = dev ? READ(u64, dev, NET_DEVICE__NET) : 0;
+	u32 netns = net ? READ(u32, net, NET__INUM) : 0;
+
+	return netns >= NETNS_INUM_MIN ? netns : 0;
+}
+
+#ifdef COUNT_ONLY
+static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason, u8 whose)
+{
+	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+
+	if (dev != frame->dev && netns_of(dev))
+		follow_device(frame, dev);
+	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
+}
+#else
+/* The step of a drop. skb->dev may be another device than that of the pass's last step (a VRF, the one to which it was
+ * routed), where the packet then ended; that is no round of the receive path. */
+static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason, u8 whose)
+{
+	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+	u32 netns = dev != frame->dev ? netns_of(dev) : 0;
+	u32 ifindex = frame->ifindex;
+
+	if (netns) {
+		if (READ(u64, dev, NET_DEVICE__NET) != frame->net)
+			add_namespace(frame, netns, NETNS_NEXT_STEP);
+		frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	}
+	ADD_STEP(frame, STEP_DROP, FUNC_NONE, whose, record_of(frame)->ifindex, reason, location);
+	frame->ifindex = ifindex;
+}
+#endif
+
+/* In a list, after __netif_receive_skb_core was called for all its packets: a record of its own. */
+static __always_inline void drop_late(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason)
+{
+	if (!frame)
+		return;
+#ifndef COUNT_ONLY
+	u64 words[SK_BUFF__PART_WORDS];
+	struct part part = {skb, words, &cpu->place, 0};
+	s64 linear;
+
+	bpf_probe_read_kernel(words, sizeof(words), (void *)(skb + SK_BUFF__PART));
+	describe_bytes(record_of(frame), &part, 0, &linear);
+	record_of(frame)->arphrd = READ(u16, frame->dev, NET_DEVICE__TYPE);
+#endif
+	fill_drop(frame, skb, location, reason, DROPPED_SKB);
+	send_single(frame);
+}
+
+/* The same within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another
+ * packet that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be. */
+static __always_inline void drop_other(struct cpu_state *cpu, struct frame *open, u64 skb, u64 location, u32 reason)
+{
+#ifndef COUNT_ONLY
+	struct frame *frame = open_late(cpu, skb, open->dev);
+
+	if (frame)
+		record_of(frame)->parent = record_of(open)->seq;
+	drop_late(cpu, frame, skb, location, reason);
+#endif
 }
 
 static __always_inline int dropped(u64 skb, u64 location, u32 reason)
@@ -27,21 +106,16 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 	if (!cpu || cpu->quiet || cpu->tap.open)
 		return 0;
 	struct frame *frame = top(cpu);
-	if (!frame || frame->kind == FRAME_TX)
+	if (!frame || frame->kind == FRAME_TX || !was_received(skb))
 		return 0;
-	if (frame->state == PASS_OPEN && frame->skb == skb) {
-		if (was_received(skb))
-			fill_drop(frame, skb, location, reason);
-		return 0;
-	}
-	if (frame->kind != FRAME_RX_LIST || passed_over(frame, skb) || !was_received(skb))
-		return 0;
-	/* in a list, after __netif_receive_skb_core was called for all its packets */
-	frame = open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV));
-	if (!frame)
-		return 0;
-	fill_drop(frame, skb, location, reason);
-	send_single(frame);
+	if (frame->state == PASS_OPEN && frame->skb == skb)
+		fill_drop(frame, skb, location, reason, DROPPED_SKB);
+	else if (frame->state == PASS_OPEN && is_clone(frame, skb))
+		fill_drop(frame, skb, location, reason, DROPPED_CLONE);
+	else if (frame->kind == FRAME_RX_LIST && !passed_over(frame, skb))
+		drop_late(cpu, open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV)), skb, location, reason);
+	else if (frame->kind == FRAME_RX && frame->state == PASS_OPEN)
+		drop_other(cpu, frame, skb, location, reason);
 	return 0;
 }
 

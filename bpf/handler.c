@@ -63,27 +63,12 @@ static __always_inline void count_handler(struct frame *frame, u32 verdict)
 /* Count the round that begins now, on this device. */
 static __always_inline void count_round(struct frame *frame, u64 dev, u8 same_net)
 {
-	u64 net = same_net ? frame->net : READ(u64, dev, NET_DEVICE__NET);
-
 	now_on(frame, dev);
-	if (net != frame->net) {
-		frame->net = net;
-		record_of(frame)->netns = READ(u32, net, NET__INUM);
-	}
+	if (!same_net)
+		follow_namespace(frame, dev);
 	count_step(frame, frame->ifindex, STEP_PASS, 1, 0, 0, 0);
 }
 #else
-/* A macvlan's upper device may be in another namespace, where its ifindex means another device. */
-static __always_inline void note_namespace(struct frame *frame, u64 dev)
-{
-	u64 net = READ(u64, dev, NET_DEVICE__NET);
-
-	if (net == frame->net)
-		return;
-	u32 netns = READ(u32, net, NET__INUM);
-	ADD_STEP(frame, STEP_NETNS, FUNC_NONE, 0, record_of(frame)->ifindex, netns, frame->skb);
-}
-
 /* The packet goes on, on this device: the handler's step gets it, and after ANOTHER a round begins. */
 static __always_inline void go_on(struct frame *frame, struct step *step, u32 verdict, u64 dev, u8 same_net)
 {
@@ -91,8 +76,8 @@ static __always_inline void go_on(struct frame *frame, struct step *step, u32 ve
 		now_on(frame, dev);
 		step->arg = frame->ifindex;
 		frame->round++;
-		if (!same_net)
-			note_namespace(frame, dev);
+		if (!same_net) /* a macvlan's upper device may be in another namespace */
+			follow_namespace(frame, dev);
 	} else {
 		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
 	}

@@ -7,6 +7,7 @@
  */
 
 #define AF_PACKET 17
+#define ETH_P_8021AD 0x88A8
 
 static __always_inline u16 swap16(u16 value)
 {
@@ -16,8 +17,11 @@ static __always_inline u16 swap16(u16 value)
 static __always_inline void describe_vlan(struct record *record, struct part *part)
 {
 	record->vlan_tci = PART(u16, part, SK_BUFF__VLAN_TCI);
-	if (has_vlan_tag(part))
+	if (has_vlan_tag(part)) {
 		record->flags |= RECORD_VLAN;
+		if (PART(u16, part, SK_BUFF__VLAN_PROTO) == swap16(ETH_P_8021AD))
+			record->flags |= RECORD_VLAN_AD;
+	}
 }
 
 #ifdef SNAPLEN
@@ -61,27 +65,38 @@ static __always_inline u8 packet_type(struct part *part)
 	return PART(u8, part, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
 }
 
-static __always_inline void describe_packet(struct cpu_state *cpu, struct record *record, struct part *part,
-					    u8 outgoing)
+/* What the record says of the packet; returns where its link-layer header is, and in `linear` how many bytes from
+ * there on are in the skb's linear part. */
+static __always_inline u64 describe_bytes(struct record *record, struct part *part, u8 outgoing, s64 *linear)
 {
 	u64 head = PART_ADDRESS(part, SK_BUFF__HEAD);
 	u64 data = PART_ADDRESS(part, SK_BUFF__DATA);
 	u64 tail = head + PART(u32, part, SK_BUFF__TAIL);
 	u64 mac = outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER);
-	s64 linear = tail - mac;
 
+	*linear = tail - mac;
 	record->head = head >> 4;
 	record->len = PART(u32, part, SK_BUFF__LEN) + (u32)(data - mac);
 	record->protocol = swap16(PART(u16, part, SK_BUFF__PROTOCOL));
 	record->pkt_type = packet_type(part);
 	record->captured = 0;
-	if (linear <= 0)
-		return;
-	u32 size = linear > PACKET_BYTES ? PACKET_BYTES : linear;
+	if (*linear <= 0)
+		return mac;
+	u32 size = *linear > PACKET_BYTES ? PACKET_BYTES : *linear;
 	if (!bpf_probe_read_kernel(record->packet, BOUNDED(size, 127), (void *)mac))
 		record->captured = size;
+	return mac;
+}
+
+static __always_inline void describe_packet(struct cpu_state *cpu, struct record *record, struct part *part,
+					    u8 outgoing)
+{
+	s64 linear;
+	u64 mac = describe_bytes(record, part, outgoing, &linear);
+
 #ifdef SNAPLEN
-	keep_bytes(cpu, record, mac, linear);
+	if (linear > 0)
+		keep_bytes(cpu, record, mac, linear);
 #endif
 }
 
@@ -144,6 +159,8 @@ static __always_inline void begin_record(struct cpu_state *cpu, struct frame *fr
 	record->cpu = bpf_get_smp_processor_id();
 	record->kind = kind;
 	record->flags = frame->kind == FRAME_RX_LIST ? RECORD_LIST : 0;
+	if (PART(u32, part, SK_BUFF__SKB_IIF))
+		record->flags |= RECORD_RECEIVED;
 	record->steps = 0;
 	record->steps_lost = 0;
 	record->seq = ++cpu->seq;

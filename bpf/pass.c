@@ -64,7 +64,7 @@ struct frame {
 	u64 skb;          /* of the pass, as it is now: handlers may replace it; PASS_REFUSED: the packet's */
 	u64 dev;          /* skb->dev at the last step */
 	u64 orig_dev;     /* skb->dev when the pass began */
-	u64 net;          /* the namespace that the record names */
+	u64 net;          /* the namespace that dev was in at the last step */
 	u64 handler_pskb; /* argument of the rx_handler that is running */
 	u32 handler_pos;  /* where its step is in buf, 0 = none; COUNT_ONLY: the kind of its step */
 	u32 handler_low;  /* COUNT_ONLY: low half of its address */
@@ -264,24 +264,6 @@ static __always_inline u8 has_vlan_tag(struct part *part)
 #else
 	return PART(u16, part, SK_BUFF__VLAN_PROTO) || PART(u16, part, SK_BUFF__VLAN_TCI);
 #endif
-}
-
-/* The packet is on this device from now on. */
-static __always_inline void now_on(struct frame *frame, u64 dev)
-{
-	frame->dev = dev;
-	frame->enslaved = 0;
-	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
-}
-
-/* The round of a step follows from its device: within a pass skb->dev changes only where a new round begins
- * (an rx_handler's ANOTHER, a VLAN device). */
-static __always_inline void follow_device(struct frame *frame, u64 dev)
-{
-	if (frame->dev != dev) {
-		now_on(frame, dev);
-		frame->round++;
-	}
 }
 
 /* The ifindex of the orig_dev of a step, which is nearly always the device on which the pass began. */

@@ -9,11 +9,11 @@
 /* The step of a protocol handler that is given this packet, in this frame's record. */
 static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u8 func)
 {
+	follow_device(frame, dev);
 #ifdef COUNT_ONLY
 	count_step(frame, frame->ifindex, STEP_PROTOCOL, 0, func, 0, 0);
 	return;
 #endif
-	follow_device(frame, dev);
 	ADD_STEP(frame, STEP_PROTOCOL, func, 0, orig_ifindex(frame, orig_dev), 0, skb);
 }
 
@@ -54,8 +54,10 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 		if (!was_wanted(cpu, skb))
 			continue;
 		u64 dev = READ(u64, skb, SK_BUFF__DEV);
-		if (dev != frame->dev)
-			now_on(frame, dev); /* not a new round: Python takes that from the pass */
+		if (dev != frame->dev) { /* not a new round: Python takes that from the pass */
+			now_on(frame, dev);
+			follow_namespace(frame, dev);
+		}
 		fill_protocol(frame, skb, dev, orig_dev, func);
 	}
 	if (item != head) {

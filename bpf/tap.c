@@ -49,13 +49,11 @@ static __always_inline u8 kind_of(u8 func)
 static __always_inline void fill_tap(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u32 inode,
 				     u8 func, u8 outcome)
 {
+	follow_device(frame, dev);
 #ifdef COUNT_ONLY
-	if (frame->dev != dev)
-		now_on(frame, dev);
 	count_step(frame, frame->ifindex, kind_of(func), outcome, func, inode, 0);
 	return;
 #endif
-	follow_device(frame, dev);
 	ADD_STEP(frame, kind_of(func), func, outcome, orig_ifindex(frame, orig_dev), inode, skb);
 }
 

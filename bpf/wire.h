@@ -26,6 +26,8 @@ enum record_flag {
 	RECORD_LIST = 2,   /* received in a list: taps and protocol handlers may come as late records */
 	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
 	RECORD_INSIDE_LIST = 8, /* nested in the list receive that frame names; its packet is one of those */
+	RECORD_RECEIVED = 16,   /* the packet had been received before: skb->skb_iif, which is 0 in a new skb, was set */
+	RECORD_VLAN_AD = 32, /* the tag that vlan_tci is of has the type 802.1ad (0x88a8), not 802.1Q */
 };
 
 enum step_kind {
@@ -37,6 +39,7 @@ enum step_kind {
 	STEP_VLAN = 6,
 	STEP_DROP = 7,
 	STEP_NETNS = 8,
+	STEP_QUEUED = 9, /* handed on, to be received once more: on ifindex, by the same skb */
 };
 
 /* step.result of a tap */
@@ -48,6 +51,12 @@ enum outcome { OUTCOME_UNKNOWN = 0, OUTCOME_CAPTURED = 1, OUTCOME_FILTERED = 2, 
 
 /* step.result of STEP_HOOK: from now on the tap is (not) offered packets */
 enum hook { HOOK_REMOVED = 0, HOOK_ADDED = 1 };
+
+/* step.result of STEP_NETNS: for which steps it holds. Of a late record (round 0): for the next one only. */
+enum netns_scope { NETNS_FROM_HERE = 0, NETNS_NEXT_STEP = 1 };
+
+/* step.result of STEP_DROP: was it the pass's own skb, or a clone of it, which has its data? */
+enum dropped { DROPPED_SKB = 0, DROPPED_CLONE = 1 };
 
 /* step.func */
 enum function {
@@ -62,6 +71,7 @@ enum function {
 	FUNC_IP_LIST_RCV = 19,
 	FUNC_IPV6_LIST_RCV = 20,
 	FUNC_VLAN = 32,    /* vlan_do_receive */
+	FUNC_GRO_CELLS = 33, /* gro_cells_receive */
 	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 
@@ -94,7 +104,7 @@ struct count_key {
 
 struct step {
 	unsigned int t_ns;         /* since the record's time_ns; the largest number where that is longer */
-	unsigned int ifindex;      /* skb->dev now */
+	unsigned int ifindex;      /* skb->dev now; drop: that of what was dropped */
 	unsigned int orig_ifindex; /* orig_dev */
 	unsigned int arg;          /* tap, hook: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
 				    * drop: enum skb_drop_reason; netns: inode of skb->dev's namespace from here on */

@@ -31,9 +31,11 @@ from bondtrace.format.wire import (
     RECORD_INSIDE_LIST,
     RECORD_LATE,
     RECORD_LIST,
+    RECORD_RECEIVED,
     RECORD_RX,
     RECORD_TX,
     RECORD_VLAN,
+    RECORD_VLAN_AD,
     STEP,
     STEP_DROP,
     STEP_FANOUT,
@@ -41,6 +43,7 @@ from bondtrace.format.wire import (
     STEP_HOOK,
     STEP_NETNS,
     STEP_PROTOCOL,
+    STEP_QUEUED,
     STEP_TAP,
     STEP_VLAN,
     VERDICTS,
@@ -63,8 +66,22 @@ ADDRESSES = {
     "netdev_frame_hook": 0xC0004000,
     "sch_handle_ingress": 0x81001000,
     "udp_queue_rcv_one_skb": 0x81002000,
+    "do_xdp_generic": 0x81003000,
+    "skb_vlan_untag": 0x81004000,
+    "__netif_receive_skb_core.constprop.0": 0x81005000,
+    "nf_hook_slow": 0x81006000,
+    "vlan_do_receive": 0x81007000,
+    "ip_rcv_core": 0x81008000,
 }
-DROP_REASONS = {"2": "NOT_SPECIFIED", "3": "NO_SOCKET", "30": "TC_INGRESS"}
+DROP_REASONS = {
+    "2": "NOT_SPECIFIED",
+    "3": "NO_SOCKET",
+    "16": "NETFILTER_DROP",
+    "29": "XDP",
+    "30": "TC_INGRESS",
+    "31": "UNHANDLED_PROTO",
+    "32": "PFMEMALLOC",
+}
 
 DEVICES = {
     "lo": Device(HERE, 1, "lo", "loopback", arphrd=772),
@@ -78,6 +95,20 @@ DEVICES = {
     "peer0": Device(THERE, 2, "peer0", "veth", link=8, link_netnsid=0, up=True),
     "other1": Device(THERE, 4, "other1", "bond", up=True),
 }
+
+#: Of tunnels, a VRF over eth3 and others; a scene has these only if it is told so.
+MORE_DEVICES = {
+    "red": Device(HERE, 20, "red", "vrf", up=True),
+    "eth3": Device(HERE, 21, "eth3", "ether", master=20, up=True),
+    "vx0": Device(HERE, 22, "vx0", "vxlan", link=4, up=True),
+    "gre0": Device(HERE, 31, "gre0", "gre", arphrd=778, up=True),
+    "wg0": Device(HERE, 32, "wg0", "wireguard", arphrd=0xFFFE, up=True),
+    "ifb0": Device(HERE, 33, "ifb0", "ifb", up=True),
+    "mon0": Device(HERE, 34, "mon0", "dummy", up=True),
+    "out0": Device(HERE, 35, "out0", "ether", up=True),
+    "far0": Device(THERE, 22, "far0", "veth", up=True),
+}
+ALL_DEVICES = {**DEVICES, **MORE_DEVICES}
 
 ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
 
@@ -132,10 +163,10 @@ def ether(payload, kind=0x0800, src=A, dst=B, tag=None):
     return dst + src + between + struct.pack("!H", kind) + payload
 
 
-def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
-    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
+def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0, offset=0):
+    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``; ``offset`` with the flags of fragments."""
     return (
-        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum)
+        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, offset, ttl, protocol, checksum)
         + bytes([10, 9, 0, src, 10, 9, 0, dst])
         + payload
     )
@@ -190,6 +221,8 @@ class Said:
     onto: str = ""
     dev: str = ""
     skb: int = 0
+    gone: bool = False
+    aside: str = ""  # the step's device, which is not where the packet is
 
 
 def _number(names, name):
@@ -217,15 +250,25 @@ def vlan(onto=""):
     return Said(STEP_VLAN, _number(FUNCTIONS, "vlan_do_receive"), 0, _number(VERDICTS, verdict), onto)
 
 
+def vlan_down():
+    """Return the step of a tag's VLAN device that is down: the packet is on no device after it."""
+    return replace(vlan(), gone=True)
+
+
 def enters(netns, **more):
     """Return the step from which on skb->dev is a device of another namespace."""
     return Said(STEP_NETNS, 0, netns, **more)
 
 
 def drop(reason, function="sch_handle_ingress", **more):
-    """Return the step of a drop; ``reason`` is a name of DROP_REASONS."""
+    """Return the step of a drop; ``reason`` is a name of DROP_REASONS, ``result`` 1 says that of a clone."""
     number = next(int(number) for number, name in DROP_REASONS.items() if name == reason)
     return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
+
+
+def queued(onto, skb=0):
+    """Return the step by which a tunnel's inner packet was handed to its device, to be received there by this skb."""
+    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto, skb=skb)
 
 
 def protocol(function, **more):
@@ -275,16 +318,19 @@ def _pass(
     lasts=None,
     steps_lost=0,
     vlan=None,
+    tpid=0x8100,
     in_list=False,
     inside_list=False,
+    again=False,
     sender=0,
     head=0,
     rounds=True,
 ):
     """Return a pass. ``at`` and ``lasts`` in µs (since BEGIN_NS; by default 1 more than it has steps); ``packet``: the
-    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes."""
+    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type ``tpid``; ``again``: it had
+    been received before."""
     packet = reply() if packet is None else packet
-    device, netns = DEVICES[dev], DEVICES[dev].netns
+    device, netns = ALL_DEVICES[dev], ALL_DEVICES[dev].netns
     record = np.zeros(1, RECORD)
     values = {
         "time_ns": BEGIN_NS + at * 1000,
@@ -305,10 +351,12 @@ def _pass(
         "sender": sender,
         "duration_ns": (len(steps) + 1 if lasts is None else lasts) * 1000,
         "captured": min(len(packet), PACKET_BYTES),
-        "protocol": int.from_bytes(packet[12:14], "big"),
+        "protocol": int.from_bytes(packet[12:14], "big") if device.arphrd in (1, 772) else 0x0800,
         "flags": (RECORD_VLAN if vlan is not None else 0)
+        | (RECORD_VLAN_AD if tpid == 0x88A8 else 0)
         | (RECORD_LIST if in_list else 0)
-        | (RECORD_INSIDE_LIST if inside_list else 0),
+        | (RECORD_INSIDE_LIST if inside_list else 0)
+        | (RECORD_RECEIVED if again else 0),
         "vlan_tci": vlan or 0,
     }
     for name, value in values.items():
@@ -319,10 +367,10 @@ def _pass(
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
-        onto = DEVICES[said.onto or now].ifindex if moved else 0
+        onto = ALL_DEVICES[said.onto or now].ifindex if moved and not said.gone else 0
         rows[place] = (
             (place + 1) * 1000,
-            DEVICES[now].ifindex,
+            ALL_DEVICES[said.aside or now].ifindex,
             device.ifindex,
             onto or said.arg,
             said.kind,
@@ -397,6 +445,7 @@ def start(**more):
         "handlers": list(HANDLERS),
         "drop_reasons": DROP_REASONS,
         "stages": [],
+        "vlan_tpid": True,
         **more,
     }
 
@@ -453,7 +502,8 @@ def scene(*further, **more):
 
 def stitched(*passes, around=None):
     """Return the passes as columns of journeys."""
-    stitcher = Stitcher((around or scene()).devices.related)
+    devices = (around or scene()).devices
+    stitcher = Stitcher(devices.related, tunnels=devices.tunnels)
     stitcher.add(both(*passes), 0)
     return stitcher.flush()
 

@@ -7,41 +7,19 @@ Times of steps are relative to the beginning of their journey. Names are as they
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Optional
 
-from ..format.wire import (
-    FUNC_HANDLER,
-    FUNCTIONS,
-    OUTCOMES,
-    RECORD_LATE,
-    RECORD_TX,
-    RECORD_VLAN,
-    STEP_DROP,
-    STEP_FANOUT,
-    STEP_HANDLER,
-    STEP_NETNS,
-    STEP_PROTOCOL,
-    STEP_TAP,
-    STEP_VLAN,
-    VERDICTS,
-    Array,
-    Passes,
-)
+from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
-from . import verdicts, why_unseen
+from . import branches, verdicts, why_unseen
+from .passes import assembled
 from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
 
-_KINDS = {
-    STEP_TAP: "tap",
-    STEP_FANOUT: "fanout",
-    STEP_HANDLER: "rx_handler",
-    STEP_PROTOCOL: "protocol",
-    STEP_VLAN: "vlan",
-    STEP_DROP: "drop",
-}
+_ETH_P_8021Q, _ETH_P_8021AD = 0x8100, 0x88A8
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -55,13 +33,13 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    passes = tuple(_pass(columns.passes, i, begin_ns, scene) for i in range(begin, end))
-    passes = verdicts.with_ways_on(passes, scene)
+    packets = _packets(records, scene)
+    told = [assembled(columns.passes, begin + nth, begin_ns, packet, scene) for nth, packet in enumerate(packets)]
+    passes = verdicts.with_ways_on(_hung_together(tuple(one for one, _ in told), records, scene), scene)
+    passes = _with_inferred(passes, columns.inferred[begin:end].tolist())
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
-    first = records[0]
-    packet = _packet(first)
-    protocols = tuple(dict.fromkeys(one for one in (packet.ethertype, int(first["protocol"])) if one))
+    packet = packets[0]
     return Journey(
         id=int(columns.numbers[place]),
         time_ns=begin_ns,
@@ -71,18 +49,51 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
         complete=complete,
         packet=packet,
         passes=passes,
-        unseen=why_unseen.unseen(passes, scene, protocols),
+        unseen=why_unseen.unseen(passes, scene, tuple(contents for _, contents in told)),
         notes=_notes(passes, scene),
     )
+
+
+def _hung_together(passes: tuple[Pass, ...], records: Array, scene: Scene) -> tuple[Pass, ...]:
+    """Return the passes with what each follows and is a branch of."""
+    if len(passes) == 1:
+        return passes
+    return tuple(
+        replace(
+            one,
+            parent=at.parent,
+            follows=at.follows,
+            shown=at.follows is not None and _is_shown(one, passes[at.follows], scene),
+        )
+        for one, at in zip(passes, branches.places(records))
+    )
+
+
+def _is_shown(one: Pass, before: Pass, scene: Scene) -> bool:
+    """Is this a received packet that a VRF's driver shows to the VRF's taps for all protocols? It does so by
+    ``dev_queue_xmit_nit``, as if the packet were sent (vrf_ip_rcv, vrf_ip6_rcv); it came by a device of the VRF."""
+    if one.direction != "tx" or before.direction != "rx" or not one.steps:
+        return False
+    device = scene.device(one.steps[0].netns, one.steps[0].ifindex, one.time_ns)
+    if device is None or device.kind != "vrf":
+        return False
+    came = {scene.device(step.netns, step.ifindex, one.time_ns) for step in before.steps}
+    return any(port is not None and port.netns == device.netns and port.master == device.ifindex for port in came)
+
+
+def _with_inferred(passes: tuple[Pass, ...], inferred: list[bool]) -> tuple[Pass, ...]:
+    """Mark the passes of which stitching concluded, without proof, that they belong to the journey."""
+    if not any(inferred):
+        return passes
+    return tuple(replace(one, inferred=is_inferred) for one, is_inferred in zip(passes, inferred))
 
 
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
     """Return a note for each tap that was offered the packet more than once. Offers that it ignored do not count."""
     seen: dict[int, list[Step]] = {}
-    for one in passes:
-        for step in one.steps:
-            if step.tap is not None and step.outcome != "ignored":
-                seen.setdefault(step.tap, []).append(step)
+    for _, step in branches.in_order(passes):
+        if step.tap is not None and step.outcome != "ignored":
+            seen.setdefault(step.tap, []).append(step)
     return tuple(
         f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(steps)}"
         for inode, steps in seen.items()
@@ -102,135 +113,38 @@ def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:
     return f"{label(tap)} [{inode}]" if tap else f"[{inode}]"
 
 
-def _packet(record: Array) -> Packet:
-    if record["kind"] == RECORD_LATE:
-        return Packet(0, 0, "unknown", "", "", "its begin was not recorded")
+def _packets(records: Array, scene: Scene) -> list[Packet]:
+    """Return the packet of every pass. What is the same as in the pass before is described once."""
+    found: list[Packet] = []
+    before: tuple[object, ...] = ()
+    for record in records:
+        if record["kind"] == RECORD_LATE:
+            found.append(Packet(0, 0, "unknown", "", "", "its begin was not recorded"))
+            before = ()
+            continue
+        now = (
+            record["packet"].tobytes()[: int(record["captured"])],
+            *(int(record[name]) for name in ("len", "protocol", "arphrd", "vlan_tci", "flags")),
+        )
+        found.append(found[-1] if now == before else _packet(record, scene))
+        before = now
+    return found
+
+
+def _packet(record: Array, scene: Scene) -> Packet:
+    tagged = record["flags"] & RECORD_VLAN
     return describe(
         record["packet"].tobytes()[: int(record["captured"])],
         wire_len=int(record["len"]),
         ethertype=int(record["protocol"]),
         arphrd=int(record["arphrd"]),
-        vlan_tci=int(record["vlan_tci"]) if record["flags"] & RECORD_VLAN else None,
+        vlan_tci=int(record["vlan_tci"]) if tagged else None,
+        vlan_tpid=_tag_type(int(record["flags"]), scene) if tagged else None,
     )
 
 
-def _pass(passes: Passes, place: int, begin_ns: int, scene: Scene) -> Pass:
-    record = passes.records[place]
-    time_ns = int(record["time_ns"])
-    netns = int(record["netns"])
-    way = _Way(scene, netns, int(record["ifindex"]), time_ns)
-    steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
-    raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
-    for step in raw[raw["kind"] == STEP_NETNS]:
-        way.enter_namespace(int(step["round"]), int(step["arg"]))
-    for step in raw[raw["kind"] != STEP_NETNS]:
-        steps.append(_step(step, record, time_ns - begin_ns, way, scene))
-    end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
-    sent = record["kind"] == RECORD_TX
-    return Pass(
-        direction="tx" if sent else "rx",
-        cpu=int(record["cpu"]),
-        netns=netns,
-        skb=int(record["skb"]),
-        time_ns=time_ns,
-        end_ns=end_ns,
-        steps=tuple(steps),
-        steps_lost=int(record["steps_lost"]),
-        sender=(int(record["sender"]) or None) if sent else None,
-    )
-
-
-class _Way:
-    """The devices that a pass visits: their names, rounds and namespaces, at one time."""
-
-    def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
-        self._scene, self._time_ns, self._own = scene, time_ns, netns
-        self._namespaces: dict[int, int] = {}
-        self._rounds = {ifindex: 1}
-
-    def enter_namespace(self, number: int, netns: int) -> None:
-        """Note that skb->dev is in this namespace from this round on."""
-        self._namespaces[number] = netns
-
-    def netns(self, number: int) -> int:
-        """Return the namespace of skb->dev in a round."""
-        entered = [at for at in self._namespaces if at <= number]
-        return self._namespaces[max(entered)] if entered else self._own
-
-    def number(self, known: int, ifindex: int) -> int:
-        """Return the round of a step. A late step does not know it (0): it is the round of its device, or a new one."""
-        number = known or self._rounds.get(ifindex) or max(self._rounds.values()) + 1
-        self._rounds[ifindex] = number
-        return number
-
-    def goes_on(self, number: int, ifindex: int) -> None:
-        """Note the device of the round after this one."""
-        self._rounds.setdefault(ifindex, number + 1)
-
-    def name(self, number: int, ifindex: int) -> str:
-        """Return the name of a device in a round."""
-        return self._scene.device_name(self.netns(number), ifindex, self._time_ns)
-
-
-def _enter(record: Array, t_ns: int, way: _Way) -> Step:
-    ifindex = int(record["ifindex"])
-    name = way.name(1, ifindex)
-    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.netns(1))
-
-
-def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
-    kind, ifindex, orig = int(raw["kind"]), int(raw["ifindex"]), int(raw["orig_ifindex"])
-    number = way.number(int(raw["round"]), ifindex)
-    function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
-    verdict = VERDICTS.get(int(raw["result"]), "unknown") if kind in (STEP_HANDLER, STEP_VLAN) else None
-    onward = int(raw["arg"]) if verdict == "ANOTHER" else None
-    if onward is not None:
-        way.goes_on(number, onward)
-    outcome = OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None
-    return Step(
-        t_ns=int(raw["t_ns"]) + offset_ns,
-        kind=_KINDS.get(kind, f"unknown-{kind}"),
-        round=number,
-        dev=way.name(number, ifindex),
-        orig_dev=way.name(1, orig),
-        ifindex=ifindex,
-        orig_ifindex=orig,
-        function=function,
-        tap=int(raw["arg"]) if kind == STEP_TAP else None,
-        outcome=outcome,
-        verdict=verdict,
-        next_dev=None if onward is None else way.name(number + 1, onward),
-        next_ifindex=onward,
-        reason=_reason(raw, record, function, verdict, outcome, scene),
-        inferred=not int(raw["round"]),
-        netns=way.netns(number),
-        next_netns=0 if onward is None else way.netns(number + 1),
-    )
-
-
-def _reason(
-    raw: Array, record: Array, function: Optional[str], verdict: Optional[str], outcome: Optional[str], scene: Scene
-) -> Optional[str]:
-    if verdict:
-        return _verdict_reason(function, verdict, int(raw["ifindex"]), record, scene)
-    if outcome == "full":
-        return "ring" if function == "tpacket_rcv" else "receive buffer"
-    return scene.drop_reason(int(raw["arg"])) if raw["kind"] == STEP_DROP else None
-
-
-def _verdict_reason(function: Optional[str], verdict: str, ifindex: int, record: Array, scene: Scene) -> Optional[str]:
-    netns, time_ns = int(record["netns"]), int(record["time_ns"])
-    device = scene.device(netns, ifindex, time_ns)
-    master = scene.device(netns, device.master, time_ns) if device and device.master else None
-    return verdicts.reason(function, verdict, int(record["protocol"]), master)
-
-
-def function_name(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:
-    """Return the kernel's function of a step, from its ``func``, ``skb_low`` and ``kind``."""
-    if func > FUNC_HANDLER:  # older recordings number the handlers
-        handlers = scene.handlers
-        place = func - FUNC_HANDLER - 1
-        return handlers[place] if place < len(handlers) else f"rx_handler-{place}"
-    if func == FUNC_HANDLER or kind == STEP_DROP:
-        return scene.symbols.get(address, f"0x{address:08x}")
-    return FUNCTIONS.get(func)
+def _tag_type(flags: int, scene: Scene) -> Optional[int]:
+    """Return the Ethernet type of the tag beside the frame; ``None`` in older recordings, which do not say it."""
+    if flags & RECORD_VLAN_AD:
+        return _ETH_P_8021AD
+    return _ETH_P_8021Q if scene.start.get("vlan_tpid") is True else None

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Optional
 
 from ..model import Device
-from ..net.topology import Key, are_peers, edges, family, reached, share_lower, sits_on
+from ..net.topology import Key, are_peers, edges, family, is_ifb, is_tunnel, reached, share_lower, sits_on
 from .history import History
 
 
@@ -17,6 +17,7 @@ class Devices(Mapping[Key, History[Device]]):
 
     def __init__(self) -> None:
         self._histories: dict[Key, History[Device]] = {}
+        self._tunnels: list[Key] = []
         self._numbered: dict[int, list[Key]] = {}  # by ifindex, the devices that have it
 
     def __getitem__(self, key: Key) -> History[Device]:
@@ -34,20 +35,27 @@ class Devices(Mapping[Key, History[Device]]):
             self._histories[key] = History()
             self._numbered.setdefault(key[1], []).append(key)
         self._histories[key].put(time_ns, device)
+        if device is not None and key not in self._tunnels and (is_tunnel(device) or device.kind == "macsec"):
+            self._tunnels.append(key)
 
     def at(self, key: Key, time_ns: int) -> Optional[Device]:
         """Return the device as it was then, or as it last was if it had gone."""
         history = self._histories.get(key)
         return (history.at(time_ns) or history.last_known()) if history else None
 
-    def traced(self, names: Collection[str], namespaces: Collection[int], time_ns: int) -> set[Key]:
+    def traced(
+        self, names: Collection[str], namespaces: Collection[int], time_ns: int, reaches_out: bool = True
+    ) -> set[Key]:
         """Return the devices that a trace of these names covered then: those of these namespaces that had been called
-        so by then, with all that is below and above them (``topology.family``). Without names all of the namespaces."""
+        so by then, with all that is below and above them (``topology.family``). Without names all of the namespaces,
+        and what is above these in others, where the trace ``reaches_out`` so far."""
         here = [key for key in self if key[0] in namespaces]
-        if not names:
+        if not names and not reaches_out:
             return set(here)
-        named = [key for key in here if any(one.name in names for one in self[key].until(time_ns))]
         devices = (device for key in self if (device := self.at(key, time_ns)) is not None)
+        if not names:
+            return {*here, *family(devices, here).above}
+        named = [key for key in here if any(one.name in names for one in self[key].until(time_ns))]
         return family(devices, named).all
 
     def stacking(self, time_ns: int) -> dict[Key, list[Key]]:
@@ -64,8 +72,9 @@ class Devices(Mapping[Key, History[Device]]):
 
         :param way: "up": what is received goes to what sits on a device, or copies of it to several such, or through a
             pair (veth) elsewhere; "down": what is sent goes to what the device sits on; "over": from what sends to what
-            receives; "through": what was received is sent, routed in its namespace (at once it is nested in the
-            receive, later if its next hop had to be asked for).
+            receives, for one from an ifb, which gives back what tc redirected to it; "through": what was received is
+            sent, routed in its namespace (at once it is nested in the receive, later if its next hop had to be asked
+            for).
         """
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None or first == second:
@@ -74,12 +83,18 @@ class Devices(Mapping[Key, History[Device]]):
             return True
         if way == "up":
             return sits_on(b, a) or share_lower(a, b)
+        if is_ifb(a):
+            return a.netns == b.netns
         if way == "down":
             return sits_on(a, b)
         is_stacked = sits_on(a, b) or sits_on(b, a)
         if way == "through":
             return a.netns == b.netns and not is_stacked
         return is_stacked or share_lower(a, b)
+
+    def tunnels(self) -> list[Key]:
+        """Return the devices that wrap what they send into other packets, and receive what was inside of others."""
+        return self._tunnels
 
     def _crosses_pair(self, a: Device, b: Device) -> bool:
         """Can a packet of ``a`` be sent into the pair whose other end is ``b``: from that end itself, or switched or

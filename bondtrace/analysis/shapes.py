@@ -13,14 +13,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..format.wire import RECORD_LATE, STEP_DROP, STEP_HANDLER, STEP_VLAN, VERDICT_ANOTHER, Array, Passes
+from ..format.wire import (
+    RECORD_LATE,
+    RECORD_VLAN,
+    STEP_DROP,
+    STEP_FANOUT,
+    STEP_HANDLER,
+    STEP_NETNS,
+    STEP_QUEUED,
+    STEP_VLAN,
+    VERDICT_ANOTHER,
+    Array,
+    Passes,
+)
 from ..util.arrays import mix
+from .whereabouts import namespaces
 
 Facts = Mapping[str, Array]
 
-# ``device`` and ``left``: the first and the last device of the pass, as netns << 32 | ifindex. ``own`` and ``parent``:
-# its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq. ``print``: ``fingerprint``.
-# ``shape``: a hash of all that an answer can depend on, except the times.
+# ``device`` and ``left``: the first and the last device of the pass, as netns << 32 | ifindex. ``queued`` and
+# ``queued_skb``: the device on which it is to be received once more (0: none), and the low half of its skb then.
+# ``own`` and ``parent``: its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq.
+# ``print``: ``fingerprint``. ``shape``: a hash of all that an answer can depend on, except the times.
 _KINDS = {
     "time_ns": "u8",
     "end_ns": "u8",
@@ -32,6 +46,8 @@ _KINDS = {
     "frame": "u4",
     "device": "u8",
     "left": "u8",
+    "queued": "u8",
+    "queued_skb": "u4",
     "own": "u8",
     "parent": "u8",
     "print": "u8",
@@ -64,15 +80,18 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
     for name in ("time_ns", "kind", "flags", "skb", "last_skb", "head", "frame"):
         told[name][:] = records[name]
     np.add(told["time_ns"], records["duration_ns"], out=told["end_ns"])
-    netns, ifindex = _high(records["netns"]), records["ifindex"]
-    np.bitwise_or(netns, ifindex, out=told["device"])
-    np.bitwise_or(netns, _left(ifindex, steps, offsets), out=told["left"])
+    np.bitwise_or(_high(records["netns"]), records["ifindex"], out=told["device"])
+    told["left"][:] = _left(told["device"], records["netns"], steps, offsets)
+    told["queued"][:] = told["queued_skb"][:] = 0
+    rare = steps["kind"] >= STEP_NETNS
+    if rare.any():
+        _fill_rare(told, namespaces(records["netns"], steps, offsets), steps, offsets)
     cpu = _high(records["cpu"])
     np.bitwise_or(cpu, records["seq"], out=told["own"])
     nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
     np.multiply(cpu | records["parent"], nested, out=told["parent"])
     told["print"][:] = _prints(records)
-    told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets))
+    told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets), _grouped(steps, offsets))
 
 
 def _high(numbers: Array) -> Array:
@@ -80,14 +99,27 @@ def _high(numbers: Array) -> Array:
     return numbers.astype(np.uint64) << np.uint64(32)
 
 
-def _left(ifindex: Array, steps: Array, offsets: Array) -> Array:
-    """Return the ifindex of the device on which the packet was last, shape (n,)."""
+def _left(device: Array, netns: Array, steps: Array, offsets: Array) -> Array:
+    """Return the device on which the packet was last, shape (n,), where that is in the namespace of its pass."""
     if not len(steps):
-        return ifindex
+        return device
     last = steps.take(np.maximum(offsets[1:] - 1, 0))
     onward = ((last["kind"] == STEP_HANDLER) | (last["kind"] == STEP_VLAN)) & (last["result"] == VERDICT_ANOTHER)
-    left: Array = np.where(onward, last["arg"], last["ifindex"])
-    return np.where(offsets[1:] > offsets[:-1], left, ifindex)
+    left: Array = _high(netns) | np.where(onward, last["arg"], last["ifindex"])
+    return np.where(offsets[1:] > offsets[:-1], left, device)
+
+
+def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Array) -> None:
+    """Fill what only the steps of some passes say: that the packet left its namespace, or is to be received again.
+
+    :param netns: the namespace of each step's device.
+    """
+    some = np.flatnonzero(offsets[1:] > offsets[:-1])
+    told["left"][some] = told["left"][some] & np.uint64(0xFFFFFFFF) | _high(netns.take(offsets[1:][some] - 1))
+    queued = np.flatnonzero(steps["kind"] == STEP_QUEUED)
+    place = np.searchsorted(offsets, queued, side="right") - 1
+    told["queued"][place] = _high(netns[queued]) | steps["ifindex"][queued]
+    told["queued_skb"][place] = steps["skb_low"][queued]
 
 
 # --- shapes --------------------------------------------------------------------------------------------
@@ -95,12 +127,17 @@ def _left(ifindex: Array, steps: Array, offsets: Array) -> Array:
 _SHAPE_WEIGHTS = np.random.default_rng(20161016).integers(1, 1 << 63, 8, dtype=np.uint64) | np.uint64(1)
 
 
-def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
-    """Return a number for each pass, equal for the same shape, shape (n,) of uint64."""
+def _shapes(records: Array, device: Array, of_steps: Array, is_grouped: Array) -> Array:
+    """Return a number for each pass, equal for the same shape, shape (n,) of uint64.
+
+    :param is_grouped: it was offered to a fanout group.
+    """
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
-    inner *= (ethertype == 0x8100) | (ethertype == 0x88A8)
+    tagged = (ethertype == 0x8100) | (ethertype == 0x88A8)
+    inner *= tagged
     return _hashed(
+        _of_few(records, tagged | (records["flags"] & RECORD_VLAN > 0), is_grouped),
         of_steps,
         device,
         _high(records["sender"]) | (ethertype << 16 | inner),
@@ -108,6 +145,27 @@ def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
         | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
         (records["captured"] < 18).astype(np.uint64),
     )
+
+
+def _of_few(records: Array, tagged: Array, is_grouped: Array) -> Array:
+    """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64: the tags' ids, the type
+    behind a second tag, and in a fanout group whether it is a fragment. 0 for the others."""
+    found = np.zeros(len(records), np.uint64)
+    some = np.flatnonzero(tagged)
+    if len(some):
+        few, data = records[some], records["packet"][some].astype(np.uint64)
+        outer, second, third = (data[:, at] << np.uint64(8) | data[:, at + 1] for at in (14, 18, 20))
+        beside = (few["flags"] & RECORD_VLAN > 0) * (few["vlan_tci"] & _VLAN_ID | 1 << 12)
+        ids = (outer & np.uint64(_VLAN_ID)) << np.uint64(12) | second & np.uint64(_VLAN_ID)
+        found[some] = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
+    some = np.flatnonzero(is_grouped)
+    if len(some):
+        bodies = untagged_bodies(records[some]).astype(np.uint16)
+        found[some] ^= (bodies[:, 8] << 8 | bodies[:, 9]) & 0x3FFF > 0  # IP_MF | IP_OFFSET
+    return found
+
+
+_VLAN_ID = 0xFFF
 
 
 def _of_steps(steps: Array, offsets: Array) -> Array:
@@ -132,6 +190,14 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
     return of[1:] - of[:-1]
 
 
+def _grouped(steps: Array, offsets: Array) -> Array:
+    """Was the packet of each pass offered to a fanout group? Shape (n,)."""
+    found = np.zeros(len(offsets) - 1, bool)
+    places = np.flatnonzero(steps["kind"] == STEP_FANOUT)
+    found[np.searchsorted(offsets, places, side="right") - 1] = True
+    return found
+
+
 def _hashed(*words: Array) -> Array:
     """Hash words together, shape (n,): sums of products, which are cheaper than ``mix`` of each."""
     total: Array = np.zeros(len(words[0]), np.uint64)
@@ -153,21 +219,36 @@ def fingerprint(passes: Passes) -> Array:
 
 
 def _prints(records: Array) -> Array:
-    body = records["packet"][:, _TYPE : _TYPE + _COVERED].copy()
+    body = untagged_bodies(records)
     words = body.view("<u8")
-    short = np.flatnonzero(records["captured"] < _TYPE + _COVERED)
-    words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
-    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], (1, 772)))
-    if len(tagged):
-        body[tagged] = _untagged(records["packet"][tagged], records["captured"][tagged])
     words &= _kept(body)
     words ^= words >> np.uint64(32)  # so that no two of the highest bits outweigh each other
     mixed: Array = words @ _WEIGHTS
     return mixed
 
 
-_TYPE, _COVERED = 12, 64  # where the Ethernet type is, and the number of bytes from there
-_WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, _COVERED // 8, dtype=np.uint64) | np.uint64(1)
+def untagged_bodies(records: Array) -> Array:
+    """Return the bytes from the Ethernet type on, without VLAN tags, shape (n, COVERED) of uint8, a copy; those that
+    were not captured are 0. Where a device has no link-layer header, skb->protocol stands for the type."""
+    body: Array = records["packet"][:, TYPE : TYPE + COVERED].copy()
+    words = body.view("<u8")
+    short = np.flatnonzero(records["captured"] < TYPE + COVERED)
+    words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
+    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], (1, 772)))
+    if len(tagged):
+        body[tagged] = _untagged(records["packet"][tagged], records["captured"][tagged])
+    bare = np.flatnonzero(np.isin(records["arphrd"], _BARE)) if (records["arphrd"] != 1).any() else ()
+    if len(bare):
+        body[bare, 0], body[bare, 1] = records["protocol"][bare] >> 8, records["protocol"][bare] & 0xFF
+        body[bare, 2:] = records["packet"][bare, : COVERED - 2]
+        body[bare] *= np.arange(COVERED) < 2 + records["captured"][bare, None].astype(np.int64)
+    return body
+
+
+# Types of devices whose packets begin with the network header: tunnel, tunnel6, sit, ipgre, ip6gre, none, ppp.
+_BARE = (768, 769, 776, 778, 823, 0xFFFE, 512)
+TYPE, COVERED = 12, 64  # where the Ethernet type is, and the number of bytes from there
+_WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, COVERED // 8, dtype=np.uint64) | np.uint64(1)
 
 
 def _is_tag(body: Array) -> Array:
@@ -180,30 +261,30 @@ def _untagged(packet: Array, captured: Array) -> Array:
     without the tags."""
     packet[np.arange(packet.shape[1]) >= captured.astype(np.int64)[:, None]] = 0
     for _ in range(2):
-        tagged = _is_tag(packet[:, _TYPE:])
+        tagged = _is_tag(packet[:, TYPE:])
         packet[tagged, :-4] = packet[tagged, 4:]
-    return packet[:, _TYPE : _TYPE + _COVERED]
+    return packet[:, TYPE : TYPE + COVERED]
 
 
-def _mask(*zero: int) -> Array:
+def mask(*zero: int) -> Array:
     """Return words that mask out these bytes, counted from the network header."""
-    mask = np.full(_COVERED, 0xFF, np.uint8)
-    mask[[2 + place for place in zero]] = 0
-    return mask.view("<u8")
+    kept = np.full(COVERED, 0xFF, np.uint8)
+    kept[[2 + place for place in zero]] = 0
+    return kept.view("<u8")
 
 
-_CAPTURED = np.where(np.arange(_TYPE, _TYPE + _COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
+_CAPTURED = np.where(np.arange(TYPE, TYPE + COVERED) < np.arange(256)[:, None], 0xFF, 0).astype(np.uint8).view("<u8")
 # What a hop may rewrite: TOS, TTL and checksum of IPv4, the hop limit of IPv6, the checksums of TCP and UDP.
 _OF_OTHERS, _OF_IPV4, _OF_IPV6 = 0, 1, 4
 _REWRITTEN = np.stack(
     [
-        _mask(),
-        _mask(1, 8, 10, 11),
-        _mask(1, 8, 10, 11, 36, 37),
-        _mask(1, 8, 10, 11, 26, 27),
-        _mask(7),
-        _mask(7, 56, 57),
-        _mask(7, 46, 47),
+        mask(),
+        mask(1, 8, 10, 11),
+        mask(1, 8, 10, 11, 36, 37),
+        mask(1, 8, 10, 11, 26, 27),
+        mask(7),
+        mask(7, 56, 57),
+        mask(7, 46, 47),
     ]
 )
 
@@ -217,5 +298,5 @@ def _kept(body: Array) -> Array:
     protocol = np.where(ipv6, body[:, 2 + 6], body[:, 2 + 9])
     of += (ipv4 | ipv6) * ((protocol == 6) * np.uint8(1) + (protocol == 17) * np.uint8(2))
     same = bool(len(of)) and bool((of == of[0]).all())
-    mask: Array = _REWRITTEN[of[0]] if same else _REWRITTEN.take(of, axis=0)
-    return mask
+    kept: Array = _REWRITTEN[of[0]] if same else _REWRITTEN.take(of, axis=0)
+    return kept

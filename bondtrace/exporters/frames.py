@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..format.wire import RECORD_LATE, RECORD_VLAN, Array
+from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
 
 Bytes = Mapping[tuple[int, int], bytes]
 """More of the packets' bytes than the records hold, by (cpu, seq) of the record."""
@@ -42,8 +42,8 @@ def link_type(record: Array) -> int:
 def frame(record: Array, untagged: int = 0, contents: Bytes = NONE) -> Frame:
     """Return the frame of a record (one of ``wire.RECORD``), without its ``untagged`` outermost VLAN tags.
 
-    A tag that the device stored beside the bytes is put back into them, as 802.1Q: the recording does not say
-    whether it was 802.1ad.
+    A tag that the device stored beside the bytes is put back into them; as 802.1Q where the recording, an older one,
+    does not say whether it was 802.1ad.
     """
     data = record["packet"].tobytes()[: int(record["captured"])]
     data = contents.get((int(record["cpu"]), int(record["seq"])), data)
@@ -51,7 +51,7 @@ def frame(record: Array, untagged: int = 0, contents: Bytes = NONE) -> Frame:
     if link_type(record) != LINK_ETHERNET or len(data) < _ADDRESSES + 2:
         return Frame(data, length)
     if record["flags"] & RECORD_VLAN:
-        tag = _TAGS[0] + int(record["vlan_tci"]).to_bytes(2, "big")
+        tag = _TAGS[bool(record["flags"] & RECORD_VLAN_AD)] + int(record["vlan_tci"]).to_bytes(2, "big")
         data, length = data[:_ADDRESSES] + tag + data[_ADDRESSES:], length + 4
     for _ in range(untagged):
         if data[_ADDRESSES : _ADDRESSES + 2] in _TAGS:

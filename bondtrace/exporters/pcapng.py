@@ -18,7 +18,7 @@ from ..analysis.scene import Scene
 from ..format.payload import Payloads
 from ..format.wire import RECORD_LATE, RECORD_RX, Array
 from ..model import Device, Journey, Pass, Step
-from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
+from ..reporters.text import namespace_name, tap_name, trust_line, unknown_step, unseen_words
 from ..util.untrusted import printable
 from ..version import __version__
 from . import Exporter
@@ -62,8 +62,9 @@ class PcapngExporter(Exporter):
             for round_ in rounds(one, journey.time_ns)
         ]
         for place, (one, record, round_) in enumerate(told):
+            how = "received, shown" if one.shown else one.direction
             comments = [
-                f"journey #{journey.id}, {place + 1} of {len(told)}: {one.direction} on "
+                f"journey #{journey.id}, {place + 1} of {len(told)}: {how} on "
                 f"{printable(round_.dev)}, CPU {one.cpu}, pass {journey.passes.index(one) + 1}, "
                 f"round {round_.number}"
             ]
@@ -89,13 +90,18 @@ class PcapngExporter(Exporter):
             text = f"{how} {tap_name(step.tap or 0, self.scene, journey.time_ns)}{because}"
         elif step.kind == "fanout":
             text = "offered to a fanout group"
+        elif step.kind == "queued":
+            text = f"handed to {step.next_dev} ({step.function}): received there later"
         elif step.kind == "drop":
-            text = f"dropped by the kernel in {step.function}: {step.reason or 'it gives no reason'}"
+            of = " a copy of it" if step.clone else ""
+            text = f"dropped{of} by the kernel in {step.function}: {step.reason or 'it gives no reason'}"
         elif step.verdict:
             onward = f", next {step.next_dev}" if step.next_dev else ""
             text = f"{step.function}: {step.verdict}{onward}{because}"
-        else:
+        elif step.kind == "protocol":
             text = f"delivered to {step.function}"
+        else:
+            text = unknown_step(step)
         return text + (" (inferred)" if step.inferred else "")
 
     def _at_last(self, journey: Journey) -> list[str]:

@@ -58,10 +58,10 @@ class PerfettoExporter(Exporter):
         self._number = len(self._recordings)
 
     def write(self, journey: Journey, records: Array) -> None:
-        title = f"#{journey.id} {printable(one_line(journey.packet))}"
         flow = self._flow + 1 if len(journey.passes) > 1 else None
         self._flow = flow or self._flow
         for number, (one, record) in enumerate(zip(journey.passes, records)):
+            title = f"#{journey.id} {printable(one_line(one.packet))}"
             self._pass(journey, one, int(record["duration_ns"]), title)
             if flow:
                 self._follow(one, flow, number, len(journey.passes))
@@ -84,10 +84,6 @@ class PerfettoExporter(Exporter):
     def _pass(self, journey: Journey, one: Pass, lasted_ns: int, title: str) -> None:
         cpu = self._cpu(one)
         begin_ns = one.time_ns + self.scene.wall_offset_ns
-        unseen: dict[str, dict[str, str]] = {"not seen by": {}}
-        for missed in journey.unseen:
-            name = tap_name(missed.tap, self.scene, journey.time_ns)
-            unseen.setdefault(unseen_words(missed), {})[name] = f"{missed.reason}: {printable(missed.detail)}"
         self._slice(
             cpu,
             title,
@@ -102,7 +98,8 @@ class PerfettoExporter(Exporter):
                 "skb": f"0x{one.skb:x}",
                 "complete": journey.complete,
                 "steps lost": one.steps_lost,
-                **unseen,
+                **{word: True for word in ("shown", "inferred") if getattr(one, word)},
+                **self._unseen(journey),
             },
         )
         for round_ in rounds(one, journey.time_ns):
@@ -122,6 +119,13 @@ class PerfettoExporter(Exporter):
                     self._instant(cpu, step, journey)
                     self._instant(device, step, journey)
 
+    def _unseen(self, journey: Journey) -> dict[str, dict[str, str]]:
+        told: dict[str, dict[str, str]] = {"not seen by": {}}
+        for missed in journey.unseen:
+            name = tap_name(missed.tap, self.scene, journey.time_ns)
+            told.setdefault(unseen_words(missed), {})[name] = f"{missed.reason}: {printable(missed.detail)}"
+        return told
+
     def _instant(self, track: _Track, step: Step, journey: Journey) -> None:
         tap = None if step.tap is None else tap_name(step.tap, self.scene, journey.time_ns)
         told: dict[str, Optional[Any]] = {
@@ -140,6 +144,7 @@ class PerfettoExporter(Exporter):
             "tap": f"{tap}: {step.outcome}",
             "drop": f"dropped in {told['function']}",
             "fanout": "fanout group",
+            "queued": f"handed to {told['next_dev']}",
         }.get(step.kind) or (f"{told['function']}: {step.verdict}" if step.verdict else str(told["function"]))
         self._put(
             {"ph": "i", "s": "t", "name": name, "cat": step.kind, "ts": journey.wall_ns + step.t_ns},

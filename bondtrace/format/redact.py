@@ -12,7 +12,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Privacy:
             wanted = WITHHELD if event.get("filter") else event.get("filter")
             event = {**event, "host": host, "filter": wanted, "privacy": "hash" if self._hashes else "drop"}
         elif kind == "device" and isinstance(event.get("device"), dict):
-            event = {**event, "device": {**event["device"], "address": self._device_address(event["device"])}}
+            event = {**event, "device": {**event["device"], **self._device_addresses(event["device"])}}
         elif kind == "tap" and isinstance(event.get("tap"), dict):
             processes = event["tap"].get("processes")
             event = {
@@ -77,9 +77,14 @@ class Privacy:
             }
         yield event
 
-    def _device_address(self, device: dict[str, Any]) -> str:
+    def _device_addresses(self, device: dict[str, Any]) -> dict[str, Optional[str]]:
+        """Return the MAC addresses that a device's values may hold, redacted: its own and its LACP partner's."""
+        partner = {} if device.get("ad_partner") is None else {"ad_partner": self._address(device["ad_partner"])}
+        return {"address": self._address(device.get("address", "")), **partner}
+
+    def _address(self, text: object) -> str:
         try:
-            raw = bytes.fromhex(str(device.get("address", "")).replace(":", ""))
+            raw = bytes.fromhex(str(text).replace(":", ""))
         except ValueError:
             return ""
         return self._mac(raw).hex(":") if len(raw) == 6 else ""

@@ -26,9 +26,13 @@ DATA_BYTES = 248
 SNAPLEN_MAX = 7 * DATA_BYTES
 
 RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK, RECORD_DATA = 1, 2, 3, 4, 5
-RECORD_VLAN, RECORD_LIST, RECORD_CLONED, RECORD_INSIDE_LIST = 1, 2, 4, 8
+RECORD_VLAN, RECORD_LIST, RECORD_CLONED, RECORD_INSIDE_LIST, RECORD_RECEIVED = 1, 2, 4, 8, 16
+RECORD_VLAN_AD = 32
 STEP_PASS = 0  # only counted
 STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP, STEP_NETNS = 1, 2, 3, 4, 5, 6, 7, 8
+STEP_QUEUED = 9
+NETNS_FROM_HERE, NETNS_NEXT_STEP = 0, 1
+DROPPED_SKB, DROPPED_CLONE = 0, 1
 VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
 FUNC_HANDLER = 63  # a function by its address; from 64 on, in older recordings, by its place in the start event
@@ -44,6 +48,7 @@ FUNCTIONS = {
     19: "ip_list_rcv",
     20: "ipv6_list_rcv",
     32: "vlan_do_receive",
+    33: "gro_cells_receive",
 }
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}

@@ -5,8 +5,11 @@ A device sits on another if that one hands it its packets as they are: a master 
 Open vSwitch), and what is in ``STACKED_KINDS`` on its ``link``. Other kinds have a ``link`` of another meaning:
 
 - of a pair (``PAIRED_KINDS``) it is the peer: what one end sends the other receives;
-- of a tunnel (VXLAN, Geneve, GRE, IPIP, an xfrm interface, ...) it is the device by which outer packets leave. What a
-  tunnel receives was another packet before, which may have arrived on any device: nothing follows from the link.
+- of a tunnel (``TUNNEL_KINDS``) it is the device by which outer packets leave.
+
+What a tunnel receives was another packet before. So it does not *sit on* a device, it *runs over* its underlay
+(``Device.underlay``: by its link, its routes, its own address). Both relations decide what is traced together
+(``family``); only the first says that a packet goes on as it is (``edges``, ``sits_on``).
 
 Source: ``ndo_get_iflink`` and ``rtnl_link_ops`` of the drivers. A device without a kind that has a link is a port of a
 switch chip (DSA, before it had a kind).
@@ -29,6 +32,15 @@ STACKED_KINDS = frozenset(
     )
 )
 PAIRED_KINDS = frozenset(("veth", "netkit", "vxcan"))
+TUNNEL_KINDS = frozenset(
+    (
+        *("vxlan", "geneve", "bareudp", "gtp", "amt", "pfcp", "l2tpeth", "wireguard", "ovpn", "ppp"),
+        *("gre", "gretap", "erspan", "ip6gre", "ip6gretap", "ip6erspan"),
+        *("ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm"),
+    )
+)
+"""What the kernel takes out of packets of a protocol (decapsulates, decrypts) and then receives on a device of its own.
+Not "tun": its packets come from a program. Not "macsec", which sits on its link, though it decrypts, too."""
 
 
 def key_of(device: Device) -> Key:
@@ -39,6 +51,16 @@ def key_of(device: Device) -> Key:
 def is_stacked(device: Device) -> bool:
     """Is it of a kind whose link is the device below it?"""
     return device.kind in STACKED_KINDS
+
+
+def is_tunnel(device: Device) -> bool:
+    """Does it receive what was another packet before, which arrived on its underlay?"""
+    return device.kind in TUNNEL_KINDS
+
+
+def is_ifb(device: Device) -> bool:
+    """Is it an intermediate functional block: what tc redirects to it goes back to where it came from?"""
+    return device.kind == "ifb"
 
 
 def lower_of(device: Device) -> Optional[Key]:
@@ -58,6 +80,11 @@ def edges(device: Device) -> list[tuple[Key, Key]]:
     if lower is not None:
         found.append((lower, key_of(device)))
     return found
+
+
+def runs_over(device: Device) -> list[tuple[Key, Key]]:
+    """Return the (underlay, tunnel) pairs of a tunnel, as far as they are known; of other devices none."""
+    return [(one, key_of(device)) for one in device.underlay if one != key_of(device)] if is_tunnel(device) else []
 
 
 def sits_on(upper: Device, lower: Device) -> bool:
@@ -90,13 +117,13 @@ class Family(NamedTuple):
 
 
 def family(devices: Iterable[Device], named: Iterable[Key]) -> Family:
-    """Return the devices ``named``, all that are below them and all above them.
+    """Return the devices ``named``, all that are below them and all above them, tunnels above their underlay.
 
     Each repeatedly, but never down again from what is above: the siblings are left out.
     """
     below: dict[Key, list[Key]] = {}
     above: dict[Key, list[Key]] = {}
-    for lower, upper in (edge for device in devices for edge in edges(device)):
+    for lower, upper in (edge for device in devices for edge in (*edges(device), *runs_over(device))):
         below.setdefault(upper, []).append(lower)
         above.setdefault(lower, []).append(upper)
     start = set(named)

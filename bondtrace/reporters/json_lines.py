@@ -13,7 +13,7 @@ from typing import Any, Optional, TextIO
 from ..analysis import watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
-from ..model import Journey, Step, Tap
+from ..model import Journey, Packet, Pass, Step, Tap
 from ..util.untrusted import printable
 
 
@@ -81,14 +81,59 @@ def _step_object(step: Step, netns: int) -> dict[str, Any]:
         "reason": step.reason,
         "netns": step.netns if step.netns not in (0, netns) else None,
         "inferred": step.inferred or None,
+        "clone": step.clone or None,
     }
     values.update({name: value for name, value in optional.items() if value is not None})
     return values
 
 
+def _packet_object(packet: Packet) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "len": packet.length,
+        "ethertype": f"0x{packet.ethertype:04x}",
+        "protocol": packet.protocol,
+        "src": packet.src,
+        "dst": packet.dst,
+        "info": packet.info,
+        "vlan": list(packet.vlan),
+        "tags": [
+            {
+                "id": tag.id,
+                "tpid": None if tag.tpid is None else f"0x{tag.tpid:04x}",
+                "in_frame": tag.in_frame,
+                "priority": tag.priority,
+                "drop_eligible": tag.drop_eligible,
+            }
+            for tag in packet.tags
+        ],
+        "ports": None if packet.ports is None else list(packet.ports),
+        "encapsulation": packet.encapsulation or None,
+    }
+    if packet.inner is not None:
+        values["inner"] = _packet_object(packet.inner)
+    return values
+
+
+def _pass_object(one: Pass) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "direction": one.direction,
+        "cpu": one.cpu,
+        "netns": one.netns,
+        "skb": f"0x{one.skb:x}",
+        "parent": one.parent,
+        "packet": _packet_object(one.packet),
+        "steps_lost": one.steps_lost,
+        "steps": [_step_object(step, one.netns) for step in one.steps],
+    }
+    if one.shown:
+        values["shown"] = True
+    if one.inferred:
+        values["inferred"] = True
+    return values
+
+
 def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
     """Return a journey for JSON."""
-    packet = journey.packet
     inodes = {step.tap for one in journey.passes for step in one.steps if step.tap is not None}
     inodes |= {one.tap for one in journey.unseen}
     taps = {inode: scene.tap(inode, journey.time_ns) for inode in sorted(inodes)}
@@ -98,26 +143,8 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
         "duration_ns": journey.duration_ns,
         "direction": journey.direction,
         "complete": journey.complete,
-        "packet": {
-            "len": packet.length,
-            "ethertype": f"0x{packet.ethertype:04x}",
-            "protocol": packet.protocol,
-            "src": packet.src,
-            "dst": packet.dst,
-            "info": packet.info,
-            "vlan": list(packet.vlan),
-        },
-        "passes": [
-            {
-                "direction": one.direction,
-                "cpu": one.cpu,
-                "netns": one.netns,
-                "skb": f"0x{one.skb:x}",
-                "steps_lost": one.steps_lost,
-                "steps": [_step_object(step, one.netns) for step in one.steps],
-            }
-            for one in journey.passes
-        ],
+        "packet": _packet_object(journey.packet),
+        "passes": [_pass_object(one) for one in journey.passes],
         "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)} for one in journey.unseen],
         "notes": [printable(note) for note in journey.notes],
         "taps": {str(inode): tap_object(tap, scene, journey.time_ns) for inode, tap in taps.items() if tap},

@@ -8,12 +8,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
-from ..analysis import watched
+from ..analysis import telling, watched
+from ..analysis.fanout import HELD
 from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
 from ..util.untrusted import printable
-from .text import clock, duration, tap_name, trust_line, unseen_words
+from .outline import Line, outline
+from .text import DEPTH_MAX, changed, clock, duration, tap_name, trust_line, unknown_step, unseen_sentence, unseen_words
 
 _OUTCOMES = {
     "captured": "which captured it",
@@ -27,49 +29,93 @@ _OUTCOMES = {
 def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = ()) -> None:
     """Write the whole story, wrapped at 100 columns, with ``more`` paragraphs at its end."""
     for paragraph in [*paragraphs(journey, scene), *more]:
+        margin = paragraph[: len(paragraph) - len(paragraph.lstrip(" "))]
         print(
-            textwrap.fill(paragraph, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False),
+            textwrap.fill(
+                paragraph.lstrip(" "),
+                100,
+                initial_indent=margin,
+                subsequent_indent=f"{margin}  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            ),
             file=stream,
         )
 
 
 def paragraphs(journey: Journey, scene: Scene) -> list[str]:
-    """Return the paragraphs: a sentence or two about each step."""
+    """Return the paragraphs: a sentence or two about each step, in order of time; those of a branch are indented by
+    spaces."""
+    first = journey.passes[0]
     told = [f"Journey #{journey.id}, {clock(journey.wall_ns)}: {printable(one_line(journey.packet))}."]
-    for one in journey.passes:
-        told += _pass(one, scene, journey)
+    told += [begin for begin in [_begin(first, scene, journey)] if begin]
+    for line in outline(journey):
+        told += [f"{'  ' * min(line.depth, DEPTH_MAX)}{text}" for text in [_line(line, scene, journey)] if text]
     told.append(f"The journey took {duration(journey.duration_ns)}.")
     told += [f"Note: {printable(note)}." for note in journey.notes]
     told += [
-        f"{unseen_words(missed).capitalize()} {tap_name(missed.tap, scene, journey.time_ns)}: "
-        f"{printable(missed.detail)} ({missed.reason})."
-        for missed in journey.unseen
+        f"{unseen_words(group[0]).capitalize()} {unseen_sentence(group, journey, scene)}."
+        for group in telling.groups(journey, scene)
     ]
     if not journey.complete:
         told.append("The record of this journey is incomplete: what it does not show may still have happened.")
     return [*told, f"({trust_line(scene)}.)"]
 
 
-def _pass(one: Pass, scene: Scene, journey: Journey) -> list[str]:
+def _line(line: Line, scene: Scene, journey: Journey) -> str:
+    if line.kind == "step" and line.step is not None:
+        return _step(line.step, line.one, scene, journey)
+    if line.kind == "nothing":
+        return f"There {watched.nothing_took_it(scene, line.one.direction)}." if line.step else ""
+    if line.kind == "lost":
+        return f"{line.one.steps_lost} more steps did not fit the record."
+    return _begin(line.one, scene, journey, line.kind == "back")
+
+
+def _begin(one: Pass, scene: Scene, journey: Journey, back: bool = False) -> str:
     if not one.steps:
-        return []
+        return ""
     first = one.steps[0]
+    dev = printable(first.dev)
+    if back:
+        return (
+            f"Meanwhile, CPU {one.cpu} went on with it as {'received' if one.direction == 'rx' else 'sent'} on {dev}."
+        )
     if one.direction == "rx":
         begin = (
-            f"{_at(first)} CPU {one.cpu} received it on {printable(first.dev)} (__netif_receive_skb_core); "
-            f"orig_dev is {printable(first.orig_dev)} from here on."
+            f"{_at(first)} CPU {one.cpu} received it on {dev} (__netif_receive_skb_core); orig_dev is "
+            f"{printable(first.orig_dev)} from here on."
+        )
+    elif one.shown:
+        begin = (
+            f"{_at(first)} the VRF {dev} showed it to those of its taps that listen for all protocols "
+            "(dev_queue_xmit_nit): it is a received packet, and was not sent."
         )
     else:
         begin = (
-            f"{_at(first)} it was sent on {printable(first.dev)}, and dev_queue_xmit_nit offered a copy to the "
-            "taps there that listen for all protocols."
+            f"{_at(first)} it was sent on {dev}, and dev_queue_xmit_nit offered a copy to the taps there that listen "
+            "for all protocols."
         )
-    told = [begin, *(_step(step, one.direction, scene, journey) for step in one.steps if step.kind != "enter")]
-    if len(told) == 1:
-        told.append(f"There {watched.nothing_took_it(scene, one.direction)}.")
-    if one.steps_lost:
-        told.append(f"{one.steps_lost} more steps did not fit the record.")
-    return told
+    return begin + _rewritten(one, journey) + _tags(one, journey) + _sure(one)
+
+
+def _rewritten(one: Pass, journey: Journey) -> str:
+    phrases = changed(one, journey)
+    return f" What it was by then: {'; '.join(phrases)}." if phrases else ""
+
+
+def _tags(one: Pass, journey: Journey) -> str:
+    """Say of a tag where it lay, at the first pass; later changes are told as such."""
+    if one.follows is not None or not one.packet.tags:
+        return ""
+    tag = one.packet.tags[0]
+    kind = "a type that was not recorded" if tag.tpid is None else f"the type 0x{tag.tpid:04x}"
+    where = "in the frame's bytes" if tag.in_frame else "beside the frame's bytes (skb->vlan_tci)"
+    return f" Its tag {tag.id}, of {kind}, lay {where}."
+
+
+def _sure(one: Pass) -> str:
+    return " That this was the same packet is inferred." if one.inferred else ""
 
 
 def _at(step: Step) -> str:
@@ -81,7 +127,7 @@ def _where(step: Step) -> str:
     return text if step.dev == step.orig_dev else f"{text} and orig_dev = {printable(step.orig_dev)}"
 
 
-def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
+def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
     sure = "" if not step.inferred else " (Its round was inferred: it was delivered late.)"
     if step.kind == "tap":
         name = tap_name(step.tap or 0, scene, journey.time_ns)
@@ -90,15 +136,31 @@ def _step(step: Step, direction: str, scene: Scene, journey: Journey) -> str:
             f"{_OUTCOMES[step.outcome or 'unknown'].format(what=step.reason)}.{sure}"
         )
     if step.kind == "fanout":
-        return f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group, which chooses one member."
+        which = f" ({printable(step.reason)})" if step.reason else ""
+        return (
+            f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group{which}, which {_group(step)}."
+        )
     if step.kind == "vlan":
         return f"{_at(step)} {_vlan(step)}{sure}"
     if step.kind == "drop":
         why = f"for the reason {step.reason}" if step.reason else "and this kernel gives no reason"
-        return f"{_at(step)} the kernel dropped it in {step.function}, {_where(step)}, {why}.{sure}"
+        what = "a copy of it" if step.clone else "it"
+        return f"{_at(step)} the kernel dropped {what} in {step.function}, {_where(step)}, {why}.{sure}"
+    if step.kind == "queued":
+        return (
+            f"{_at(step)} {step.function} handed it, {_where(step)}, to {printable(step.next_dev or '?')}, which "
+            f"received it later.{sure}"
+        )
     if step.kind == "rx_handler":
         return f"{_at(step)} {_handler(step)}{sure}"
+    if step.kind != "protocol":
+        return f"{_at(step)} {unknown_step(step)}, {_where(step)}.{sure}"
     return f"{_at(step)} it was delivered, {_where(step)}, to the protocol handler {step.function}.{sure}"
+
+
+def _group(step: Step) -> str:
+    is_held = bool(step.reason) and str(step.reason).endswith(HELD)
+    return "chooses one member for the whole datagram" if is_held else "chooses one member"
 
 
 def _vlan(step: Step) -> str:
@@ -107,6 +169,8 @@ def _vlan(step: Step) -> str:
             f"{step.function} took its VLAN tag: skb->dev became {printable(step.next_dev)}, and the taps were "
             f"walked again in round {step.round + 1}."
         )
+    if step.verdict == "CONSUMED":
+        return f"{step.function} gave its VLAN tag to a device that drops it: {printable(step.reason or 'it is down')}."
     return f"{step.function} found no VLAN device for its tag on {printable(step.dev)}, and it went on as it was."
 
 

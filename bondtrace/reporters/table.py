@@ -9,7 +9,7 @@ from typing import Any, Optional, TextIO
 
 from tabulate import tabulate
 
-from ..analysis import coverage, watched
+from ..analysis import coverage, telling, watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
@@ -93,7 +93,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         if not summary.counted:
             reasons = summary.reasons(inode)
             unseen = str(sum(count for _, count in reasons)) if known else _UNKNOWN
-            row += [unseen, open_ or (reasons[0][0] if reasons else "")]
+            row += [unseen, open_ or telling.main_reason(reasons)]
         rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journeys as text for people: a heading per packet, then a line per step, then the taps that did not see it.
+"""Journeys as text for people: a heading per packet, then a line per step in order of time, branches indented, then
+the taps that did not see it.
 
 Invariant: names that come from the kernel or from processes are printed as printable text (``util.untrusted``).
 """
@@ -10,12 +11,13 @@ import time
 from collections.abc import Sequence
 from typing import Callable, Optional, TextIO
 
-from ..analysis import watched
+from ..analysis import telling, watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import Journey, Pass, Step, Unseen
-from ..net.dissect import one_line
+from ..net.dissect import changes, one_line
 from ..util.untrusted import printable
+from .outline import Line, outline
 
 _COLOURS = {
     "captured": "32",
@@ -30,6 +32,10 @@ _COLOURS = {
     "heading": "1",
     "unseen": "2",
 }
+
+
+DEPTH_MAX = 4  # further branches are not indented more
+Paint = Callable[[str, Optional[str]], str]
 
 
 def clock(wall_ns: int) -> str:
@@ -64,22 +70,8 @@ def lines(journey: Journey, scene: Scene, colour: bool = False) -> list[str]:
         f"{printable(one_line(journey.packet))} ({duration(journey.duration_ns)}){marks}"
     )
     result = [paint(heading, "heading")]
-    for number, one in enumerate(journey.passes):
-        if number:
-            result.append(f"    {_pass_heading(one, journey, scene)}")
-        result += [
-            _step_line(step, one.direction, scene, journey.time_ns, paint) for step in one.steps if step.kind != "enter"
-        ]
-        if all(step.kind == "enter" for step in one.steps):
-            result.append(
-                _row(
-                    0 if not one.steps else one.steps[0].t_ns,
-                    one.steps[0] if one.steps else None,
-                    watched.nothing_took_it(scene, one.direction),
-                )
-            )
-        if one.steps_lost:
-            result.append(f"    {one.steps_lost} more steps did not fit the record")
+    for line in outline(journey):
+        result.append(_line(line, journey, scene, paint))
     result += [f"    {printable(note)}" for note in journey.notes]
     result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
     return result
@@ -99,11 +91,52 @@ def _first_device(journey: Journey) -> str:
     return printable(steps[0].dev) if steps else "?"
 
 
-def _pass_heading(one: Pass, journey: Journey, scene: Scene) -> str:
-    where = f" {printable(one.steps[0].dev)}" if one.steps else ""
-    how = {"rx": "then received on", "tx": "then sent on"}[one.direction]
-    namespace = f" ({namespace_name(one.netns, scene)})" if one.netns != journey.passes[0].netns else ""
-    return f"{how}{where}{namespace}" + (f", CPU {one.cpu}" if one.cpu != journey.passes[0].cpu else "")
+def _line(line: Line, journey: Journey, scene: Scene, paint: Paint) -> str:
+    if line.kind == "step" and line.step is not None:
+        return _step_line(line, line.step, scene, journey.time_ns, paint)
+    if line.kind == "nothing":
+        t_ns = line.step.t_ns if line.step else line.one.time_ns - journey.time_ns
+        return _row(t_ns, line.step, watched.nothing_took_it(scene, line.one.direction), line.depth)
+    if line.kind == "lost":
+        return f"{_margin(line.depth)}{line.one.steps_lost} more steps did not fit the record"
+    return _margin(line.depth) + _pass_heading(line, journey, scene)
+
+
+def _margin(depth: int) -> str:
+    return "    " + "  " * min(depth, DEPTH_MAX)
+
+
+def _pass_heading(line: Line, journey: Journey, scene: Scene) -> str:
+    one, first = line.one, journey.passes[0]
+    namespace = f" ({namespace_name(one.netns, scene)})" if one.netns != first.netns else ""
+    cpu = f", CPU {one.cpu}" if one.cpu != first.cpu else ""
+    if line.kind == "back":
+        return f"back in the pass on {_device(one)}{namespace}{cpu}"
+    inferred = " (inferred)" if one.inferred else ""
+    return f"then {way_words(one)}{namespace}{cpu}{inferred}{_changes(one, journey)}"
+
+
+def way_words(one: Pass) -> str:
+    """Return how a packet came to a pass: "received on eth0", "sent on bond0", "shown to red's taps (VRF)"."""
+    if one.shown:
+        return f"shown to {_device(one)}'s taps (VRF)"
+    return f"{'received' if one.direction == 'rx' else 'sent'} on {_device(one)}"
+
+
+def _device(one: Pass) -> str:
+    return printable(one.steps[0].dev) if one.steps else "?"
+
+
+def _changes(one: Pass, journey: Journey) -> str:
+    phrases = changed(one, journey)
+    return f": {'; '.join(phrases)}" if phrases else ""
+
+
+def changed(one: Pass, journey: Journey) -> list[str]:
+    """Return what was rewritten in the packet since the pass that this one follows, a phrase for each."""
+    if one.follows is None:
+        return []
+    return [printable(phrase) for phrase in changes(journey.passes[one.follows].packet, one.packet)]
 
 
 def namespace_name(netns: int, scene: Scene) -> str:
@@ -111,33 +144,47 @@ def namespace_name(netns: int, scene: Scene) -> str:
     return printable(scene.namespaces.get(netns) or f"netns {netns}")
 
 
-def _row(t_ns: int, step: Optional[Step], what: str) -> str:
-    where = ""
+def _row(t_ns: int, step: Optional[Step], what: str, depth: int) -> str:
+    where = "  " * min(depth, DEPTH_MAX)
     if step is not None:
-        where = printable(step.dev)
+        where += printable(step.dev)
         if step.orig_dev != step.dev:
             where += f" (orig {printable(step.orig_dev)})"
     return f"    {duration(t_ns):>9}  {where:<20} {what}"
 
 
-def _step_line(
-    step: Step, direction: str, scene: Scene, time_ns: int, paint: Callable[[str, Optional[str]], str]
-) -> str:
+def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint) -> str:
     mark = " (inferred)" if step.inferred else ""
     because = f" ({step.reason})" if step.reason else ""
+    taps = f"{line.one.direction} tap" if not line.one.shown else "tap"
     if step.kind == "tap":
         outcome = paint(step.outcome or "", step.outcome)
-        what = f"{direction} tap {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
+        what = f"{taps} {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
     elif step.kind == "fanout":
-        what = f"{direction} tap: offered to a fanout group"
+        what = f"{taps}: offered to a fanout group{because}"
     elif step.kind == "drop":
-        what = f"{paint('dropped', 'dropped')} by the kernel in {step.function}: {step.reason or 'it gives no reason'}"
+        of = " a copy of it" if step.clone else ""
+        what = f"{paint('dropped', 'dropped')}{of} by the kernel in {step.function}: {_drop_reason(step)}"
     elif step.kind in ("rx_handler", "vlan"):
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
-    else:
+    elif step.kind == "queued":
+        what = f"handed to {printable(step.next_dev or '?')} ({step.function}): received there later"
+    elif step.kind == "protocol":
         what = f"→ {step.function}"
-    return _row(step.t_ns, step, what + mark)
+    else:
+        what = unknown_step(step)
+    return _row(step.t_ns, step, what + mark, line.depth)
+
+
+def _drop_reason(step: Step) -> str:
+    return step.reason or "it gives no reason"
+
+
+def unknown_step(step: Step) -> str:
+    """Return what can be said of a kind of step that only a newer version knows."""
+    where = f" in {printable(step.function)}" if step.function else ""
+    return f"{step.kind}{where}{f': {printable(step.reason)}' if step.reason else ''}"
 
 
 def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
@@ -148,12 +195,19 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
 
 def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
     doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
-    name = {one.tap: tap_name(one.tap, scene, journey.time_ns) for one in journey.unseen}
     return [
-        f"    {unseen_words(one)} {name[one.tap]}: {printable(one.detail)} ({one.reason})"
-        f"{'' if one.reason in watched.OPEN else doubt}"
-        for one in journey.unseen
+        f"    {unseen_words(group[0])} {unseen_sentence(group, journey, scene)}"
+        f"{'' if group[0].reason in watched.OPEN else doubt}"
+        for group in telling.groups(journey, scene)
     ]
+
+
+def unseen_sentence(group: Sequence[Unseen], journey: Journey, scene: Scene) -> str:
+    """Return which taps did not see the packet, and why: one, or several for the same trivial reason."""
+    first = group[0]
+    taps = ", ".join(tap_name(one.tap, scene, journey.time_ns) for one in group)
+    why = printable(first.detail) if len(group) == 1 else telling.SHARED[first.reason]
+    return f"{taps}: {why} ({first.reason})"
 
 
 def unseen_words(one: Unseen) -> str:

@@ -8,10 +8,11 @@ where it has one, and the VLAN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..analysis.scene import Scene
 from ..model import Journey, Packet
+from ..net.dissect import tag_words
 from .summary import Summary
 
 #: Protocols whose packets are distinguished by their messages.
@@ -53,6 +54,7 @@ def packet_class(packet: Packet) -> str:
     words = [packet.protocol]
     if packet.protocol in _WITH_MESSAGES:
         words.append(_CLASS_WORDS.get(packet.message, packet.message))
-    if packet.vlan:
-        words.append("in VLAN " + ".".join(map(str, packet.vlan)))
+    if packet.tags:
+        plain = [replace(tag, priority=0, drop_eligible=False) for tag in packet.tags]
+        words.append("in " + tag_words(plain, where=False).replace("vlan", "VLAN"))
     return " ".join(filter(None, words))

@@ -14,10 +14,11 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ..analysis.assemble import function_name
+from ..analysis.passes import function_name
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
-from ..format.wire import RECORD_LATE, RECORD_TX, STEP_DROP, STEP_HANDLER, STEP_NETNS, Array, Passes
+from ..analysis.whereabouts import namespaces
+from ..format.wire import RECORD_LATE, RECORD_TX, STEP_DROP, STEP_HANDLER, STEP_NETNS, Array
 
 EDGES_NS: Array = np.unique(np.round(2.0 ** (np.arange(0, 4 * 33) / 4)).astype(np.int64))
 """Bin ``i`` has the times from ``EDGES_NS[i - 1]`` to below ``EDGES_NS[i]``; the first those below 1 ns, the last all
@@ -72,7 +73,7 @@ class Latencies:
         told = np.flatnonzero((passes.steps["kind"] != STEP_NETNS) & (passes.records["kind"][owner] != RECORD_LATE))
         if not len(told):
             return
-        netns = namespaces(passes)[told]
+        netns = namespaces(passes.records["netns"], passes.steps, passes.offsets)[told]
         steps, owner = passes.steps[told], owner[told]
         sent = passes.records["kind"][owner] == RECORD_TX
         has_address = np.isin(steps["kind"], (STEP_HANDLER, STEP_DROP))
@@ -110,19 +111,3 @@ class Latencies:
 
 def _kind(device: int, what: int) -> Kind:
     return Kind(device >> 32, device & 0xFFFFFFFF, bool(what & 0xFF), what >> 8 & 0xFF, what >> 16 & 0xFF, what >> 32)
-
-
-def namespaces(passes: Passes) -> Array:
-    """Return for every step the namespace of its device, shape (steps,): that of its pass, or the one that the packet
-    had entered by that round."""
-    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
-    result: Array = passes.records["netns"][owner].copy()
-    steps = passes.steps
-    enters = steps["kind"] == STEP_NETNS
-    if not enters.any():
-        return result
-    order = np.lexsort((~enters, steps["round"], owner))
-    latest = np.maximum.accumulate(np.where(enters[order], np.arange(len(order)), -1))
-    inside = (latest >= 0) & (owner[order[latest]] == owner[order])
-    result[order[inside]] = steps["arg"][order[latest[inside]]]
-    return result

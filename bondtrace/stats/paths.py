@@ -102,13 +102,29 @@ class Paths:
 
 
 def path(journey: Journey) -> Path:
-    """Return the nodes that a journey visited. Its passes follow one another in the order in which they began."""
+    """Return the nodes that a journey visited. Its passes follow one another in the order in which they began; but taps
+    that a received packet was only shown to (a VRF's) come before the protocol handler that showed it to them.
+
+    Times do not matter, as journeys of the same shape are counted as one.
+    """
     sources = {"rx": "received", "tx": "sent"}
     told = bool(journey.passes[0].steps) and journey.passes[0].steps[0].kind == "enter"
     nodes = [Node("source", NOWHERE, sources[journey.direction] if told else "unknown")]
-    for one in journey.passes:
-        nodes += _nodes(one)
-    return (*nodes, *_end(nodes[-1], journey.passes[-1].direction))
+    shown: list[Node] = []
+    for one in reversed(journey.passes):
+        if one.shown:
+            shown = [*_nodes(one), *shown]
+            continue
+        nodes[1:1] = _with_shown(list(_nodes(one)), shown)
+        shown = []
+    last = next((one for one in reversed(journey.passes) if not one.shown), journey.passes[-1])
+    return (*nodes, *_end(nodes[-1], last.direction))
+
+
+def _with_shown(nodes: list[Node], shown: list[Node]) -> list[Node]:
+    """Return the nodes of a pass with those that it was shown at."""
+    place = next((place for place, node in enumerate(nodes) if node.kind == "protocol"), len(nodes))
+    return [*nodes[:place], *shown, *nodes[place:]]
 
 
 def _nodes(one: Pass) -> Iterator[Node]:

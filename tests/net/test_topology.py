@@ -84,13 +84,43 @@ def test_what_is_stacked_sits_on_its_link(kind):
     assert topology.family([BOND0, upper], [(1, 4)]).above == {(1, 4), (1, 9)}
 
 
-@pytest.mark.parametrize("kind", ["vxlan", "geneve", "gre", "gretap", "ipip", "sit", "ip6tnl", "xfrm", "vti", "ifb"])
+def test_kinds_of_devices_are_of_one_relation_only():
+    assert not topology.TUNNEL_KINDS & (topology.STACKED_KINDS | topology.PAIRED_KINDS)
+    assert not topology.STACKED_KINDS & topology.PAIRED_KINDS
+
+
+def test_tunnels_and_ifbs_are_told_by_their_kind():
+    kinds = ("vxlan", "wireguard", "vti6", "macsec", "vlan", "tun", "ifb", "bond", "ether")
+    devices = [Device(1, 9, "x", kind, link=4) for kind in kinds]
+    assert [device.kind for device in devices if topology.is_tunnel(device)] == ["vxlan", "wireguard", "vti6"]
+    assert [device.kind for device in devices if topology.is_ifb(device)] == ["ifb"]
+
+
+@pytest.mark.parametrize("kind", [*sorted(topology.TUNNEL_KINDS), "ifb"])
 def test_a_tunnel_does_not_sit_on_the_device_that_its_outer_packets_leave_by(kind):
     tunnel = Device(1, 9, "tunnel0", kind, link=4)
 
     assert topology.lower_of(tunnel) is None
     assert not topology.sits_on(tunnel, BOND0)
     assert topology.family([BOND0, tunnel], [(1, 4)]).all == {(1, 4)}
+
+
+@pytest.mark.parametrize("kind", sorted(topology.TUNNEL_KINDS))
+def test_a_tunnel_is_traced_with_its_underlay_and_does_not_sit_on_it(kind):
+    tunnel = Device(2, 9, "tunnel0", kind, underlay=((1, 4), (1, 7)))
+    bridge = Device(2, 10, "br1", "bridge")
+    hosts = [ETH0, BOND0, replace(tunnel, master=10), bridge]
+
+    assert topology.runs_over(tunnel) == [((1, 4), (2, 9)), ((1, 7), (2, 9))]
+    assert topology.family(hosts, [(1, 2)]).above == {(1, 2), (1, 4), (2, 9), (2, 10)}
+    assert topology.family(hosts, [(2, 10)]).below == {(2, 10), (2, 9), (1, 4), (1, 7), (1, 2)}
+    assert not topology.sits_on(tunnel, BOND0) and topology.lower_of(tunnel) is None
+    assert topology.edges(tunnel) == []
+
+
+def test_only_tunnels_run_over_something_and_none_over_itself():
+    assert topology.runs_over(Device(1, 9, "tunnel0", "wireguard", underlay=((1, 9), (1, 4)))) == [((1, 4), (1, 9))]
+    assert topology.runs_over(Device(1, 9, "vlan0", "vlan", underlay=((1, 4),))) == []
 
 
 @pytest.mark.parametrize("kind", sorted(topology.PAIRED_KINDS))

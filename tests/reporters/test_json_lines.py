@@ -115,6 +115,21 @@ BOND0 = tap_words(ON_BOND0, "tcpdump -i bond0", "bond0", 803)
 
 ANY = tap_words(ON_ANY, "tcpdump -i any", "any", 804, "cooked")
 
+ECHO = {
+    "len": 98,
+    "ethertype": "0x0800",
+    "protocol": "ICMP",
+    "src": "10.9.0.1",
+    "dst": "10.9.0.2",
+    "info": "echo reply id 128 seq 1",
+    "vlan": [],
+    "tags": [],
+    "ports": None,
+    "encapsulation": None,
+}
+TAG = {"id": 7, "tpid": "0x8100", "in_frame": False, "priority": 0, "drop_eligible": False}
+TAGGED = {**ECHO, "vlan": [7], "tags": [TAG]}
+
 TRUSTED = {
     "clean": True,
     "losses": {},
@@ -138,21 +153,15 @@ def test_json_of_a_reply_through_the_bond():
             "duration_ns": 7000,
             "direction": "rx",
             "complete": True,
-            "packet": {
-                "len": 98,
-                "ethertype": "0x0800",
-                "protocol": "ICMP",
-                "src": "10.9.0.1",
-                "dst": "10.9.0.2",
-                "info": "echo reply id 128 seq 1",
-                "vlan": [],
-            },
+            "packet": ECHO,
             "passes": [
                 {
                     "direction": "rx",
                     "cpu": 0,
                     "netns": HERE,
                     "skb": "0xffff888000001000",
+                    "parent": None,
+                    "packet": ECHO,
                     "steps_lost": 0,
                     "steps": [
                         {"t_ns": 0, "kind": "enter", **slave},
@@ -212,21 +221,15 @@ def test_json_of_an_incomplete_journey_with_losses():
             "duration_ns": 3000,
             "direction": "rx",
             "complete": False,
-            "packet": {
-                "len": 98,
-                "ethertype": "0x0800",
-                "protocol": "ICMP",
-                "src": "10.9.0.1",
-                "dst": "10.9.0.2",
-                "info": "echo reply id 128 seq 1",
-                "vlan": [7],
-            },
+            "packet": TAGGED,
             "passes": [
                 {
                     "direction": "rx",
                     "cpu": 2,
                     "netns": HERE,
                     "skb": "0xffff888000001000",
+                    "parent": None,
+                    "packet": TAGGED,
                     "steps_lost": 1,
                     "steps": [
                         {"t_ns": 0, "kind": "enter", **place},

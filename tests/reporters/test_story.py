@@ -63,9 +63,9 @@ def test_a_request_sent_on_the_bond_and_its_slave():
 
 def test_who_did_not_see_it_and_why():
     assert told(refused())[-3:-1] == [
-        "Not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere).",
         "Not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: inactive "
         "slave (EXACT) (inactive-slave).",
+        "Not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere).",
     ]
 
 
@@ -94,8 +94,8 @@ def test_who_did_not_see_it_and_why():
         ),
         (
             handler("PASS", function="br_handle_frame"),
-            "the rx_handler of eth0, br_handle_frame, answered PASS (link-local frame left to the port), and so it "
-            "went on as a packet of eth0.",
+            "the rx_handler of eth0, br_handle_frame, answered PASS (left to the port: ebtables' broute, MRP or "
+            "CFM), and so it went on as a packet of eth0.",
         ),
         (vlan(), "vlan_do_receive found no VLAN device for its tag on eth0, and it went on as it was."),
         (

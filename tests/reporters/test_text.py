@@ -71,9 +71,9 @@ def test_text_of_an_arp_request_on_the_backup_slave():
        1.0 µs  eth1                 rx tap tcpdump -i any [41004]: captured
        2.0 µs  eth1                 rx tap [41002] (known only by its inode): captured
        3.0 µs  eth1                 bond_handle_frame → EXACT (inactive slave)
-    not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)
     not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: inactive \
 slave (EXACT) (inactive-slave)
+    not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)
 """
     )
 

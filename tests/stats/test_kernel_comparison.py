@@ -55,7 +55,7 @@ def address_resolution(operation, kind=0x0806):
         (ether(0x0800, ip4(17, udp(4000, 7), fragment=0x2000)), "UDP"),
         (ether(0x88B5, bytes(46)), "0x88b5"),
         (ether(0x8100, b"\0\7\x08\0" + ip4(1, echo(0))), "ICMP echo reply in VLAN 7"),
-        (ether(0x88A8, b"\0\7\x81\0\0\x08\x88\xb5" + bytes(40)), "0x88b5 in VLAN 7.8"),
+        (ether(0x88A8, b"\0\7\x81\0\0\x08\x88\xb5" + bytes(40)), "0x88b5 in 802.1ad 7, VLAN 8"),
     ],
 )
 def test_a_class_is_the_protocol_the_kind_of_message_and_the_vlan(frame, expected):

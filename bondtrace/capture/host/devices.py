@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional
 
 from ...errors import UsageError
 from ...model import Device
-from ...net.topology import is_stacked
+from ...net.topology import is_stacked, is_tunnel
 from . import netlink
 from .namespaces import Namespace, open_netlink, told
 
@@ -38,6 +38,7 @@ IFLA_LINKINFO = 18
 IFLA_EXT_MASK = 29
 IFLA_PROMISCUITY = 30
 IFLA_LINK_NETNSID = 37
+IFLA_NEW_NETNSID = 45
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
 IFLA_INFO_SLAVE_KIND = 4
@@ -45,8 +46,21 @@ IFLA_INFO_SLAVE_DATA = 5
 IFLA_BOND_MODE = 1
 IFLA_BOND_ACTIVE_SLAVE = 2
 IFLA_BOND_ARP_INTERVAL = 7
+IFLA_BOND_ARP_VALIDATE = 9
+IFLA_BOND_PRIMARY = 11
+IFLA_BOND_PRIMARY_RESELECT = 12
+IFLA_BOND_RESEND_IGMP = 15
+IFLA_BOND_ALL_SLAVES_ACTIVE = 17
+IFLA_BOND_AD_INFO = 23
+IFLA_BOND_AD_INFO_PARTNER_MAC = 5
+IFLA_BOND_AD_LACP_ACTIVE = 29
 IFLA_BOND_SLAVE_STATE = 1
+IFLA_BOND_SLAVE_MII_STATUS = 2
+IFLA_BOND_SLAVE_AD_AGGREGATOR_ID = 6
+IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE = 7
+IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE = 8
 IFLA_VLAN_ID = 1
+IFLA_VLAN_PROTOCOL = 5
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 NETNSA_NSID = 1
 NETNSA_FD = 3
@@ -58,6 +72,9 @@ ARPHRD_LOOPBACK = 772
 
 BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 SLAVE_STATES = ("active", "backup")
+ARP_VALIDATES = ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup")
+PRIMARY_RESELECTS = ("always", "better", "failure")
+MII_STATUSES = ("up", "going down", "down", "going back")
 
 _IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
@@ -103,18 +120,51 @@ def _with_info(device: Device, info: Mapping[int, bytes]) -> Device:
     if kind:
         device = replace(device, kind=kind)
     if kind == "bond":
+        device = _with_bond(device, data)
+    elif kind == "vlan":
         device = replace(
             device,
-            bond_mode=_name(BOND_MODES, data.get(IFLA_BOND_MODE), "mode"),
-            active_slave=netlink.number(data.get(IFLA_BOND_ACTIVE_SLAVE)) or None,
-            arp_interval_ms=netlink.number(data.get(IFLA_BOND_ARP_INTERVAL)),
+            vlan_id=netlink.number(data.get(IFLA_VLAN_ID)),
+            vlan_protocol=int.from_bytes(data[IFLA_VLAN_PROTOCOL], "big") if IFLA_VLAN_PROTOCOL in data else None,
         )
-    elif kind == "vlan":
-        device = replace(device, vlan_id=netlink.number(data.get(IFLA_VLAN_ID)))
     if netlink.text(info.get(IFLA_INFO_SLAVE_KIND)) == "bond":
-        state = netlink.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")).get(IFLA_BOND_SLAVE_STATE)
-        device = replace(device, slave_state=_name(SLAVE_STATES, state, "state"))
+        device = _with_slave(device, netlink.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")))
     return device
+
+
+def _with_bond(device: Device, data: Mapping[int, bytes]) -> Device:
+    """Return ``device`` with the options and the state of a bond. Source: bond_fill_info."""
+    partner = netlink.attributes(data.get(IFLA_BOND_AD_INFO, b"")).get(IFLA_BOND_AD_INFO_PARTNER_MAC)
+    return replace(
+        device,
+        bond_mode=_name(BOND_MODES, data.get(IFLA_BOND_MODE), "mode"),
+        active_slave=netlink.number(data.get(IFLA_BOND_ACTIVE_SLAVE)) or None,
+        arp_interval_ms=netlink.number(data.get(IFLA_BOND_ARP_INTERVAL)),
+        all_slaves_active=_flag(data.get(IFLA_BOND_ALL_SLAVES_ACTIVE)),
+        primary=netlink.number(data.get(IFLA_BOND_PRIMARY)) or None,
+        primary_reselect=_name(PRIMARY_RESELECTS, data.get(IFLA_BOND_PRIMARY_RESELECT), "policy"),
+        resend_igmp=netlink.number(data.get(IFLA_BOND_RESEND_IGMP)),
+        arp_validate=_name(ARP_VALIDATES, data.get(IFLA_BOND_ARP_VALIDATE), "policy"),
+        lacp_active=_flag(data.get(IFLA_BOND_AD_LACP_ACTIVE)),
+        ad_partner=None if partner is None else partner.hex(":"),
+    )
+
+
+def _with_slave(device: Device, data: Mapping[int, bytes]) -> Device:
+    """Return ``device`` with its state as a slave of a bond. Source: bond_fill_slave_info."""
+    return replace(
+        device,
+        slave_state=_name(SLAVE_STATES, data.get(IFLA_BOND_SLAVE_STATE), "state"),
+        mii_status=_name(MII_STATUSES, data.get(IFLA_BOND_SLAVE_MII_STATUS), "status"),
+        ad_aggregator=netlink.number(data.get(IFLA_BOND_SLAVE_AD_AGGREGATOR_ID)),
+        ad_actor_state=netlink.number(data.get(IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE)),
+        ad_partner_state=netlink.number(data.get(IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE)),
+    )
+
+
+def _flag(value: Optional[bytes]) -> Optional[bool]:
+    found = netlink.number(value)
+    return None if found is None else bool(found)
 
 
 def _name(names: Sequence[str], value: Optional[bytes], what: str) -> Optional[str]:
@@ -124,17 +174,21 @@ def _name(names: Sequence[str], value: Optional[bytes], what: str) -> Optional[s
     return names[position] if position < len(names) else f"{what}-{position}"
 
 
-def read_devices(namespaces: Iterable[Namespace], problems: Optional[list[str]] = None) -> list[Device]:
+def read_devices(
+    namespaces: Iterable[Namespace], problems: Optional[list[str]] = None, others: Optional[Sequence[Namespace]] = None
+) -> list[Device]:
     """Return every device of ``namespaces``, by namespace in the given order, then by ifindex.
 
     For a namespace that cannot be read a sentence is appended to ``problems`` (without that list ``BondtraceError``
     is raised); one that vanished is left out.
+
+    :param others: the namespaces in which the devices below them are looked for; the same where not given.
     """
     wanted = list(namespaces)
     devices: list[Device] = []
     for namespace in wanted:
         with told(namespace, "devices", problems):
-            devices += _devices_of(namespace, wanted)
+            devices += _devices_of(namespace, wanted if others is None else others)
     return devices
 
 
@@ -152,21 +206,23 @@ def _devices_of(namespace: Namespace, others: Sequence[Namespace]) -> list[Devic
 
 
 def _with_link_netns(connection: netlink.Netlink, devices: list[Device], others: Sequence[Namespace]) -> list[Device]:
-    """Return the devices with ``link_netns`` of those that are stacked on a device in another namespace.
+    """Return the devices with ``link_netns`` of those that are stacked on a device in another namespace, and of tunnels
+    whose outer packets are in another.
 
-    Only for stacked kinds: it costs a request for each namespace, and every container's veth would need it.
+    Only for these kinds: it costs a request for each namespace, and every container's veth would need it.
     """
-    if not any(_is_stacked_abroad(device) for device in devices):
+    if not any(is_linked_abroad(device) for device in devices):
         return devices
     inodes = _nsids(connection, others)
     return [
-        replace(device, link_netns=inodes.get(device.link_netnsid or 0)) if _is_stacked_abroad(device) else device
+        replace(device, link_netns=inodes.get(device.link_netnsid or 0)) if is_linked_abroad(device) else device
         for device in devices
     ]
 
 
-def _is_stacked_abroad(device: Device) -> bool:
-    return is_stacked(device) and device.link_netnsid is not None
+def is_linked_abroad(device: Device) -> bool:
+    """Is it a stacked device or a tunnel of which another namespace has what it is stacked on, or runs over?"""
+    return device.link_netnsid is not None and (is_stacked(device) or is_tunnel(device))
 
 
 def _nsids(connection: netlink.Netlink, others: Sequence[Namespace]) -> dict[int, int]:
@@ -194,14 +250,13 @@ def _nsid(connection: netlink.Netlink, path: str) -> Optional[int]:
 
 
 class Change(NamedTuple):
-    """What a monitor saw: "add" (new or changed), "remove" (gone from the namespace) or "reread"
-    (notifications were lost: read all devices again; ``device`` is ``None``)."""
+    """What a monitor saw: "add" (new or changed), "remove" (gone from the namespace), "elsewhere" (``device`` came,
+    changed or went in another namespace; its ``netns`` is that of who heard of it) or "reread" (notifications were
+    lost: read all devices of namespace ``netns`` again; ``device`` is ``None``)."""
 
     what: str
     device: Optional[Device]
-
-
-REREAD = Change("reread", None)
+    netns: int = 0
 
 
 class LinkMonitor:
@@ -212,9 +267,11 @@ class LinkMonitor:
     no change falls between the two. Raises ``OSError`` as ``open_netlink`` does.
     """
 
+    elsewhere = False
+
     def __init__(self, namespace: Namespace) -> None:
         self._netns = namespace.inode
-        self._netlink = open_netlink(namespace.path, netlink.NETLINK_ROUTE, RTMGRP_LINK)
+        self._netlink = open_netlink(namespace.path, netlink.NETLINK_ROUTE, RTMGRP_LINK, self.elsewhere)
 
     def __enter__(self) -> LinkMonitor:
         return self
@@ -235,27 +292,46 @@ class LinkMonitor:
         changes: list[Change] = []
         while True:
             try:
-                data = self._netlink.receive(wait=False)
+                data, is_of_other = self._netlink.receive_from(wait=False)
             except BlockingIOError:
                 return changes
             except OSError as error:
                 if error.errno not in (errno.ENOBUFS, errno.EMSGSIZE):
                     raise
-                changes.append(REREAD)
+                changes.append(Change("reread", None, self._netns))
             else:
-                changes += parse_changes(self._netns, data)
+                changes += self._parsed(data, is_of_other)
+
+    def _parsed(self, data: bytes, is_of_other: bool) -> list[Change]:
+        return parse_changes(self._netns, data)
+
+
+class ElsewhereMonitor(LinkMonitor):
+    """A subscription to the changes of the devices of other namespaces ("elsewhere"): of those that this one has an id
+    for, as it has for one to which a device of its own was moved, and where CAP_NET_BROADCAST permits. What it
+    hears is a reason to look, and not all that happens. (It is a socket of its own: where a namespace has an id for
+    itself, what happens in it looks as if it were elsewhere.)
+    """
+
+    elsewhere = True
+
+    def _parsed(self, data: bytes, is_of_other: bool) -> list[Change]:
+        changes = parse_changes(self._netns, data) if is_of_other else []
+        return [one._replace(what="elsewhere") for one in changes]
 
 
 def parse_changes(netns: int, data: bytes) -> list[Change]:
-    """Return the changes in one datagram of the group RTMGRP_LINK of namespace ``netns``."""
+    """Return the changes in one datagram of the group RTMGRP_LINK of namespace ``netns``: a device that was moved to
+    another is removed, and then added elsewhere."""
     changes = []
     words = {RTM_NEWLINK: "add", RTM_DELLINK: "remove"}
     for message in netlink.messages(data):
-        if message.type not in words:
+        device = parse_device(netns, message.payload) if message.type in words else None
+        if device is None:
             continue
-        device = parse_device(netns, message.payload)
-        if device is not None:
-            changes.append(Change(words[message.type], device))
+        changes.append(Change(words[message.type], device))
+        if IFLA_NEW_NETNSID in netlink.attributes(message.payload, _IFINFOMSG.size):
+            changes.append(Change("elsewhere", device))
     return changes
 
 

@@ -72,6 +72,7 @@ _PART = tuple(
         "VLAN_TCI",
         "VLAN_PROTO",
         "VLAN_PRESENT",
+        "SKB_IIF",
     )
 )
 _PART_BYTES_MAX = 160

@@ -8,7 +8,9 @@ Where a protocol's decoder is:
 - ``control``: STP, LACP and the marker protocol, LLDP, Ethernet's loopback test, EAPOL, PTP, MPLS, PPPoE.
 - ``ip``: IPv4, IPv6, extension headers, fragments; ``IP_DECODERS`` has the decoder of each IP protocol.
 - ``icmp``: ICMP, ICMPv6, IGMP.
-- ``transport``: TCP, UDP, SCTP, GRE, ESP, AH, VRRP, OSPF.
+- ``transport``: TCP, UDP, SCTP, VRRP, OSPF.
+- ``tunnels``: VXLAN, Geneve, GRE, IP in IP, WireGuard, ESP, AH, MACsec: the packet inside is described like the outer.
+- ``changes``: what differs between a packet and the same one later: what was rewritten, encapsulated, tagged.
 - ``names``: the names of numbers.
 - ``frame``: the frame that decoders fill, and the readers of its bytes.
 
@@ -26,25 +28,43 @@ Invariants:
 from __future__ import annotations
 
 from struct import error as StructError
+from typing import Optional
 
-from ...model import Packet
-from .frame import Frame, Malformed
-from .link import ARPHRD_BARE, ARPHRD_ETHERNET, decode_ethernet, decode_tagged
+from ...model import Packet, Tag
+from .changes import changes
+from .frame import INNER_ETHERNET, Frame, Malformed
+from .lines import one_line, tag_words
+from .link import ARPHRD_BARE, ARPHRD_ETHERNET, decode_ethernet, decode_tagged, tag
 
-__all__ = ["describe", "one_line"]
+__all__ = ["changes", "describe", "one_line", "tag_words"]
+
+_INNER_MAX = 2  # packets in a packet
+_ETHERNET, _BARE = 1, 65534  # ARPHRD_ETHER, ARPHRD_NONE
 
 
-def describe(data: bytes, *, wire_len: int, ethertype: int = 0, vlan_tci: int | None = None, arphrd: int = 1) -> Packet:
+def describe(
+    data: bytes,
+    *,
+    wire_len: int,
+    ethertype: int = 0,
+    vlan_tci: int | None = None,
+    vlan_tpid: int | None = None,
+    arphrd: int = 1,
+) -> Packet:
     """Describe the packet whose first bytes, from its link-layer header, are ``data``.
 
     ``wire_len`` is its length in bytes with that header. ``ethertype`` is ``skb->protocol`` in host order, for when
-    ``data`` holds no link-layer header or too little of it. ``vlan_tci`` is the tag that the device took out of the
-    bytes; it is the outermost. ``arphrd`` is ``net_device->type``. Nothing is decoded for types other than Ethernet,
-    loopback and those without a header.
+    ``data`` holds no link-layer header or too little of it. ``vlan_tci`` is the tag that lies beside the bytes; it is
+    the outermost. ``vlan_tpid`` is that tag's Ethernet type, if it is known. ``arphrd`` is ``net_device->type``.
+    Nothing is decoded for types other than Ethernet, loopback and those without a header.
     """
-    vlan = () if vlan_tci is None else (vlan_tci & 0xFFF,)
+    tags = () if vlan_tci is None else (tag(vlan_tci, vlan_tpid, False),)
+    return _describe(data, wire_len, ethertype, tags, arphrd, _INNER_MAX)
+
+
+def _describe(data: bytes, wire_len: int, ethertype: int, tags: tuple[Tag, ...], arphrd: int, inner_max: int) -> Packet:
     end = wire_len if wire_len > len(data) else len(data)  # max() takes three times as long
-    frame = Frame(data, end, ethertype, vlan)
+    frame = Frame(data, end, ethertype, tags)
     truncated = False
     try:
         if arphrd in ARPHRD_ETHERNET:
@@ -67,27 +87,24 @@ def describe(data: bytes, *, wire_len: int, ethertype: int = 0, vlan_tci: int | 
         frame.src,
         frame.dst,
         frame.info,
-        frame.vlan,
+        frame.tags,
         truncated,
         "fragment" if frame.fragment else frame.message,
+        frame.carried.ports,
+        frame.carried.name,
+        _inner(frame, inner_max) if frame.carried.kind else None,
     )
+
+
+def _inner(frame: Frame, inner_max: int) -> Optional[Packet]:
+    """Describe the packet in a tunnel's packet; ``None`` where nothing of it was captured."""
+    off, kind = frame.carried.off, frame.carried.kind
+    if not inner_max or off >= len(frame.data) or frame.fragment:
+        return None
+    arphrd = _ETHERNET if kind == INNER_ETHERNET else _BARE
+    ethertype = 0 if kind == INNER_ETHERNET else kind
+    return _describe(frame.data[off:], frame.end - off, ethertype, (), arphrd, inner_max - 1)
 
 
 def _marked(info: str, mark: str) -> str:
     return f"{info.rstrip()} {mark}" if info else mark
-
-
-def one_line(packet: Packet) -> str:
-    """Return the packet's line for a person: "vlan 100 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes".
-
-    The ids of several tags are joined by a point, outermost first; an address that is not known is "?".
-    """
-    words = []
-    if packet.vlan:
-        words.append("vlan " + ".".join(map(str, packet.vlan)))
-    words.append(packet.protocol)
-    if packet.src or packet.dst:
-        words.append(f"{packet.src or '?'} > {packet.dst or '?'}")
-    if packet.info:
-        words.append(packet.info)
-    return f"{' '.join(words)}, {packet.length} bytes"

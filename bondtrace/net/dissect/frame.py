@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from socket import AF_INET6, inet_ntoa, inet_ntop
 from struct import Struct
+from typing import NamedTuple
 
+from ...model import Tag
 from .names import ETHERTYPES
 
 U16, U32 = Struct("!H"), Struct("!I")
@@ -25,6 +27,20 @@ class Malformed(Exception):
     """The packet contradicts itself."""
 
 
+class Carried(NamedTuple):
+    """What a packet carries: ``ports``, or the ``name`` of a tunnel and where the packet in it begins (``off``), which
+    is one of the Ethernet type ``kind``; ``INNER_ETHERNET`` for a whole frame, 0 where it cannot be read."""
+
+    ports: tuple[int, int] | None = None
+    name: str = ""
+    off: int = 0
+    kind: int = 0
+
+
+INNER_ETHERNET = 0x6558  # ETH_P_TEB
+NOTHING = Carried()
+
+
 class Frame:
     """A packet that is being described.
 
@@ -33,9 +49,22 @@ class Frame:
     The others are what ``Packet`` has; ``protocol`` is empty until ``set_ethertype``.
     """
 
-    __slots__ = ("data", "dst", "end", "ethertype", "fragment", "info", "link", "message", "protocol", "src", "vlan")
+    __slots__ = (
+        "carried",
+        "data",
+        "dst",
+        "end",
+        "ethertype",
+        "fragment",
+        "info",
+        "link",
+        "message",
+        "protocol",
+        "src",
+        "tags",
+    )
 
-    def __init__(self, data: bytes, end: int, ethertype: int, vlan: tuple[int, ...]) -> None:
+    def __init__(self, data: bytes, end: int, ethertype: int, tags: tuple[Tag, ...]) -> None:
         self.data = data
         self.end = end
         self.ethertype = ethertype
@@ -44,7 +73,8 @@ class Frame:
         self.dst = ""
         self.info = ""
         self.message = ""
-        self.vlan = vlan
+        self.tags = tags
+        self.carried = NOTHING
         self.link = False
         self.fragment = False
 

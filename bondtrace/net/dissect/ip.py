@@ -8,25 +8,18 @@ from struct import Struct
 from .frame import TWO_U8, Frame, IpDecoder, Malformed, ipv4_address, ipv6_address
 from .icmp import decode_icmp, decode_icmpv6, decode_igmp
 from .names import ip_protocol_name
-from .transport import (
-    decode_ah,
-    decode_esp,
-    decode_gre,
-    decode_only_ports,
-    decode_ospf,
-    decode_sctp,
-    decode_tcp,
-    decode_udp,
-    decode_vrrp,
-)
+from .transport import decode_only_ports, decode_ospf, decode_sctp, decode_tcp, decode_udp, decode_vrrp
+from .tunnels import decode_ah, decode_esp, decode_gre, decode_ipv4_inside, decode_ipv6_inside
 
 #: What decodes an IP protocol; of the other protocols only the name is shown (names.py).
 IP_DECODERS: dict[int, IpDecoder] = {
     1: decode_icmp,
     2: decode_igmp,
+    4: decode_ipv4_inside,
     6: decode_tcp,
     17: decode_udp,
     33: decode_only_ports,  # DCCP
+    41: decode_ipv6_inside,
     47: decode_gre,
     50: decode_esp,
     51: decode_ah,

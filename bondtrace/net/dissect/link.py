@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from struct import Struct
 
+from ...model import Tag
 from .arp import decode_arp
 from .control import (
     decode_eapol,
@@ -20,6 +21,7 @@ from .control import (
 from .frame import TWO_U8, TWO_U16, Decoder, Frame
 from .ip import decode_ipv4, decode_ipv6
 from .names import CISCO, OSI
+from .tunnels import decode_macsec
 
 #: What decodes the payload of an Ethernet type; of the other types only the name is shown (names.py).
 ETHERTYPE_DECODERS: dict[int, Decoder] = {
@@ -34,6 +36,7 @@ ETHERTYPE_DECODERS: dict[int, Decoder] = {
     0x8864: decode_pppoe_session,
     0x888E: decode_eapol,
     0x88CC: decode_lldp,
+    0x88E5: decode_macsec,
     0x88F7: decode_ptp,
     0x9000: decode_loopback,
 }
@@ -69,13 +72,18 @@ def decode_tagged(frame: Frame, kind: int, off: int) -> None:
             frame.set_ethertype(kind)
             frame.use_link_addresses()
             raise IndexError
-        tci, kind = TWO_U16.unpack_from(frame.data, off)
-        frame.vlan += (tci & 0xFFF,)
+        tpid, (tci, kind) = kind, TWO_U16.unpack_from(frame.data, off)
+        frame.tags += (tag(tci, tpid, True),)
         off += 4
     if kind < _ETH_P_802_3_MIN and off > 0:
         _llc(frame, off, kind)
     else:
         _payload(frame, kind, off)
+
+
+def tag(tci: int, tpid: int | None, in_frame: bool) -> Tag:
+    """Return the tag of this TCI (IEEE 802.1Q: priority, drop eligible indicator, id)."""
+    return Tag(tci & 0xFFF, tpid, in_frame, tci >> 13, bool(tci >> 12 & 1))
 
 
 def _payload(frame: Frame, kind: int, off: int) -> None:

@@ -23,7 +23,8 @@ UDP_USES = {
     53: "DNS", 67: "DHCP", 68: "DHCP", 69: "TFTP", 123: "NTP", 137: "NetBIOS", 138: "NetBIOS", 161: "SNMP",
     162: "SNMP", 319: "PTP", 320: "PTP", 500: "IKE", 514: "syslog", 546: "DHCPv6", 547: "DHCPv6",
     1812: "RADIUS", 1813: "RADIUS", 1900: "SSDP", 2055: "NetFlow", 3784: "BFD", 4500: "IPsec NAT-T",
-    4789: "VXLAN", 5353: "mDNS", 5355: "LLMNR", 6081: "Geneve", 6343: "sFlow", 51820: "WireGuard",
+    4789: "VXLAN", 5353: "mDNS", 5355: "LLMNR", 6081: "Geneve", 6343: "sFlow", 8472: "VXLAN",
+    51820: "WireGuard",
 }  # fmt: skip
 TCP_FLAGS = tuple("".join(c for bit, c in enumerate("FSRP.UEW") if flags >> bit & 1) or "none" for flags in range(256))
 ARP_OPERATIONS = {
@@ -77,6 +78,7 @@ SCTP = {
     7: "SHUTDOWN", 8: "SHUTDOWN ACK", 9: "ERROR", 10: "COOKIE ECHO", 11: "COOKIE ACK",
     14: "SHUTDOWN COMPLETE", 192: "FORWARD TSN",
 }  # fmt: skip
+WIREGUARD = {1: "handshake initiation", 2: "handshake response", 3: "cookie reply", 4: "data"}
 OSPF = {1: "hello", 2: "database description", 3: "LS request", 4: "LS update", 5: "LS acknowledgment"}
 
 

@@ -16,7 +16,7 @@ import sys
 import pytest
 
 from bondtrace.capture.host import devices, namespaces, netlink
-from bondtrace.capture.host.devices import REREAD, Change, LinkMonitor
+from bondtrace.capture.host.devices import Change, ElsewhereMonitor, LinkMonitor
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.model import Device
@@ -78,6 +78,7 @@ def test_a_slave_of_a_bond():
         mtu=1500,
         promiscuity=2,
         slave_state="active",
+        mii_status="up",
     )
 
 
@@ -96,6 +97,11 @@ def test_a_bond_in_a_bridge():
         bond_mode="active-backup",
         active_slave=2,
         arp_interval_ms=0,
+        all_slaves_active=False,
+        primary_reselect="always",
+        resend_igmp=1,
+        arp_validate="none",
+        lacp_active=True,
     )
 
 
@@ -111,6 +117,7 @@ def test_a_vlan():
         address="a6:77:be:2d:77:6f",
         mtu=1500,
         vlan_id=100,
+        vlan_protocol=0x8100,
     )
 
 
@@ -147,6 +154,60 @@ def test_bond_modes_by_the_names_of_the_bonding_documentation(number, name):
 def test_slave_states_only_of_slaves_of_a_bond(slave_kind, data, state):
     payload = link(extra=link_info((4, slave_kind), (5, data)))
     assert devices.parse_device(7, payload) == Device(7, 9, "x0", "ether", slave_state=state)
+
+
+def u8(kind, value):
+    return netlink.attribute(kind, bytes([value]))
+
+
+def u32(kind, value):
+    return netlink.attribute(kind, struct.pack("=I", value))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "field", "value"),
+    [
+        *((u8(17, number), "all_slaves_active", bool(number)) for number in (0, 1)),
+        (u32(11, 7), "primary", 7),
+        *((u8(12, n), "primary_reselect", name) for n, name in enumerate(("always", "better", "failure", "policy-3"))),
+        (u32(15, 0), "resend_igmp", 0),
+        *(
+            (u32(9, number), "arp_validate", name)
+            for number, name in enumerate(
+                ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup", "policy-7")
+            )
+        ),
+        (u8(29, 0), "lacp_active", False),
+        (netlink.attribute(23, netlink.attribute(5, bytes.fromhex("020000000009"))), "ad_partner", "02:00:00:00:00:09"),
+        (netlink.attribute(23, b""), "ad_partner", None),
+    ],
+)
+def test_options_of_a_bond(attribute, field, value):
+    payload = link(extra=link_info((1, b"bond\0"), (2, attribute)))
+    assert devices.parse_device(7, payload) == Device(7, 9, "x0", "bond", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "field", "value"),
+    [
+        *((u8(2, n), "mii_status", name) for n, name in enumerate(("up", "going down", "down", "going back"))),
+        (netlink.attribute(6, struct.pack("=H", 300)), "ad_aggregator", 300),
+        (u8(7, 0x3D), "ad_actor_state", 0x3D),
+        (netlink.attribute(8, struct.pack("=H", 0x3F)), "ad_partner_state", 0x3F),
+    ],
+)
+def test_state_of_a_slave(attribute, field, value):
+    def parsed(slave_kind):
+        return devices.parse_device(7, link(extra=link_info((4, slave_kind), (5, attribute))))
+
+    assert parsed(b"bond\0") == Device(7, 9, "x0", "ether", **{field: value})
+    assert parsed(b"bridge\0") == Device(7, 9, "x0", "ether")
+
+
+@pytest.mark.parametrize("protocol", [0x8100, 0x88A8])
+def test_a_vlans_tag_protocol_is_in_network_order(protocol):
+    payload = link(extra=link_info((1, b"vlan\0"), (2, netlink.attribute(5, struct.pack("!H", protocol)))))
+    assert devices.parse_device(7, payload) == Device(7, 9, "x0", "vlan", vlan_protocol=protocol)
 
 
 @pytest.mark.parametrize(("arphrd", "kind"), [(1, "ether"), (772, "loopback"), (65534, "arphrd-65534")])
@@ -295,12 +356,52 @@ def test_a_monitor_sees_a_device_come_change_and_go(netns):
         ip("-n", netns.name, "link", "del", "m0")
         # then the peer comes first, still without m0; both go
         changes = read_until(monitor, 5)
-    index = {d.name: d.ifindex for _, d in changes}
+    index = {d.name: d.ifindex for _, d, _ in changes}
     m0 = Device(netns.inode, index["m0"], "m0", "veth", link=index["m1"], address="02:00:00:00:00:01", mtu=1500)
-    seen = [(what, d.name, d.mtu) for what, d in changes]
+    seen = [(what, d.name, d.mtu) for what, d, _ in changes]
     assert changes[1] == Change("add", m0)
     assert seen[:3] == [("add", "m1", 1500), ("add", "m0", 1500), ("add", "m0", 1400)]
     assert sorted(seen[3:]) == [("remove", "m0", 1400), ("remove", "m1", 1500)]
+
+
+def test_a_device_that_is_moved_to_another_namespace_is_heard_of_elsewhere(netns):
+    # given a veth here, and a macvlan on it
+    name = f"btn{os.getpid() % 100000}"
+    ip("link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+    here = namespaces.current_namespace()
+    try:
+        added = ["ip", "link", "add", "link", name, "name", "mv9", "type", "macvlan"]
+        if subprocess.run(added, capture_output=True, check=False).returncode:
+            pytest.skip("this kernel has no macvlan")
+        with LinkMonitor(here) as monitor, ElsewhereMonitor(here) as elsewhere:
+            # when it is moved, and set up there
+            ip("link", "set", "mv9", "netns", netns.name)
+            ip("-n", netns.name, "link", "set", "mv9", "up")
+            own, others = read_until(monitor, 2), read_until(elsewhere, 2)
+    finally:
+        ip("link", "del", name)
+    # then
+    told = [(what, d.name, d.kind, d.netns) for what, d, _ in own if d.name == "mv9"]
+    assert told == [("remove", "mv9", "macvlan", here.inode), ("elsewhere", "mv9", "macvlan", here.inode)]
+    assert [(what, d.name, d.up) for what, d, _ in others] == [("elsewhere", "mv9", False), ("elsewhere", "mv9", True)]
+
+
+def test_the_kernel_notifies_of_a_device_on_which_another_namespace_stacks_one(netns):
+    # given a veth here: that nothing of it has changed is what tells
+    name = f"bto{os.getpid() % 100000}"
+    ip("link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+    here = namespaces.current_namespace()
+    try:
+        before = {d.name: d for d in devices.read_devices([here])}
+        with LinkMonitor(here) as monitor:
+            added = ["ip", "link", "add", "link", name, "name", "mv9", "netns", netns.name, "type", "macvlan"]
+            if subprocess.run(added, capture_output=True, check=False).returncode:
+                pytest.skip("this kernel has no macvlan")
+            changes = read_until(monitor, 1)
+    finally:
+        ip("link", "del", name)
+    # then
+    assert changes[0] == Change("add", before[name])
 
 
 def test_lost_notifications_ask_for_a_full_read(monkeypatch):
@@ -308,11 +409,11 @@ def test_lost_notifications_ask_for_a_full_read(monkeypatch):
     answers = [netlink.message(16, 0, 0, link()), OSError(errno.ENOBUFS, ""), BlockingIOError()]
 
     class Overrun:
-        def receive(self, wait):
+        def receive_from(self, wait):
             answer = answers.pop(0)
             if isinstance(answer, OSError):
                 raise answer
-            return answer
+            return answer, False
 
         def close(self):
             pass
@@ -321,7 +422,10 @@ def test_lost_notifications_ask_for_a_full_read(monkeypatch):
     here = namespaces.current_namespace()
     with LinkMonitor(here) as monitor:
         # when / then
-        assert monitor.read() == [Change("add", Device(here.inode, 9, "x0", "ether")), REREAD]
+        assert monitor.read() == [
+            Change("add", Device(here.inode, 9, "x0", "ether")),
+            Change("reread", None, here.inode),
+        ]
 
 
 def test_a_namespace_that_cannot_be_entered_is_told(monkeypatch):

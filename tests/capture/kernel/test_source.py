@@ -181,8 +181,8 @@ def test_a_pointer_is_computed_with_as_a_number():
         for line in code_of(path).splitlines()
         if re.search(r"SK_BUFF__(HEAD|DATA)\b", line)
     ]
-    # then none is of a type (bpf/verifier.h, rule 3)
-    assert len(read) >= 5 and [one for one in read if "PART_ADDRESS(" not in one[1]] == []
+    # then none is of a type (bpf/verifier.h, rule 3): what a call read is a number
+    assert len(read) >= 5 and [one for one in read if not re.search(r"\b(PART_ADDRESS|READ)\(", one[1])] == []
 
 
 def test_a_line_holds_one_program():

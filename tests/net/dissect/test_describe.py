@@ -14,8 +14,8 @@ from dataclasses import replace
 import pytest
 from frames import ECHO, LACPDU, SAID, V4, A, B, arp, assert_any_bytes, ether, ip4, ip6
 
-from bondtrace.model import Packet
-from bondtrace.net.dissect import describe, one_line
+from bondtrace.model import Packet, Tag
+from bondtrace.net.dissect import describe, one_line, tag_words
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,42 @@ def test_random_bytes_never_raise_and_give_printable_ascii():
     ("changes", "line"),
     [
         ({}, "ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes"),
-        ({"vlan": (100,)}, "vlan 100 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes"),
-        ({"vlan": (10, 20), "info": ""}, "vlan 10.20 ICMP 10.9.0.1 > 10.9.0.2, 98 bytes"),
+        ({"tags": (Tag(100),)}, "vlan 100 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes"),
+        ({"tags": (Tag(10), Tag(20)), "info": ""}, "vlan 10.20 ICMP 10.9.0.1 > 10.9.0.2, 98 bytes"),
         ({"dst": "", "info": "[truncated]"}, "ICMP 10.9.0.1 > ? [truncated], 98 bytes"),
         ({"src": "", "dst": "", "info": ""}, "ICMP, 98 bytes"),
     ],
 )
 def test_one_line(changes, line):
     assert one_line(replace(Packet(98, *SAID), **changes)) == line
+
+
+@pytest.mark.parametrize(
+    ("tags", "line"),
+    [
+        ((Tag(100, 0x8100), Tag(7, 0x8100, True)), "vlan 100.7"),
+        ((Tag(100, 0x88A8), Tag(7, 0x8100, True)), "802.1ad 100, vlan 7"),
+        ((Tag(100, 0x88A8, True), Tag(7, 0x88A8, True)), "802.1ad 100, 802.1ad 7 (in frame)"),
+        ((Tag(100, None), Tag(7, 0x8100, True)), "vlan 100.7"),
+        ((Tag(5, 0x9100, True), Tag(6, 0x8100, True), Tag(7, 0x8100, True)), "0x9100 5, vlan 6.7 (in frame)"),
+        ((Tag(5, 0x8100, True, 7, True), Tag(6, 0x8100, True)), "vlan 5 p 7 DEI, vlan 6 (in frame)"),
+        ((Tag(0, 0x8100, False, 3),), "vlan 0 p 3"),
+    ],
+)
+def test_tags_in_words(tags, line):
+    assert tag_words(tags) == line
+    assert one_line(replace(Packet(98, *SAID), tags=tags)).startswith(f"{line} ICMP 10.9.0.1 > ")
+    assert replace(Packet(98, *SAID), tags=tags).vlan == tuple(tag.id for tag in tags)
+
+
+def test_a_tag_tells_its_type_and_where_it_lay():
+    frame = ether(0x8100, b"\x30\x07\x08\x00" + ip4(1, b"\x00" * 8))
+
+    assert describe(frame, wire_len=60, vlan_tci=0xE064, vlan_tpid=0x88A8).tags == (
+        Tag(100, 0x88A8, False, 7, False),
+        Tag(7, 0x8100, True, 1, True),
+    )
+    assert describe(frame, wire_len=60, vlan_tci=0x0064).tags[0] == Tag(100, None)
 
 
 # --- the same packets as tcpdump reads them ------------------------------------------------------------

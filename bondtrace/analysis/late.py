@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Late records: the steps that ran after their packet's core call go from records of their own to their passes.
+
+A late record (a tap, protocol handler or drop) belongs to the pass that it names as its parent, or, in list mode, to
+the pass of its list receive with the same skb; a drop of a clone to that with the same data (``head``). The drop of
+another skb than its parent's has its bytes: it is a copy of the parent's packet if they are, but for what NAT rewrites;
+else of the latest pass with that skb and those bytes (a packet that had waited).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..format.wire import (
+    DROPPED_CLONE,
+    FUNCTIONS,
+    NETNS_NEXT_STEP,
+    RECORD_INSIDE_LIST,
+    RECORD_LATE,
+    RECORD_RX,
+    STEP,
+    STEP_DROP,
+    STEP_NETNS,
+    Array,
+    Passes,
+)
+from ..util.arrays import alike, first_like
+from . import rewritten
+from .whereabouts import namespaces
+
+_LISTS = [func for func, name in FUNCTIONS.items() if name.endswith("_list_rcv")]
+
+
+def merge_late(passes: Passes) -> Passes:
+    """Move the steps of late records to the passes they belong to. A late record whose passes are not found stays as
+    it is."""
+    if not (passes.records["kind"] == RECORD_LATE).any():
+        return passes
+    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+    enters = passes.steps["kind"] == STEP_NETNS
+    late = (passes.records["kind"] == RECORD_LATE).take(owner)
+    moved = np.flatnonzero(late & ~enters)
+    target, is_clone = _late_targets(passes, owner[moved], passes.steps[moved])
+    drops = passes.steps["kind"][moved] == STEP_DROP
+    strays = moved[(target < 0) & drops]  # drops of packets that were never recorded: of no use
+    found = target >= 0
+    steps, owner = passes.steps.copy(), owner.copy()
+    steps["result"][moved[is_clone]] = DROPPED_CLONE
+    moved, target = moved[found], target[found]
+    begins_ns = passes.records["time_ns"].astype(np.int64)
+    shift = begins_ns.take(owner[moved]) - begins_ns.take(target)
+    steps["t_ns"][moved] = np.clip(steps["t_ns"][moved] + shift, 0, 0xFFFFFFFF)
+    named, places = _with_namespaces(passes, steps, moved, target)
+    owner[moved] = target
+    keep = np.ones(len(owner), bool)
+    keep[strays] = False
+    keep[np.flatnonzero(late & enters & np.isin(np.arange(len(owner)) + 1, moved))] = False
+    owner, steps = np.insert(owner, places, owner[places]), np.insert(steps, places, named)
+    return _regroup(passes, steps, owner, np.insert(keep, places, True))
+
+
+def _with_namespaces(passes: Passes, steps: Array, moved: Array, target: Array) -> tuple[Array, Array]:
+    """Return the steps that are to name the namespaces of late steps, shape (k,), and before which steps they go:
+    where a late step's device is not, or may not be, in the namespace that its new pass is in."""
+    netns = namespaces(passes.records["netns"], passes.steps, passes.offsets)
+    enters = np.flatnonzero(passes.steps["kind"] == STEP_NETNS)
+    passes_entering = np.searchsorted(passes.offsets, enters, side="right") - 1
+    differs = netns[moved] != passes.records["netns"][target]
+    may = differs | (np.isin(target, passes_entering) & ~np.isin(steps["func"][moved], _LISTS))
+    places = moved[may]
+    named = steps[places].copy()
+    named["kind"], named["result"], named["arg"] = STEP_NETNS, NETNS_NEXT_STEP, netns[places]
+    return named, places
+
+
+def _regroup(passes: Passes, steps: Array, owner: Array, keep: Array) -> Passes:
+    """Give the steps that are kept to their new owners, in order of time; remove late records without steps."""
+    steps, owner = steps[keep], owner[keep]
+    order = np.lexsort((steps["t_ns"], owner))
+    counts = np.bincount(owner, minlength=len(passes))
+    records = passes.records.copy()
+    records["steps"] = counts
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    whole = Passes(records, steps[order].astype(STEP, copy=False), offsets)
+    return whole.take((records["kind"] != RECORD_LATE) | (counts > 0))
+
+
+def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Array]:
+    """Return the pass to which each late step belongs, or -1; and whether that is of a clone of its packet. Both have
+    the shape of ``owner``."""
+    records = passes.records
+    drops = steps["kind"] == STEP_DROP
+    # skb_low of a drop's step is not the skb's
+    skb_low = np.where(drops, records["skb"][owner].astype(np.uint32), steps["skb_low"])
+    cpu, kind = records["cpu"].astype(np.uint64) << np.uint64(32), records["kind"]
+    parent = records["parent"].take(owner)
+    at = np.flatnonzero(kind != RECORD_LATE)
+    nested = _last_like((cpu | records["seq"]).take(at), cpu.take(owner) | parent)
+    targets = np.where((nested >= 0) & (parent > 0), at.take(nested), -1) if len(at) else np.full(len(owner), -1)
+    of_others = np.flatnonzero(drops & (records["captured"].take(owner) > 0) & (parent > 0))
+    at = np.flatnonzero((kind == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0))
+    _, _, which = alike(cpu | records["frame"])
+    frame = which.astype(np.uint64) << np.uint64(32)
+    both = np.stack([records["skb"].take(at) & np.uint64(0xFFFFFFFF), records["last_skb"].take(at)], axis=1)
+    listed = _last_like((frame.take(at)[:, None] | both).reshape(-1), frame.take(owner) | skb_low)
+    rest = (targets < 0) & (listed >= 0)
+    targets[rest] = at[listed[rest] // 2]
+    head = records["head"].take(owner)
+    shared = _last_like((frame | records["head"]).take(at), frame.take(owner) | head)
+    clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
+    targets[clones] = at[shared[clones]]
+    for place in of_others.tolist():
+        targets[place], clones[place] = _of_other_skb(records, int(owner[place]), int(targets[place]))
+    return targets, clones
+
+
+def _of_other_skb(records: Array, late: int, parent: int) -> tuple[int, bool]:
+    """Return the pass of whose packet this late record's skb is, -1 where none is, and whether it is a copy."""
+    dropped = records[late : late + 1]
+    if parent >= 0 and rewritten.alike_but_for_addresses(dropped, records[parent : parent + 1])[0]:
+        return parent, True
+    same = (records["kind"] != RECORD_LATE) & (records["skb"] == dropped["skb"])
+    for place in np.flatnonzero(same & (records["time_ns"] < dropped["time_ns"]))[::-1].tolist():
+        if rewritten.alike_but_for_addresses(dropped, records[place : place + 1])[0]:
+            return place, False
+        break
+    return -1, False
+
+
+def _last_like(keys: Array, wanted: Array) -> Array:
+    """Return for each wanted number the last place in ``keys`` that has it, or -1."""
+    found = first_like(keys[::-1], wanted)
+    return np.where(found >= 0, len(keys) - 1 - found, -1)
