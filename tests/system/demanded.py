@@ -257,8 +257,8 @@ DEMANDED = {
 093 rx eth5 in0 | = | e3 netns
 """,
     "xdp": """
-095 rx eth5 | | eth5 dropped-before; p7 netns; drop eth5 XDP
-096 rx eth1 | | eth1 dropped-before; bond0 dropped-before; p7 netns; drop eth1 XDP
+095 rx eth5 | | eth5 dropped-before; p7 netns; drop eth5 *
+096 rx eth1 | | eth1 dropped-before; bond0 dropped-before; p7 netns; drop eth1 *
 097 rx eth6 p7 | p7 | eth6 dropped-before; eth7 bound-elsewhere/dropped-before
 098 rx eth0 bond0 | = | p7 netns
 098 tx bond0 eth0 | = | p7 netns
@@ -297,8 +297,8 @@ DEMANDED = {
     drop veth0 NETFILTER_DROP; drop br1 OTHERHOST
 133 rx eth0 bond0 br1 | eth0 bond0 | br1 dropped-before; veth0 dropped-before/bound-elsewhere;
     eth9 dropped-before/netns; drop br1 NETFILTER_DROP
-134 rx eth0 bond0 br1 | =
-134 tx br1 bond0 eth0 | =
+134 rx eth0 bond0 br1 | = | eth9 bound-elsewhere/netns
+134 tx br1 bond0 eth0 | = | eth9 bound-elsewhere/netns
 """,
     "vlan_down": """
 141 rx eth0 bond0 | = | drop bond0 *; says bond0.200 is down
@@ -306,10 +306,10 @@ DEMANDED = {
 143 rx eth0 bond0 | = | drop bond0 UNHANDLED_PROTO; says 802.1ad
 """,
     "qinq": """
-151 rx eth0 bond0 bond0.10 bond0.10.20 | = | drops *; says 802.1ad
+151 rx eth0 bond0 bond0.10 bond0.10.20 | = | tags-bond0 bound-elsewhere/protocol; drops *; says 802.1ad
 152 rx eth0 bond0 | eth0 bond0 tags-bond0 | ip-bond0 protocol; says 802.1ad
 153 tx bond0.30 bond0 eth0 | = | ip-bond0 outgoing-not-offered; tags-bond0 outgoing-not-offered; says in the frame
-153 rx eth0 bond0 bond0.30 | eth0 icmp bond0 bond0.30 | drops *
+153 rx eth0 bond0 bond0.30 | eth0 icmp bond0 bond0.30 | tags-bond0 bound-elsewhere/protocol; drops *
 """,
     "all_slaves_active": """
 161 rx eth0 bond0 | eth0 bond0 test
