@@ -217,8 +217,8 @@ def _pass(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scen
 class _Way:
     """The devices that a pass visits: their names, rounds and namespaces, at one time.
 
-    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it, ``here`` is the (round,
-    netns, ifindex) of the last step.
+    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it, ``here`` is where the
+    packet is after the steps so far: (round, netns, ifindex).
     """
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int) -> None:
@@ -242,6 +242,7 @@ class _Way:
     def goes_on(self, number: int, ifindex: int) -> None:
         """Note the device of the round after this one."""
         self._rounds.setdefault((self.next_netns, ifindex), number + 1)
+        self.here = number + 1, self.next_netns, ifindex
 
     def name(self, ifindex: int, netns: Optional[int] = None) -> str:
         """Return the name of a device, by default of the namespace of the step at hand."""
