@@ -101,7 +101,7 @@ class _Way:
     """The devices that a pass visits: their names, rounds and namespaces, at one time.
 
     ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it; ``here`` is where the
-    packet was at the last step, (round, netns, ifindex); ``progress`` is what it is there.
+    packet is after the steps so far, (round, netns, ifindex); ``progress`` is what it is there.
     """
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int, progress: Progress) -> None:
@@ -125,6 +125,7 @@ class _Way:
     def goes_on(self, number: int, ifindex: int) -> None:
         """Note the device of the round after this one."""
         self._rounds.setdefault((self.next_netns, ifindex), number + 1)
+        self.here = number + 1, self.next_netns, ifindex
 
     def name(self, ifindex: int, netns: Optional[int] = None) -> str:
         """Return the name of a device, by default of the namespace of the step at hand."""
