@@ -66,8 +66,22 @@ ADDRESSES = {
     "netdev_frame_hook": 0xC0004000,
     "sch_handle_ingress": 0x81001000,
     "udp_queue_rcv_one_skb": 0x81002000,
+    "do_xdp_generic": 0x81003000,
+    "skb_vlan_untag": 0x81004000,
+    "__netif_receive_skb_core.constprop.0": 0x81005000,
+    "nf_hook_slow": 0x81006000,
+    "vlan_do_receive": 0x81007000,
+    "ip_rcv_core": 0x81008000,
 }
-DROP_REASONS = {"2": "NOT_SPECIFIED", "3": "NO_SOCKET", "30": "TC_INGRESS"}
+DROP_REASONS = {
+    "2": "NOT_SPECIFIED",
+    "3": "NO_SOCKET",
+    "16": "NETFILTER_DROP",
+    "29": "XDP",
+    "30": "TC_INGRESS",
+    "31": "UNHANDLED_PROTO",
+    "32": "PFMEMALLOC",
+}
 
 DEVICES = {
     "lo": Device(HERE, 1, "lo", "loopback", arphrd=772),
@@ -82,19 +96,18 @@ DEVICES = {
     "other1": Device(THERE, 4, "other1", "bond", up=True),
 }
 
-# Not among those of a scene: `around` names them.
+#: Of tunnels, a VRF over eth3 and others; a scene has these only if it is told so.
 MORE_DEVICES = {
-    "vx0": Device(HERE, 30, "vx0", "vxlan", up=True),
+    "red": Device(HERE, 20, "red", "vrf", up=True),
+    "eth3": Device(HERE, 21, "eth3", "ether", master=20, up=True),
+    "vx0": Device(HERE, 22, "vx0", "vxlan", link=4, up=True),
     "gre0": Device(HERE, 31, "gre0", "gre", arphrd=778, up=True),
     "wg0": Device(HERE, 32, "wg0", "wireguard", arphrd=0xFFFE, up=True),
     "ifb0": Device(HERE, 33, "ifb0", "ifb", up=True),
     "mon0": Device(HERE, 34, "mon0", "dummy", up=True),
     "out0": Device(HERE, 35, "out0", "ether", up=True),
-    "red": Device(HERE, 36, "red", "vrf", up=True),
-    "eth3": Device(HERE, 37, "eth3", "ether", master=36, up=True),
-    "far0": Device(THERE, 30, "far0", "veth", up=True),
+    "far0": Device(THERE, 22, "far0", "veth", up=True),
 }
-
 ALL_DEVICES = {**DEVICES, **MORE_DEVICES}
 
 ON_ETH0, ON_ETH1, ON_BOND0, ON_ANY, LLDP = 41001, 41002, 41003, 41004, 41005
@@ -150,10 +163,10 @@ def ether(payload, kind=0x0800, src=A, dst=B, tag=None):
     return dst + src + between + struct.pack("!H", kind) + payload
 
 
-def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0):
-    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``."""
+def ip4(payload, protocol=1, src=1, dst=2, ident=77, ttl=64, checksum=0, offset=0):
+    """Return an IPv4 packet from 10.9.0.``src`` to 10.9.0.``dst``; ``offset`` with the flags of fragments."""
     return (
-        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, checksum)
+        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), ident, offset, ttl, protocol, checksum)
         + bytes([10, 9, 0, src, 10, 9, 0, dst])
         + payload
     )
@@ -208,6 +221,8 @@ class Said:
     onto: str = ""
     dev: str = ""
     skb: int = 0
+    gone: bool = False
+    aside: str = ""  # the step's device, which is not where the packet is
 
 
 def _number(names, name):
@@ -235,6 +250,11 @@ def vlan(onto=""):
     return Said(STEP_VLAN, _number(FUNCTIONS, "vlan_do_receive"), 0, _number(VERDICTS, verdict), onto)
 
 
+def vlan_down():
+    """Return the step of a tag's VLAN device that is down: the packet is on no device after it."""
+    return replace(vlan(), gone=True)
+
+
 def enters(netns, **more):
     """Return the step from which on skb->dev is a device of another namespace."""
     return Said(STEP_NETNS, 0, netns, **more)
@@ -246,9 +266,9 @@ def drop(reason, function="sch_handle_ingress", **more):
     return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
 
 
-def queued(dev, skb=0):
-    """Return the step which hands the packet on, to be received on ``dev`` by this skb."""
-    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), dev=dev, skb=skb)
+def queued(onto, skb=0):
+    """Return the step by which a tunnel's inner packet was handed to its device, to be received there by this skb."""
+    return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto, skb=skb)
 
 
 def protocol(function, **more):
@@ -307,12 +327,10 @@ def _pass(
     rounds=True,
 ):
     """Return a pass. ``at`` and ``lasts`` in µs (since BEGIN_NS; by default 1 more than it has steps); ``packet``: the
-    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type
-    ``tpid``; ``again``: it had been received
-    before."""
+    frame's bytes (by default an echo reply); ``vlan``: a tag outside the bytes, of type ``tpid``; ``again``: it had
+    been received before."""
     packet = reply() if packet is None else packet
-    every = ALL_DEVICES
-    device, netns = every[dev], every[dev].netns
+    device, netns = ALL_DEVICES[dev], ALL_DEVICES[dev].netns
     record = np.zeros(1, RECORD)
     values = {
         "time_ns": BEGIN_NS + at * 1000,
@@ -349,10 +367,10 @@ def _pass(
         if said.dev:
             now, number = said.dev, number + (said.dev != now)
         moved = said.kind in (STEP_HANDLER, STEP_VLAN) and VERDICTS[said.result] != "CONSUMED"
-        onto = every[said.onto or now].ifindex if moved else 0
+        onto = ALL_DEVICES[said.onto or now].ifindex if moved and not said.gone else 0
         rows[place] = (
             (place + 1) * 1000,
-            every[now].ifindex,
+            ALL_DEVICES[said.aside or now].ifindex,
             device.ifindex,
             onto or said.arg,
             said.kind,

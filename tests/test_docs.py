@@ -526,6 +526,9 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
         def attach(self):
             pass
 
+        def attach_stage(self, name):
+            self.plan = self.plan.with_stage(self.plan.stage(name))
+
         def require_packets(self):
             pass
 

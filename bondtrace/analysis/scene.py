@@ -115,6 +115,7 @@ class Scene:
         event["interfaces"] = [text(one) for one in items(event.get("interfaces") or ())]
         if "namespaces" in event:
             event["namespaces"] = [number(one) for one in items(event["namespaces"])]
+        event["reaches_out"] = event.get("reaches_out") is True
         event["directions"] = [text(one) for one in items(event.get("directions") or ())]
         event["handlers"] = [text(one) for one in items(event.get("handlers", ()))]
         names = mapping(event.get("drop_reasons") or {})
@@ -257,14 +258,27 @@ class Scene:
         device = self.device(netns, ifindex, time_ns)
         return device.name if device else f"if{ifindex}"
 
+    def on(self, key: Key, time_ns: int) -> list[Key]:
+        """Return the devices that sat directly on this one then, maybe in another namespace."""
+        return self._stacking(time_ns).get(key, [])
+
+    def vlans_on(self, key: Key, time_ns: int) -> list[Device]:
+        """Return the VLAN devices that sat directly on this one then."""
+        devices = (self.device(*upper, time_ns) for upper in self.on(key, time_ns))
+        return [device for device in devices if device is not None and device.kind == "vlan"]
+
     def above(self, key: Key, time_ns: int) -> set[Key]:
         """Return every device that was stacked on this one then, directly or not, maybe in another namespace."""
         known = self.known(time_ns)
         if key not in known.above:
-            if known.stacking is None:
-                known.stacking = self.devices.stacking(time_ns)
-            known.above[key] = above(key, known.stacking)
+            known.above[key] = above(key, self._stacking(time_ns))
         return known.above[key]
+
+    def _stacking(self, time_ns: int) -> dict[Key, list[Key]]:
+        known = self.known(time_ns)
+        if known.stacking is None:
+            known.stacking = self.devices.stacking(time_ns)
+        return known.stacking
 
     def traced(self, time_ns: int) -> Optional[set[Key]]:
         """Return the devices that the trace covered then; ``None`` where its recording does not say."""
@@ -275,7 +289,8 @@ class Scene:
             if len(self._traced) >= _TRACED_KEPT:
                 self._traced.clear()
             names, namespaces = self.start.get("interfaces", ()), self.start["namespaces"]
-            self._traced[state] = self.devices.traced(names, namespaces, time_ns)
+            reaches_out = self.start["reaches_out"]
+            self._traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out)
         return self._traced[state]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:

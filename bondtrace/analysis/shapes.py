@@ -15,7 +15,9 @@ import numpy as np
 
 from ..format.wire import (
     RECORD_LATE,
+    RECORD_VLAN,
     STEP_DROP,
+    STEP_FANOUT,
     STEP_HANDLER,
     STEP_NETNS,
     STEP_QUEUED,
@@ -89,7 +91,7 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
     nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
     np.multiply(cpu | records["parent"], nested, out=told["parent"])
     told["print"][:] = _prints(records)
-    told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets))
+    told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets), _grouped(steps, offsets))
 
 
 def _high(numbers: Array) -> Array:
@@ -125,12 +127,17 @@ def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Arra
 _SHAPE_WEIGHTS = np.random.default_rng(20161016).integers(1, 1 << 63, 8, dtype=np.uint64) | np.uint64(1)
 
 
-def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
-    """Return a number for each pass, equal for the same shape, shape (n,) of uint64."""
+def _shapes(records: Array, device: Array, of_steps: Array, is_grouped: Array) -> Array:
+    """Return a number for each pass, equal for the same shape, shape (n,) of uint64.
+
+    :param is_grouped: it was offered to a fanout group.
+    """
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
-    inner *= (ethertype == 0x8100) | (ethertype == 0x88A8)
+    tagged = (ethertype == 0x8100) | (ethertype == 0x88A8)
+    inner *= tagged
     return _hashed(
+        _of_few(records, tagged | (records["flags"] & RECORD_VLAN > 0), is_grouped),
         of_steps,
         device,
         _high(records["sender"]) | (ethertype << 16 | inner),
@@ -138,6 +145,27 @@ def _shapes(records: Array, device: Array, of_steps: Array) -> Array:
         | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
         (records["captured"] < 18).astype(np.uint64),
     )
+
+
+def _of_few(records: Array, tagged: Array, is_grouped: Array) -> Array:
+    """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64: the tags' ids, the type
+    behind a second tag, and in a fanout group whether it is a fragment. 0 for the others."""
+    found = np.zeros(len(records), np.uint64)
+    some = np.flatnonzero(tagged)
+    if len(some):
+        few, data = records[some], records["packet"][some].astype(np.uint64)
+        outer, second, third = (data[:, at] << np.uint64(8) | data[:, at + 1] for at in (14, 18, 20))
+        beside = (few["flags"] & RECORD_VLAN > 0) * (few["vlan_tci"] & _VLAN_ID | 1 << 12)
+        ids = (outer & np.uint64(_VLAN_ID)) << np.uint64(12) | second & np.uint64(_VLAN_ID)
+        found[some] = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
+    some = np.flatnonzero(is_grouped)
+    if len(some):
+        bodies = untagged_bodies(records[some]).astype(np.uint16)
+        found[some] ^= (bodies[:, 8] << 8 | bodies[:, 9]) & 0x3FFF > 0  # IP_MF | IP_OFFSET
+    return found
+
+
+_VLAN_ID = 0xFFF
 
 
 def _of_steps(steps: Array, offsets: Array) -> Array:
@@ -160,6 +188,14 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
     np.cumsum(each, out=sums[1:])
     of = sums.take(offsets)
     return of[1:] - of[:-1]
+
+
+def _grouped(steps: Array, offsets: Array) -> Array:
+    """Was the packet of each pass offered to a fanout group? Shape (n,)."""
+    found = np.zeros(len(offsets) - 1, bool)
+    places = np.flatnonzero(steps["kind"] == STEP_FANOUT)
+    found[np.searchsorted(offsets, places, side="right") - 1] = True
+    return found
 
 
 def _hashed(*words: Array) -> Array:

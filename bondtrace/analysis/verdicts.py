@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Why an rx_handler returned its verdict: one plain phrase.
 
-The verdict itself is the kernel's; the phrase explains it, from the handler's code (docs/receive-path.md) and the mode
-of the bond at that time.
+The verdict itself is the kernel's; the phrase explains it, from the handler's code (docs/receive-path.md), the packet,
+and the devices at that time (``bonds``: the bond's mode and options).
 
 Invariant: what became of a packet that a switch (bridge, Open vSwitch) took is concluded from the packet's later
 passes, never assumed.
@@ -14,48 +14,82 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
-from ..model import Device, Pass, Step
+from ..model import Pass, Step
 from ..net import rx_handlers
+from ..net.topology import Key
+from . import bonds
+from .bonds import Asked
+from .contents import Tag
 from .scene import Scene
 
-_SLOW_PROTOCOLS, _ARP = 0x8809, 0x0806
-_ACTIVE = {
-    "802.3ad": "enabled port of 802.3ad",
-    "balance-tlb": "current slave of balance-tlb",
-    "balance-alb": "a slave of balance-alb that may receive this frame",
-    **{mode: f"every slave receives in {mode}" for mode in ("balance-rr", "balance-xor", "broadcast")},
-}
-_INACTIVE = {"802.3ad": "port of 802.3ad that is not enabled"}
+_BROADCAST, _LINK_LOCAL = b"\xff" * 6, b"\x01\x80\xc2\x00\x00"  # 01:80:c2:00:00:00 to 0f
+_MACSEC = 0x88E5
 
 
-def reason(function: Optional[str], verdict: Optional[str], protocol: int, master: Optional[Device]) -> Optional[str]:
-    """Return the phrase; ``None`` for an unknown verdict.
-
-    :param protocol: the packet's skb->protocol.
-    :param master: the device that the receiving one was enslaved to, as it was then; ``None`` where not known.
-    """
+def reason(function: Optional[str], verdict: Optional[str], asked: Asked) -> Optional[str]:
+    """Return the phrase for a verdict of an rx_handler; ``None`` for an unknown verdict."""
     if function == rx_handlers.BOND:
-        phrase = _bond(verdict, protocol, master)
-        return f"{phrase}; the ARP monitor looked at it" if phrase and _monitored(verdict, protocol, master) else phrase
-    return rx_handlers.phrase(function, verdict)
+        return bonds.reason(verdict, asked)
+    by_packet = _PASSED.get(function or "") if verdict == "PASS" and asked.destination else None
+    return (by_packet and by_packet(asked)) or rx_handlers.phrase(function, verdict)
 
 
-def _bond(verdict: Optional[str], protocol: int, bond: Optional[Device]) -> Optional[str]:
-    mode = (bond.bond_mode if bond else None) or ""
-    if verdict == "ANOTHER":
-        return _ACTIVE.get(mode, "active slave")
-    if verdict == "EXACT":
-        return _INACTIVE.get(mode, "inactive slave")
-    if verdict == "PASS":
-        return "link-local frame on an inactive slave"
+def _many(asked: Asked) -> str:
+    return "broadcast" if asked.destination == _BROADCAST else "multicast"
+
+
+def _is_own(asked: Asked) -> bool:
+    return asked.device is not None and asked.destination.hex(":") == asked.device.address
+
+
+def _macvlan(asked: Asked) -> str:
+    if asked.is_multicast:
+        return f"{_many(asked)}: macvlans that take it get copies, by a queue"
+    if _is_own(asked):
+        return "for the lower device's own address"
+    return "unicast to an address that no macvlan has"
+
+
+def _ipvlan(asked: Asked) -> str:
+    if asked.is_multicast:
+        return f"{_many(asked)}: in mode l2 ipvlans get copies, by a queue"
+    return "for no address of an ipvlan; in mode l3s IP asks for that later"
+
+
+def _bridge(asked: Asked) -> Optional[str]:
+    is_link_local = asked.destination[:5] == _LINK_LOCAL and asked.destination[5] < 0x10
+    return None if is_link_local else "left to the port: ebtables' broute, MRP or CFM"
+
+
+def _macsec(asked: Asked) -> str:
+    if asked.protocol == _MACSEC:
+        return "protected, in a channel that no MACsec device has: left to the port"
+    return "not protected: left to the port, and copies to MACsec devices that are not strict"
+
+
+_PASSED = {
+    "macvlan_handle_frame": _macvlan,
+    "ipvlan_handle_frame": _ipvlan,
+    "br_handle_frame": _bridge,
+    "macsec_handle_frame": _macsec,
+}
+
+
+def vlan_reason(verdict: Optional[str], place: Key, asked: Optional[Tag], scene: Scene, time_ns: int) -> Optional[str]:
+    """Return why ``vlan_do_receive`` answered as it did on the device ``place``, asked about a tag."""
+    phrase = rx_handlers.phrase("vlan_do_receive", verdict)
+    if asked is None or verdict not in ("PASS", "CONSUMED"):
+        return phrase
+    of_id = [one for one in scene.vlans_on(place, time_ns) if one.vlan_id == asked.id]
     if verdict == "CONSUMED":
-        lacp = protocol == _SLOW_PROTOCOLS
-        return "LACP frame consumed by the bond" if lacp else "consumed by the bond; why is not recorded"
-    return None
-
-
-def _monitored(verdict: Optional[str], protocol: int, bond: Optional[Device]) -> bool:
-    return verdict != "CONSUMED" and protocol == _ARP and bool(bond and bond.arp_interval_ms)
+        down = [
+            one.name for one in of_id if not one.up and asked.protocol in (None, one.vlan_protocol or asked.protocol)
+        ]
+        return f"{down[0]} is down: dropped" if len(down) == 1 else phrase
+    others = [one for one in of_id if one.vlan_protocol not in (None, asked.protocol)]
+    if not others:
+        return phrase
+    return f"{phrase} {asked}: {others[0].name} takes {Tag(asked.id, others[0].vlan_protocol)}"
 
 
 def with_ways_on(passes: Sequence[Pass], scene: Scene) -> tuple[Pass, ...]:

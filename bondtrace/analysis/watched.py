@@ -32,7 +32,7 @@ REASON = "not-watched"
 NOT_TRACED = "not-traced"
 OPEN = frozenset((REASON, NOT_TRACED))
 
-_TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS)
+_TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS, stages.QUEUED)
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:
@@ -126,6 +126,14 @@ def blind_to_delivery(protocols: Iterable[int], scene: Scene) -> Optional[str]:
     """Return why it is not known whether a packet of these protocols (skb->protocol) reached its protocol handler;
     ``None`` where it is known."""
     return _sentence(scene, [name for one in protocols for name in PROTOCOL_HANDLERS.get(one, ())])
+
+
+def blind_to_end(protocol: int, scene: Scene) -> bool:
+    """Would this trace not see how a packet of this protocol ends on the device where it is: delivered, handed on by an
+    rx_handler or a VLAN device, or dropped?"""
+    needed = [stages.VLAN, stages.DROPS, *PROTOCOL_HANDLERS.get(protocol, ())]
+    handlers = [name for name, stage in scene.stages.items() if stage.get("handler")]
+    return bool(_missing(scene, [*needed, *handlers]))
 
 
 def nothing_took_it(scene: Scene, direction: str) -> str:

@@ -16,6 +16,7 @@ from ..capture import capabilities
 from ..capture.kernel import compiler, loader
 from ..capture.kernel.btf import Btf
 from ..capture.kernel.filter import Filter, make_filter
+from ..capture.live.handlers import loading_of
 from ..errors import BondtraceError
 from ..format.stages import essential
 from ..util.untrusted import printable
@@ -107,7 +108,10 @@ def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, pac
             lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
             lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused),
         ) as tracer:
-            stages = tracer.plan.stages
+            for stage in tracer.plan.waiting:
+                if not any(probe.module and loading_of(probe.module) is None for probe in stage.probes):
+                    tracer.attach_stage(stage.name)
+            stages, waiting = tracer.plan.stages, tracer.plan.waiting
             findings["refusals"] = [
                 {"probe": one.probe, "program": one.program, "said": one.sentence, "log": one.log}
                 for one in tracer.refusals
@@ -120,12 +124,13 @@ def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, pac
         {
             "stage": stage.name,
             "tells": stage.tells,
-            "available": stage.available,
+            "available": None if stage in waiting else stage.available,
             "missing": stage.missing,
             "without": stage.without,
+            "when": stage.when,
             "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes],
         }
-        for stage in stages
+        for stage in (*stages, *waiting)
     ]
     if problem:
         findings["checks"].append({"check": "filter" if packet_filter else "attaching", "ok": False, "detail": problem})
@@ -151,7 +156,7 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
             [
                 stage["stage"],
                 stage["tells"],
-                "yes" if stage["available"] else "NO",
+                _attached(stage),
                 "\n".join(map(printable, stage["probes"])) or f"{printable(stage['missing'])}\n-> {stage['without']}",
             ]
             for stage in findings["stages"]
@@ -159,6 +164,13 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
         print(tabulate(rows, headers=["stage", "reports", "attached", "probes"]))
     _print_refusals(findings, verbose)
     print(_verdict(findings))
+
+
+def _attached(stage: dict[str, Any]) -> str:
+    """Return whether a stage is attached, as people read it."""
+    if stage["available"] is False:
+        return "NO"
+    return f"with {stage['when']}" if stage["when"] else "yes"
 
 
 def _print_refusals(findings: dict[str, Any], verbose: bool) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 RECEIVE, TRANSMIT = "receive", "transmit"
 RING_TAPS, QUEUE_TAPS, SOCK_PACKET_TAPS = "ring taps", "queue taps", "SOCK_PACKET taps"
 FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
-TAP_HOOKS, JOINS = "tap hooks", "joins"
+TAP_HOOKS, JOINS, QUEUED = "tap hooks", "joins", "queued"
 
 #: The stages that see packets, by direction.
 OF_DIRECTION = {"rx": RECEIVE, "tx": TRANSMIT}

@@ -30,8 +30,6 @@ class RxHandler:
     phrases: dict[str, str] = field(default_factory=dict)
 
 
-_SUB_DEVICE = "broadcast, multicast or for the lower device itself"
-
 RX_HANDLERS = (
     RxHandler(BOND, ("bond",), exact=True),  # verdicts.py explains its verdicts by the bond's mode
     RxHandler(
@@ -44,14 +42,18 @@ RX_HANDLERS = (
         "team_handle_frame",
         ("team",),
         exact=True,
-        phrases={"ANOTHER": "enabled port", "EXACT": "disabled port", "PASS": "link-local frame on a disabled port"},
+        phrases={
+            "ANOTHER": "enabled port",
+            "EXACT": "disabled or backup port",
+            "PASS": "link-local frame on a disabled port",
+        },
     ),
     RxHandler(
         "macvlan_handle_frame",
         ("macvlan", "macvtap"),
         phrases={
             "ANOTHER": "for the upper device's address",
-            "PASS": _SUB_DEVICE,
+            "PASS": "for no macvlan alone",
             "CONSUMED": "taken by a macvlan: cloned, passed through or dropped",
         },
     ),
@@ -60,7 +62,7 @@ RX_HANDLERS = (
         ("ipvlan", "ipvtap"),
         phrases={
             "ANOTHER": "for an address of the upper device",
-            "PASS": _SUB_DEVICE,
+            "PASS": "for no ipvlan alone",
             "CONSUMED": "taken by an ipvlan",
         },
     ),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from ..analysis import telling, watched
+from ..analysis.fanout import HELD
 from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
@@ -144,7 +145,10 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
             f"{_OUTCOMES[step.outcome or 'unknown'].format(what=step.reason)}.{sure}"
         )
     if step.kind == "fanout":
-        return f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group, which chooses one member."
+        which = f" ({printable(step.reason)})" if step.reason else ""
+        return (
+            f"{_at(step)} {step.function} offered it, {_where(step)}, to a fanout group{which}, which {_group(step)}."
+        )
     if step.kind == "vlan":
         return f"{_at(step)} {_vlan(step)}{sure}"
     if step.kind == "drop":
@@ -163,12 +167,19 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
     return f"{_at(step)} it was delivered, {_where(step)}, to the protocol handler {step.function}.{sure}"
 
 
+def _group(step: Step) -> str:
+    is_held = bool(step.reason) and str(step.reason).endswith(HELD)
+    return "chooses one member for the whole datagram" if is_held else "chooses one member"
+
+
 def _vlan(step: Step) -> str:
     if step.next_dev:
         return (
             f"{step.function} took its VLAN tag: skb->dev became {printable(step.next_dev)}, and the taps were "
             f"walked again in round {step.round + 1}."
         )
+    if step.verdict == "CONSUMED":
+        return f"{step.function} gave its VLAN tag to a device that drops it: {printable(step.reason or 'it is down')}."
     return f"{step.function} found no VLAN device for its tag on {printable(step.dev)}, and it went on as it was."
 
 

@@ -162,7 +162,7 @@ def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint)
         outcome = paint(step.outcome or "", step.outcome)
         what = f"{taps} {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
     elif step.kind == "fanout":
-        what = f"{taps}: offered to a fanout group"
+        what = f"{taps}: offered to a fanout group{because}"
     elif step.kind == "drop":
         of = " (a copy of it)" if step.clone else ""
         what = f"{paint('dropped', 'dropped')} by the kernel in {step.function}: {_drop_reason(step)}{of}"

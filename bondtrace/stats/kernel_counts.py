@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ..analysis.assemble import function_name
+from ..analysis.passes import function_name
 from ..analysis.scene import Scene
 from ..format.wire import OUTCOMES, STEP_DROP, STEP_HANDLER, STEP_PASS, STEP_TAP, STEP_VLAN, VERDICTS, Array
 from .summary import Place, Summary

@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ..analysis.assemble import function_name
+from ..analysis.passes import function_name
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..analysis.whereabouts import namespaces

@@ -7,17 +7,20 @@ from dataclasses import replace
 import pytest
 
 from bondtrace.analysis import verdicts
+from bondtrace.analysis.bonds import Asked
 from bondtrace.format.events import device_event
 from bondtrace.model import Device
 from bondtrace.net import rx_handlers
 from build import (
     BEGIN_NS,
+    BROADCAST,
     DEVICES,
     HERE,
     ON_BOND0,
     ON_ETH0,
     SKB,
     THERE,
+    A,
     arp,
     drop,
     enters,
@@ -29,6 +32,7 @@ from build import (
     tap,
     tx,
     vlan,
+    vlan_down,
 )
 
 BOND = DEVICES["bond0"]
@@ -48,7 +52,8 @@ BOND = DEVICES["bond0"]
     ],
 )
 def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number, phrase):
-    assert verdicts.reason(rx_handlers.BOND, verdict, protocol_number, replace(BOND, bond_mode=mode)) == phrase
+    asked = Asked(protocol_number, master=replace(BOND, bond_mode=mode))
+    assert verdicts.reason(rx_handlers.BOND, verdict, asked) == phrase
 
 
 @pytest.mark.parametrize(
@@ -56,16 +61,98 @@ def test_a_bonds_verdict_is_explained_by_its_mode(verdict, mode, protocol_number
     [(100, 0x0806, True), (100, 0x0800, False), (0, 0x0806, False), (None, 0x0806, False)],
 )
 def test_the_arp_monitor_looks_at_arp_where_it_is_on(interval, number, looked):
-    phrase = verdicts.reason(rx_handlers.BOND, "ANOTHER", number, replace(BOND, arp_interval_ms=interval))
+    phrase = verdicts.reason(rx_handlers.BOND, "ANOTHER", Asked(number, master=replace(BOND, arp_interval_ms=interval)))
 
     assert phrase == "active slave" + ("; the ARP monitor looked at it" if looked else "")
 
 
 def test_a_handler_that_is_not_known_has_the_general_reasons():
-    assert [verdicts.reason("frobnicate", verdict, 0x0800, None) for verdict in ("CONSUMED", "PASS")] == [
+    assert [verdicts.reason("frobnicate", verdict, Asked(0x0800)) for verdict in ("CONSUMED", "PASS")] == [
         "taken over by the handler",
         "left to the device itself",
     ]
+
+
+OWN = bytes.fromhex("020000000064")
+LOWER = replace(BOND, address="02:00:00:00:00:64")
+GROUP, LINK_LOCAL = bytes.fromhex("01005e000001"), bytes.fromhex("0180c200000e")
+
+
+@pytest.mark.parametrize(
+    ("function", "destination", "phrase"),
+    [
+        ("macvlan_handle_frame", BROADCAST, "broadcast: macvlans that take it get copies, by a queue"),
+        ("macvlan_handle_frame", GROUP, "multicast: macvlans that take it get copies, by a queue"),
+        ("macvlan_handle_frame", OWN, "for the lower device's own address"),
+        ("macvlan_handle_frame", A, "unicast to an address that no macvlan has"),
+        ("macvlan_handle_frame", b"", "for no macvlan alone"),
+        ("ipvlan_handle_frame", BROADCAST, "broadcast: in mode l2 ipvlans get copies, by a queue"),
+        ("ipvlan_handle_frame", GROUP, "multicast: in mode l2 ipvlans get copies, by a queue"),
+        ("ipvlan_handle_frame", OWN, "for no address of an ipvlan; in mode l3s IP asks for that later"),
+        ("br_handle_frame", LINK_LOCAL, "link-local frame left to the port"),
+        ("br_handle_frame", A, "left to the port: ebtables' broute, MRP or CFM"),
+        ("bond_handle_frame", LINK_LOCAL, "link-local frame on an inactive slave"),
+        ("team_handle_frame", LINK_LOCAL, "link-local frame on a disabled port"),
+    ],
+)
+def test_what_is_left_to_a_device_is_explained_by_the_packets_destination(function, destination, phrase):
+    assert verdicts.reason(function, "PASS", Asked(0x0800, destination, LOWER)) == phrase
+
+
+@pytest.mark.parametrize(
+    ("number", "phrase"),
+    [
+        (0x0800, "not protected: left to the port, and copies to MACsec devices that are not strict"),
+        (0x88E5, "protected, in a channel that no MACsec device has: left to the port"),
+    ],
+)
+def test_what_macsec_leaves_is_explained_by_whether_it_is_protected(number, phrase):
+    assert verdicts.reason("macsec_handle_frame", "PASS", Asked(number, A, LOWER)) == phrase
+
+
+# --- VLAN devices --------------------------------------------------------------------------------------
+
+UPPER = Device(HERE, 40, "bond0.200", "vlan", link=4, vlan_id=200, vlan_protocol=0x8100)
+
+
+def vlan_step(frame, around, *steps):
+    """The verdict and the reason of VLAN handling of a frame on bond0."""
+    [journey] = journeys(rx("bond0", *steps, packet=frame), around=around)
+    [step] = [one for one in journey.passes[0].steps if one.kind == "vlan"]
+    return step.verdict, step.reason
+
+
+def frame(protocol, number):
+    return arp()[:12] + protocol.to_bytes(2, "big") + number.to_bytes(2, "big") + arp()[12:]
+
+
+@pytest.mark.parametrize(
+    ("upper", "number", "reason"),
+    [
+        (UPPER, 200, "bond0.200 is down: dropped"),
+        (replace(UPPER, vlan_protocol=None), 200, "bond0.200 is down: dropped"),
+        (replace(UPPER, up=True), 200, "dropped by the VLAN device"),  # out of memory, or just set down
+        (UPPER, 201, "dropped by the VLAN device"),
+    ],
+)
+def test_a_vlan_device_that_is_down_drops_the_packet(upper, number, reason):
+    around = scene(devices={**DEVICES, "bond0.200": upper})
+
+    assert vlan_step(frame(0x8100, number), around, vlan_down(), drop("NOT_SPECIFIED")) == ("CONSUMED", reason)
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        (frame(0x8100, 200), ""),  # it was made only then
+        (frame(0x8100, 201), ""),
+        (frame(0x88A8, 200), " 802.1ad 200: bond0.200 takes 802.1Q 200"),
+    ],
+)
+def test_a_tag_of_another_protocol_is_told(sent, more):
+    around = scene(devices={**DEVICES, "bond0.200": replace(UPPER, up=True)})
+
+    assert vlan_step(sent, around, vlan()) == ("PASS", f"no VLAN device took the tag{more}")
 
 
 # A bridge br0 with the ports eth2 and veth0, whose other end lives in another namespace.
@@ -156,7 +243,10 @@ def test_a_macvlan_in_another_namespace_has_its_own_name_and_taps():
     assert [missed.tap for missed in journey.unseen] == [ON_ETH0]
     # and where the bond kept the packet, the macvlan's tap is told so
     kept = rx("eth1", handler("EXACT"), packet=arp())
-    assert answers(kept, around)[50001][0] == "netns"
+    assert answers(kept, around)[50001] == (
+        "inactive-slave",
+        "bound to mv0, and bond_handle_frame kept the packet on eth1: inactive slave (EXACT)",
+    )
 
 
 def test_a_handler_whose_address_has_no_name_is_told_by_it():

@@ -94,8 +94,8 @@ def test_who_did_not_see_it_and_why():
         ),
         (
             handler("PASS", function="br_handle_frame"),
-            "the rx_handler of eth0, br_handle_frame, answered PASS (link-local frame left to the port), and so it "
-            "went on as a packet of eth0.",
+            "the rx_handler of eth0, br_handle_frame, answered PASS (left to the port: ebtables' broute, MRP or "
+            "CFM), and so it went on as a packet of eth0.",
         ),
         (vlan(), "vlan_do_receive found no VLAN device for its tag on eth0, and it went on as it was."),
         (

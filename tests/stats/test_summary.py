@@ -21,8 +21,11 @@ from build import (
     arp,
     both,
     counted,
+    ether,
+    fanout,
     handler,
     hook,
+    ip4,
     losses,
     protocol,
     received,
@@ -87,6 +90,37 @@ def test_the_protocol_behind_a_vlan_tag_is_part_of_the_shape():
     )
 
     assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
+
+
+TAGGED = reply()[:12] + b"\x81\x00\x00\x07\x81\x00\x00\x08" + reply()[12:]
+FRAGMENT = ether(ip4(bytes(8), offset=0x2000))
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        pytest.param({"packet": reply(tag=7)}, {"packet": reply(tag=8)}, id="id in the bytes"),
+        pytest.param({"vlan": 7}, {"vlan": 8}, id="id beside them"),
+        pytest.param({"vlan": 0}, {}, id="a tag beside them"),
+        pytest.param({"packet": TAGGED}, {"packet": TAGGED.replace(b"\0\x08\x08", b"\0\x09\x08")}, id="second id"),
+        pytest.param({"packet": TAGGED}, {"packet": TAGGED.replace(b"\x08\0E", b"\x08\1E")}, id="behind the second"),
+        pytest.param({"packet": FRAGMENT}, {"packet": ether(ip4(bytes(8)))}, id="fragment"),
+    ],
+)
+def test_what_a_reason_depends_on_in_the_bytes_is_part_of_the_shape(first, other):
+    around = scene()
+    columns = stitched(*(rx("eth0", fanout(), at=at, **one) for at, one in ((10, first), (50, other))), around=around)
+
+    assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
+
+
+def test_fragments_without_a_fanout_group_are_of_one_shape():
+    around = scene()
+    columns = stitched(
+        rx("eth0", at=10, packet=FRAGMENT), rx("eth0", at=50, packet=ether(ip4(bytes(8)))), around=around
+    )
+
+    assert list(shapes(columns, around)) == [(0, 2)]
 
 
 def test_changes_that_are_told_late_divide_shapes_too():

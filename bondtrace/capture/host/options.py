@@ -15,33 +15,53 @@ import socket
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 from ...model import Tap
 
 SOL_PACKET = 263
 PACKET_ORIGDEV = 9
+PACKET_FANOUT = 18
 PACKET_IGNORE_OUTGOING = 23
 _SYS_PIDFD_GETFD = 438  # the same on every architecture
 
 
+class _Options(NamedTuple):
+    """What a socket says of itself; ``None``: an older kernel has no such option. ``fanout`` is 0 without a group."""
+
+    ignore_outgoing: int | None
+    origdev: int | None
+    fanout: int | None
+
+
 def with_all_options(taps: Iterable[Tap]) -> list[Tap]:
-    """Return the taps with ``ignore_outgoing`` and ``origdev``, as far as these can be read. A process's descriptors
-    are listed once, however many taps it has."""
+    """Return the taps with ``ignore_outgoing``, ``origdev`` and the flags of ``fanout_type``, as far as these can be
+    read. A process's descriptors are listed once, however many taps it has."""
     wanted = list(taps)
     inodes: dict[int, set[int]] = {}
     for tap in wanted:
         for process in tap.processes:
             inodes.setdefault(process.pid, set()).add(tap.inode)
-    learnt: dict[int, tuple[bool | None, bool | None]] = {}
+    learnt: dict[int, _Options] = {}
     for pid, mine in inodes.items():
         learnt.update(_of_process(pid, mine - learnt.keys()))
-    return [
-        replace(tap, ignore_outgoing=learnt[tap.inode][0], origdev=learnt[tap.inode][1]) if tap.inode in learnt else tap
-        for tap in wanted
-    ]
+    return [_with(tap, learnt[tap.inode]) if tap.inode in learnt else tap for tap in wanted]
 
 
-def _of_process(pid: int, inodes: set[int]) -> dict[int, tuple[bool | None, bool | None]]:
+def _with(tap: Tap, said: _Options) -> Tap:
+    """Return a tap with its options. ``packet_getsockopt`` has the group's id in bits 0 to 15, then its type, and its
+    flags from bit 24; packet_diag leaves the flags out. A group that it joined or left meanwhile is not that of the
+    dump."""
+    is_same = said.fanout is not None and tap.fanout_type is not None and said.fanout & 0xFFFF == tap.fanout_id
+    return replace(
+        tap,
+        ignore_outgoing=None if said.ignore_outgoing is None else bool(said.ignore_outgoing),
+        origdev=None if said.origdev is None else bool(said.origdev),
+        fanout_type=(said.fanout or 0) >> 16 & 0xFFFF if is_same else tap.fanout_type,
+    )
+
+
+def _of_process(pid: int, inodes: set[int]) -> dict[int, _Options]:
     """Return {inode: its options} of these sockets of a process, as far as they can be borrowed."""
     if not inodes or not hasattr(os, "pidfd_open"):
         return {}
@@ -55,15 +75,16 @@ def _of_process(pid: int, inodes: set[int]) -> dict[int, tuple[bool | None, bool
             fd = _borrow(pidfd, number, inode)
             if fd is not None:
                 with socket.socket(fileno=fd) as borrowed:
-                    found[inode] = (_option(borrowed, PACKET_IGNORE_OUTGOING), _option(borrowed, PACKET_ORIGDEV))
+                    asked = (PACKET_IGNORE_OUTGOING, PACKET_ORIGDEV, PACKET_FANOUT)
+                    found[inode] = _Options(*(_option(borrowed, number) for number in asked))
     finally:
         os.close(pidfd)
     return found
 
 
-def _option(borrowed: socket.socket, number: int) -> bool | None:
+def _option(borrowed: socket.socket, number: int) -> int | None:
     try:
-        return bool(borrowed.getsockopt(SOL_PACKET, number))
+        return borrowed.getsockopt(SOL_PACKET, number)
     except OSError:
         return None  # an older kernel
 

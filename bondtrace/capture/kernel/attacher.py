@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from . import source, tracing
@@ -32,6 +33,9 @@ class Attacher:
 
     def __contains__(self, probe: object) -> bool:
         return probe in self._attached
+
+    def __iter__(self) -> Iterator[Probe]:
+        return iter(self._attached)
 
     def attach(self, probe: Probe) -> None:
         """Load its program and attach it. Raises the error of bcc or of the kernel where that is refused."""

@@ -23,7 +23,20 @@ from .attacher import Attacher
 from .btf import Btf, BtfError, read_kernel_btf
 from .filter import Filter
 from .maps import CountMaps, DeviceMaps, read_counters
-from .plan import FEXIT, KRETPROBE, TYPED, TYPED_TRACEPOINT, Abilities, Plan, Probe, Stage, handler_stage, make
+from .plan import (
+    FENTRY,
+    FEXIT,
+    KRETPROBE,
+    TYPED,
+    TYPED_TRACEPOINT,
+    Abilities,
+    Plan,
+    Probe,
+    Stage,
+    handler_stage,
+    make,
+    where_found,
+)
 from .ring import Ring
 from .stage_specs import FILTERING, TRACEPOINT_OF_PACKETS, wanted_functions
 from .verifier import Refusal
@@ -54,8 +67,8 @@ class Kernel:
         if module not in self.functions:
             try:
                 self.functions[module] = read_kernel_btf(module or None, self.btf).function_ids(wanted_functions())
-            except BtfError:
-                self.functions[module] = {}
+            except BtfError:  # it may have some once it is loaded
+                return {}
         return self.functions[module]
 
 
@@ -68,9 +81,15 @@ def read_kernel() -> Kernel:
 
 
 def make_plan(
-    kernel: Kernel, *, fentry: bool = True, refused: frozenset[str] = frozenset(), handlers: tuple[str, ...] = HANDLERS
+    kernel: Kernel,
+    *,
+    fentry: bool = True,
+    refused: frozenset[str] = frozenset(),
+    handlers: tuple[str, ...] = HANDLERS,
+    needed: Collection[str] = (),
 ) -> Plan:
-    """Return the probe plan for this kernel, with these rx_handlers.
+    """Return the probe plan for this kernel, with these rx_handlers, and these of the stages that are not always
+    needed.
 
     :param fentry: use programs with typed arguments; else only kprobes (and tracepoints).
     :param refused: functions and tracepoints at which the kernel refused programs with typed arguments.
@@ -80,7 +99,8 @@ def make_plan(
     def typed(name: str, module: str) -> bool:
         return name not in refused and kernel.has_btf_function(name, module)
 
-    plan = make(Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused), handlers)
+    abilities = Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused)
+    plan = make(abilities, handlers, needed)
     if not kernel.btf.find_many({"packet_sock"}):
         plan = plan.without_stage(TAP_HOOKS, "AF_PACKET is a module here, its types are not the kernel's own")
     return plan
@@ -150,6 +170,8 @@ class Tracer:
         for stage in self.plan.stages:
             if stage.available:
                 self._attach_stage(stage)
+        if self.refused and not any(probe.mechanism in (FENTRY, FEXIT) for probe in self._attacher):
+            self.refused |= {one.function for one in self.plan.compiled if one.mechanism in (FENTRY, FEXIT)}
         if any(stage.available for stage in self.plan.stages if stage.name == TAP_HOOKS):
             self.bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
 
@@ -160,16 +182,26 @@ class Tracer:
     def attach_handler(self, function: str) -> Stage:
         """Attach to one more rx_handler, whose module may have been loaded, or reloaded, since the start. The stage
         says why where that is not possible."""
-        found = symbols.find(symbols.read_kallsyms(), {function})
-        stage = handler_stage(function, Abilities(found))
-        old = next((one for one in self.plan.stages if one.name == function), None)
+        return self._attach_again(handler_stage(function, Abilities(symbols.find(symbols.read_kallsyms(), {function}))))
+
+    def attach_stage(self, name: str) -> Stage:
+        """Attach a stage that has been waiting, as it is needed now, or one whose module was reloaded."""
+        stage = self.plan.stage(name)
+        assert stage is not None, "a stage of the plan"
+        modules = {probe.function for probe in stage.probes if probe.module}
+        found = symbols.find(symbols.read_kallsyms(), modules) if modules else {}
+        return self._attach_again(where_found(stage, found))
+
+    def _attach_again(self, stage: Stage) -> Stage:
+        old = self.plan.stage(stage.name)
         for probe in old.probes if old else ():  # of a module that was unloaded: they never fire again
-            with contextlib.suppress(Exception):
-                self._attacher.detach(probe)
+            if probe in self._attacher:
+                with contextlib.suppress(Exception):
+                    self._attacher.detach(probe)
         self.plan = self.plan.with_stage(stage)
         if stage.available:
             self._attach_stage(stage)
-        return next(one for one in self.plan.stages if one.name == function)
+        return next(one for one in self.plan.stages if one.name == stage.name)
 
     def _attach_stage(self, stage: Stage) -> None:
         done: list[Probe] = []

@@ -11,6 +11,7 @@ and the recording show it.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
@@ -38,13 +39,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with its probes, or with the reason why it has none."""
+    """A stage with its probes, or with the reason why it has none. ``when``: what it is needed for, in words; "" where
+    it always is."""
 
     name: str
     tells: str
     without: str
     probes: tuple[Probe, ...]
     missing: str = ""
+    when: str = ""
 
     @property
     def available(self) -> bool:
@@ -54,24 +57,36 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages, including those of the rx_handlers; ``handlers`` are the functions of the latter."""
+    """All stages that are needed, including those of the rx_handlers; ``handlers`` are the functions of the latter.
+    ``waiting`` are those that are not needed yet: they are compiled, and attached later."""
 
     stages: tuple[Stage, ...]
     handlers: tuple[str, ...] = ()
+    waiting: tuple[Stage, ...] = ()
 
     @property
     def probes(self) -> tuple[Probe, ...]:
         """Return the probes of the available stages, each once: stages may share one."""
-        return tuple(dict.fromkeys(probe for stage in self.stages if stage.available for probe in stage.probes))
+        return _probes(self.stages)
+
+    @property
+    def compiled(self) -> tuple[Probe, ...]:
+        """Return these and the probes of what is waiting."""
+        return _probes((*self.stages, *self.waiting))
+
+    def stage(self, name: str) -> Optional[Stage]:
+        """Return the stage of this name, be it needed or not; ``None`` where the plan has none."""
+        return next((one for one in (*self.stages, *self.waiting) if one.name == name), None)
 
     def with_stage(self, stage: Stage) -> Plan:
         """Return the plan with a stage that replaces the one of that name, or is added."""
-        kept = tuple(one for one in self.stages if one.name != stage.name)
-        return replace(self, stages=(*kept, stage))
+        kept, waiting = (tuple(one for one in those if one.name != stage.name) for those in (self.stages, self.waiting))
+        return replace(self, stages=(*kept, stage), waiting=waiting)
 
     def only(self, wanted: Callable[[Stage], bool]) -> Plan:
         """Return the plan with these stages only: a stage that is not wanted is not missing either."""
-        return replace(self, stages=tuple(stage for stage in self.stages if wanted(stage)))
+        stages, waiting = (tuple(filter(wanted, those)) for those in (self.stages, self.waiting))
+        return replace(self, stages=stages, waiting=waiting)
 
     def without_stage(self, name: str, reason: str) -> Plan:
         """Return the plan with a stage given up, for this reason."""
@@ -79,6 +94,10 @@ class Plan:
             replace(stage, probes=(), missing=reason) if stage.name == name else stage for stage in self.stages
         )
         return replace(self, stages=stages)
+
+
+def _probes(stages: Iterable[Stage]) -> tuple[Probe, ...]:
+    return tuple(dict.fromkeys(probe for stage in stages if stage.available for probe in stage.probes))
 
 
 @dataclass(frozen=True)
@@ -118,9 +137,8 @@ def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
     probes = [_probe(want, abilities) for want in spec.wants]
     absent = [want.function for want, probe in zip(spec.wants, probes) if probe is None]
     missing = f"this kernel has no function {absent[0]}" if absent else ""
-    return Stage(
-        spec.name, spec.tells, spec.without, () if missing else tuple(probe for probe in probes if probe), missing
-    )
+    there = () if missing else tuple(probe for probe in probes if probe)
+    return Stage(spec.name, spec.tells, spec.without, there, missing, spec.need.when if spec.need else "")
 
 
 def handler_stage(function: str, abilities: Abilities) -> Stage:
@@ -133,11 +151,35 @@ def handler_stage(function: str, abilities: Abilities) -> Stage:
     )
 
 
-def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS) -> Plan:
-    """Return the plan for a kernel, with those of these rx_handlers whose module is loaded."""
+def where_found(stage: Stage, symbols: Mapping[str, Symbol]) -> Stage:
+    """Return a stage whose programs are compiled with its probes in modules at these symbols, which may be others than
+    when it was planned; or why that is not possible."""
+    probes = tuple(
+        replace(probe, symbol=symbols[probe.function].name, module=symbols[probe.function].module)
+        if probe.function in symbols
+        else probe
+        for probe in stage.probes
+    )
+    absent = [one.function for one in probes if one.module and one.function not in symbols]
+    renamed = [one.symbol for one in probes if one.mechanism in TYPED and one.symbol != one.function]
+    if absent or renamed:
+        why = f"this kernel has no function {absent[0]}" if absent else f"it is {renamed[0]} here, for a kprobe only"
+        return replace(stage, probes=(), missing=why)
+    return replace(stage, probes=probes)
+
+
+def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS, needed: Collection[str] = ()) -> Plan:
+    """Return the plan for a kernel, with those of these rx_handlers whose module is loaded.
+
+    :param needed: the names of the stages, of those that are not always needed, for which the need is there.
+    """
     found = tuple(name for name in handlers if name in abilities.symbols)
-    stages = tuple(_stage(spec, abilities) for spec in specs(abilities.symbols))
-    return Plan((*stages, *(handler_stage(name, abilities) for name in found)), found)
+    stages = [(_stage(spec, abilities), spec.need is None or spec.name in needed) for spec in specs(abilities.symbols)]
+    return Plan(
+        (*(stage for stage, now in stages if now), *(handler_stage(name, abilities) for name in found)),
+        found,
+        tuple(stage for stage, now in stages if not now),
+    )
 
 
 def programs() -> list[str]:

@@ -36,6 +36,7 @@ FILES = (
     "join.c",
     "handler.c",
     "protocol.c",
+    "queue.c",
     "drop.c",
 )
 DEVICE_PLACES = 4096  # a power of two
@@ -97,8 +98,8 @@ def program_name(program: str) -> str:
 
 
 def program_names(plan: Plan) -> str:
-    """Return PROG_x, TYPED_x and LINKAGE_x for every program in the source; what is not attached is not compiled."""
-    probes = {probe.program: probe for probe in plan.probes}
+    """Return PROG_x, TYPED_x and LINKAGE_x for every program in the source; what is never attached is not compiled."""
+    probes = {probe.program: probe for probe in plan.compiled}
     lines = []
     for program in programs():
         probe = probes.get(program)

@@ -3,15 +3,20 @@
 
 A stage is a thing that bondtrace can observe (packets received, taps with a mapped ring, the bond's rx_handler, ...).
 A new probe is added here; ``plan`` chooses how it is attached.
+
+Most stages are attached at the start. One with a ``Need`` is attached once that is there, and stays attached: without
+the need nothing calls its functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Callable, Optional
 
 from ...format import stages
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
+from .symbols import Symbol
 
 # The tracepoint whose program does most of the reading of a packet.
 TRACEPOINT_OF_PACKETS = "netif_receive_skb"
@@ -33,13 +38,31 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What has a stage's functions called: a device of one of these ``kinds``, or one of these ``modules`` loaded, or
+    one of these ``functions`` in the kernel itself, where such a module is built in. ``when`` says it in words."""
+
+    when: str
+    kinds: frozenset[str] = frozenset()
+    modules: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+
+    def is_there(self, kinds: Collection[str], is_loaded: Callable[[str], bool], symbols: Mapping[str, Symbol]) -> bool:
+        """Is it, with devices of these kinds and these symbols?"""
+        built_in = (one in symbols and not symbols[one].module for one in self.functions)
+        return not self.kinds.isdisjoint(kinds) or any(map(is_loaded, self.modules)) or any(built_in)
+
+
+@dataclass(frozen=True)
 class StageSpec:
-    """What a stage shows, the probes it takes, and what is missing without it."""
+    """What a stage shows, the probes it takes, what is missing without it, and what it is needed for (``None``: always
+    needed)."""
 
     name: str
     tells: str
     wants: tuple[Wanted, ...]
     without: str
+    need: Optional[Need] = None
 
 
 def both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
@@ -136,6 +159,30 @@ _JOINS = StageSpec(
     ),
     "a device that joins is traced a moment later",
 )
+# Who calls gro_cells_receive (docs/receive-path.md, "From pass to pass"). Modules besides, because a tunnel may be in a
+# namespace that nobody looks at (an overlay network's), and because IPsec needs no device.
+_TUNNELS = Need(
+    "tunnels, macsec or IPsec",
+    frozenset(
+        (
+            *("vxlan", "geneve", "bareudp", "gre", "gretap", "erspan", "ipip", "vti"),
+            *("ip6tnl", "ip6gre", "ip6gretap", "ip6erspan", "vti6", "xfrm"),
+            *("macsec", "amt", "pfcp", "ovpn", "rmnet", "dsa"),
+        )
+    ),
+    (
+        *("vxlan", "geneve", "bareudp", "ip_tunnel", "ip6_tunnel", "macsec", "amt", "pfcp", "ovpn", "rmnet"),
+        *("esp4", "esp6", "ah4", "ah6", "ipcomp", "ipcomp6"),
+    ),
+    ("esp_input",),
+)
+_QUEUED = StageSpec(
+    stages.QUEUED,
+    "inner packets that tunnels hand on",
+    (Wanted("queued", "gro_cells_receive", "entry"),),
+    "a tunnel's inner packet is not joined to its outer one",
+    _TUNNELS,
+)
 _PROTOCOL_HANDLERS = tuple(
     StageSpec(
         function, "the protocol handler's turn", (Wanted(function, function, "entry"),), "delivery to it is not told"
@@ -150,7 +197,7 @@ def specs(symbols: Collection[str]) -> list[StageSpec]:
     return [
         _RX if set(symbols) >= _BRACKETS else _RX_CORE,
         *(_ring_taps(refused), _queue_taps(refused), _SOCK_PACKET_TAPS, _FANOUT),
-        *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS),
+        *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS, _QUEUED),
         *_PROTOCOL_HANDLERS,
     ]
 
@@ -160,7 +207,13 @@ def all_specs() -> list[StageSpec]:
     return [_RX, _RX_CORE, *specs(_BRACKETS)]
 
 
+def needs() -> dict[str, Need]:
+    """Return what each stage is needed for, by its name; those that always are needed are left out."""
+    return {spec.name: spec.need for spec in all_specs() if spec.need}
+
+
 def wanted_functions() -> set[str]:
     """Return every function name that a plan may ask the symbol list for."""
     names = {want.function for spec in all_specs() for want in spec.wants if want.where != "tracepoint"}
-    return names | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}
+    built_in = {function for need in needs().values() for function in need.functions}
+    return names | built_in | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}

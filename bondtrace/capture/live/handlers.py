@@ -35,6 +35,7 @@ def stage_object(stage: Stage) -> Event:
         "without": stage.without,
         "missing": stage.missing,
         "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes],
+        **({"when": stage.when} if stage.when else {}),
     }
 
 

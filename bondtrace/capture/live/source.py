@@ -17,12 +17,13 @@ from typing import Optional
 from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
-from ...format.stages import FANOUT, PROTOCOL_FUNCTIONS, essential, phrase
+from ...format.stages import FANOUT, PROTOCOL_FUNCTIONS, QUEUED, essential, phrase
 from ...version import __version__
 from .. import capabilities
 from ..host.devices import read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.taps import TapWatcher
+from ..host.underlay import with_underlays
 from ..kernel import loader
 from ..kernel.filter import Filter
 from ..kernel.plan import Plan
@@ -31,10 +32,11 @@ from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower, stage_object
 from .loop import Followers, Loop
 from .namespaces import Monitors, NamespaceFollower
+from .needs import NeedFollower, needed
 from .taps import TapFollower
 
 NAMES_SHOWN = 10
-NOT_COUNTED = frozenset((FANOUT, *PROTOCOL_FUNCTIONS))  # a group's members are counted
+NOT_COUNTED = frozenset((FANOUT, QUEUED, *PROTOCOL_FUNCTIONS))  # a group's members are counted
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,15 @@ class LiveSource:
         monitors = stack.enter_context(Monitors(self._traced))  # before devices are read: no change falls between
         listed = list(list_namespaces().values())
         problems: list[str] = []
-        found = read_devices(listed, problems)
+        found = with_underlays(read_devices(listed, problems), listed)
         devices = DeviceFollower(self._request.interfaces, (one.inode for one in self._traced), found)
         require_names(devices.here(), self._request.interfaces)
         traced = devices.traced()
         kernel = loader.read_kernel()
         handlers = tuple(sorted(devices.handlers(traced.all)))
         modules = {name: kernel.found[name].module for name in handlers if name in kernel.found}
-        self._tracer = stack.enter_context(self._attached(kernel, handlers))
+        wanted = needed({device.kind for device in devices.known.values()}, kernel.found)
+        self._tracer = stack.enter_context(self._attached(kernel, handlers, wanted))
         self._tracer.require_packets(self._request.directions)
         self._tracer.set_devices(traced)
         self._followers = Followers(
@@ -127,6 +130,7 @@ class LiveSource:
             TapFollower(TapWatcher(listed, devices.known.values())),
             NamespaceFollower(self._traced, listed),
             HandlerFollower(modules, self._tracer.attach_handler),
+            NeedFollower(self._tracer.plan, self._tracer.attach_stage),
             FunctionNames(),
             WallClock(wall_offset_ns()),
         )
@@ -135,11 +139,13 @@ class LiveSource:
         self._loop = Loop(self._tracer, monitors, self._followers, events, count_every_s, keeps_bytes, self._tell)
         self._drop()
 
-    def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...]) -> loader.Tracer:
+    def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...], wanted: frozenset[str]) -> loader.Tracer:
         """Attach; where the kernel refuses programs with typed arguments, once more without those."""
         return loader.attached(
             lambda plan: self._compiled(kernel, plan),
-            lambda refused: loader.make_plan(kernel, fentry=self._request.fentry, refused=refused, handlers=handlers),
+            lambda refused: loader.make_plan(
+                kernel, fentry=self._request.fentry, refused=refused, handlers=handlers, needed=wanted
+            ),
         )
 
     def _compiled(self, kernel: loader.Kernel, plan: Plan) -> loader.Tracer:
@@ -175,6 +181,7 @@ class LiveSource:
             "wall_offset_ns": self._followers.clock.offset_ns,
             "netns": self._traced[0].inode,
             "namespaces": sorted({one.inode for one in self._traced}),
+            "reaches_out": True,
             "drop_reasons": {str(number): name for number, name in kernel.btf.drop_reasons().items()},
             "interfaces": list(request.interfaces),
             "trace": uuid.uuid4().hex,

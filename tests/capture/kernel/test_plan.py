@@ -10,8 +10,8 @@ import pytest
 
 from bondtrace.capture.kernel import symbols
 from bondtrace.capture.kernel.btf import Btf
-from bondtrace.capture.kernel.plan import Abilities, make, programs
-from bondtrace.capture.kernel.stage_specs import wanted_functions
+from bondtrace.capture.kernel.plan import Abilities, Probe, Stage, make, programs, where_found
+from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.net.rx_handlers import FUNCTIONS as HANDLERS
 
@@ -287,6 +287,77 @@ def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
         "-    frame_exit: fexit dev_queue_xmit_nit",
         "+transmit MISSING: kprobe dev_queue_xmit_nit: Permission denied",
     ]
+
+
+# --- what is not always needed -------------------------------------------------------------------------
+
+
+def test_what_is_not_needed_yet_is_compiled_but_neither_attached_nor_missing():
+    # given a host without a tunnel, and one that has some
+    without_tunnels, with_tunnels = make(abilities("6.1")), make(abilities("6.1"), needed={"queued"})
+    # then the first has nothing of it in its plan, the second the stage, and both the program
+    assert text(without_tunnels) == PLAN_6_1
+    assert changes(with_tunnels) == ["+queued", "+    queued: fentry gro_cells_receive"]
+    assert [stage.name for stage in without_tunnels.waiting] == ["queued"] and with_tunnels.waiting == ()
+    for plan in (without_tunnels, with_tunnels):
+        assert "queued" in {probe.program for probe in plan.compiled}
+
+
+def test_a_stage_that_was_waiting_and_is_attached_waits_no_more():
+    plan = make(abilities("6.1"))
+    assert changes(plan.with_stage(plan.stage("queued"))) == ["+queued", "+    queued: fentry gro_cells_receive"]
+    assert plan.with_stage(plan.stage("queued")).waiting == ()
+
+
+def test_what_is_waiting_and_not_wanted_is_not_compiled():
+    plan = make(abilities("6.1")).only(lambda stage: stage.name != "queued")
+    assert plan.stage("queued") is None and "queued" not in {probe.program for probe in plan.compiled}
+
+
+def test_a_kernel_that_lacks_what_is_needed_is_told_once_it_is_needed():
+    offered = without(abilities("6.1"), "gro_cells_receive")
+    assert text(make(offered)) == PLAN_6_1
+    assert changes(make(offered, needed={"queued"})) == [
+        "+queued MISSING: this kernel has no function gro_cells_receive"
+    ]
+
+
+def stage_in(module, mechanism="fexit"):
+    return Stage("a stage", "tells", "without", (Probe("program", "function", "function", module, mechanism),))
+
+
+@pytest.mark.parametrize(
+    ("found", "mechanism", "symbol", "missing"),
+    [
+        ({}, "fexit", None, "this kernel has no function function"),
+        ({"function": Symbol("function", "a_module")}, "fexit", "function", ""),
+        ({"function": Symbol("function.isra.0", "a_module")}, "kprobe", "function.isra.0", ""),
+        ({"function": Symbol("function.llvm.1", "a_module")}, "fexit", None, "it is function.llvm.1 here"),
+    ],
+)
+def test_a_function_of_a_module_is_looked_for_when_it_is_needed(found, mechanism, symbol, missing):
+    stage = where_found(stage_in("a_module", mechanism), found)
+    assert [probe.symbol for probe in stage.probes] == ([symbol] if symbol else [])
+    assert stage.missing[: len(missing)] == missing and bool(stage.missing) == bool(missing)
+
+
+def test_a_function_of_the_kernel_itself_need_not_be_looked_for():
+    assert where_found(stage_in(""), {}) == stage_in("")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "loaded", "symbols", "expected"),
+    [
+        ((), (), {}, False),
+        (("bond", "vlan"), ("bonding",), {}, False),
+        (("bond", "vxlan"), (), {}, True),
+        ((), ("esp4",), {}, True),
+        ((), (), {"esp_input": Symbol("esp_input", "esp4")}, False),
+        ((), (), {"esp_input": Symbol("esp_input")}, True),
+    ],
+)
+def test_a_need_is_a_device_or_a_module_be_it_loaded_or_built_in(kinds, loaded, symbols, expected):
+    assert needs()["queued"].is_there(kinds, set(loaded).__contains__, symbols) is expected
 
 
 def test_every_stage_says_what_it_tells_and_what_is_lost_without_it():

@@ -19,6 +19,7 @@ MODULES = {
     "ipvlan_handle_frame": "ipvlan",
     "netdev_frame_hook": "openvswitch",
     "macsec_handle_frame": "macsec",
+    "esp_input": "esp4",
 }
 # What is not called as in the source; None: the kernel has no such function.
 CORE = {"__netif_receive_skb_core": "__netif_receive_skb_core.constprop.0"}

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bondtrace.capture.host.devices import REREAD, Change
+from bondtrace.capture.host.devices import Change
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.capture.host.taps import compare
-from bondtrace.capture.kernel.plan import Stage
+from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.symbols import Addresses
 from bondtrace.capture.live import loop as module
 from bondtrace.capture.live.clock import WallClock
@@ -17,6 +17,7 @@ from bondtrace.capture.live.devices import DeviceFollower
 from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
 from bondtrace.capture.live.loop import READINGS_A_BATCH, Followers, Host, Loop, State
 from bondtrace.capture.live.namespaces import NamespaceFollower
+from bondtrace.capture.live.needs import NeedFollower
 from bondtrace.capture.live.taps import TapFollower
 from bondtrace.format.wire import EMPTY
 from bondtrace.model import Device
@@ -58,6 +59,7 @@ class World:
         self.there, self.takes_s, self.looks = {}, 0.01, []
         self.listed, self.let_go_of, self.devices = [HERE, THERE], [], []
         self.traced, self.attached, self.said = None, [], []
+        self.modules = set()
         self.namespaces, self.read_ns = [], (0, 0)
         self.ring = self
         self.at_read = lambda: None
@@ -70,11 +72,18 @@ class World:
             TapFollower(self, lambda: self.now_ns, list),
             NamespaceFollower([HERE, THERE], [HERE, THERE], is_there=lambda one: False),
             handlers,
+            NeedFollower(
+                Plan((), (), (Stage("queued", "tells", "without", (), when="tunnels"),)), self.attach, self.loading
+            ),
             FunctionNames(lambda: Addresses(b"")),
             WallClock(self.offset_ns),
         )
         host = Host(
-            lambda: self.now_ns, lambda: self.offset_ns, lambda: list(self.listed), lambda namespaces: self.devices
+            lambda: self.now_ns,
+            lambda: self.offset_ns,
+            lambda: list(self.listed),
+            lambda namespace, others: [one for one in self.devices if one.netns == namespace.inode],
+            lambda tunnels, namespaces: {},
         )
         followers.devices.traced()
         return Loop(self, Monitors(self), followers, [], tell=self.said.append, host=host)
@@ -92,9 +101,12 @@ class World:
     def counters(self):
         return {}
 
+    def loading(self, module):
+        return 1 if module in self.modules else None
+
     def attach(self, function):
         self.attached.append(function)
-        return Stage(function, "its verdicts", "", ())
+        return Stage(function, "its verdicts", "", (), when="tunnels" if function == "queued" else "")
 
     # the taps
 
@@ -160,14 +172,53 @@ def test_a_device_that_comes_into_use_has_its_rx_handler_attached_before_it_is_t
     assert world.attached == ["br_handle_frame"] and world.traced == {(1, 5), (1, 6)}
 
 
+def test_a_tunnel_has_its_stage_attached_before_it_is_traced_and_only_once(world):
+    world.changes = [Change("add", Device(1, 6, "vx0", "vxlan", link=5))]
+
+    events = batch(world)
+
+    assert kinds(events) == ["device", "stage"] and world.attached == ["queued"]
+    assert [one["stage"]["when"] for one in events if one["kind"] == "stage"] == ["tunnels"]
+    world.changes = [Change("add", Device(1, 7, "vx1", "vxlan", link=5))]
+    assert kinds(batch(world)) == ["device"] and world.attached == ["queued"]
+
+
+def test_a_module_that_is_loaded_is_noticed_within_a_second(world):
+    world.modules = {"esp4"}
+    assert kinds(batch(world)) == [] and world.attached == []
+    assert kinds(batch(world, after_s=1)) == ["stage"] and world.attached == ["queued"]
+
+
 def test_lost_notifications_are_made_up_by_reading_all_devices(world):
-    world.changes, world.devices = [REREAD], [bond(9)]
+    world.changes, world.devices = [Change("reread", None, 1)], [bond(9)]
 
     events = batch(world)
 
     assert kinds(events) == ["device-gone", "device", "note", "note"]
     assert notes(events) == [GONE, BACK] or world.traced == {(1, 9)}
     assert world.traced == {(1, 9)}
+
+
+def test_a_vlan_that_is_moved_to_a_new_namespace_is_traced_in_the_same_batch(world):
+    # given that the namespace has not been listed
+    red = Namespace(3, "red", "/no/such/path")
+    world.namespaces = [HERE, THERE]
+    here = Device(1, 6, "bond0.5", "vlan", link=5)
+    world.changes = [Change("add", here)]
+    batch(world)
+    assert world.traced == {(1, 5), (1, 6)}
+    world.listed.append(red)
+    world.devices = [Device(3, 6, "bond0.5", "vlan", link=5, link_netnsid=0, link_netns=1)]
+    world.changes = [Change("remove", here), Change("elsewhere", here)]
+
+    events = batch(world)
+
+    assert kinds(events) == ["device-gone", "namespace", "device"]
+    assert world.traced == {(1, 5), (3, 6)} and world.names == {"bond0", "bond0.5"}
+    # and when its namespace goes
+    world.listed.remove(red)
+    assert kinds(batch(world, after_s=6)) == ["device-gone"] and world.traced == {(1, 5)}
+    assert world.said == []
 
 
 def test_names_of_devices_are_known_to_who_reads_taps(world):

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a received packet is to the receive path, step by step: skb->protocol, and the VLAN tag beside its bytes.
+
+The kernel takes one tag out of the bytes at the beginning of each round, if none is beside them (``skb_vlan_untag``); a
+VLAN device takes the one beside them (``vlan_do_receive``); and before delivery by protocol what is beside them is put
+aside, and with VLAN id 0 the next tag gets its turn (``check_vlan_id``). So skb->protocol at delivery is seldom the
+payload's Ethernet type where a packet has two tags.
+
+Source: ``__netif_receive_skb_core`` (net/core/dev.c), ``skb_vlan_untag`` (net/core/skbuff.c), ``vlan_do_receive``
+(net/8021q/vlan_core.c).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from ..format.wire import RECORD_VLAN, Array
+
+VLAN_PROTOCOLS = (0x8100, 0x88A8)
+_WITH_ETHERNET_HEADER = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
+_LLC, _RAW_802_3, _FIRST_TYPE = 4, 1, 0x0600  # ETH_P_802_2, ETH_P_802_3, ETH_P_802_3_MIN
+_IPV4 = 0x0800
+_VLAN_NAMES = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
+
+
+class Tag(NamedTuple):
+    """A VLAN tag: its id and, where that is known, its protocol (TPID)."""
+
+    id: int
+    protocol: Optional[int] = None
+
+    def __str__(self) -> str:
+        name = _VLAN_NAMES.get(self.protocol or 0)
+        return f"{name} {self.id}" if name else str(self.id)
+
+
+class Contents(NamedTuple):
+    """What the rules ask of the packet of a pass.
+
+    ``protocol`` is skb->protocol at delivery by protocol; ``tags`` are its VLAN tags, outermost first; both ``None``
+    where the captured bytes do not tell. ``fragment``: it is a fragment of an IPv4 packet.
+    """
+
+    protocol: Optional[int] = None
+    tags: Optional[tuple[Tag, ...]] = None
+    fragment: bool = False
+
+
+class Progress:
+    """A received packet on its way: ``protocol`` (skb->protocol, ``None`` where not known) and ``beside`` (the tag
+    beside its bytes) as they are at the step that was told last."""
+
+    def __init__(self, record: Array) -> None:
+        self._data = record["packet"].tobytes()[: int(record["captured"])]
+        self.protocol: Optional[int] = int(record["protocol"]) or None
+        has_header = int(record["arphrd"]) in _WITH_ETHERNET_HEADER
+        self._next: int = 14 if has_header else 0  # where what skb->protocol says begins
+        is_beside = bool(record["flags"] & RECORD_VLAN)
+        self.beside: Optional[Tag] = Tag(int(record["vlan_tci"]) & 0xFFF) if is_beside else None
+        self._round, self._asked = 1, False
+        self._untag()
+
+    def step(self, number: int) -> None:
+        """Go on to a step of this round (0: a late one, which changes nothing)."""
+        if number > self._round:
+            self._round, self._asked = number, False
+            self._untag()
+
+    def ask_vlan(self, is_taken: bool) -> Optional[Tag]:
+        """Go on through ``vlan_do_receive``; return the tag that it is asked about. The second time in a round it is
+        the one behind a tag with VLAN id 0."""
+        if self._asked:
+            self._put_aside()
+        self._asked = True
+        asked = self.beside
+        if is_taken:
+            self.beside = None
+        return asked
+
+    def deliver(self) -> Optional[int]:
+        """Go on to delivery by protocol; return skb->protocol there."""
+        while self.beside is not None and self.beside.id == 0 and self.protocol in VLAN_PROTOCOLS:
+            self._put_aside()
+        return self.protocol
+
+    def _put_aside(self) -> None:
+        self.beside = None
+        self._untag()
+
+    def _untag(self) -> None:
+        if self.beside is not None or self.protocol not in VLAN_PROTOCOLS:
+            return
+        tag, at = self.protocol, self._next
+        if len(self._data) < at + 4:
+            self.protocol = None
+            return
+        self.beside = Tag(int.from_bytes(self._data[at : at + 2], "big") & 0xFFF, tag)
+        self.protocol, self._next = _protocol(self._data, at + 2), at + 4
+
+
+def _protocol(data: bytes, at: int) -> Optional[int]:
+    """Return what ``vlan_set_encap_proto`` makes of the two bytes behind a tag."""
+    value = int.from_bytes(data[at : at + 2], "big")
+    if value >= _FIRST_TYPE:
+        return value
+    if len(data) < at + 4:
+        return None
+    return _RAW_802_3 if data[at + 2 : at + 4] == b"\xff\xff" else _LLC
+
+
+def tags_of(record: Array) -> Optional[tuple[Tag, ...]]:
+    """Return the tags of a record's packet, outermost first; ``None`` where the captured bytes end in between."""
+    way = Progress(record)
+    found = []
+    while way.beside is not None:
+        found.append(way.beside)
+        way._put_aside()
+    return tuple(found) if way.protocol is not None else None
+
+
+def is_fragment(record: Array) -> bool:
+    """Is it a fragment of an IPv4 packet, to what looks at skb->protocol before any VLAN device took a tag?"""
+    way = Progress(record)
+    at, data = way._next, way._data
+    if way.protocol != _IPV4 or len(data) < at + 8:
+        return False
+    return bool(int.from_bytes(data[at + 6 : at + 8], "big") & 0x3FFF)  # IP_MF | IP_OFFSET

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The columns of one pass to the values of ``model``: its steps, with the names and namespaces of their devices."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from ..format.wire import (
+    DROPPED_CLONE,
+    FUNC_HANDLER,
+    FUNCTIONS,
+    NETNS_FROM_HERE,
+    OUTCOMES,
+    RECORD_LATE,
+    RECORD_TX,
+    STEP_DROP,
+    STEP_FANOUT,
+    STEP_HANDLER,
+    STEP_NETNS,
+    STEP_PROTOCOL,
+    STEP_QUEUED,
+    STEP_TAP,
+    STEP_VLAN,
+    VERDICTS,
+    Array,
+    Passes,
+)
+from ..model import Packet, Pass, Step
+from ..net.topology import Key
+from . import fanout, verdicts
+from .bonds import Asked
+from .contents import Contents, Progress, is_fragment, tags_of
+from .scene import Scene
+from .whereabouts import namespaces
+
+_KINDS = {
+    STEP_TAP: "tap",
+    STEP_FANOUT: "fanout",
+    STEP_HANDLER: "rx_handler",
+    STEP_PROTOCOL: "protocol",
+    STEP_VLAN: "vlan",
+    STEP_DROP: "drop",
+    STEP_QUEUED: "queued",
+}
+_ARPHRD_ETHER, _MAC_BYTES = 1, 6
+
+
+def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scene) -> tuple[Pass, Contents]:
+    """Return the pass at this place, and what the rules ask of its packet.
+
+    :param begin_ns: when its journey began.
+    :param packet: what it is a pass of.
+    """
+    record = passes.records[place]
+    time_ns = int(record["time_ns"])
+    netns = int(record["netns"])
+    way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record))
+    steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
+    raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
+    of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
+    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
+    for at, step in enumerate(raw):
+        if step["kind"] != STEP_NETNS:
+            way.is_in(of_steps[at], of_steps[at + leaves[at]])
+            to_step = _queued if step["kind"] == STEP_QUEUED else _step
+            steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
+    end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
+    sent = record["kind"] == RECORD_TX
+    contents = _contents(record, steps, way)
+    one = Pass(
+        direction="tx" if sent else "rx",
+        cpu=int(record["cpu"]),
+        netns=netns,
+        skb=int(record["skb"]),
+        time_ns=time_ns,
+        end_ns=end_ns,
+        steps=fanout.named(steps, contents, scene, time_ns),
+        packet=packet,
+        steps_lost=int(record["steps_lost"]),
+        sender=(int(record["sender"]) or None) if sent else None,
+    )
+    return one, contents
+
+
+def _contents(record: Array, steps: list[Step], way: _Way) -> Contents:
+    """Return what the rules ask of a pass's packet, after its last step."""
+    if record["kind"] == RECORD_LATE:
+        return Contents()
+    is_grouped = any(step.kind == "fanout" for step in steps)
+    return Contents(way.progress.deliver(), tags_of(record), is_grouped and is_fragment(record))
+
+
+class _Way:
+    """The devices that a pass visits: their names, rounds and namespaces, at one time.
+
+    ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it; ``here`` is where the
+    packet is after the steps so far, (round, netns, ifindex); ``progress`` is what it is there.
+    """
+
+    def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int, progress: Progress) -> None:
+        self._scene, self._time_ns, self.progress = scene, time_ns, progress
+        self.own = self.netns = self.next_netns = netns
+        self.here = 1, netns, ifindex
+        self._rounds = {(netns, ifindex): 1}
+
+    def is_in(self, netns: int, next_netns: int) -> None:
+        """Take the namespaces of the next step, and of the one after it."""
+        self.netns, self.next_netns = netns, next_netns
+
+    def number(self, known: int, ifindex: int) -> int:
+        """Return the round of a step. A late step does not know it (0): it is the round of its device, or a new one."""
+        key = self.netns, ifindex
+        number = known or self._rounds.get(key) or max(self._rounds.values()) + 1
+        self._rounds[key] = number
+        self.here = number, *key
+        return number
+
+    def goes_on(self, number: int, ifindex: int) -> None:
+        """Note the device of the round after this one."""
+        self._rounds.setdefault((self.next_netns, ifindex), number + 1)
+        self.here = number + 1, self.next_netns, ifindex
+
+    def name(self, ifindex: int, netns: Optional[int] = None) -> str:
+        """Return the name of a device, by default of the namespace of the step at hand."""
+        return self._scene.device_name(self.netns if netns is None else netns, ifindex, self._time_ns)
+
+
+def _enter(record: Array, t_ns: int, way: _Way) -> Step:
+    ifindex = int(record["ifindex"])
+    name = way.name(ifindex)
+    return Step(t_ns, "enter", 1, name, name, ifindex, ifindex, netns=way.own)
+
+
+def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
+    kind, ifindex, orig = int(raw["kind"]), int(raw["ifindex"]), int(raw["orig_ifindex"])
+    number = way.number(int(raw["round"]), ifindex)
+    way.progress.step(int(raw["round"]))
+    function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
+    verdict = _verdict(raw)
+    onward = int(raw["arg"]) if verdict == "ANOTHER" else None
+    if onward is not None:
+        way.goes_on(number, onward)
+    return Step(
+        t_ns=int(raw["t_ns"]) + offset_ns,
+        kind=_KINDS.get(kind, f"unknown-{kind}"),
+        round=number,
+        dev=way.name(ifindex),
+        orig_dev=way.name(orig, way.own),
+        ifindex=ifindex,
+        orig_ifindex=orig,
+        function=function,
+        tap=int(raw["arg"]) if kind == STEP_TAP else None,
+        outcome=OUTCOMES.get(int(raw["result"]), "unknown") if kind == STEP_TAP else None,
+        verdict=verdict,
+        next_dev=None if onward is None else way.name(onward, way.next_netns),
+        next_ifindex=onward,
+        reason=_reason(raw, record, (function, verdict), way, scene),
+        inferred=not int(raw["round"]),
+        netns=way.netns,
+        next_netns=0 if onward is None else way.next_netns,
+        clone=kind == STEP_DROP and int(raw["result"]) == DROPPED_CLONE,
+    )
+
+
+def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
+    """Return the step by which the packet was handed to another device, which receives it later."""
+    number, netns, ifindex = way.here
+    orig, onward = int(record["ifindex"]), int(raw["ifindex"])
+    return Step(
+        t_ns=int(raw["t_ns"]) + offset_ns,
+        kind="queued",
+        round=number,
+        dev=way.name(ifindex, netns),
+        orig_dev=way.name(orig, way.own),
+        ifindex=ifindex,
+        orig_ifindex=orig,
+        function=FUNCTIONS.get(int(raw["func"])),
+        next_dev=way.name(onward),
+        inferred=not int(raw["round"]),
+        netns=netns,
+    )
+
+
+def _verdict(raw: Array) -> Optional[str]:
+    """Return the verdict of an rx_handler or a VLAN device. One that is down has dropped the packet: there is no device
+    that it is on then (``vlan_do_receive`` returns false, as for a tag that nobody has)."""
+    kind = raw["kind"]
+    if kind not in (STEP_HANDLER, STEP_VLAN):
+        return None
+    verdict = VERDICTS.get(int(raw["result"]), "unknown")
+    return "CONSUMED" if kind == STEP_VLAN and verdict == "PASS" and not raw["arg"] else verdict
+
+
+def _reason(
+    raw: Array, record: Array, answer: tuple[Optional[str], Optional[str]], way: _Way, scene: Scene
+) -> Optional[str]:
+    """Return the reason of a step whose function and verdict are ``answer``."""
+    kind, (function, verdict), time_ns = raw["kind"], answer, int(record["time_ns"])
+    place = way.netns, int(raw["ifindex"])
+    if kind == STEP_VLAN:
+        asked = way.progress.ask_vlan(verdict == "ANOTHER")
+        return verdicts.vlan_reason(verdict, place, asked, scene, time_ns)
+    if kind == STEP_HANDLER:
+        return verdicts.reason(function, verdict, _asked(place, record, way, scene))
+    if kind == STEP_TAP and OUTCOMES.get(int(raw["result"])) == "full":
+        return "ring" if function == "tpacket_rcv" else "receive buffer"
+    return scene.drop_reason(int(raw["arg"])) if kind == STEP_DROP else None
+
+
+def _asked(place: Key, record: Array, way: _Way, scene: Scene) -> Asked:
+    netns, time_ns = place[0], int(record["time_ns"])
+    device = scene.device(*place, time_ns)
+    master = scene.device(netns, device.master, time_ns) if device and device.master else None
+    active = scene.device(netns, master.active_slave, time_ns) if master and master.active_slave else None
+    has_header = record["arphrd"] == _ARPHRD_ETHER and record["captured"] >= _MAC_BYTES
+    destination = record["packet"][:_MAC_BYTES].tobytes() if has_header else b""
+    return Asked(way.progress.protocol, destination, device, master, active.name if active else "")
+
+
+def function_name(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:
+    """Return the kernel's function of a step, from its ``func``, ``skb_low`` and ``kind``."""
+    if func > FUNC_HANDLER:  # older recordings number the handlers
+        handlers = scene.handlers
+        place = func - FUNC_HANDLER - 1
+        return handlers[place] if place < len(handlers) else f"rx_handler-{place}"
+    if func == FUNC_HANDLER or kind == STEP_DROP:
+        return scene.symbols.get(address, f"0x{address:08x}")
+    return FUNCTIONS.get(func)
