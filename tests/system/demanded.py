@@ -11,6 +11,7 @@ each once); after another what else is demanded, between semicolons:
     drop DEVICE R   the kernel dropped it there, for the reason R of 6.1, if that kernel gives reasons (``*``: any)
     drops *         any drops, or none: an answer to ping goes to its raw socket, and IP drops what is left
     says WORDS      the journey's text has these words
+    never WORDS     it does not
 
 All journeys of a mark are listed, in whatever order. The members of a fanout group are called by the group's name.
 """
@@ -19,6 +20,8 @@ import re
 from dataclasses import dataclass
 
 from bondtrace.reporters import text
+
+OTHERS = "drop", "drops", "says", "never"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Demand:
     reasons: dict
     drops: object  # [(device, reason)], or None: any
     says: tuple
+    never: tuple
 
 
 def read(lines):
@@ -48,9 +52,9 @@ def one_demand(line):
         direction,
         " ".join(devices),
         tuple(sorted(dict.fromkeys(devices) if captured == "=" else captured.split())),
-        {tap: reason for tap, reason, *_ in (field for field in fields if field[0] not in ("drop", "drops", "says"))},
+        {tap: reason for tap, reason, *_ in (field for field in fields if field[0] not in OTHERS)},
         None if ["drops", "*"] in fields else [(one[1], one[2]) for one in fields if one[0] == "drop"],
-        tuple(" ".join(words) for word, *words in fields if word == "says"),
+        *(tuple(" ".join(words) for word, *words in fields if word == which) for which in ("says", "never")),
     )
 
 
@@ -104,6 +108,7 @@ def faults(stack, demand, journey):
     found += wrong_drops(stack, demand, journey)
     shown = "\n".join(text.lines(journey, stack.scene))
     found += [f"does not say {words!r}" for words in demand.says if words not in shown]
+    found += [f"says {words!r}" for words in demand.never if words in shown]
     return found
 
 
@@ -125,9 +130,17 @@ def wrong_drops(stack, demand, journey):
     return [f"drops: {told}, not {demand.drops}"] if missing or left else []
 
 
+def by_number(marks):
+    """{number: [journey, ...]}: the packets with a mark and their answers together."""
+    found = {}
+    for mark, journeys in marks.items():
+        found.setdefault(mark[:3], {}).update({one.id: one for one in journeys})
+    return {number: [those[one] for one in sorted(those)] for number, those in found.items()}
+
+
 def unlike(stack, scenario, marks):
     """["..."]: for every mark of a scenario, what is wrong with its journeys, each compared with the likest demand."""
-    demands = read(DEMANDED[scenario])
+    demands, marks = read(DEMANDED[scenario]), by_number(marks)
     found = []
     for mark in dict.fromkeys([*(one.mark for one in demands), *marks]):
         wanted, there = [one for one in demands if one.mark == mark], list(marks.get(mark, ()))
@@ -144,6 +157,8 @@ def unlike(stack, scenario, marks):
     return found
 
 
+#: Marks of packets that come more than once: by both slaves, or in fragments.
+COPIES = {"161": 2, "165": 2, "166": 2, "167": 2, "171": 2}
 DEMANDED = {
     "vxlan": """
 001 rx eth0 bond0 vx0 | =
@@ -187,14 +202,14 @@ DEMANDED = {
 034 rx eth0 bond0 xfrm0 | = | drops *
 """,
     "vrf": """
-041 rx eth0 bond0 red | =
+041 rx eth0 bond0 red | = | never sent on red
 041 tx red bond0 eth0 | =
 042 rx eth0 bond0 red | = | drop red NO_SOCKET
 042 tx red bond0 eth0 | =
 043 rx eth0 bond0 red | = | drop red NETFILTER_DROP
 """,
     "vrf_routed": """
-051 rx eth0 bond0 red veth0 eth9 | = | ip-red outgoing-not-offered
+051 rx eth0 bond0 red veth0 eth9 | = | ip-red outgoing-not-offered; never sent on red
 051 tx eth9 veth0 red bond0 eth0 | = | ip-red outgoing-not-offered; drops *
 052 rx eth0 bond0 red veth0 eth9 | = | ip-red outgoing-not-offered
 052 tx eth9 veth0 red bond0 eth0 | = | ip-red outgoing-not-offered; drops *
@@ -242,8 +257,8 @@ DEMANDED = {
 093 rx eth5 in0 | = | e3 netns
 """,
     "xdp": """
-095 rx eth5 | | eth5 dropped-before; p7 netns; drop eth5 XDP
-096 rx eth1 | | eth1 dropped-before; bond0 dropped-before; p7 netns; drop eth1 XDP
+095 rx eth5 | | eth5 dropped-before; p7 netns; drop eth5 *
+096 rx eth1 | | eth1 dropped-before; bond0 dropped-before; p7 netns; drop eth1 *
 097 rx eth6 p7 | p7 | eth6 dropped-before; eth7 bound-elsewhere/dropped-before
 098 rx eth0 bond0 | = | p7 netns
 098 tx bond0 eth0 | = | p7 netns
@@ -282,8 +297,8 @@ DEMANDED = {
     drop veth0 NETFILTER_DROP; drop br1 OTHERHOST
 133 rx eth0 bond0 br1 | eth0 bond0 | br1 dropped-before; veth0 dropped-before/bound-elsewhere;
     eth9 dropped-before/netns; drop br1 NETFILTER_DROP
-134 rx eth0 bond0 br1 | =
-134 tx br1 bond0 eth0 | =
+134 rx eth0 bond0 br1 | = | eth9 bound-elsewhere/netns
+134 tx br1 bond0 eth0 | = | eth9 bound-elsewhere/netns
 """,
     "vlan_down": """
 141 rx eth0 bond0 | = | drop bond0 *; says bond0.200 is down
@@ -291,10 +306,10 @@ DEMANDED = {
 143 rx eth0 bond0 | = | drop bond0 UNHANDLED_PROTO; says 802.1ad
 """,
     "qinq": """
-151 rx eth0 bond0 bond0.10 bond0.10.20 | = | drops *; says 802.1ad
+151 rx eth0 bond0 bond0.10 bond0.10.20 | = | tags-bond0 bound-elsewhere/protocol; drops *; says 802.1ad
 152 rx eth0 bond0 | eth0 bond0 tags-bond0 | ip-bond0 protocol; says 802.1ad
 153 tx bond0.30 bond0 eth0 | = | ip-bond0 outgoing-not-offered; tags-bond0 outgoing-not-offered; says in the frame
-153 rx eth0 bond0 bond0.30 | eth0 icmp bond0 bond0.30 | drops *
+153 rx eth0 bond0 bond0.30 | eth0 icmp bond0 bond0.30 | tags-bond0 bound-elsewhere/protocol; drops *
 """,
     "all_slaves_active": """
 161 rx eth0 bond0 | eth0 bond0 test

@@ -16,6 +16,7 @@ from bondtrace.format.recording import Recording
 from bondtrace.pipeline import Pipeline
 
 MARK = re.compile(rb"packet-(\d{3})")
+ANSWERS = {0: " answer", 3: " error"}  # by type of ICMP: these repeat the mark of what they answer
 WHOLE = 65536  # bytes of a packet in a file
 
 
@@ -120,23 +121,34 @@ class Matched:
 
     def marks(self, stack):
         """{mark: [journey, ...]}, in order; by the bytes of the journeys' passes and of what the taps' files have of
-        them."""
+        them: see ``marks_in``."""
         found = defaultdict(dict)
         for journey in stack.journeys:
             for one in journey.passes:
                 if (one.time_ns, one.skb) in stack.records:
-                    for mark in MARK.findall(stack.packet(one)[2]):
-                        found[mark.decode()][journey.id] = journey
+                    for mark in marks_in(stack.packet(one)[2]):
+                        found[mark][journey.id] = journey
         for _, journey, whole in self.pairs:
-            for mark in MARK.findall(whole):
-                found[mark.decode()][journey.id] = journey
+            for mark in marks_in(whole):
+                found[mark][journey.id] = journey
         return {mark: [those[number] for number in sorted(those)] for mark, those in sorted(found.items())}
 
     def has(self, name, mark):
-        """How often does this tap's file have the mark, and in which journeys?"""
-        return [
-            journey.id for tap, journey, whole in self.pairs if tap == name and mark.encode() in MARK.findall(whole)
-        ]
+        """The journeys in which this tap captured packets that have the mark in its file."""
+        mine = [(journey, whole) for tap, journey, whole in self.pairs if tap == name]
+        return {journey.id for journey, whole in mine if mark in marks_in(whole)}
+
+
+def marks_in(data):
+    """{"NNN", "NNN answer" or "NNN error"}: the mark of a packet, whatever headers are before it."""
+    heads = (at for at in range(len(data) - 20) if data[at] == 0x45 and _is_ipv4(data[at : at + 20]))
+    first_icmp = next((data[at + 20] for at in heads if data[at + 9] == 1), None)
+    return {mark.decode() + ANSWERS.get(first_icmp, "") for mark in MARK.findall(data)}
+
+
+def _is_ipv4(header):
+    total = sum(int.from_bytes(header[at : at + 2], "big") for at in range(0, 20, 2))
+    return (total & 0xFFFF) + (total >> 16) == 0xFFFF
 
 
 def names_of(out):
@@ -150,14 +162,14 @@ def file_of(tap):
     return words[words.index("-w") + 1].rpartition("/")[2].removesuffix(".pcap") if "-w" in words else None
 
 
-def false_absences(stack, matched, journeys_of):
+def false_absences(stack, matched, copies):
     """[(tap, mark, journey)]: the tap's file has the packet, and in this journey it is told not to have seen it.
 
-    A packet that came more than once has as many journeys, in any of which a tap may rightly be unseen: ``journeys_of``
-    says how many a mark has."""
+    A packet that came more than once has as many journeys, in any of which a tap may rightly be unseen: ``copies`` says
+    how many, for the marks of which there are several."""
     found = []
     for mark, journeys in matched.marks(stack).items():
-        if len(journeys) <= journeys_of.get(mark, 1):
+        if len(journeys) <= copies.get(mark[:3], 1):
             continue
         for journey in journeys:
             for unseen in journey.unseen:

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from demanded import devices_of
 from truth import captured_by, disagreement, in_file, traced_time, untagged
 
 from bondtrace.analysis import eras
@@ -21,11 +22,12 @@ from bondtrace.pipeline import Pipeline
 
 pytestmark = pytest.mark.lab
 
-ALL = "any,failover,lldp,vlan,bridge,macvlan,netns,rps,joins,team,ovs,modes,lacp,flood"
-SCENARIOS = os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",")
+ALL = "any,failover,lldp,vlan,bridge,macvlan,netns,rps,joins,team,ovs,modes,lacp,flood,flood_nat"
+SCENARIOS = [name for name in os.environ.get("BONDTRACE_SCENARIOS", ALL).split(",") if name in ALL.split(",")]
 # Beside this Debian's own kernel `make test` plays those in which kernels could differ; `make test-kernels` plays all.
 FEWER = ["lldp", "vlan"]
-ON_TWO_CPUS = {"rps", "flood"}
+FLOODS = {"flood", "flood_nat"}
+ON_TWO_CPUS = {"rps", *FLOODS}
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
 KERNELS = (
     dict.fromkeys(EVERY.split(","), SCENARIOS)
@@ -121,7 +123,7 @@ def played(request, play_all):
 
 def test_the_packets_go_the_ways_that_the_kernel_demands(played, matrix):
     name, run = played
-    assert run.scene.losses() == {} or name == "flood"
+    assert run.scene.losses() == {} or name in FLOODS
     assert run.scene.missing_stages() == []
     EXPECTED[name](run)
     matrix(run.scene.start["kernel"], name, run.summary.journeys)
@@ -129,7 +131,7 @@ def test_the_packets_go_the_ways_that_the_kernel_demands(played, matrix):
 
 def test_the_taps_files_agree(played):
     name, run = played
-    if name == "flood":
+    if name in FLOODS:
         pytest.skip("its taps are compared by number, in the test of its ways")
     begin_ns, end_ns = traced_time(run.recording)
     compared = 0
@@ -145,7 +147,7 @@ def test_the_taps_files_agree(played):
 
 def test_the_model_of_this_kernels_era_gives_what_was_recorded(played):
     name, run = played
-    if name == "flood":
+    if name in FLOODS:
         pytest.skip("the same packet many times")
     era = eras.era_of(run.scene.start["kernel"])
     told = [(journey.id, one) for journey in run.journeys for one in eras.answers(journey, run.scene, era)]
@@ -403,6 +405,49 @@ def expect_flood(run):
     # and no two packets were taken for one: their contents say which they are
     identities = Counter(identity for batch in Recording(run.recording).batches() for identity in pktgen(batch.passes))
     assert max(identities.values()) == 1 and len(identities) == len(flooded)
+
+
+def expect_flood_nat(run):
+    """Every pass of a journey has its packet's number, whatever was translated, forwarded, encapsulated meanwhile; no
+    number is in two journeys; and where nothing was lost every packet has all of its way."""
+    assert set(run.scene.losses()) <= {"records lost"}
+    data = {
+        (int(record["time_ns"]), int(record["skb"])): record["packet"].tobytes()
+        for batch in Recording(run.recording).batches()
+        for record in batch.passes.records
+    }
+    sent = sum(
+        int(line.split()[1]) for line in (run.out / "play.log").read_text().splitlines() if line.startswith("sent ")
+    )
+    for number_of, way, count in (
+        (published_number, "eth0 bond0 docker0 veth0 eth9", sent),
+        (tunnelled_number, "eth0 bond0 vx0", 2000),
+    ):
+        found = [
+            (journey, {number_of(data[one.time_ns, one.skb]) for one in journey.passes}) for journey in run.journeys
+        ]
+        mine = [(journey, numbers) for journey, numbers in found if numbers - {None}]
+        assert [(journey.id, numbers) for journey, numbers in mine if len(numbers) > 1] == []
+        assert len({min(numbers) for _, numbers in mine}) == len(mine)
+        if run.scene.losses():
+            assert 0 < len(mine) <= count
+        else:
+            assert Counter(devices_of(journey) for journey, _ in mine) == {way: count}
+
+
+def published_number(data):
+    """(source address, number) of pktgen's datagrams to the published port, before or after it was translated."""
+    ports = data[36:38] in (b"\x1f\x90", b"\x00\x50")
+    magic = data[42:46] == b"\xbe\x9b\xe9\x55"
+    return (data[26:30], data[46:50]) if data[23] == 17 and ports and magic else None
+
+
+def tunnelled_number(data):
+    """The IP id of a datagram to 10.42.0.2, alone or within VXLAN."""
+    begin = 50 if data[23] == 17 and data[36:38] == b"\x12\xb5" else 0
+    inner = data[begin:]
+    to_tunnel = inner[23:24] == b"\x11" and inner[26:30] == bytes((10, 42, 0, 1))
+    return inner[18:20] if to_tunnel else None
 
 
 def pktgen(passes):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Follows devices beyond the traced namespaces: what is stacked on traced ones in others, and what tunnels run over.
+"""Follows what no monitor tells: devices beyond the traced namespaces, and what tunnels run over.
 
 Only the traced namespaces have monitors: those would keep others alive. Others are read, and when is decided here:
 
 - all of them now and then, and soon after something was heard that such a device may have caused: a stacked device or a
   tunnel was moved, one elsewhere changed (``ElsewhereMonitor``), or the kernel notified of a traced device that is as
   it was, as it does where something is stacked on it;
-- those that have traced devices more often;
+- those that have traced devices more often, and traced ones with a bond in mode 802.3ad: the kernel does not notify of
+  LACP's states;
 - tunnels' underlays likewise, as nothing notifies of routes and peers.
 
 Invariant: readings take at most one part in ``SHARE`` of the time, however many namespaces there are.
@@ -24,7 +25,7 @@ from ..host.devices import Change, is_linked_abroad
 from ..host.namespaces import Namespace
 from .devices import DeviceFollower
 
-EVERYWHERE_NS, REACHED_NS, UNDERLAYS_NS = 5_000_000_000, 500_000_000, 1_000_000_000
+EVERYWHERE_NS, UNHEARD_NS, UNDERLAYS_NS = 5_000_000_000, 500_000_000, 1_000_000_000
 SHARE = 20
 
 
@@ -69,7 +70,7 @@ class Reach:
         self._at_once: set[int] = set()  # namespaces of devices of which only a reading tells all
         time_ns = host.now()
         self.everywhere = Pace(EVERYWHERE_NS, time_ns)
-        self._reached = Pace(REACHED_NS, time_ns)
+        self._unheard = Pace(UNHEARD_NS, time_ns)
         self._underlays = Pace(UNDERLAYS_NS, time_ns)
 
     def take(self, change: Change, namespaces: Sequence[Namespace], time_ns: int) -> list[Event]:
@@ -92,26 +93,23 @@ class Reach:
 
     def is_due(self, time_ns: int) -> bool:
         """Is there anything to ``read``?"""
-        paces = (self.everywhere, self._reached, self._underlays)
+        paces = (self.everywhere, self._unheard, self._underlays)
         return bool(self._at_once) or any(one.is_due(time_ns) for one in paces)
 
     def read(self, namespaces: Sequence[Namespace]) -> list[Event]:
         """Read what is due; return the events of what has changed. ``namespaces``: those of the host."""
         begun_ns = self._host.now()
-        events = self._read_at_once(namespaces)
-        if self.everywhere.is_due(begun_ns):
-            others = {one.inode for one in namespaces} - self._devices.namespaces
-            events += self._read(others, namespaces)
-            self.everywhere.done(begun_ns, self._host.now())
-            self._reached.done(begun_ns, self._host.now())
-        elif self._reached.is_due(begun_ns):
-            events += self._read(self._devices.reached(), namespaces)
-            self._reached.done(begun_ns, self._host.now())
-        return events + self._read_underlays(namespaces)
-
-    def _read_at_once(self, namespaces: Sequence[Namespace]) -> list[Event]:
         wanted, self._at_once = self._at_once, set()
-        return self._read(wanted, namespaces) if wanted else []
+        due: tuple[Pace, ...] = (self._unheard,) if self._unheard.is_due(begun_ns) else ()
+        if self.everywhere.is_due(begun_ns):
+            due = self.everywhere, self._unheard
+            wanted |= {one.inode for one in namespaces} - self._devices.namespaces
+        if due:
+            wanted |= self._devices.unheard()
+        events = self._read(wanted, namespaces) if wanted else []
+        for pace in due:
+            pace.done(begun_ns, self._host.now())
+        return events + self._read_underlays(namespaces)
 
     def _read(self, wanted: set[int], namespaces: Sequence[Namespace]) -> list[Event]:
         """Read the devices of these namespaces; one that cannot be read stays as it is known."""

@@ -15,8 +15,10 @@ setup() {
         ip -n gw link set br0.$number up
         ip -n gw addr add 10.$number.0.1/24 dev br0.$number
     done
-    ip link add link bond0 name mv0 index "$(<"/sys/class/net/eth0/ifindex")" netns c1 type macvlan mode bridge
-    ip link add link bond0.40 name iv0 index "$(<"/sys/class/net/eth1/ifindex")" netns c2 type ipvlan mode l2
+    next_number c1 eth0
+    next_number c2 eth1
+    ip link add link bond0 name mv0 netns c1 type macvlan mode bridge
+    ip link add link bond0.40 name iv0 netns c2 type ipvlan mode l2
     ip link add br5 type bridge forward_delay 0 mcast_snooping 0
     ip link set br5 up
     ip -n c3 link add e3 index "$(<"/sys/class/net/bond0/ifindex")" type veth peer name veth3 netns $$

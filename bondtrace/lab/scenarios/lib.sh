@@ -65,6 +65,18 @@ in_namespace() {
     fi
 }
 
+# next_number NAMESPACE DEVICE: the next device that is made in the namespace gets the number that DEVICE has here.
+next_number() {
+    local number last=0
+    number=$(<"/sys/class/net/$2/ifindex")
+    while ((last < number - 1)); do
+        ip -n "$1" link add pad type dummy
+        last=$(ip -n "$1" -o link show pad)
+        last=${last%%:*}
+        ip -n "$1" link del pad
+    done
+}
+
 # make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own. It keeps a learned address
 # for some hours, as a tracer may take minutes to start: otherwise it floods frames to all ports. Its address is not the
 # lowest of its ports' addresses, which changes when a port with a lower one is added: frames to the previous address

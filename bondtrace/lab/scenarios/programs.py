@@ -61,7 +61,8 @@ def bpf(command: int, attributes: bytes) -> int:
 
 def main() -> None:
     """Load and pin the program of the command line."""
-    path, word, device = [*sys.argv[1:], None][:3]
+    path, word = sys.argv[1:3]
+    device = sys.argv[3] if len(sys.argv) > 3 else None
     program, licence = ctypes.create_string_buffer(code(word, device)), ctypes.create_string_buffer(b"GPL")
     attributes = struct.pack(
         "<IIQQ", PROGRAMS[word][0], (len(program) - 1) // 8, ctypes.addressof(program), ctypes.addressof(licence)

@@ -6,7 +6,9 @@
 setup() {
     make_bonded_host
     make_namespace c1
-    ip link add link bond0 name bond0.50 index "$(<"/sys/class/net/eth0/ifindex")" netns c1 type vlan id 50
+    next_number c1 eth0
+    ip link add link bond0 name bond0.50 netns c1 type vlan id 50
+    [ "$(ip netns exec c1 cat /sys/class/net/bond0.50/ifindex)" = "$(</sys/class/net/eth0/ifindex)" ]
     ip -n c1 link set bond0.50 up
     start_taps eth0 eth1 bond0
     start_tap_in c1 v50 bond0.50

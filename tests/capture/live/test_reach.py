@@ -8,7 +8,7 @@ import pytest
 from bondtrace.capture.host.devices import Change
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.capture.live.devices import DeviceFollower
-from bondtrace.capture.live.reach import EVERYWHERE_NS, REACHED_NS, SHARE, UNDERLAYS_NS, Reach
+from bondtrace.capture.live.reach import EVERYWHERE_NS, SHARE, UNDERLAYS_NS, UNHEARD_NS, Reach
 from bondtrace.model import Device
 
 HERE, BLUE, RED = (Namespace(number, name, f"/{name}") for number, name in ((1, "here"), (2, "blue"), (3, "red")))
@@ -80,7 +80,7 @@ def test_all_other_namespaces_are_read_now_and_then(world):
     assert world.look(EVERYWHERE_NS - 1) == ([], [])
     assert world.look(1) == ([2, 3], ["bond0.50"])
     assert world.follower.traced().all == {(1, 4), (2, 6)}
-    assert world.look(REACHED_NS - 2001) == ([], [])
+    assert world.look(UNHEARD_NS - 2001) == ([], [])
     # then the namespace that has a traced device more often than the other
     assert world.look(2001)[0] == [2]
     assert world.look(EVERYWHERE_NS)[0] == [2, 3]
@@ -166,6 +166,21 @@ def test_devices_of_a_namespace_that_has_gone_are_forgotten(world):
 
     assert [(one["kind"], one["netns"], one["ifindex"]) for one in events] == [("device-gone", 2, 6)]
     assert world.reach.forget([]) == []  # the traced ones are not let go here
+
+
+def test_the_state_of_lacp_is_read_as_nothing_notifies_of_it(world):
+    bond, slave = replace(BOND0, bond_mode="802.3ad"), Device(1, 2, "eth0", "ether", master=4, ad_partner_state=1)
+    world.there = {bond, slave, ETH9}
+    for one in world.there:
+        world.take("add", one)
+    assert world.look(UNHEARD_NS) == ([1], [])
+
+    world.there = {bond, replace(slave, ad_partner_state=0x3D), ETH9}
+
+    assert world.look(UNHEARD_NS) == ([1], ["eth0"])
+    # and not in another mode
+    world.take("add", BOND0)
+    assert world.look(UNHEARD_NS)[0] == []
 
 
 def test_lost_notifications_are_made_up_by_reading_that_namespace_and_the_others(world):
