@@ -100,15 +100,28 @@ static __always_inline void drop_other(struct cpu_state *cpu, struct frame *open
 #endif
 }
 
+/* The same outside every pass: of a packet that was kept for later. */
+static __always_inline void drop_apart(struct cpu_state *cpu, u64 skb, u64 location, u32 reason)
+{
+#ifndef COUNT_ONLY
+	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+
+	if (netns_of(dev))
+		drop_late(cpu, open_late_packet(cpu, skb, dev), skb, location, reason);
+#endif
+}
+
 static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu || cpu->quiet || cpu->tap.open)
 		return 0;
 	struct frame *frame = top(cpu);
-	if (!frame || frame->kind == FRAME_TX || !was_received(skb))
+	if ((frame && frame->kind == FRAME_TX) || !was_received(skb))
 		return 0;
-	if (frame->state == PASS_OPEN && frame->skb == skb)
+	if (!frame)
+		drop_apart(cpu, skb, location, reason);
+	else if (frame->state == PASS_OPEN && frame->skb == skb)
 		fill_drop(frame, skb, location, reason, DROPPED_SKB);
 	else if (frame->state == PASS_OPEN && is_clone(frame, skb))
 		fill_drop(frame, skb, location, reason, DROPPED_CLONE);

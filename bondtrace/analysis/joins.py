@@ -112,6 +112,7 @@ def join(lot: Lot, related: Related, tunnels: Collection[Key]) -> Links:
     for address in ("skb", "head"):
         _join_same(address, lot, links, related)
     _join_rewritten(lot, links, tunnels)
+    _join_routed_copies(lot, links)
     return links
 
 
@@ -293,6 +294,31 @@ def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:
         before, after = earlier.compress(may), later.compress(may)
         is_same, is_sure = rewritten.compare(lot.records(before), lot.records(after), way)
         links.add(after[is_same], before[is_same], ~is_sure[is_same])
+
+
+def _join_routed_copies(lot: Lot, links: Links) -> None:
+    """Join what was received before and is sent by an skb that no pass had: a copy that was routed, and had to wait for
+    its next hop. Without an address that proves it, it is inferred: from contents that only one journey had in that
+    namespace shortly before, and not sent on so far."""
+    sent = np.flatnonzero((lot["kind"] == RECORD_TX) & (lot["flags"] & RECORD_RECEIVED != 0))
+    sent = sent.compress(links.are_free(sent))
+    leads_on = np.zeros(len(lot), bool)
+    leads_on[links.before[(lot["kind"] == RECORD_TX) & (links.before != np.arange(len(lot)))]] = True
+    received = np.flatnonzero((lot["kind"] == RECORD_RX) & ~leads_on)
+    if not len(sent) or not len(received):
+        return
+    places = np.concatenate([received, sent])
+    key = mix(rewritten.prints(lot.records(places)), lot.some("device", places) >> np.uint64(32))
+    order = np.lexsort((places, key))
+    places, key, journey = places[order], key[order], links.first()[places[order]]
+    is_sent = order >= len(received)
+    ends_ns = lot.some("end_ns", places) + np.uint64(GAP_NS)
+    follows = np.flatnonzero(is_sent[1:] & ~is_sent[:-1] & (key[1:] == key[:-1])) + 1
+    begins_ns = lot.some("time_ns", places[follows])
+    before = np.maximum(follows - 2, 0)
+    is_like = (follows >= 2) & (key[before] == key[follows]) & ~is_sent[before] & (begins_ns <= ends_ns[before])
+    sure = (begins_ns <= ends_ns[follows - 1]) & ~(is_like & (journey[before] != journey[follows - 1]))
+    links.add(places[follows[sure]], places[follows[sure] - 1], True)
 
 
 def _of_one_skb(lot: Lot, free: Array) -> tuple[Array, Array]:

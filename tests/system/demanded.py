@@ -59,12 +59,18 @@ def one_demand(line):
 
 
 def devices_of(journey):
-    """The devices of a journey, pass by pass, each as often as the packet came to it."""
+    """The devices of a journey, pass by pass, each as often as the packet came to it; last those to which it was only
+    routed when it was dropped (meanwhile taps are served on the device that it came by)."""
+    passes = sorted(journey.passes, key=lambda one: one.time_ns)
     found = []
-    for one in sorted(journey.passes, key=lambda one: one.time_ns):
-        for step in one.steps:
-            found += [step.dev] if found[-1:] != [step.dev] else []
-    return " ".join(found)
+    for step in (step for one in passes for step in one.steps if step.kind != "drop"):
+        found += [step.dev] if found[-1:] != [step.dev] else []
+    return " ".join([*found, *routed(passes, found)])
+
+
+def routed(passes, found):
+    drops = [step.dev for one in passes for step in one.steps if step.kind == "drop"]
+    return list(dict.fromkeys(dev for dev in drops if dev not in found))
 
 
 def drops_of(journey):

@@ -47,6 +47,7 @@ WANTED = (
     Wanted("NET_DEVICE__FLAGS", "net_device", "flags"),
     Wanted("NET_DEVICE__TYPE", "net_device", "type"),
     Wanted("NET_DEVICE__RX_HANDLER", "net_device", "rx_handler"),
+    Wanted("NET_DEVICE__HEADER_OPS", "net_device", "header_ops"),
     Wanted("NET__INUM", "net", "ns.inum"),
     Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),

@@ -36,6 +36,7 @@ HEADERS = """
     NET_DEVICE__FLAGS           544   192   176   176
     NET_DEVICE__TYPE            572   296   560   544
     NET_DEVICE__RX_HANDLER      848   864   264   248
+    NET_DEVICE__HEADER_OPS      536   560    16    16
     NET__INUM                   144   144   136   280
     PACKET_TYPE__AF_PACKET_PRIV  48    48    48    48
     SOCK__SK_SOCKET             640   624   288   288
