@@ -72,6 +72,12 @@ enum function {
 	FUNC_IPV6_LIST_RCV = 20,
 	FUNC_VLAN = 32,    /* vlan_do_receive */
 	FUNC_GRO_CELLS = 33, /* gro_cells_receive */
+	FUNC_NFT = 34,  /* nft_do_chain: of a drop, that orig_ifindex is the number of a chain (of x_tables, too) */
+	FUNC_IPT = 35,  /* ipt_do_table */
+	FUNC_IP6T = 36, /* ip6t_do_table */
+	FUNC_ARPT = 37, /* arpt_do_table */
+	FUNC_EBT = 38,  /* ebt_do_table */
+	FUNC_NF_HOOK = 39, /* nf_hook_slow: of a drop, that orig_ifindex is the low half of an address in its caller */
 	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 

@@ -21,6 +21,7 @@ from ..format.events import Event, checked, event_time_ns, read_device, read_sta
 from ..format.stages import TAP_HOOKS
 from ..format.wire import RECORD_HOOK, STEP_TAP, Passes
 from ..model import Device, Tap, Unseen
+from ..net.netfilter import chain_phrase
 from ..net.topology import Key, key_of
 from ..util.untrusted import items, mapping, number, text
 from .device_history import Devices, above
@@ -61,6 +62,7 @@ class Scene:
         self.counters: dict[str, list[int]] = {}
         self.notes: list[tuple[int, str]] = []
         self.symbols: dict[int, str] = {}
+        self.chains: dict[int, str] = {}
         self.stages: dict[str, Event] = {}
         self.ended = False
         self._changes = Changes()
@@ -129,6 +131,10 @@ class Scene:
     def _symbol(self, event: Event, time_ns: int) -> None:
         self.symbols[number(event.get("address"))] = text(event.get("name"))
 
+    def _chain(self, event: Event, time_ns: int) -> None:
+        family, table, chain, hook = (text(event.get(name)) for name in ("family", "table", "chain", "hook"))
+        self.chains[number(event.get("number"))] = chain_phrase(family, table, chain, hook)
+
     def _device(self, event: Event, time_ns: int) -> None:
         device = read_device(event.get("device"))
         self._came_or_went(event, time_ns)
@@ -180,6 +186,7 @@ class Scene:
         "start": _start,
         "stage": _stage,
         "symbol": _symbol,
+        "chain": _chain,
         "device": _device,
         "device-gone": _device_gone,
         "tap": _tap,
