@@ -8,9 +8,9 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libc6-dev libteam-utils tshark \
-         mmdebstrap man-db mandoc bpftool bpftrace file procps util-linux git
+         mmdebstrap man-db mandoc bpftool bpftrace file procps util-linux git nftables iptables wireguard-tools
 
-.PHONY: demo test soak test-kernels test-platforms test-fleet test-fresh unit lint setup clean example man bench bench-lab fuzz audit
+.PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -25,6 +25,11 @@ test-kernels: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,6.12-rt,6.18,7.3 $(BIN)/python -m pytest -n 2 -m lab \
 		tests/system/test_scenarios.py tests/system/test_first_slice.py tests/system/test_filter.py \
 		tests/system/test_snaplen.py tests/system/test_truth.py
+
+# What people stack around a bond, on the oldest, the current and the newest kernels; an hour or so. One scenario alone:
+# BONDTRACE_KERNELS=7.3 BONDTRACE_SCENARIOS=vxlan .venv/bin/python -m pytest tests/system/test_stacks.py
+test-stacks: setup
+	BONDTRACE_KERNELS=5.10,6.1,6.12,7.3 $(BIN)/python -m pytest -n 2 -m lab tests/system/test_stacks.py
 
 # The compiler of every Debian with every kernel: loading, filters, the taps' files; an hour or more. Prints a matrix.
 test-platforms: setup

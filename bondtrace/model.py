@@ -29,7 +29,9 @@ class Device:
     "arphrd-N" for a device without one. ``master`` is the ifindex of the bond, team or bridge to which it is enslaved;
     ``link`` the ifindex of the device on which it is stacked (VLAN, macvlan; for a veth its peer, which may be in
     ``link_netnsid``). ``link_netns`` is the inode of that other namespace where it was asked for and found (stacked
-    devices only). ``vlan_id`` and ``vlan_protocol`` (0x8100 or 0x88a8, host order) belong to a VLAN device.
+    devices and tunnels only). ``vlan_id`` and ``vlan_protocol`` (0x8100 or 0x88a8, host order) belong to a VLAN device.
+    ``underlay`` has the devices over which a tunnel is known to run, each as (netns, ifindex): empty where that is not
+    known, and for other kinds.
 
     Of a bond: ``bond_mode``; ``active_slave`` and ``primary`` (ifindex); ``arp_interval_ms`` (0: no ARP monitor);
     ``all_slaves_active``: its inactive slaves hand up what they receive, too; ``primary_reselect``: when the primary
@@ -74,6 +76,7 @@ class Device:
     ad_aggregator: Optional[int] = None
     ad_actor_state: Optional[int] = None
     ad_partner_state: Optional[int] = None
+    underlay: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

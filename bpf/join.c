@@ -4,8 +4,9 @@
  * netdev_upper_dev_link(dev, upper) link two devices; the new one is traced from then on. The user side would trace it
  * only after the kernel's notification, which may be late where the CPUs are busy, and the first packets of a slave
  * that takes over matter most. What the user side sets has precedence, but it keeps the devices that have joined since
- * it last set them, so a link that failed is undone with the next change but one. Only one link is followed, and only
- * within one namespace.
+ * it last set them, so a link that failed is undone with the next change but one. Only one link is followed; the device
+ * on top may be in another namespace, as a container's macvlan is. A device that is moved is not linked anew: the user
+ * side reads the namespace to which it went (capture/live/reach.py).
  */
 
 static __always_inline u64 key_of(u64 dev)
@@ -31,8 +32,6 @@ static __always_inline int joined(u64 lower, u64 upper)
 {
 	u64 lower_key = key_of(lower), upper_key = key_of(upper);
 
-	if (lower_key >> 32 != upper_key >> 32)
-		return 0; /* a device made for another namespace: the user side may not watch that */
 	u8 *of_lower = devices.lookup(&lower_key);
 	u8 *of_upper = devices.lookup(&upper_key);
 

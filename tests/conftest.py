@@ -74,6 +74,7 @@ def signals_are_heard():
 
 FIGURES = []
 JOURNEYS, PLATFORMS = "journeys as demanded, by kernel and scenario", "kernels with user lands"
+STACKS = "by scenario: packets followed / deliveries compared / false absences / unknown answers"
 TABLES = {}  # {title: {row: {column: [cell, ...]}}}
 
 
@@ -92,6 +93,18 @@ def figure():
 def matrix():
     """matrix(kernel, scenario, journeys): add an entry to the table that is printed at the end of the tests."""
     return lambda kernel, scenario, journeys: note(JOURNEYS, kernel, scenario, journeys)
+
+
+@pytest.fixture(scope="session")
+def deliveries():
+    """deliveries(kernel, scenario, packets, compared, absent, unknowns): add a row to the table of false absences, and
+    a line for each answer that was unknown."""
+
+    def add(kernel, scenario, packets, compared, absent, unknown):
+        note(STACKS, scenario, kernel, f"{packets} / {compared} / {absent} / {len(unknown)}")
+        FIGURES.extend(f"unknown, kernel {kernel}, {scenario}: {one}" for one in unknown)
+
+    return add
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +130,17 @@ def pytest_testnodedown(node):
                 note(title, row, column, *cells)
 
 
+def add_totals():
+    """Add the row of sums to the table of false absences."""
+    rows = TABLES.get(STACKS, {})
+    for kernel in dict.fromkeys(name for row in rows.values() for name in row):
+        cells = [cell.split(" / ") for row in list(rows.values()) for cell in row.get(kernel, ())]
+        note(STACKS, "all", kernel, " / ".join(str(sum(map(int, column))) for column in zip(*cells)))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print what the tests in the lab counted."""
+    add_totals()
     for line in FIGURES:
         terminalreporter.write_line(line)
     for title, rows in TABLES.items():

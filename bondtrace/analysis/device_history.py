@@ -43,14 +43,19 @@ class Devices(Mapping[Key, History[Device]]):
         history = self._histories.get(key)
         return (history.at(time_ns) or history.last_known()) if history else None
 
-    def traced(self, names: Collection[str], namespaces: Collection[int], time_ns: int) -> set[Key]:
+    def traced(
+        self, names: Collection[str], namespaces: Collection[int], time_ns: int, reaches_out: bool = True
+    ) -> set[Key]:
         """Return the devices that a trace of these names covered then: those of these namespaces that had been called
-        so by then, with all that is below and above them (``topology.family``). Without names all of the namespaces."""
+        so by then, with all that is below and above them (``topology.family``). Without names all of the namespaces,
+        and what is above these in others, where the trace ``reaches_out`` so far."""
         here = [key for key in self if key[0] in namespaces]
-        if not names:
+        if not names and not reaches_out:
             return set(here)
-        named = [key for key in here if any(one.name in names for one in self[key].until(time_ns))]
         devices = (device for key in self if (device := self.at(key, time_ns)) is not None)
+        if not names:
+            return {*here, *family(devices, here).above}
+        named = [key for key in here if any(one.name in names for one in self[key].until(time_ns))]
         return family(devices, named).all
 
     def stacking(self, time_ns: int) -> dict[Key, list[Key]]:

@@ -49,19 +49,22 @@ def named(steps: Sequence[Step], contents: Contents, scene: Scene, time_ns: int)
 
 
 def _reason(place: int, steps: Sequence[Step], contents: Contents, scene: Scene, time_ns: int) -> Optional[str]:
-    step, member = steps[place], member_of(place, steps)
-    if member is not None:
-        group = group_of(scene.tap_surely(member, time_ns))
-        return None if group is None else f"group {group[1]}"
-    groups = _there(step, steps, scene, time_ns)
+    following = _following(place, steps)
+    if following is not None:
+        tap = scene.tap_surely(following, time_ns)
+        if tap is None:
+            return None
+        if tap.fanout_id is not None:
+            return f"group {tap.fanout_id}"
+    groups = _there(steps[place], steps, scene, time_ns)
     name = f"group {groups[0][1]}" if len(groups) == 1 else "it"
     if contents.fragment:
         return f"{name} {HELD}"
     return name if len(groups) == 1 else None
 
 
-def member_of(place: int, steps: Sequence[Step]) -> Optional[int]:
-    """Return the member that the group of the step at this place gave the packet to: the tap that comes next."""
+def _following(place: int, steps: Sequence[Step]) -> Optional[int]:
+    """Return the tap that was offered the packet right after the group at this place: its member, if it is in one."""
     following = steps[place + 1] if place + 1 < len(steps) else None
     if following is None or following.kind != "tap" or following.inferred != steps[place].inferred:
         return None

@@ -117,6 +117,7 @@ class Scene:
         event["interfaces"] = [text(one) for one in items(event.get("interfaces") or ())]
         if "namespaces" in event:
             event["namespaces"] = [number(one) for one in items(event["namespaces"])]
+        event["reaches_out"] = event.get("reaches_out") is True
         event["directions"] = [text(one) for one in items(event.get("directions") or ())]
         event["handlers"] = [text(one) for one in items(event.get("handlers", ()))]
         names = mapping(event.get("drop_reasons") or {})
@@ -295,7 +296,8 @@ class Scene:
             if len(self._traced) >= _TRACED_KEPT:
                 self._traced.clear()
             names, namespaces = self.start.get("interfaces", ()), self.start["namespaces"]
-            self._traced[state] = self.devices.traced(names, namespaces, time_ns)
+            reaches_out = self.start["reaches_out"]
+            self._traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out)
         return self._traced[state]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:

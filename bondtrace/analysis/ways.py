@@ -8,7 +8,6 @@ change the tags: beyond them any may be taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple, Optional
 
@@ -21,6 +20,7 @@ Tags = Optional[tuple[Tag, ...]]
 
 _CHANGE_TAGS = ("bridge", "openvswitch", "macsec")
 _HANDLED = ("rx_handler", "vlan", "protocol")
+_ON_DEVICE = ("enter", "tap", "fanout", *_HANDLED)
 
 
 class Visit(NamedTuple):
@@ -51,19 +51,19 @@ class Ways:
         self.passes, self.scene, self.time_ns = tuple(map(_with_rounds, passes)), scene, passes[0].time_ns
         self.rx = [(one, its) for one, its in zip(self.passes, contents) if one.direction == "rx"]
         self.places = dict.fromkeys(
-            key_of(step) for one in self.passes for step in one.steps if step.kind != "drop" or _is_of_way(step, one)
+            key_of(step) for one in self.passes for step in one.steps if _is_there(step) or _is_of_way(step, one)
         )
         self.namespaces = {netns for netns, _ in self.places}
-        self._names = {key_of(step): step.dev for one in self.passes for step in one.steps if step.kind != "drop"}
+        self._names = {key_of(step): step.dev for one in self.passes for step in one.steps if _is_there(step)}
         self._tags: dict[Key, Tags] = {}
         for one, its in self.rx:
             self._follow(one, its.tags)
-        self._beyond: dict[Key, set[Key]] = {}
+        self._reached: dict[Key, set[Key]] = {}
 
     def _follow(self, one: Pass, tags: Tags) -> None:
         """Note which tags the packet has where it is received."""
         for step in one.steps:
-            if step.kind != "drop":
+            if _is_there(step):
                 self._tags.setdefault(key_of(step), tags)
             if step.kind == "vlan" and step.verdict == "ANOTHER":
                 device = self.scene.device(step.next_netns, step.next_ifindex or 0, self.time_ns)
@@ -96,20 +96,18 @@ class Ways:
         """Return the received passes on the devices where a tap listens."""
         return [visit for key in self._tags if listens(tap, key) for visit in self.visits(key)]
 
-    def furthest(self, tap: Tap) -> Iterator[Key]:
-        """Yield those places that a tap is beyond, and no other such place is: what happened there decided."""
-        before = [key for key in self._tags if self.leads(key, tap)]
-        return (key for key in before if not self.beyond(key).intersection(one for one in before if one != key))
+    def furthest(self, tap: Tap) -> list[Key]:
+        """Return those places that a tap is beyond, and from which the packet came no closer to it: what happened there
+        decided."""
+        before = [key for key in self._tags if any(listens(tap, upper) for upper in self._beyond(key))]
+        closer = [key for key in self._tags if any(listens(tap, one) for one in self.scene.above(key, self.time_ns))]
+        return [key for key in before if not self._beyond(key).intersection(one for one in closer if one != key)]
 
-    def leads(self, key: Key, tap: Tap) -> bool:
-        """Could what was received there have come to where the tap listens?"""
-        return any(listens(tap, upper) for upper in self.beyond(key))
-
-    def beyond(self, key: Key) -> set[Key]:
+    def _beyond(self, key: Key) -> set[Key]:
         """Return the devices to which what was received on this one could have come."""
-        if key not in self._beyond:
-            self._beyond[key] = self._reach(key)
-        return self._beyond[key]
+        if key not in self._reached:
+            self._reached[key] = self._reach(key)
+        return self._reached[key]
 
     def _reach(self, key: Key) -> set[Key]:
         found: set[Key] = set()
@@ -149,9 +147,14 @@ def listens(tap: Tap, key: Key) -> bool:
     return tap.netns == key[0] and tap.ifindex in (0, key[1])
 
 
+def _is_there(step: Step) -> bool:
+    """Was the packet received, or sent, on the device of a step? A drop may be on another one."""
+    return step.kind in _ON_DEVICE
+
+
 def _is_of_way(drop: Step, one: Pass) -> bool:
     """Was the packet dropped on a device where it had been? It may have been on its way out by another one."""
-    return any(step.kind != "drop" and key_of(step) == key_of(drop) for step in one.steps)
+    return drop.kind == "drop" and any(_is_there(step) and key_of(step) == key_of(drop) for step in one.steps)
 
 
 def _onto(device: Optional[Device], tags: Tags) -> tuple[bool, Tags]:

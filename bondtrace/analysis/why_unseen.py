@@ -290,7 +290,7 @@ class _Beyond:
         answer = self._not_watched(tap) or self._dropped_there(tap)
         if answer:
             return answer
-        furthest = list(self._ways.furthest(tap))
+        furthest = self._ways.furthest(tap)
         for rule in (self._vrf, self._kept, self._ended, self._left):
             for key in furthest:
                 answer = rule(key, tap)

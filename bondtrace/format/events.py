@@ -119,7 +119,17 @@ def wall_offset_ns(event: Event) -> int:
 
 def read_device(value: Any) -> Device:
     """Return a device from JSON. Keys of a newer writer are ignored; ``ValueError`` for a wrong type."""
-    return Device(**_typed(Device, mapping(value)))
+    given = mapping(value)
+    underlay = tuple(_pair(one) for one in items(given.get("underlay", ())))
+    return Device(**{**_typed(Device, {**given, "underlay": ()}), "underlay": underlay})
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Return a device's key; ``ValueError`` for what is none."""
+    parts = [number(one) for one in items(value)]
+    if len(parts) != 2:
+        raise ValueError(f"{shown(value)} as a device")
+    return parts[0], parts[1]
 
 
 def read_tap(value: Any) -> Tap:

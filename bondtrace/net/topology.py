@@ -5,8 +5,11 @@ A device sits on another if that one hands it its packets as they are: a master 
 Open vSwitch), and what is in ``STACKED_KINDS`` on its ``link``. Other kinds have a ``link`` of another meaning:
 
 - of a pair (``PAIRED_KINDS``) it is the peer: what one end sends the other receives;
-- of a tunnel (VXLAN, Geneve, GRE, IPIP, an xfrm interface, ...) it is the device by which outer packets leave. What a
-  tunnel receives was another packet before, which may have arrived on any device: nothing follows from the link.
+- of a tunnel (``TUNNEL_KINDS``) it is the device by which outer packets leave.
+
+What a tunnel receives was another packet before. So it does not *sit on* a device, it *runs over* its underlay
+(``Device.underlay``: by its link, its routes, its own address). Both relations decide what is traced together
+(``family``); only the first says that a packet goes on as it is (``edges``, ``sits_on``).
 
 Source: ``ndo_get_iflink`` and ``rtnl_link_ops`` of the drivers. A device without a kind that has a link is a port of a
 switch chip (DSA, before it had a kind).
@@ -79,6 +82,11 @@ def edges(device: Device) -> list[tuple[Key, Key]]:
     return found
 
 
+def runs_over(device: Device) -> list[tuple[Key, Key]]:
+    """Return the (underlay, tunnel) pairs of a tunnel, as far as they are known; of other devices none."""
+    return [(one, key_of(device)) for one in device.underlay if one != key_of(device)] if is_tunnel(device) else []
+
+
 def sits_on(upper: Device, lower: Device) -> bool:
     """Is one the other's master, or stacked on it?"""
     return (key_of(lower), key_of(upper)) in (*edges(upper), *edges(lower))
@@ -109,13 +117,13 @@ class Family(NamedTuple):
 
 
 def family(devices: Iterable[Device], named: Iterable[Key]) -> Family:
-    """Return the devices ``named``, all that are below them and all above them.
+    """Return the devices ``named``, all that are below them and all above them, tunnels above their underlay.
 
     Each repeatedly, but never down again from what is above: the siblings are left out.
     """
     below: dict[Key, list[Key]] = {}
     above: dict[Key, list[Key]] = {}
-    for lower, upper in (edge for device in devices for edge in edges(device)):
+    for lower, upper in (edge for device in devices for edge in (*edges(device), *runs_over(device))):
         below.setdefault(upper, []).append(lower)
         above.setdefault(lower, []).append(upper)
     start = set(named)

@@ -124,9 +124,71 @@ def test_one_line_names_devices_taps_and_the_option():
 
     assert coverage.line(around) == (
         "not traced: eth5 (2 taps), network namespace blue ((no process: held by the kernel or hidden) [9]); "
-        "`--iface eth5 --netns blue` would include them"
+        "`--netns host --netns blue` would include them"
     )
     assert coverage.line(covering("bond0")) == ""
+
+
+# --- beyond the traced namespaces ----------------------------------------------------------------------
+
+AWAY_VLAN = Device(THERE, 20, "bond0.50", "vlan", link=4, link_netnsid=0, link_netns=HERE, up=True)
+AWAY_ETH = Device(THERE, 21, "eth0", "veth", up=True)
+AWAY_WG = Device(THERE, 22, "wg0", "wireguard", up=True, underlay=((HERE, 4),))
+AWAY_VXLAN = Device(THERE, 23, "vx0", "vxlan", up=True)
+BEYOND = [device_event(BEGIN_NS, one) for one in (AWAY_VLAN, AWAY_ETH, AWAY_WG, AWAY_VXLAN)]
+
+
+def on(device, inode):
+    return Tap(inode, device.netns, device.ifindex, 3, "raw", device.name, buffer="ring", running=True)
+
+
+@pytest.mark.parametrize("more", [{"reaches_out": True}, {}])
+def test_what_is_stacked_on_the_named_device_or_runs_over_it_is_covered_in_any_namespace(more):
+    around = scene(*BEYOND, devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE], **more)
+
+    away = {key for key in around.traced(BEGIN_NS) if key[0] == THERE}
+    assert away == {(THERE, AWAY_VLAN.ifindex), (THERE, AWAY_WG.ifindex)}
+
+
+@pytest.mark.parametrize("reaches_out, expected", [(True, {20, 22}), (False, set())])
+def test_without_names_it_is_covered_where_the_trace_says_so(reaches_out, expected):
+    around = scene(*BEYOND, devices=DEVICES_HERE, interfaces=[], namespaces=[HERE], reaches_out=reaches_out)
+
+    assert {ifindex for netns, ifindex in around.traced(BEGIN_NS) if netns == THERE} == expected
+    assert {key for key in around.traced(BEGIN_NS) if key[0] == HERE} == {
+        key for key in around.devices if key[0] == HERE
+    }
+
+
+def test_what_a_tunnel_runs_over_may_become_known_later():
+    around = scene(*BEYOND, devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE])
+    around.apply(device_event(BEGIN_NS + 10_000, replace(AWAY_VXLAN, underlay=((HERE, 5),))))
+
+    assert (THERE, 23) not in around.traced(BEGIN_NS) and (THERE, 23) in around.traced(BEGIN_NS + 10_000)
+
+
+def test_a_tap_on_what_is_covered_elsewhere_is_answered_for_and_others_there_are_named():
+    taps = {**TAPS, 7: on(AWAY_VLAN, 7), 8: on(AWAY_ETH, 8), 9: on(AWAY_VXLAN, 9)}
+    around = scene(*BEYOND, devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE], taps=taps)
+
+    assert reasons(around)[7][0] != "not-traced" and watched.outside(taps[7], around, BEGIN_NS) is None
+    assert [reasons(around)[inode][0] for inode in (8, 9)] == ["not-traced", "not-traced"]
+    held = "(no process: held by the kernel or hidden)"
+    assert coverage.line(around) == (
+        f"not traced: eth0 in network namespace blue ({held} [8]), vx0 in network namespace blue ({held} [9]; what "
+        "this tunnel runs over is not known); `--netns host --netns blue --iface eth0 --iface vx0` would include them"
+    )
+    assert [(one.netns, one.dev, one.option) for one in coverage.uncovered(around)] == [
+        (THERE, "eth0", "--netns host --netns blue --iface eth0"),
+        (THERE, "vx0", "--netns host --netns blue --iface vx0"),
+    ]
+
+
+def test_a_namespace_without_a_name_is_given_by_its_number():
+    unnamed = {"kind": "namespace", "time_ns": BEGIN_NS, "netns": HERE, "name": "netns of pid 1"}
+    around = scene(*BEYOND, unnamed, interfaces=[], namespaces=[HERE], taps={8: on(AWAY_ETH, 8)})
+
+    assert [one.option for one in coverage.uncovered(around)] == [f"--netns {HERE} --netns blue"]
 
 
 def test_many_are_not_all_named():

@@ -22,6 +22,7 @@ from build import DEVICES, ON_ETH0, TAPS, THERE
 
 @pytest.mark.parametrize("device", DEVICES.values(), ids=list(DEVICES))
 def test_a_device_survives_its_event_as_json(device):
+    device = replace(device, underlay=((THERE, 4), (THERE, 1 << 31)))
     event = json.loads(json.dumps(device_event(5, device)))
 
     assert (event["kind"], event["time_ns"], read_device(event["device"])) == ("device", 5, device)
@@ -68,6 +69,10 @@ PROCESS = {"pid": 1, "comm": "x", "cmdline": "x -y"}
         (read_stage, {"missing": "x"}, "None instead of a text"),
         (read_device, None, "None instead of an object"),
         (read_device, {**DEVICE, "ifindex": True}, "True as 'ifindex' of a device"),
+        (read_device, {**DEVICE, "underlay": 5}, "5 instead of a list"),
+        (read_device, {**DEVICE, "underlay": [5]}, "5 instead of a list"),
+        (read_device, {**DEVICE, "underlay": [[1, 2], [3]]}, "a list as a device"),
+        (read_device, {**DEVICE, "underlay": [[1, "x"]]}, "'x' instead of a whole number from 0 up"),
     ],
 )
 def test_what_is_of_another_type_is_refused(take, value, why):

@@ -105,6 +105,24 @@ def test_a_tunnel_does_not_sit_on_the_device_that_its_outer_packets_leave_by(kin
     assert topology.family([BOND0, tunnel], [(1, 4)]).all == {(1, 4)}
 
 
+@pytest.mark.parametrize("kind", sorted(topology.TUNNEL_KINDS))
+def test_a_tunnel_is_traced_with_its_underlay_and_does_not_sit_on_it(kind):
+    tunnel = Device(2, 9, "tunnel0", kind, underlay=((1, 4), (1, 7)))
+    bridge = Device(2, 10, "br1", "bridge")
+    hosts = [ETH0, BOND0, replace(tunnel, master=10), bridge]
+
+    assert topology.runs_over(tunnel) == [((1, 4), (2, 9)), ((1, 7), (2, 9))]
+    assert topology.family(hosts, [(1, 2)]).above == {(1, 2), (1, 4), (2, 9), (2, 10)}
+    assert topology.family(hosts, [(2, 10)]).below == {(2, 10), (2, 9), (1, 4), (1, 7), (1, 2)}
+    assert not topology.sits_on(tunnel, BOND0) and topology.lower_of(tunnel) is None
+    assert topology.edges(tunnel) == []
+
+
+def test_only_tunnels_run_over_something_and_none_over_itself():
+    assert topology.runs_over(Device(1, 9, "tunnel0", "wireguard", underlay=((1, 9), (1, 4)))) == [((1, 4), (1, 9))]
+    assert topology.runs_over(Device(1, 9, "vlan0", "vlan", underlay=((1, 4),))) == []
+
+
 @pytest.mark.parametrize("kind", sorted(topology.PAIRED_KINDS))
 def test_the_ends_of_a_pair_are_peers_and_neither_sits_on_the_other(kind):
     a, b = Device(1, 7, "a", kind, link=8), Device(2, 8, "b", kind, link=7)

@@ -12,9 +12,11 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+from truth import contradictions_in
 
 from bondtrace import lab
 
@@ -26,6 +28,11 @@ class Run:
     out: Path
     output: str
     status: int
+
+    @cached_property
+    def contradictions(self):
+        """What its recordings say that cannot be, whatever they are of: faults of bondtrace."""
+        return {path.name: found for path in self.out.rglob("*.arrows") for found in [contradictions_in(path)] if found}
 
     def lines(self, name):
         """The JSON objects of a file in the run's directory."""
@@ -85,6 +92,7 @@ def play():
         run_done = done[key]
         assert not isinstance(run_done, Exception), f"the machine failed before: {run_done}"
         assert run_done.status == 0, run_done.output[-3000:]
+        assert run_done.contradictions == {}
         return run_done
 
     with kept:
@@ -100,6 +108,7 @@ class Runs(dict):
     def __getitem__(self, scenario):
         run = super().__getitem__(scenario)
         assert run.status == 0, run.output[-3000:]
+        assert run.contradictions == {}
         return run
 
 

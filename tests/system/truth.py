@@ -5,8 +5,10 @@ import struct
 
 import numpy as np
 
+from bondtrace.errors import BondtraceError
 from bondtrace.format.recording import Recording
-from bondtrace.format.wire import PACKET_BYTES, STEP_TAP, concatenate
+from bondtrace.format.wire import PACKET_BYTES, RECORD_RX, RECORD_TX, STEP_NETNS, STEP_TAP, concatenate
+from bondtrace.pipeline import Pipeline
 
 
 def read_pcap(path, most=PACKET_BYTES):
@@ -69,7 +71,90 @@ def traced_time(recording):
     return tuple(one + start["wall_offset_ns"] for one in traced_span(recording))
 
 
+ETHERNET, COOKED, COOKED_2 = 1, 113, 276  # link types of capture files
+_HEADER = {ETHERNET: 14, COOKED: 16, COOKED_2: 20}
+_TAGS = (b"\x81\x00", b"\x88\xa8")
+
+
+def link_type(path):
+    """The link type of a capture file; 0 where it has not begun yet."""
+    data = path.read_bytes()[:24]
+    return struct.unpack_from("<I", data, 20)[0] if len(data) == 24 else 0
+
+
+def comparable(length, data, link, arphrd=None):
+    """(length, bytes) of a packet as a file of this link type has it, such that those of a file and those of a
+    recording can be compared: without VLAN tags, which a file has in the frame and an skb beside it, and, where the
+    file has no Ethernet frames, without a link-layer header. ``arphrd`` is the kind of device of a packet from a
+    recording."""
+    header = _HEADER.get(link, 0) if arphrd is None else 14 * (arphrd == 1)
+    tags = 0
+    while header and data[header - 2 + tags : header + tags] in _TAGS:
+        tags += 4
+    data, length = data[: header - 2] + data[header - 2 + tags :] if tags else data, length - tags
+    return (length, data) if link == ETHERNET else (length - header, data[header:])
+
+
 def untagged(length, data, most=PACKET_BYTES):
     """A packet without its VLAN tag, which a file has in the frame and an skb beside it; four bytes less of all."""
     tagged = data[12:14] in (b"\x81\x00", b"\x88\xa8")
     return length - 4 if tagged else length, (data[:12] + data[16:] if tagged else data)[: most - 4]
+
+
+def contradictions(journeys, scene):
+    """["..."]: taps that are told to have been given a packet on a device of another namespace than their own, or on
+    another device than the one that they are bound to. Neither can be: it is a fault of bondtrace."""
+    found = []
+    for journey, step in _offers(journeys):
+        tap = scene.tap(step.tap, journey.time_ns)
+        if tap is None or tap.ifindex == -1:
+            continue
+        name = f"#{journey.id}: {step.outcome} by [{tap.inode}]"
+        if tap.netns != step.netns:
+            found.append(f"{name}, which lives in netns {tap.netns}, on {step.dev} of netns {step.netns}")
+        elif tap.ifindex and tap.ifindex not in (step.ifindex, step.orig_ifindex):
+            found.append(f"{name}, which is bound to {tap.dev}, on {step.dev}")
+    return found
+
+
+def _offers(journeys):
+    """(journey, step) of each tap that was given a packet and had a say in it: the kernel asks after the namespace
+    before anything else, so `ignored` may be in any."""
+    for journey in journeys:
+        for one in journey.passes:
+            for step in one.steps:
+                if step.kind == "tap" and step.outcome in ("captured", "filtered", "full"):
+                    yield journey, step
+
+
+def contradictions_in(recording):
+    """The same of a recording; [] if it cannot be read, as some are damaged on purpose. It is assembled only where a
+    look at its columns does not suffice, as some are long."""
+    try:
+        if not _may_contradict(list(Recording(recording).batches())):
+            return []
+        journeys = []
+        pipeline = Pipeline(show=journeys.append)
+        pipeline.run(Recording(recording).batches())
+    except BondtraceError:
+        return []
+    return contradictions(journeys, pipeline.scene)
+
+
+def _may_contradict(batches):
+    """Does a pass change its namespace, or is a tap given a packet in another than its own, or on another device?"""
+    where = {}  # {inode: {(netns, ifindex), ...}}: all that it ever was bound to
+    for event in (event for batch in batches for event in batch.events if event["kind"] == "tap"):
+        where.setdefault(event["tap"]["inode"], set()).add((event["tap"]["netns"], event["tap"]["ifindex"]))
+    passes = concatenate([batch.passes for batch in batches])
+    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+    received = np.isin(passes.records["kind"][owner], (RECORD_RX, RECORD_TX))
+    if (passes.steps["kind"][received] == STEP_NETNS).any():
+        return True
+    mine = received & (passes.steps["kind"] == STEP_TAP) & np.isin(passes.steps["result"], (1, 2, 3))
+    steps, netns = passes.steps[mine], passes.records["netns"][owner[mine]]
+    told = set(zip(*(column.tolist() for column in (steps["arg"], netns, steps["ifindex"], steps["orig_ifindex"]))))
+    return any(
+        inode in where and not where[inode] & {(there, one) for one in (0, -1, ifindex, orig)}
+        for inode, there, ifindex, orig in told
+    )

@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional
 
 from ...errors import UsageError
 from ...model import Device
-from ...net.topology import is_stacked
+from ...net.topology import is_stacked, is_tunnel
 from . import netlink
 from .namespaces import Namespace, open_netlink, told
 
@@ -38,6 +38,7 @@ IFLA_LINKINFO = 18
 IFLA_EXT_MASK = 29
 IFLA_PROMISCUITY = 30
 IFLA_LINK_NETNSID = 37
+IFLA_NEW_NETNSID = 45
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
 IFLA_INFO_SLAVE_KIND = 4
@@ -173,17 +174,21 @@ def _name(names: Sequence[str], value: Optional[bytes], what: str) -> Optional[s
     return names[position] if position < len(names) else f"{what}-{position}"
 
 
-def read_devices(namespaces: Iterable[Namespace], problems: Optional[list[str]] = None) -> list[Device]:
+def read_devices(
+    namespaces: Iterable[Namespace], problems: Optional[list[str]] = None, others: Optional[Sequence[Namespace]] = None
+) -> list[Device]:
     """Return every device of ``namespaces``, by namespace in the given order, then by ifindex.
 
     For a namespace that cannot be read a sentence is appended to ``problems`` (without that list ``BondtraceError``
     is raised); one that vanished is left out.
+
+    :param others: the namespaces in which the devices below them are looked for; the same where not given.
     """
     wanted = list(namespaces)
     devices: list[Device] = []
     for namespace in wanted:
         with told(namespace, "devices", problems):
-            devices += _devices_of(namespace, wanted)
+            devices += _devices_of(namespace, wanted if others is None else others)
     return devices
 
 
@@ -201,21 +206,23 @@ def _devices_of(namespace: Namespace, others: Sequence[Namespace]) -> list[Devic
 
 
 def _with_link_netns(connection: netlink.Netlink, devices: list[Device], others: Sequence[Namespace]) -> list[Device]:
-    """Return the devices with ``link_netns`` of those that are stacked on a device in another namespace.
+    """Return the devices with ``link_netns`` of those that are stacked on a device in another namespace, and of tunnels
+    whose outer packets are in another.
 
-    Only for stacked kinds: it costs a request for each namespace, and every container's veth would need it.
+    Only for these kinds: it costs a request for each namespace, and every container's veth would need it.
     """
-    if not any(_is_stacked_abroad(device) for device in devices):
+    if not any(is_linked_abroad(device) for device in devices):
         return devices
     inodes = _nsids(connection, others)
     return [
-        replace(device, link_netns=inodes.get(device.link_netnsid or 0)) if _is_stacked_abroad(device) else device
+        replace(device, link_netns=inodes.get(device.link_netnsid or 0)) if is_linked_abroad(device) else device
         for device in devices
     ]
 
 
-def _is_stacked_abroad(device: Device) -> bool:
-    return is_stacked(device) and device.link_netnsid is not None
+def is_linked_abroad(device: Device) -> bool:
+    """Is it a stacked device or a tunnel of which another namespace has what it is stacked on, or runs over?"""
+    return device.link_netnsid is not None and (is_stacked(device) or is_tunnel(device))
 
 
 def _nsids(connection: netlink.Netlink, others: Sequence[Namespace]) -> dict[int, int]:
@@ -243,14 +250,13 @@ def _nsid(connection: netlink.Netlink, path: str) -> Optional[int]:
 
 
 class Change(NamedTuple):
-    """What a monitor saw: "add" (new or changed), "remove" (gone from the namespace) or "reread"
-    (notifications were lost: read all devices again; ``device`` is ``None``)."""
+    """What a monitor saw: "add" (new or changed), "remove" (gone from the namespace), "elsewhere" (``device`` came,
+    changed or went in another namespace; its ``netns`` is that of who heard of it) or "reread" (notifications were
+    lost: read all devices of namespace ``netns`` again; ``device`` is ``None``)."""
 
     what: str
     device: Optional[Device]
-
-
-REREAD = Change("reread", None)
+    netns: int = 0
 
 
 class LinkMonitor:
@@ -261,9 +267,11 @@ class LinkMonitor:
     no change falls between the two. Raises ``OSError`` as ``open_netlink`` does.
     """
 
+    elsewhere = False
+
     def __init__(self, namespace: Namespace) -> None:
         self._netns = namespace.inode
-        self._netlink = open_netlink(namespace.path, netlink.NETLINK_ROUTE, RTMGRP_LINK)
+        self._netlink = open_netlink(namespace.path, netlink.NETLINK_ROUTE, RTMGRP_LINK, self.elsewhere)
 
     def __enter__(self) -> LinkMonitor:
         return self
@@ -284,27 +292,46 @@ class LinkMonitor:
         changes: list[Change] = []
         while True:
             try:
-                data = self._netlink.receive(wait=False)
+                data, is_of_other = self._netlink.receive_from(wait=False)
             except BlockingIOError:
                 return changes
             except OSError as error:
                 if error.errno not in (errno.ENOBUFS, errno.EMSGSIZE):
                     raise
-                changes.append(REREAD)
+                changes.append(Change("reread", None, self._netns))
             else:
-                changes += parse_changes(self._netns, data)
+                changes += self._parsed(data, is_of_other)
+
+    def _parsed(self, data: bytes, is_of_other: bool) -> list[Change]:
+        return parse_changes(self._netns, data)
+
+
+class ElsewhereMonitor(LinkMonitor):
+    """A subscription to the changes of the devices of other namespaces ("elsewhere"): of those that this one has an id
+    for, as it has for one to which a device of its own was moved, and where CAP_NET_BROADCAST permits. What it
+    hears is a reason to look, and not all that happens. (It is a socket of its own: where a namespace has an id for
+    itself, what happens in it looks as if it were elsewhere.)
+    """
+
+    elsewhere = True
+
+    def _parsed(self, data: bytes, is_of_other: bool) -> list[Change]:
+        changes = parse_changes(self._netns, data) if is_of_other else []
+        return [one._replace(what="elsewhere") for one in changes]
 
 
 def parse_changes(netns: int, data: bytes) -> list[Change]:
-    """Return the changes in one datagram of the group RTMGRP_LINK of namespace ``netns``."""
+    """Return the changes in one datagram of the group RTMGRP_LINK of namespace ``netns``: a device that was moved to
+    another is removed, and then added elsewhere."""
     changes = []
     words = {RTM_NEWLINK: "add", RTM_DELLINK: "remove"}
     for message in netlink.messages(data):
-        if message.type not in words:
+        device = parse_device(netns, message.payload) if message.type in words else None
+        if device is None:
             continue
-        device = parse_device(netns, message.payload)
-        if device is not None:
-            changes.append(Change(words[message.type], device))
+        changes.append(Change(words[message.type], device))
+        if IFLA_NEW_NETNSID in netlink.attributes(message.payload, _IFINFOMSG.size):
+            changes.append(Change("elsewhere", device))
     return changes
 
 

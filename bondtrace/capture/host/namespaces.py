@@ -212,10 +212,10 @@ def _setns(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def open_netlink(netns_path: str, protocol: int, groups: int = 0) -> Netlink:
+def open_netlink(netns_path: str, protocol: int, groups: int = 0, elsewhere: bool = False) -> Netlink:
     """Return a netlink socket of the namespace at ``netns_path``, for any thread. Raises ``OSError`` as ``run_in``
     does."""
-    return run_in(netns_path, lambda: Netlink(protocol, groups))
+    return run_in(netns_path, lambda: Netlink(protocol, groups, elsewhere))
 
 
 @contextmanager

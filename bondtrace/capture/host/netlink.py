@@ -17,6 +17,9 @@ from typing import NamedTuple, Optional
 
 NETLINK_ROUTE = 0
 NETLINK_SOCK_DIAG = 4
+NETLINK_XFRM = 6
+NETLINK_GENERIC = 16
+NETLINK_LISTEN_ALL_NSID = 8
 
 NLM_F_REQUEST = 0x1
 NLM_F_DUMP_INTR = 0x10
@@ -31,6 +34,7 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, seque
 _ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, type
 _NLA_TYPE_MASK = 0x3FFF
 _SO_RCVBUFFORCE = 33
+_SOL_NETLINK = 270
 _RECEIVE_BYTES = 256 * 1024
 _RCVBUF_BYTES = 4 * 1024 * 1024
 _DUMP_TRIES = 16
@@ -69,14 +73,17 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     Pass a nested attribute's value to this function again. Of a type that occurs more than once
     the last is kept. A cut or malformed attribute ends the walk: what came before it is returned.
     """
-    found: dict[int, bytes] = {}
+    return dict(attribute_list(data, offset))
+
+
+def attribute_list(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the attributes in ``data`` likewise, in order, also those whose type occurs more than once (an array)."""
     while offset + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, offset)
         if length < _ATTRIBUTE.size or offset + length > len(data):
-            break
-        found[kind & _NLA_TYPE_MASK] = data[offset + _ATTRIBUTE.size : offset + length]
+            return
+        yield kind & _NLA_TYPE_MASK, data[offset + _ATTRIBUTE.size : offset + length]
         offset += _aligned(length)
-    return found
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -119,14 +126,17 @@ def raise_error(message: Message) -> None:
 class Netlink:
     """A netlink socket of the network namespace in which it was created.
 
-    ``groups`` is the old bit mask of multicast groups (``RTMGRP_*``). Raises ``OSError`` when the
+    ``groups`` is the old bit mask of multicast groups (``RTMGRP_*``). ``elsewhere``: also receive what concerns those
+    other namespaces that this one has an id for (CAP_NET_BROADCAST). Raises ``OSError`` when the
     kernel lacks the protocol. It keeps its namespace alive while it is open: close it.
     """
 
-    def __init__(self, protocol: int, groups: int = 0) -> None:
+    def __init__(self, protocol: int, groups: int = 0, elsewhere: bool = False) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._grow()
+            if elsewhere:
+                self._socket.setsockopt(_SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
             self._socket.bind((0, groups))
         except OSError:
             self._socket.close()
@@ -176,11 +186,16 @@ class Netlink:
     def receive(self, wait: bool = True) -> bytes:
         """Return one datagram. Raises ``BlockingIOError`` when there is none and ``wait`` is false,
         ``OSError`` with ENOBUFS when notifications were lost, EMSGSIZE when one was cut off."""
+        return self.receive_from(wait)[0]
+
+    def receive_from(self, wait: bool = True) -> tuple[bytes, bool]:
+        """Return one datagram likewise, and whether it came from another namespace (``elsewhere``)."""
         flags = 0 if wait else socket.MSG_DONTWAIT
-        length, _, got, _ = self._socket.recvmsg_into([self._buffer], 0, flags)
+        length, more, got, _ = self._socket.recvmsg_into([self._buffer], socket.CMSG_SPACE(4), flags)
         if got & socket.MSG_TRUNC:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        return bytes(memoryview(self._buffer)[:length])
+        is_tagged = any((level, kind) == (_SOL_NETLINK, NETLINK_LISTEN_ALL_NSID) for level, kind, _ in more)
+        return bytes(memoryview(self._buffer)[:length]), is_tagged
 
     def _grow(self) -> None:
         try:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Follows the devices of the host, and decides which of them are traced.
 
-Traced are the devices that were named, those below them and those above them (net/topology.py). A name stands for
-the device that had it when the trace began or got it later, by ifindex: a rename does not lose it.
+Traced are the devices that were named, those below them and those above them (net/topology.py), in whichever namespace.
+A name stands for the device that had it when the trace began or got it later, by ifindex: a rename does not lose it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ...format.events import Event, device_event, device_gone_event
 from ...model import Device
 from ...net.rx_handlers import handler_of
-from ...net.topology import Family, Key, family, key_of
+from ...net.topology import Family, Key, family, is_tunnel, key_of
 from ..host.devices import Change
 
 
@@ -27,26 +27,36 @@ class DeviceFollower:
     def __init__(self, names: tuple[str, ...], traced_netns: Iterable[int], devices: Iterable[Device]) -> None:
         self.names = names
         self.known: dict[Key, Device] = {key_of(device): device for device in devices}
-        self._netns = set(traced_netns)
+        self.namespaces = set(traced_netns)
         self._named: set[Key] = set()
+        self._above: set[Key] = set()  # of the devices that were last traced, those of which what joins above is, too
         self._called: dict[str, set[Key]] = {}  # by given name: the devices that ever had it
         self._absent: set[str] = set()  # names whose devices are all gone now
 
     def here(self) -> list[Device]:
         """Return the devices of the traced namespaces."""
-        return [device for device in self.known.values() if device.netns in self._netns]
+        return [device for device in self.known.values() if device.netns in self.namespaces]
 
     def traced(self) -> Family:
-        """Return the devices to trace as they are now."""
+        """Return the devices to trace as they are now; without names all of the traced namespaces, and what is above
+        them elsewhere."""
         if not self.names:
             everything = {key_of(device) for device in self.here()}
-            return Family(everything, everything)
+            return self._remembered(Family(everything, family(self.known.values(), everything).above))
         for device in self.here():
             if device.name in self.names:
                 self._called.setdefault(device.name, set()).add(key_of(device))
                 self._named.add(key_of(device))
         self._named = {key for key in self._named if key in self.known}
-        return family(self.known.values(), self._named)
+        return self._remembered(family(self.known.values(), self._named))
+
+    def _remembered(self, traced: Family) -> Family:
+        self._above = traced.above
+        return traced
+
+    def carries(self, key: Key) -> bool:
+        """Was it last among the devices of which what is stacked on them is traced, too?"""
+        return key in self._above
 
     def handlers(self, traced: set[Key]) -> set[str]:
         """Return the rx_handlers of these devices, by their kinds and those of their masters."""
@@ -64,26 +74,42 @@ class DeviceFollower:
             self.known.pop(key, None)
             return [device_gone_event(time_ns, *key)]
         known = self.known.get(key)
-        if known and (known.link, known.link_netnsid) == (device.link, device.link_netnsid):
-            device = replace(device, link_netns=known.link_netns)  # notifications do not have it
+        if known and known.kind == device.kind:  # what notifications do not have
+            is_same = (known.link, known.link_netnsid) == (device.link, device.link_netnsid)
+            link_netns = known.link_netns if is_same and device.link_netns is None else device.link_netns
+            device = replace(device, link_netns=link_netns, underlay=known.underlay)
         if known == device:
             return []
         self.known[key] = device
         return [device_event(time_ns, device)]
 
-    def take_all(self, there: Iterable[Device], time_ns: int) -> list[Event]:
-        """Take all devices of the traced namespaces as they are now, after notifications were lost."""
+    def take_all(self, netns: int, there: Iterable[Device], time_ns: int) -> list[Event]:
+        """Take all devices of a namespace as they are now, as far as they are not known to be so."""
         now = {key_of(device): device for device in there}
-        gone = [device for device in self.here() if key_of(device) not in now]
+        gone = [device for key, device in self.known.items() if key[0] == netns and key not in now]
         changes = [*(Change("remove", device) for device in gone), *(Change("add", device) for device in now.values())]
         return [event for change in changes for event in self.take(change, time_ns)]
 
+    def take_underlays(self, underlays: Mapping[Key, tuple[Key, ...]], time_ns: int) -> list[Event]:
+        """Take what tunnels run over now; return the events of those of which that has changed."""
+        changed = {key for key, found in underlays.items() if key in self.known and self.known[key].underlay != found}
+        for key in changed:
+            self.known[key] = replace(self.known[key], underlay=underlays[key])
+        return [device_event(time_ns, self.known[key]) for key in sorted(changed)]
+
+    def tunnels(self) -> list[Device]:
+        """Return the tunnels of all namespaces."""
+        return [device for device in self.known.values() if is_tunnel(device)]
+
+    def reached(self) -> set[int]:
+        """Return the namespaces which have traced devices, and are not traced themselves."""
+        return {netns for netns, _ in self.traced().all} - self.namespaces
+
     def let_go(self, netns: int, time_ns: int) -> list[Event]:
         """Stop tracing a namespace."""
-        gone = [Change("remove", device) for device in self.known.values() if device.netns == netns]
-        self._netns.discard(netns)
+        self.namespaces.discard(netns)
         self._named = {key for key in self._named if key[0] != netns}
-        return [event for change in gone for event in self.take(change, time_ns)]
+        return self.take_all(netns, (), time_ns)
 
     def absences(self) -> list[str]:
         """Return a sentence for each named device that is gone since the last call, and for each that is back."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Optional, Protocol
@@ -20,15 +20,17 @@ from ...format.events import Event, end_event, losses_event, note_event
 from ...format.payload import bytes_events
 from ...format.wire import Array, Passes, concatenate, decode, kept_bytes
 from ...model import Device
-from ...net.topology import Family
+from ...net.topology import Family, Key
 from ..host.devices import Change, read_devices
 from ..host.namespaces import Namespace, list_namespaces
+from ..host.underlay import underlays
 from .chains import ChainNames
 from .clock import Every, WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower
 from .namespaces import NamespaceFollower
 from .needs import NeedFollower
+from .reach import Reach
 from .taps import TapFollower
 
 POLL_S = 0.02
@@ -84,14 +86,22 @@ class Monitors(Protocol):
     def let_go(self, netns: int) -> None: ...
 
 
+def _devices(namespace: Namespace, others: Sequence[Namespace]) -> Optional[list[Device]]:
+    problems: list[str] = []
+    found = read_devices([namespace], problems, others)
+    return None if problems else found
+
+
 @dataclass(frozen=True)
 class Host:
-    """How the loop reads the host. ``now``: CLOCK_MONOTONIC in ns; ``wall_offset``: what to add for the time of day."""
+    """How the loop reads the host. ``now``: CLOCK_MONOTONIC in ns; ``wall_offset``: what to add for the time of day;
+    ``devices``: of a namespace, those that are linked to others' found among these, ``None`` if it cannot be read."""
 
     now: Callable[[], int] = now_ns
     wall_offset: Callable[[], int] = wall_offset_ns
     namespaces: Callable[[], list[Namespace]] = lambda: list(list_namespaces().values())
-    devices: Callable[[Iterable[Namespace]], list[Device]] = lambda namespaces: read_devices(namespaces, [])
+    devices: Callable[[Namespace, Sequence[Namespace]], Optional[list[Device]]] = _devices
+    underlays: Callable[[Iterable[Device], Iterable[Namespace]], Mapping[Key, tuple[Key, ...]]] = underlays
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class Loop:
         self._counts = None if count_every_s is None else Every(int(count_every_s * 1e9))
         self._losses = Every(LOSSES_EVERY_NS)
         self._keeps_bytes, self._tell, self._host = keeps_bytes, tell, host or Host()
+        self._reach = Reach(followers.devices, self._host)
 
     def stop(self) -> None:
         """End the batches soon; safe in a signal handler."""
@@ -224,7 +235,7 @@ class Loop:
         listed = self._host.namespaces()
         events, gone = self._follow.namespaces.take(listed, time_ns)
         self._follow.taps.watcher.namespaces = listed
-        self._events += events
+        self._events += [*events, *self._reach.forget(listed)]
         for namespace in gone:
             self._let_go(namespace, time_ns)
 
@@ -240,18 +251,22 @@ class Loop:
             self.stop()
 
     def _follow_devices(self) -> None:
-        changes = self._monitors.changes()
-        if not changes:
-            return
-        time_ns, devices = self._host.now(), self._follow.devices
+        changes, time_ns = self._monitors.changes(), self._host.now()
         for change in changes:
-            if change.device is None:  # notifications were lost
-                there = self._host.devices(self._follow.namespaces.traced)
-                self._events += devices.take_all(there, time_ns)
-            else:
-                self._events += devices.take(change, time_ns)
+            self._events += self._reach.take(change, self._namespaces() if change.device is None else (), time_ns)
             self._note_absences(time_ns)  # at once: it may be back by the end of these changes
-        self._retrace(time_ns)
+        before = len(self._events)
+        if self.state is State.RUNNING and self._reach.is_due(time_ns):
+            if self._reach.everywhere.is_due(time_ns):
+                self._follow_namespaces(time_ns)
+            self._events += self._reach.read(self._namespaces())
+        if changes or len(self._events) > before:
+            self._retrace(time_ns)
+
+    def _namespaces(self) -> list[Namespace]:
+        """Return the namespaces of the host as they were last listed, and the traced ones."""
+        there = (*self._follow.taps.watcher.namespaces, *self._follow.namespaces.traced)
+        return list({one.inode: one for one in there}.values())
 
     def _retrace(self, time_ns: int) -> None:
         """Trace the devices to trace as they are now."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from ...format.events import Event, namespace_event
-from ..host.devices import Change, LinkMonitor
+from ..host.devices import Change, ElsewhereMonitor, LinkMonitor
 from ..host.namespaces import Namespace
 from .clock import Every
 
@@ -54,30 +54,32 @@ class NamespaceFollower:
 
 
 class Monitors:
-    """A monitor of devices for each traced namespace; a context manager."""
+    """The monitors of devices of each traced namespace, and of those elsewhere that it knows; a context manager."""
 
     def __init__(self, traced: Iterable[Namespace]) -> None:
-        self._monitors: dict[int, LinkMonitor] = {}
+        self._monitors: dict[int, tuple[LinkMonitor, ...]] = {}
         with ExitStack() as stack:
             for namespace in traced:
-                self._monitors[namespace.inode] = stack.enter_context(LinkMonitor(namespace))
+                monitors = (stack.enter_context(one(namespace)) for one in (LinkMonitor, ElsewhereMonitor))
+                self._monitors[namespace.inode] = tuple(monitors)
             stack.pop_all()
 
     def __enter__(self) -> Monitors:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for monitor in self._monitors.values():
-            monitor.close()
+        for netns in list(self._monitors):
+            self.let_go(netns)
 
     def waitable(self) -> list[LinkMonitor]:
         """Return the monitors, which select() can wait for."""
-        return list(self._monitors.values())
+        return [one for monitors in self._monitors.values() for one in monitors]
 
     def changes(self) -> list[Change]:
-        """Return the changes of devices since the last call, in order."""
-        return [change for monitor in self._monitors.values() for change in monitor.read()]
+        """Return the changes of devices since the last call, those of a namespace in order."""
+        return [change for monitor in self.waitable() for change in monitor.read()]
 
     def let_go(self, netns: int) -> None:
         """Stop monitoring a namespace, and no longer keep it alive."""
-        self._monitors.pop(netns).close()
+        for monitor in self._monitors.pop(netns):
+            monitor.close()

@@ -23,6 +23,7 @@ from .. import capabilities
 from ..host.devices import read_devices, require_names
 from ..host.namespaces import Namespace, current_namespace, list_namespaces, resolve
 from ..host.taps import TapWatcher
+from ..host.underlay import with_underlays
 from ..kernel import loader
 from ..kernel.filter import Filter
 from ..kernel.plan import Plan
@@ -114,7 +115,7 @@ class LiveSource:
         monitors = stack.enter_context(Monitors(self._traced))  # before devices are read: no change falls between
         listed = list(list_namespaces().values())
         problems: list[str] = []
-        found = read_devices(listed, problems)
+        found = with_underlays(read_devices(listed, problems), listed)
         devices = DeviceFollower(self._request.interfaces, (one.inode for one in self._traced), found)
         require_names(devices.here(), self._request.interfaces)
         traced = devices.traced()
@@ -182,6 +183,7 @@ class LiveSource:
             "wall_offset_ns": self._followers.clock.offset_ns,
             "netns": self._traced[0].inode,
             "namespaces": sorted({one.inode for one in self._traced}),
+            "reaches_out": True,
             "drop_reasons": {str(number): name for number, name in kernel.btf.drop_reasons().items()},
             "interfaces": list(request.interfaces),
             "trace": uuid.uuid4().hex,

@@ -9,7 +9,7 @@ declare -A ports=()
 # Names and pids of the running taps, in the order in which they were started.
 tap_names=()
 tap_pids=()
-sockets_pid=
+sockets_pids=()
 tap_namespace=
 
 # pause SECONDS: like sleep, but without a process, which takes the emulated CPU a tenth of a second to start.
@@ -132,6 +132,70 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
 PYTHON
 }
 
+# hex TEXT: its bytes, as send_frame and ping -p take them.
+hex() {
+    local i
+    for ((i = 0; i < ${#1}; i++)); do printf %02x "'${1:i:1}"; done
+}
+
+# send_udp ADDRESS PORT TEXT: a datagram, from the current namespace.
+send_udp() { printf %s "$3" >"/dev/udp/$1/$2"; }
+
+# ping_with TEXT ADDRESS [OPTION...]: one ping whose data repeat the text, of up to 16 characters; an answer is not
+# required.
+ping_with() {
+    local digits="" i text=$1
+    for ((i = 0; i < ${#text}; i++)); do printf -v digits '%s%02x' "$digits" "'${text:i:1}"; done
+    ping -q -c 1 -W 5 -p "$digits" "${@:2}" || true
+}
+
+# make_far DEVICE...: the namespace far, and a veth pair for each DEVICE ethN: 10.N.0.2 here, and there pN with
+# 10.N.0.1.
+make_far() {
+    local device number
+    make_namespace far
+    for device in "$@"; do
+        number=${device#eth}
+        ip link add "$device" type veth peer name "p$number" netns far
+        ip -n far link set "p$number" up
+        ip -n far addr add "10.$number.0.1/24" dev "p$number"
+        ip link set "$device" up
+        ip addr add "10.$number.0.2/24" dev "$device"
+    done
+}
+
+# make_guest BRIDGE NAMESPACE NETWORK: a bridge here with NETWORK.1, and behind it, by the pair veth0 and eth9, a
+# namespace with NETWORK.2 that routes by it; what is forwarded is routed.
+make_guest() {
+    make_namespace "$2"
+    ip link add "$1" type bridge forward_delay 0 mcast_snooping 0
+    ip addr add "$3.1/24" dev "$1"
+    ip link set "$1" up
+    ip link add veth0 type veth peer name eth9 netns "$2"
+    ip link set veth0 master "$1" up
+    ip -n "$2" link set eth9 up
+    ip -n "$2" addr add "$3.2/24" dev eth9
+    ip -n "$2" route add default via "$3.1"
+    echo 1 >/proc/sys/net/ipv4/ip_forward
+}
+
+# use_ipv6 DEVICE ADDRESS: IPv6 on one device of the current namespace, which it does not announce.
+use_ipv6() {
+    echo 0 >"/proc/sys/net/ipv6/conf/$1/accept_ra"
+    echo 0 >"/proc/sys/net/ipv6/conf/$1/router_solicitations"
+    echo 0 >"/proc/sys/net/ipv6/conf/$1/disable_ipv6"
+    ip addr add "$2" dev "$1" nodad
+}
+
+# pin_program NAME WORD...: a small BPF program, at /sys/fs/bpf/NAME; programs.py has the words.
+pin_program() { /usr/bin/env python3 "$(dirname "${BASH_SOURCE[0]}")/programs.py" "/sys/fs/bpf/$1" "${@:2}"; }
+
+# redirect_at DEVICE NAME: what DEVICE receives runs through the pinned program, at tc ingress.
+redirect_at() {
+    tc qdisc add dev "$1" clsact
+    tc filter add dev "$1" ingress bpf da object-pinned "/sys/fs/bpf/$2"
+}
+
 # make_bond NAME MODE SLAVE...: a bond that is up, each slave's link seen up; active-backup: the first slave active.
 make_bond() {
     local name=$1 mode=$2 slave
@@ -194,11 +258,22 @@ _launch_tap() {
     tap_names+=("$name")
 }
 
-# start_sockets NAME:DEVICE:PROTOCOL...: plain packet sockets that write $LAB_OUT/NAME.pcap; returns when they are open.
+# start_sockets NAME:DEVICE:PROTOCOL[:FANOUT]...: plain packet sockets that write $LAB_OUT/NAME.pcap; returns when they
+# are open.
 start_sockets() {
-    /usr/bin/env python3 "$(dirname "${BASH_SOURCE[0]}")/sockets.py" "$LAB_OUT" "$@" &
-    sockets_pid=$!
-    wait_until test -e "$LAB_OUT/sockets.ready"
+    local log=$LAB_OUT/sockets-${#sockets_pids[@]}
+    ${tap_namespace:+ip netns exec "$tap_namespace"} \
+        /usr/bin/env python3 "$(dirname "${BASH_SOURCE[0]}")/sockets.py" "$LAB_OUT" "$log" "$@" &
+    sockets_pids+=($!)
+    wait_until test -e "$log.ready"
+}
+
+# start_sockets_in NAMESPACE NAME:DEVICE:PROTOCOL[:FANOUT]...: start_sockets in a namespace.
+start_sockets_in() {
+    tap_namespace=$1
+    shift
+    start_sockets "$@"
+    tap_namespace=
 }
 
 _tap_sizes() { (cd "$LAB_OUT" && stat -c %s "${tap_names[@]/%/.pcap}"); }
@@ -233,9 +308,9 @@ stop_taps() {
     done
     tap_names=()
     tap_pids=()
-    if [ -n "${sockets_pid:-}" ]; then
-        kill -TERM "$sockets_pid"
-        wait "$sockets_pid"
-        sockets_pid=
-    fi
+    for i in "${!sockets_pids[@]}"; do
+        kill -TERM "${sockets_pids[i]}"
+        wait "${sockets_pids[i]}"
+    done
+    sockets_pids=()
 }

@@ -16,7 +16,7 @@ import sys
 import pytest
 
 from bondtrace.capture.host import devices, namespaces, netlink
-from bondtrace.capture.host.devices import REREAD, Change, LinkMonitor
+from bondtrace.capture.host.devices import Change, ElsewhereMonitor, LinkMonitor
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.model import Device
@@ -356,12 +356,52 @@ def test_a_monitor_sees_a_device_come_change_and_go(netns):
         ip("-n", netns.name, "link", "del", "m0")
         # then the peer comes first, still without m0; both go
         changes = read_until(monitor, 5)
-    index = {d.name: d.ifindex for _, d in changes}
+    index = {d.name: d.ifindex for _, d, _ in changes}
     m0 = Device(netns.inode, index["m0"], "m0", "veth", link=index["m1"], address="02:00:00:00:00:01", mtu=1500)
-    seen = [(what, d.name, d.mtu) for what, d in changes]
+    seen = [(what, d.name, d.mtu) for what, d, _ in changes]
     assert changes[1] == Change("add", m0)
     assert seen[:3] == [("add", "m1", 1500), ("add", "m0", 1500), ("add", "m0", 1400)]
     assert sorted(seen[3:]) == [("remove", "m0", 1400), ("remove", "m1", 1500)]
+
+
+def test_a_device_that_is_moved_to_another_namespace_is_heard_of_elsewhere(netns):
+    # given a veth here, and a macvlan on it
+    name = f"btn{os.getpid() % 100000}"
+    ip("link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+    here = namespaces.current_namespace()
+    try:
+        added = ["ip", "link", "add", "link", name, "name", "mv9", "type", "macvlan"]
+        if subprocess.run(added, capture_output=True, check=False).returncode:
+            pytest.skip("this kernel has no macvlan")
+        with LinkMonitor(here) as monitor, ElsewhereMonitor(here) as elsewhere:
+            # when it is moved, and set up there
+            ip("link", "set", "mv9", "netns", netns.name)
+            ip("-n", netns.name, "link", "set", "mv9", "up")
+            own, others = read_until(monitor, 2), read_until(elsewhere, 2)
+    finally:
+        ip("link", "del", name)
+    # then
+    told = [(what, d.name, d.kind, d.netns) for what, d, _ in own if d.name == "mv9"]
+    assert told == [("remove", "mv9", "macvlan", here.inode), ("elsewhere", "mv9", "macvlan", here.inode)]
+    assert [(what, d.name, d.up) for what, d, _ in others] == [("elsewhere", "mv9", False), ("elsewhere", "mv9", True)]
+
+
+def test_the_kernel_notifies_of_a_device_on_which_another_namespace_stacks_one(netns):
+    # given a veth here: that nothing of it has changed is what tells
+    name = f"bto{os.getpid() % 100000}"
+    ip("link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+    here = namespaces.current_namespace()
+    try:
+        before = {d.name: d for d in devices.read_devices([here])}
+        with LinkMonitor(here) as monitor:
+            added = ["ip", "link", "add", "link", name, "name", "mv9", "netns", netns.name, "type", "macvlan"]
+            if subprocess.run(added, capture_output=True, check=False).returncode:
+                pytest.skip("this kernel has no macvlan")
+            changes = read_until(monitor, 1)
+    finally:
+        ip("link", "del", name)
+    # then
+    assert changes[0] == Change("add", before[name])
 
 
 def test_lost_notifications_ask_for_a_full_read(monkeypatch):
@@ -369,11 +409,11 @@ def test_lost_notifications_ask_for_a_full_read(monkeypatch):
     answers = [netlink.message(16, 0, 0, link()), OSError(errno.ENOBUFS, ""), BlockingIOError()]
 
     class Overrun:
-        def receive(self, wait):
+        def receive_from(self, wait):
             answer = answers.pop(0)
             if isinstance(answer, OSError):
                 raise answer
-            return answer
+            return answer, False
 
         def close(self):
             pass
@@ -382,7 +422,10 @@ def test_lost_notifications_ask_for_a_full_read(monkeypatch):
     here = namespaces.current_namespace()
     with LinkMonitor(here) as monitor:
         # when / then
-        assert monitor.read() == [Change("add", Device(here.inode, 9, "x0", "ether")), REREAD]
+        assert monitor.read() == [
+            Change("add", Device(here.inode, 9, "x0", "ether")),
+            Change("reread", None, here.inode),
+        ]
 
 
 def test_a_namespace_that_cannot_be_entered_is_told(monkeypatch):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which devices are traced, as they come, go and are renamed."""
 
+from dataclasses import replace
+
 import pytest
 
 from bondtrace.capture.host.devices import Change
@@ -73,10 +75,53 @@ def test_a_namespace_that_only_a_reading_knows_is_kept_over_notifications():
     assert (event["device"]["name"], event["device"]["link_netns"]) == ("mv1", 3)
 
 
+def test_without_names_what_is_above_the_traced_namespaces_elsewhere_is_traced_too():
+    vlan = Device(3, 7, "bond0.7", "vlan", link=5, link_netnsid=0, link_netns=1)
+    wireguard = Device(3, 8, "wg0", "wireguard", underlay=((1, 5),))
+    beside = Device(3, 9, "eth0", "ether")
+    devices = DeviceFollower((), (1,), [bond(5), vlan, wireguard, beside])
+
+    traced = devices.traced()
+
+    assert traced.above == traced.all == {(1, 5), (3, 7), (3, 8)} and traced.below == {(1, 5)}
+    assert devices.reached() == {3} and devices.carries((3, 7)) and not devices.carries((3, 9))
+
+
+def test_what_is_below_in_another_namespace_is_traced_only_for_a_name():
+    macvlan = Device(1, 6, "mv0", "macvlan", link=5, link_netnsid=0, link_netns=3)
+    there = [bond(5, netns=3), Device(3, 2, "eth0", "ether", master=5)]
+
+    assert DeviceFollower((), (1,), [macvlan, *there]).traced().all == {(1, 6)}
+    assert DeviceFollower(("mv0",), (1,), [macvlan, *there]).traced().all == {(1, 6), (3, 5), (3, 2)}
+
+
+def test_a_reading_has_what_a_notification_lacks_and_the_underlay_is_kept_by_both():
+    # given a tunnel that a notification told of
+    tunnel = Device(1, 6, "gre1", "gre", link_netnsid=0)
+    devices = DeviceFollower((), (1,), [tunnel])
+
+    read = devices.take_all(1, [replace(tunnel, link_netns=3)], 7)
+    under = devices.take_underlays({(1, 6): ((3, 4),), (1, 99): ((3, 4),)}, 8)
+    again = devices.take_underlays({(1, 6): ((3, 4),)}, 9)
+    told = devices.take(Change("add", replace(tunnel, up=True)), 10)
+
+    assert [one["device"]["link_netns"] for one in read] == [3] and again == []
+    assert [(one["device"]["link_netns"], one["device"]["underlay"]) for one in under + told] == [(3, ((3, 4),))] * 2
+    assert devices.tunnels() == [replace(tunnel, up=True, link_netns=3, underlay=((3, 4),))]
+
+
+def test_another_device_with_the_same_number_inherits_nothing():
+    devices = DeviceFollower((), (1,), [Device(1, 6, "gre1", "gre", underlay=((3, 4),))])
+
+    [event] = devices.take(Change("add", Device(1, 6, "wg0", "wireguard")), 7)
+
+    assert event["device"]["underlay"] == ()
+
+
 def test_after_a_loss_what_is_there_is_compared_with_what_was_known(devices):
     change(devices, "add", bond(6, "bond1"))
 
-    events = devices.take_all([bond(5), bond(7, "bond2")], 8)
+    events = devices.take_all(1, [bond(5), bond(7, "bond2")], 8)
 
     told = [(one["kind"], one.get("ifindex") or one["device"]["ifindex"], one["time_ns"]) for one in events]
     assert told == [("device-gone", 6, 8), ("device", 7, 8)]

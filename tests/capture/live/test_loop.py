@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bondtrace.capture.host.devices import REREAD, Change
+from bondtrace.capture.host.devices import Change
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.capture.host.taps import compare
 from bondtrace.capture.kernel.plan import Plan, Stage
@@ -79,7 +79,11 @@ class World:
             WallClock(self.offset_ns),
         )
         host = Host(
-            lambda: self.now_ns, lambda: self.offset_ns, lambda: list(self.listed), lambda namespaces: self.devices
+            lambda: self.now_ns,
+            lambda: self.offset_ns,
+            lambda: list(self.listed),
+            lambda namespace, others: [one for one in self.devices if one.netns == namespace.inode],
+            lambda tunnels, namespaces: {},
         )
         followers.devices.traced()
         return Loop(self, Monitors(self), followers, [], tell=self.said.append, host=host)
@@ -186,13 +190,35 @@ def test_a_module_that_is_loaded_is_noticed_within_a_second(world):
 
 
 def test_lost_notifications_are_made_up_by_reading_all_devices(world):
-    world.changes, world.devices = [REREAD], [bond(9)]
+    world.changes, world.devices = [Change("reread", None, 1)], [bond(9)]
 
     events = batch(world)
 
     assert kinds(events) == ["device-gone", "device", "note", "note"]
     assert notes(events) == [GONE, BACK] or world.traced == {(1, 9)}
     assert world.traced == {(1, 9)}
+
+
+def test_a_vlan_that_is_moved_to_a_new_namespace_is_traced_in_the_same_batch(world):
+    # given that the namespace has not been listed
+    red = Namespace(3, "red", "/no/such/path")
+    world.namespaces = [HERE, THERE]
+    here = Device(1, 6, "bond0.5", "vlan", link=5)
+    world.changes = [Change("add", here)]
+    batch(world)
+    assert world.traced == {(1, 5), (1, 6)}
+    world.listed.append(red)
+    world.devices = [Device(3, 6, "bond0.5", "vlan", link=5, link_netnsid=0, link_netns=1)]
+    world.changes = [Change("remove", here), Change("elsewhere", here)]
+
+    events = batch(world)
+
+    assert kinds(events) == ["device-gone", "namespace", "device"]
+    assert world.traced == {(1, 5), (3, 6)} and world.names == {"bond0", "bond0.5"}
+    # and when its namespace goes
+    world.listed.remove(red)
+    assert kinds(batch(world, after_s=6)) == ["device-gone"] and world.traced == {(1, 5)}
+    assert world.said == []
 
 
 def test_names_of_devices_are_known_to_who_reads_taps(world):

@@ -17,7 +17,7 @@ while True:
 flooded() {
     local name=$1
     shift
-    rm -f sockets.ready
+    rm -f sockets-0.ready
     start_sockets "$name:bond0:0x0800"
     begin "$name" bondtrace record "$@" --iface bond0 -o "$name.arrows" icmp
     attached "$name"
@@ -27,7 +27,7 @@ flooded() {
     send_signal TERM "$name"
     ended "$name"
     stop_taps
-    mv sockets.json "$name.sockets"
+    mv sockets-0.json "$name.sockets"
 }
 
 setup() {

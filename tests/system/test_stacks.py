@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What people stack around a bond (tunnels, VRFs, NAT, redirects, containers, firewalls, tags, fanout groups): every
+marked packet's journeys against what the kernel's rules demand (demanded.py), and, whatever the packet, what is said of
+each tap against its own file. Above all no tap whose file has a packet is told not to have seen it.
+"""
+
+import os
+
+import pytest
+from demanded import DEMANDED, read, unlike
+from stacks import Stack, false_absences, out_of_order, unknowns
+
+pytestmark = pytest.mark.lab
+
+SCENARIOS = [one for one in os.environ.get("BONDTRACE_SCENARIOS", ",".join(DEMANDED)).split(",") if one in DEMANDED]
+KERNELS = os.environ["BONDTRACE_KERNELS"].split(",") if os.environ.get("BONDTRACE_KERNELS") else [None]
+COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
+
+
+class Played:
+    """A scenario that was played on a kernel, and its recording beside the taps' files."""
+
+    def __init__(self, name, run):
+        self.name, self.run = name, run
+        self.stack = Stack(run.out)
+        self.matched = self.stack.matched()
+        self.marks = self.matched.marks(self.stack)
+        self.demands = read(DEMANDED[name])
+        #: {mark: how many journeys it has}
+        self.journeys_of = {one.mark: sum(other.mark == one.mark for other in self.demands) for one in self.demands}
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(kernel, name) for kernel in KERNELS for name in SCENARIOS],
+    ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
+)
+def played(request, play_all, done={}):  # noqa: B006
+    kernel, name = request.param
+    if request.param not in done:
+        done[request.param] = Played(name, play_all(kernel, tuple(SCENARIOS), COMMAND)[name])
+    return done[request.param]
+
+
+def test_nothing_was_lost(played):
+    assert played.stack.scene.losses() == {}
+    assert played.stack.scene.missing_stages() == []
+
+
+def test_what_each_tap_captured_is_what_its_file_has(played, deliveries):
+    stack, matched = played.stack, played.matched
+    absent = false_absences(stack, matched, played.journeys_of)
+    unsure = unknowns(stack.journeys, stack.names)
+    deliveries(
+        stack.kernel, played.name, len(played.marks), len(matched.pairs), len(absent) + len(matched.missed), unsure
+    )
+    assert matched.pairs
+    assert {"said, not in the file": matched.wrong, "in the file, not said": matched.missed} == {
+        "said, not in the file": [],
+        "in the file, not said": [],
+    }
+
+
+def test_no_tap_whose_file_has_a_packet_is_told_not_to_have_seen_it(played):
+    assert false_absences(played.stack, played.matched, played.journeys_of) == []
+
+
+def test_every_packet_has_the_journeys_that_the_kernel_demands(played):
+    wrong = unlike(played.stack, played.name, played.marks)
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_no_answer_is_unknown(played):
+    assert unknowns(played.stack.journeys, played.stack.names) == []
+
+
+def test_steps_are_in_order_of_time(played):
+    assert out_of_order(played.stack.journeys) == []
