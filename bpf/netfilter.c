@@ -75,7 +75,7 @@ static __always_inline int chain_end(u32 verdict, u64 pkt, u64 priv)
 		return 0;
 	u64 chain = NUMBER_OF(&cpu->place, priv);
 	u64 packet = NUMBER_OF(&cpu->place, pkt);
-	decided(cpu, FUNC_NFT, chain, READ(u64, packet, layout->pktinfo_skb), READ(u64, packet, layout->pktinfo_state));
+	decided(cpu, FUNC_NFT_DO_CHAIN, chain, READ(u64, packet, layout->pktinfo_skb), READ(u64, packet, layout->pktinfo_state));
 	return 0;
 }
 
@@ -85,7 +85,7 @@ static __always_inline int table_end(u32 verdict, u64 first, u64 second, u64 thi
 		return 0;
 	struct cpu_state *cpu = this_cpu();
 	if (cpu && !cpu->quiet && !cpu->tap.open)
-		decided(cpu, FUNC_IPT, NUMBER_OF(&cpu->place, first), NUMBER_OF(&cpu->place, second),
+		decided(cpu, FUNC_IPT_DO_TABLE, NUMBER_OF(&cpu->place, first), NUMBER_OF(&cpu->place, second),
 			NUMBER_OF(&cpu->place, third));
 	return 0;
 }
@@ -117,7 +117,7 @@ static __always_inline struct call *call_ends(void)
 
 static __always_inline u8 function_of(u8 family)
 {
-	return family == PF_IPV4 ? FUNC_IPT : family == PF_IPV6 ? FUNC_IP6T : family == PF_ARP ? FUNC_ARPT : FUNC_EBT;
+	return family == PF_IPV4 ? FUNC_IPT_DO_TABLE : family == PF_IPV6 ? FUNC_IP6T_DO_TABLE : family == PF_ARP ? FUNC_ARPT_DO_TABLE : FUNC_EBT_DO_TABLE;
 }
 
 /* Read what is told of the chain that decided. */
@@ -128,10 +128,10 @@ static __always_inline void describe_chain(struct decision *decision, struct net
 
 	__builtin_memset(chain, 0, sizeof(*chain));
 	chain->hook = READ(u8, state, NF_HOOK_STATE__HOOK);
-	if (decision->func == FUNC_NFT) {
+	if (decision->func == FUNC_NFT_DO_CHAIN) {
 		u64 table = READ(u64, owner, layout->chain_table);
 
-		chain->func = FUNC_NFT;
+		chain->func = FUNC_NFT_DO_CHAIN;
 		chain->family = READ(u16, table, layout->table_family) & layout->table_family_mask;
 		bpf_probe_read_kernel_str(chain->table, CHAIN_NAME_BYTES, (void *)READ(u64, table, layout->table_name));
 		bpf_probe_read_kernel_str(chain->name, CHAIN_NAME_BYTES, (void *)READ(u64, owner, layout->chain_name));
@@ -166,7 +166,7 @@ static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *f
 
 	if (!decision->func || decision->frame != (frame ? frame->number : 0) || !layout || !chain)
 		return 0;
-	if (decision->func == FUNC_IPT && decision->owner == skb) { /* before 5.16 */
+	if (decision->func == FUNC_IPT_DO_TABLE && decision->owner == skb) { /* before 5.16 */
 		decision->owner = decision->state;
 		decision->state = decision->skb;
 		decision->skb = skb;
@@ -212,11 +212,11 @@ static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *fr
 {
 	cpu->dropped_by = FUNC_NONE;
 	if (is_between(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
-		cpu->dropped_by = FUNC_NFT;
+		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
 		cpu->dropped_chain = deciding_chain(cpu, frame, skb);
 		if (!cpu->dropped_chain) {
 			cpu->dropped_chain = hooking_function(cpu, ctx);
-			cpu->dropped_by = cpu->dropped_chain ? FUNC_NF_HOOK : FUNC_NONE;
+			cpu->dropped_by = cpu->dropped_chain ? FUNC_NF_HOOK_SLOW : FUNC_NONE;
 		}
 	}
 	cpu->decision.func = FUNC_NONE;

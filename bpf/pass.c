@@ -112,7 +112,7 @@ struct decision {
 	u64 skb;
 	u64 state; /* struct nf_hook_state */
 	u32 frame; /* the number of the innermost frame */
-	u8 func;   /* FUNC_NONE: nothing is decided; FUNC_NFT, or FUNC_IPT for all of x_tables */
+	u8 func;   /* FUNC_NONE: nothing is decided; FUNC_NFT_DO_CHAIN, or FUNC_IPT_DO_TABLE for all of x_tables */
 };
 
 /* The arguments of a function that runs, for its kretprobe (netfilter.c). */

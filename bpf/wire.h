@@ -72,12 +72,14 @@ enum function {
 	FUNC_IPV6_LIST_RCV = 20,
 	FUNC_VLAN = 32,    /* vlan_do_receive */
 	FUNC_GRO_CELLS = 33, /* gro_cells_receive */
-	FUNC_NFT = 34,  /* nft_do_chain: of a drop, that orig_ifindex is the number of a chain (of x_tables, too) */
-	FUNC_IPT = 35,  /* ipt_do_table */
-	FUNC_IP6T = 36, /* ip6t_do_table */
-	FUNC_ARPT = 37, /* arpt_do_table */
-	FUNC_EBT = 38,  /* ebt_do_table */
-	FUNC_NF_HOOK = 39, /* nf_hook_slow: of a drop, that orig_ifindex is the low half of an address in its caller */
+	/* Of a drop, these tell who decided on it: orig_ifindex is then not orig_dev's, but the number of a chain
+	 * (netfilter.c); with nf_hook_slow the low half of an address in the function that called it. */
+	FUNC_NFT_DO_CHAIN = 34,
+	FUNC_IPT_DO_TABLE = 35,
+	FUNC_IP6T_DO_TABLE = 36,
+	FUNC_ARPT_DO_TABLE = 37,
+	FUNC_EBT_DO_TABLE = 38,
+	FUNC_NF_HOOK_SLOW = 39,
 	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 

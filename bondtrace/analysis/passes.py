@@ -177,7 +177,7 @@ def _netfilter(raw: Array, scene: Scene) -> Optional[str]:
         return None
     if func == FUNC_NF_HOOK:
         return hook_of_caller(scene.symbols.get(number, f"0x{number:08x}"))
-    return scene.chains.get(number, "a chain whose name was not recorded")
+    return scene.chain(number) or "a chain whose name was not recorded"
 
 
 def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:

@@ -31,6 +31,7 @@ from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 _OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol"))
 _TRACED_KEPT = 8
 _BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
+_CHAIN = 1 << 32  # beyond the low halves of addresses
 _LOSSES = {
     "lost": "records lost",
     "steps_lost": "steps that did not fit",
@@ -62,7 +63,6 @@ class Scene:
         self.counters: dict[str, list[int]] = {}
         self.notes: list[tuple[int, str]] = []
         self.symbols: dict[int, str] = {}
-        self.chains: dict[int, str] = {}
         self.stages: dict[str, Event] = {}
         self.ended = False
         self._changes = Changes()
@@ -134,7 +134,7 @@ class Scene:
 
     def _chain(self, event: Event, time_ns: int) -> None:
         family, table, chain, hook = (text(event.get(name)) for name in ("family", "table", "chain", "hook"))
-        self.chains[number(event.get("number"))] = chain_phrase(family, table, chain, hook)
+        self.symbols[_CHAIN | number(event.get("number"))] = chain_phrase(family, table, chain, hook)
 
     def _device(self, event: Event, time_ns: int) -> None:
         device = read_device(event.get("device"))
@@ -211,6 +211,10 @@ class Scene:
     def wall_offset_ns(self) -> int:
         """What to add to CLOCK_MONOTONIC to get nanoseconds since the Unix epoch."""
         return int(self.start.get("wall_offset_ns", 0))
+
+    def chain(self, number: int) -> Optional[str]:
+        """Return the netfilter chain that drops have by this number; ``None`` where it was not recorded."""
+        return self.symbols.get(_CHAIN | number)
 
     def drop_reason(self, reason: int) -> Optional[str]:
         """Return the kernel's name for why it dropped a packet; ``None`` where this kernel has none (before 5.17)."""

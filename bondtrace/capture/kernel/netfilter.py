@@ -9,16 +9,22 @@ from typing import Any, NamedTuple, Optional
 
 from .btf import Btf, BtfError, read_kernel_btf
 
-# struct netfilter_layout (bpf/netfilter.c): struct and field of each place.
-_OF_NF_TABLES = {
-    "pktinfo_skb": ("nft_pktinfo", "skb"),
-    "pktinfo_state": ("nft_pktinfo", "state"),
-    "chain_name": ("nft_chain", "name"),
-    "chain_table": ("nft_chain", "table"),
-    "table_name": ("nft_table", "name"),
-    "table_family": ("nft_table", "family"),
+# struct netfilter_layout (bpf/netfilter.c), by module: struct and field of each place.
+_X_TABLES = {"xt_table_name": ("xt_table", "name")}
+WANTED = {
+    "nf_tables": {
+        "pktinfo_skb": ("nft_pktinfo", "skb"),
+        "pktinfo_state": ("nft_pktinfo", "state"),
+        "chain_name": ("nft_chain", "name"),
+        "chain_table": ("nft_chain", "table"),
+        "table_name": ("nft_table", "name"),
+        "table_family": ("nft_table", "family"),
+    },
+    "ip_tables": _X_TABLES,
+    "ip6_tables": _X_TABLES,
+    "ebtables": _X_TABLES,
+    "arp_tables": _X_TABLES,
 }
-_OF_X_TABLES = {"xt_table_name": ("xt_table", "name")}
 
 
 class Chain(NamedTuple):
@@ -37,7 +43,7 @@ def places(types: Btf, module: str) -> dict[str, int]:
 
     :raises BtfError: where they lack one.
     """
-    wanted = _OF_NF_TABLES if module == "nf_tables" else _OF_X_TABLES
+    wanted = WANTED[module]
     structs = types.find_many({struct for struct, _ in wanted.values()})
     found = {}
     for name, (struct, path) in wanted.items():
