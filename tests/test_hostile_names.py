@@ -283,7 +283,7 @@ def test_json_lines(run, hostile, tmp_path):
     text = exported(run, hostile, tmp_path, "jsonl").read_bytes().decode()
 
     assert_harmless(text)
-    assert [json.loads(line)["id"] for line in text.splitlines()] == [1, 2, 3, 4]
+    assert [json.loads(line)["id"] for line in text.splitlines()] == [1, 2, 3, 4, 5]
     assert_texts_harmless([json.loads(line) for line in text.splitlines()])
 
 
