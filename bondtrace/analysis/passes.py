@@ -9,7 +9,9 @@ import numpy as np
 
 from ..format.wire import (
     DROPPED_CLONE,
+    FUNC_CHAINS,
     FUNC_HANDLER,
+    FUNC_NF_HOOK,
     FUNCTIONS,
     NETNS_FROM_HERE,
     OUTCOMES,
@@ -28,6 +30,7 @@ from ..format.wire import (
     Passes,
 )
 from ..model import Packet, Pass, Step
+from ..net.netfilter import hook_of_caller
 from ..net.topology import Key
 from . import fanout, verdicts
 from .bonds import Asked
@@ -143,6 +146,9 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
     number = way.number(int(raw["round"]), ifindex)
     way.progress.step(int(raw["round"]))
     function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
+    netfilter = _netfilter(raw, scene)
+    if netfilter:
+        orig = int(record["ifindex"])  # its place in the step has another number
     verdict = _verdict(raw)
     onward = int(raw["arg"]) if verdict == "ANOTHER" else None
     if onward is not None:
@@ -166,7 +172,18 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         netns=way.netns,
         next_netns=0 if onward is None else way.next_netns,
         clone=kind == STEP_DROP and int(raw["result"]) == DROPPED_CLONE,
+        netfilter=netfilter,
     )
+
+
+def _netfilter(raw: Array, scene: Scene) -> Optional[str]:
+    """Return which chain had the packet dropped, or at which hook it was."""
+    func, number = int(raw["func"]), int(raw["orig_ifindex"])
+    if raw["kind"] != STEP_DROP or func not in (*FUNC_CHAINS, FUNC_NF_HOOK):
+        return None
+    if func == FUNC_NF_HOOK:
+        return hook_of_caller(scene.symbols.get(number, f"0x{number:08x}"))
+    return scene.chain(number) or "a chain whose name was not recorded"
 
 
 def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
