@@ -34,6 +34,7 @@ from ..net.netfilter import hook_of_caller
 from ..net.topology import Key
 from . import fanout, verdicts
 from .bonds import Asked
+from .branches import Place
 from .contents import Contents, Progress, is_fragment, tags_of
 from .scene import Scene
 from .whereabouts import namespaces
@@ -50,11 +51,14 @@ _KINDS = {
 _ARPHRD_ETHER, _MAC_BYTES = 1, 6
 
 
-def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scene) -> tuple[Pass, Contents]:
+def assembled(
+    passes: Passes, place: int, begin_ns: int, packet: Packet, at: Place, scene: Scene
+) -> tuple[Pass, Contents]:
     """Return the pass at this place, and what the rules ask of its packet.
 
     :param begin_ns: when its journey began.
     :param packet: what it is a pass of.
+    :param at: where it is in its journey.
     """
     record = passes.records[place]
     time_ns = int(record["time_ns"])
@@ -62,14 +66,13 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
     way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record, _tpid_beside(packet)))
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
-    of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
-    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
-    for at, step in enumerate(raw):
+    of_steps, leaves = _namespaces(netns, raw)
+    for nth, step in enumerate(raw):
         if step["kind"] != STEP_NETNS:
-            way.is_in(of_steps[at], of_steps[at + leaves[at]])
+            way.is_in(of_steps[nth], of_steps[nth + leaves[nth]])
             to_step = _queued if step["kind"] == STEP_QUEUED else _step
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
-    end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
+    end_ns = time_ns + max(int(record["duration_ns"]), max(raw["t_ns"].tolist(), default=0))
     sent = record["kind"] == RECORD_TX
     contents = _contents(record, packet, steps, way)
     one = Pass(
@@ -83,8 +86,19 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
         packet=packet,
         steps_lost=int(record["steps_lost"]),
         sender=(int(record["sender"]) or None) if sent else None,
+        parent=at.parent,
+        follows=at.follows,
     )
     return one, contents
+
+
+def _namespaces(netns: int, raw: Array) -> tuple[list[int], list[bool]]:
+    """Return for every step the namespace of its device, and whether the next step is in another one."""
+    kinds = raw["kind"].tolist()
+    if STEP_NETNS not in kinds:  # nearly always
+        return [netns] * len(kinds), [False] * len(kinds)
+    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
+    return namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist(), leaves
 
 
 def _tpid_beside(packet: Packet) -> Optional[int]:
