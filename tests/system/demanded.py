@@ -7,9 +7,10 @@ packet's way begins, the devices in order; after a bar the taps that captured it
 each once); after another what else is demanded, between semicolons:
 
     TAP REASON      why a tap did not get it (several reasons, between slashes: any of them); without such an entry
-                    it is bound-elsewhere. ``decided``: any reason but ``unknown``
+                    it is bound-elsewhere
     drop DEVICE R   the kernel dropped it there, for the reason R of 6.1, if that kernel gives reasons (``*``: any)
-    drops *         any drops, or none: an answer to ping goes to its raw socket, and IP drops what is left
+    drops *         any drops, or none: an answer to ping goes to its raw socket, and IP drops what is left; what IP
+                    refuses while a socket still shares it is only released, which the kernel reports nowhere
     says WORDS      the journey's text has these words
     never WORDS     it does not
 
@@ -103,7 +104,7 @@ def faults(stack, demand, journey):
         if name is None:
             continue
         right = demand.reasons.get(group(name), "bound-elsewhere")
-        if unseen.reason == "unknown" if right == "decided" else unseen.reason not in right.split("/"):
+        if unseen.reason not in right.split("/"):
             found.append(f"{name}: {unseen.reason}, not {right} ({unseen.detail})")
     found += wrong_drops(stack, demand, journey)
     shown = "\n".join(text.lines(journey, stack.scene))
@@ -325,9 +326,9 @@ DEMANDED = {
 167 rx a1 | a1 | arp0 inactive-slave; says ARP monitor; drop a1 UNHANDLED_PROTO
 """,
     "fanout": """
-171 rx eth0 bond0 | eth0 bond0 hash | hash fanout-other-member; defrag decided
-171 rx eth0 bond0 | eth0 bond0 hash defrag | hash fanout-other-member; defrag fanout-other-member; drops *
-171 tx bond0 eth0 | bond0 hash eth0 | hash fanout-other-member; defrag decided
+171 rx eth0 bond0 | eth0 bond0 hash | hash fanout-other-member; defrag held-for-reassembly
+171 rx eth0 bond0 | eth0 bond0 hash defrag | hash fanout-other-member; defrag fanout-other-member
+171 tx bond0 eth0 | bond0 hash eth0 | hash fanout-other-member; defrag held-for-reassembly
 171 tx bond0 eth0 | bond0 hash defrag eth0 | hash fanout-other-member; defrag fanout-other-member
 172 rx eth0 bond0 | eth0 bond0 hash defrag | hash fanout-other-member; defrag fanout-other-member;
     drop bond0 NO_SOCKET
@@ -338,7 +339,7 @@ DEMANDED = {
 181 tx bond0 eth0 | = | ip-bond0 outgoing-not-offered; ip-any outgoing-not-offered
 183 rx eth0 bond0 | eth0 bond0 ip-bond0 ip-any | drop bond0 IP_NOPROTO
 183 tx bond0 eth0 | = | ip-bond0 outgoing-not-offered; ip-any outgoing-not-offered
-184 rx eth0 bond0 | eth0 bond0 ip-bond0 ip-any | drop bond0 OTHERHOST
+184 rx eth0 bond0 | eth0 bond0 ip-bond0 ip-any | drops *
 185 rx eth0 bond0 | eth0 bond0 ip-bond0 ip-any | drop bond0 IP_CSUM
 """,
 }
