@@ -43,7 +43,7 @@ class Device:
     Of a slave of a bond: ``slave_state`` ("active" or "backup"); ``mii_status``: the link as the bond sees it ("up",
     "going down", "down", "going back"); in mode 802.3ad ``ad_aggregator`` (id of its aggregator), ``ad_actor_state``
     and ``ad_partner_state`` (the octets of LACP: IEEE 802.1AX). The kernel notifies of a change of ``slave_state`` and
-    ``mii_status``, and not of one of the last three or of ``ad_partner``: these are as of the device's last change.
+    ``mii_status``, and not of one of the last three or of ``ad_partner``: these are as of the last reading.
     """
 
     netns: int

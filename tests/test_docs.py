@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from bondtrace import errors
 from bondtrace.analysis import verdicts
+from bondtrace.analysis.bonds import Asked
 from bondtrace.analysis.eras import ERAS, find_era
 from bondtrace.analysis.why_unseen import REASONS
 from bondtrace.capture.host.devices import BOND_MODES
@@ -146,7 +147,9 @@ def test_every_word_of_the_project_is_explained_with_an_example():
 
 
 def test_every_reason_has_a_row_and_every_row_is_a_reason():
-    told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Why a tap was not offered a packet"))]
+    told = [
+        cells[0].strip("`") for cells in rows(own(section("receive-path.md", "Why a tap was not offered a packet")))
+    ]
     assert sorted(told) == sorted(REASONS)
 
 
@@ -166,12 +169,17 @@ def test_every_receive_function_is_described():
     assert sorted(told) == sorted(name for number, name in FUNCTIONS.items() if number < 16)
 
 
+OWN = b"\2\0\0\0\0\1"
+LOWER, MASTER = Device(1, 2, "eth0", "ether", address=OWN.hex(":")), Device(1, 1, "bond0", "bond")
+
+
 @pytest.mark.parametrize("function", [*rx_handlers.FUNCTIONS, "vlan_do_receive"])
 def test_every_phrase_of_a_verdict_is_in_the_document(function):
     phrases = {
-        verdicts.reason(function, verdict, number, Device(1, 1, "bond0", "bond", bond_mode=mode))
+        verdicts.reason(function, verdict, Asked(number, destination, LOWER, replace(MASTER, bond_mode=mode)))
         for verdict in VERDICTS.values()
-        for number in (0x0800, 0x8809)
+        for number in (0x0800, 0x8809, 0x88E5)
+        for destination in (b"", OWN, bytes(6), b"\xff" * 6, b"\1\0\x5e\0\0\1", b"\1\x80\xc2\0\0\x0e")
         for mode in (None, *BOND_MODES)
     } - {None}
     assert phrases - names(read("receive-path.md")) == set()

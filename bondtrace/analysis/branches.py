@@ -16,10 +16,18 @@ from ..model import Pass, Step
 
 
 def in_order(passes: Sequence[Pass]) -> Iterator[tuple[int, Step]]:
-    """Yield (the place of its pass, the step) for every step of a journey, in order of time."""
-    ordered = sorted((step.t_ns, place, nth) for place, one in enumerate(passes) for nth, step in enumerate(one.steps))
-    for _, place, nth in ordered:
-        yield place, passes[place].steps[nth]
+    """Yield (the place of its pass, the step) for every step of a journey, in order of time.
+
+    Where times are the same a pass goes on before another one begins: a branch ends before its pass goes on.
+    """
+    left = [sorted(one.steps, key=lambda step: step.t_ns)[::-1] for one in passes]
+    now = 0
+    while True:
+        coming = [(steps[-1].t_ns, place != now, place) for place, steps in enumerate(left) if steps]
+        if not coming:
+            return
+        now = min(coming)[2]
+        yield now, left[now].pop()
 
 
 @dataclass(frozen=True)

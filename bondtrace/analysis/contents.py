@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from ..format.wire import RECORD_VLAN, Array
+from ..model import Tag
 
 VLAN_PROTOCOLS = (0x8100, 0x88A8)
 _WITH_ETHERNET_HEADER = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
@@ -23,15 +24,10 @@ _IPV4 = 0x0800
 _VLAN_NAMES = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
 
 
-class Tag(NamedTuple):
-    """A VLAN tag: its id and, where that is known, its protocol (TPID)."""
-
-    id: int
-    protocol: Optional[int] = None
-
-    def __str__(self) -> str:
-        name = _VLAN_NAMES.get(self.protocol or 0)
-        return f"{name} {self.id}" if name else str(self.id)
+def tag_words(tag: Tag) -> str:
+    """Return a tag with the name of its type, where that is known: "802.1ad 100"."""
+    name = _VLAN_NAMES.get(tag.tpid or 0)
+    return f"{name} {tag.id}" if name else str(tag.id)
 
 
 class Contents(NamedTuple):
@@ -48,15 +44,18 @@ class Contents(NamedTuple):
 
 class Progress:
     """A received packet on its way: ``protocol`` (skb->protocol, ``None`` where not known) and ``beside`` (the tag
-    beside its bytes) as they are at the step that was told last."""
+    beside its bytes) as they are at the step that was told last.
 
-    def __init__(self, record: Array) -> None:
+    :param tpid: the Ethernet type of the tag beside the bytes of the record, where it has one and that is known.
+    """
+
+    def __init__(self, record: Array, tpid: Optional[int] = None) -> None:
         self._data = record["packet"].tobytes()[: int(record["captured"])]
         self.protocol: Optional[int] = int(record["protocol"]) or None
         has_header = int(record["arphrd"]) in _WITH_ETHERNET_HEADER
         self._next: int = 14 if has_header else 0  # where what skb->protocol says begins
         is_beside = bool(record["flags"] & RECORD_VLAN)
-        self.beside: Optional[Tag] = Tag(int(record["vlan_tci"]) & 0xFFF) if is_beside else None
+        self.beside: Optional[Tag] = Tag(int(record["vlan_tci"]) & 0xFFF, tpid) if is_beside else None
         self._round, self._asked = 1, False
         self._untag()
 
@@ -108,9 +107,9 @@ def _protocol(data: bytes, at: int) -> Optional[int]:
     return _RAW_802_3 if data[at + 2 : at + 4] == b"\xff\xff" else _LLC
 
 
-def tags_of(record: Array) -> Optional[tuple[Tag, ...]]:
+def tags_of(record: Array, tpid: Optional[int] = None) -> Optional[tuple[Tag, ...]]:
     """Return the tags of a record's packet, outermost first; ``None`` where the captured bytes end in between."""
-    way = Progress(record)
+    way = Progress(record, tpid)
     found = []
     while way.beside is not None:
         found.append(way.beside)

@@ -56,7 +56,7 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
     record = passes.records[place]
     time_ns = int(record["time_ns"])
     netns = int(record["netns"])
-    way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record))
+    way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record, _tpid_beside(packet)))
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
     of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
@@ -68,7 +68,7 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
     end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
     sent = record["kind"] == RECORD_TX
-    contents = _contents(record, steps, way)
+    contents = _contents(record, packet, steps, way)
     one = Pass(
         direction="tx" if sent else "rx",
         cpu=int(record["cpu"]),
@@ -84,19 +84,24 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
     return one, contents
 
 
-def _contents(record: Array, steps: list[Step], way: _Way) -> Contents:
+def _tpid_beside(packet: Packet) -> Optional[int]:
+    """Return the type of the tag beside a packet's bytes; ``None`` without one, and where it is not known."""
+    return packet.tags[0].tpid if packet.tags and not packet.tags[0].in_frame else None
+
+
+def _contents(record: Array, packet: Packet, steps: list[Step], way: _Way) -> Contents:
     """Return what the rules ask of a pass's packet, after its last step."""
     if record["kind"] == RECORD_LATE:
         return Contents()
     is_grouped = any(step.kind == "fanout" for step in steps)
-    return Contents(way.progress.deliver(), tags_of(record), is_grouped and is_fragment(record))
+    return Contents(way.progress.deliver(), tags_of(record, _tpid_beside(packet)), is_grouped and is_fragment(record))
 
 
 class _Way:
     """The devices that a pass visits: their names, rounds and namespaces, at one time.
 
     ``netns`` and ``next_netns`` are the namespaces of the step at hand and of the one after it; ``here`` is where the
-    packet was at the last step, (round, netns, ifindex); ``progress`` is what it is there.
+    packet is after the steps so far, (round, netns, ifindex); ``progress`` is what it is there.
     """
 
     def __init__(self, scene: Scene, netns: int, ifindex: int, time_ns: int, progress: Progress) -> None:
@@ -120,6 +125,7 @@ class _Way:
     def goes_on(self, number: int, ifindex: int) -> None:
         """Note the device of the round after this one."""
         self._rounds.setdefault((self.next_netns, ifindex), number + 1)
+        self.here = number + 1, self.next_netns, ifindex
 
     def name(self, ifindex: int, netns: Optional[int] = None) -> str:
         """Return the name of a device, by default of the namespace of the step at hand."""

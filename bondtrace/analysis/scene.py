@@ -289,8 +289,8 @@ class Scene:
             if len(self._traced) >= _TRACED_KEPT:
                 self._traced.clear()
             names, namespaces = self.start.get("interfaces", ()), self.start["namespaces"]
-            reaches_out = self.start["reaches_out"]
-            self._traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out)
+            reaches_out, start_ns = self.start["reaches_out"], event_time_ns(self.start)
+            self._traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out, start_ns)
         return self._traced[state]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:

@@ -16,6 +16,7 @@ import numpy as np
 from ..format.wire import (
     RECORD_LATE,
     RECORD_VLAN,
+    RECORD_VLAN_AD,
     STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
@@ -155,7 +156,8 @@ def _of_few(records: Array, tagged: Array, is_grouped: Array) -> Array:
     if len(some):
         few, data = records[some], records["packet"][some].astype(np.uint64)
         outer, second, third = (data[:, at] << np.uint64(8) | data[:, at + 1] for at in (14, 18, 20))
-        beside = (few["flags"] & RECORD_VLAN > 0) * (few["vlan_tci"] & _VLAN_ID | 1 << 12)
+        flags = few["flags"] & (RECORD_VLAN | RECORD_VLAN_AD)
+        beside = (flags > 0) * (few["vlan_tci"] & _VLAN_ID) | flags.astype(np.uint32) << 16
         ids = (outer & np.uint64(_VLAN_ID)) << np.uint64(12) | second & np.uint64(_VLAN_ID)
         found[some] = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
     some = np.flatnonzero(is_grouped)

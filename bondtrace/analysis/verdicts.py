@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
-from ..model import Pass, Step
+from ..model import Pass, Step, Tag
 from ..net import rx_handlers
 from ..net.topology import Key
 from . import bonds
 from .bonds import Asked
-from .contents import Tag
+from .contents import tag_words
 from .scene import Scene
 
 _BROADCAST, _LINK_LOCAL = b"\xff" * 6, b"\x01\x80\xc2\x00\x00"  # 01:80:c2:00:00:00 to 0f
@@ -82,14 +82,12 @@ def vlan_reason(verdict: Optional[str], place: Key, asked: Optional[Tag], scene:
         return phrase
     of_id = [one for one in scene.vlans_on(place, time_ns) if one.vlan_id == asked.id]
     if verdict == "CONSUMED":
-        down = [
-            one.name for one in of_id if not one.up and asked.protocol in (None, one.vlan_protocol or asked.protocol)
-        ]
+        down = [one.name for one in of_id if not one.up and asked.tpid in (None, one.vlan_protocol or asked.tpid)]
         return f"{down[0]} is down: dropped" if len(down) == 1 else phrase
-    others = [one for one in of_id if one.vlan_protocol not in (None, asked.protocol)]
+    others = [one for one in of_id if one.vlan_protocol not in (None, asked.tpid)]
     if not others:
         return phrase
-    return f"{phrase} {asked}: {others[0].name} takes {Tag(asked.id, others[0].vlan_protocol)}"
+    return f"{phrase} {tag_words(asked)}: {others[0].name} takes {tag_words(Tag(asked.id, others[0].vlan_protocol))}"
 
 
 def with_ways_on(passes: Sequence[Pass], scene: Scene) -> tuple[Pass, ...]:

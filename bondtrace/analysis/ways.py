@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple, Optional
 
-from ..model import Device, Pass, Step, Tap
+from ..model import Device, Pass, Step, Tag, Tap
 from ..net.topology import Key
-from .contents import Contents, Tag
+from .contents import Contents
 from .scene import Scene
 
 Tags = Optional[tuple[Tag, ...]]
@@ -167,7 +167,7 @@ def _onto(device: Optional[Device], tags: Tags) -> tuple[bool, Tags]:
     if tags is None or device.vlan_id is None:
         return True, None
     for place, tag in enumerate(tags):
-        if tag.id == device.vlan_id and tag.protocol in (None, device.vlan_protocol or tag.protocol):
+        if tag.id == device.vlan_id and tag.tpid in (None, device.vlan_protocol or tag.tpid):
             return True, tags[place + 1 :]
         if tag.id:
             break

@@ -198,8 +198,7 @@ class _Facts:
 
     def _is_shown_by_vrf(self, tap: Tap) -> bool:
         """Is it a received packet, which a VRF showed where the tap listens?"""
-        device = self._scene.device(tap.netns, tap.ifindex, self._time_ns)
-        return device is not None and device.kind == "vrf" and self._ways.passes[0].direction == "rx"
+        return any(one.shown and any(listens(tap, key_of(step)) for step in one.steps) for one in self._ways.passes)
 
     def _is_of_group(self, inodes: set[int], tap: Tap) -> bool:
         """Is one of these surely in the tap's fanout group?"""
@@ -287,7 +286,7 @@ class _Beyond:
 
     def why_not(self, tap: Tap) -> tuple[str, str]:
         """Return (reason, detail) for a tap that does not listen at any place of the journey."""
-        answer = self._not_watched(tap) or self._dropped_there(tap)
+        answer = self._not_watched(tap) or self._queued(tap) or self._dropped_there(tap)
         if answer:
             return answer
         furthest = self._ways.furthest(tap)
@@ -319,6 +318,17 @@ class _Beyond:
         if drop is None or self._is_vrf((tap.netns, tap.ifindex)):
             return None
         return "dropped-before", f"{self._ways.name(tap)}, and before its taps {drop_phrase(drop)}"
+
+    def _queued(self, tap: Tap) -> Answer:
+        """Answer for a tap on a device to which the packet was handed to be received later, where that is not part of
+        the journey."""
+        for step in (step for one in self._ways.passes for step in one.steps if step.kind == "queued"):
+            if tap.ifindex and (tap.netns, tap.dev) == (step.next_netns or step.netns, step.next_dev):
+                return "unknown", (
+                    f"{step.function} handed it to {step.next_dev}, to be received later: what became of it there is "
+                    "not part of this journey"
+                )
+        return None
 
     def _is_vrf(self, key: Optional[Key]) -> bool:
         device = self._scene.device(*key, self._time_ns) if key else None

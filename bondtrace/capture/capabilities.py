@@ -31,7 +31,12 @@ SYS_ADMIN = Capability(
 )
 NEEDED = (BPF, PERFMON)
 HELPFUL = (
-    Capability("CAP_NET_ADMIN", 12, "packet_diag's details of taps", "whether a tap has a filter is unknown"),
+    Capability(
+        "CAP_NET_ADMIN",
+        12,
+        "packet_diag's details of taps, WireGuard's and IPsec's ends",
+        "whether a tap has a filter, and what WireGuard and IPsec tunnels run over, is unknown",
+    ),
     Capability("CAP_SYS_PTRACE", 19, "looking at other users' processes", "which processes hold a tap is unknown"),
     Capability(
         "CAP_DAC_READ_SEARCH", 2, "listing other users' descriptors in /proc", "which processes hold a tap is unknown"

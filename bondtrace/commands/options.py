@@ -109,8 +109,8 @@ _TRACE_OPTIONS = _apply(
             multiple=True,
             metavar="NAME",
             shell_complete=candidates.devices,
-            help="Trace this device with its slaves and what is stacked on it; may be repeated. "
-            "Default: every device of the network namespace.",
+            help="Trace this device with its slaves, what is stacked on it and the tunnels over it, in any "
+            "namespace; may be repeated. Default: every device of the network namespace.",
         ),
         click.option(
             "--netns",

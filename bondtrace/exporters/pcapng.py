@@ -93,8 +93,8 @@ class PcapngExporter(Exporter):
         elif step.kind == "queued":
             text = f"handed to {step.next_dev} ({step.function}): received there later"
         elif step.kind == "drop":
-            of = " a copy of it" if step.clone else ""
-            text = f"dropped{of} by the kernel in {step.function}: {step.reason or 'it gives no reason'}"
+            of = " (a copy of it)" if step.clone else ""
+            text = f"dropped by the kernel in {step.function}: {step.reason or 'it gives no reason'}{of}"
         elif step.verdict:
             onward = f", next {step.next_dev}" if step.next_dev else ""
             text = f"{step.function}: {step.verdict}{onward}{because}"

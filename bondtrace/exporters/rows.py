@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
+from ..net.dissect import one_line
 from ..reporters.json_lines import tap_object
 from ..reporters.text import namespace_name
 from ..util.untrusted import printable
@@ -57,6 +58,10 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("reason", "string"),
     ("detail", "string"),
     ("inferred", "bool"),
+    ("packet", "string"),
+    ("pass_parent", "int32"),
+    ("pass_shown", "bool"),
+    ("pass_inferred", "bool"),
 )
 """(name, type) of every column, in order: string, bool, int32, int64, or timestamp (ns since the Unix epoch)."""
 
@@ -135,6 +140,10 @@ def _of_step(step: Step, one: Pass, scene: Scene) -> Row:
     netns = step.netns or one.netns
     return {
         "pass_direction": one.direction,
+        "packet": printable(one_line(one.packet)),
+        "pass_parent": None if one.parent is None else one.parent + 1,
+        "pass_shown": one.shown,
+        "pass_inferred": one.inferred,
         "cpu": one.cpu,
         "netns": netns,
         "netns_name": namespace_name(netns, scene),

@@ -15,7 +15,18 @@ from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
 from ..util.untrusted import printable
 from .outline import Line, outline
-from .text import DEPTH_MAX, changed, clock, duration, tap_name, trust_line, unknown_step, unseen_sentence, unseen_words
+from .text import (
+    DEPTH_MAX,
+    changed,
+    clock,
+    duration,
+    tap_name,
+    trust_line,
+    unknown_step,
+    unseen_sentence,
+    unseen_words,
+    way_words,
+)
 
 _OUTCOMES = {
     "captured": "which captured it",
@@ -78,9 +89,7 @@ def _begin(one: Pass, scene: Scene, journey: Journey, back: bool = False) -> str
     first = one.steps[0]
     dev = printable(first.dev)
     if back:
-        return (
-            f"Meanwhile, CPU {one.cpu} went on with it as {'received' if one.direction == 'rx' else 'sent'} on {dev}."
-        )
+        return f"Meanwhile, CPU {one.cpu} went on with it, {way_words(one)}."
     if one.direction == "rx":
         begin = (
             f"{_at(first)} CPU {one.cpu} received it on {dev} (__netif_receive_skb_core); orig_dev is "
@@ -101,7 +110,7 @@ def _begin(one: Pass, scene: Scene, journey: Journey, back: bool = False) -> str
 
 def _rewritten(one: Pass, journey: Journey) -> str:
     phrases = changed(one, journey)
-    return f" What it was by then: {'; '.join(phrases)}." if phrases else ""
+    return f" It had been changed: {'; '.join(phrases)}." if phrases else ""
 
 
 def _tags(one: Pass, journey: Journey) -> str:

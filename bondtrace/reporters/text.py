@@ -34,6 +34,7 @@ _COLOURS = {
 }
 
 
+TAPS_NAMED = 10  # in a line on several
 DEPTH_MAX = 4  # further branches are not indented more
 Paint = Callable[[str, Optional[str]], str]
 
@@ -111,7 +112,7 @@ def _pass_heading(line: Line, journey: Journey, scene: Scene) -> str:
     namespace = f" ({namespace_name(one.netns, scene)})" if one.netns != first.netns else ""
     cpu = f", CPU {one.cpu}" if one.cpu != first.cpu else ""
     if line.kind == "back":
-        return f"back in the pass on {_device(one)}{namespace}{cpu}"
+        return f"back to it, {way_words(one)}{namespace}{cpu}"
     inferred = " (inferred)" if one.inferred else ""
     return f"then {way_words(one)}{namespace}{cpu}{inferred}{_changes(one, journey)}"
 
@@ -163,8 +164,8 @@ def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint)
     elif step.kind == "fanout":
         what = f"{taps}: offered to a fanout group{because}"
     elif step.kind == "drop":
-        of = " a copy of it" if step.clone else ""
-        what = f"{paint('dropped', 'dropped')}{of} by the kernel in {step.function}: {_drop_reason(step)}"
+        of = " (a copy of it)" if step.clone else ""
+        what = f"{paint('dropped', 'dropped')} by the kernel in {step.function}: {_drop_reason(step)}{of}"
     elif step.kind in ("rx_handler", "vlan"):
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
@@ -205,7 +206,8 @@ def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
 def unseen_sentence(group: Sequence[Unseen], journey: Journey, scene: Scene) -> str:
     """Return which taps did not see the packet, and why: one, or several for the same trivial reason."""
     first = group[0]
-    taps = ", ".join(tap_name(one.tap, scene, journey.time_ns) for one in group)
+    taps = ", ".join(tap_name(one.tap, scene, journey.time_ns) for one in group[:TAPS_NAMED])
+    taps += f" and {len(group) - TAPS_NAMED} more" if len(group) > TAPS_NAMED else ""
     why = printable(first.detail) if len(group) == 1 else telling.SHARED[first.reason]
     return f"{taps}: {why} ({first.reason})"
 

@@ -5,7 +5,8 @@ import struct
 
 import pytest
 
-from bondtrace.analysis.contents import Progress, Tag, is_fragment, tags_of
+from bondtrace.analysis.contents import Progress, is_fragment, tag_words, tags_of
+from bondtrace.model import Tag
 from build import A, B, ether, ip4, reply, rx
 
 IPV4, Q, AD, SLOW = 0x0800, 0x8100, 0x88A8, 0x8809
@@ -30,9 +31,9 @@ def record(packet=None, protocol=None, **more):
     [
         pytest.param(record(), (), IPV4, id="untagged"),
         pytest.param(record(tagged((Q, 50))), (Tag(50, Q),), IPV4, id="one in the bytes"),
-        pytest.param(record(vlan=50), (Tag(50),), IPV4, id="one beside them"),
+        pytest.param(record(vlan=50), (Tag(50, None),), IPV4, id="one beside them"),
         pytest.param(record(tagged((AD, 10), (Q, 20))), (Tag(10, AD), Tag(20, Q)), Q, id="QinQ in the bytes"),
-        pytest.param(record(tagged((Q, 20)), vlan=10), (Tag(10), Tag(20, Q)), Q, id="QinQ, the outer beside them"),
+        pytest.param(record(tagged((Q, 20)), vlan=10), (Tag(10, None), Tag(20, Q)), Q, id="QinQ, one beside them"),
         pytest.param(record(tagged((Q, 0), (Q, 20))), (Tag(0, Q), Tag(20, Q)), IPV4, id="a priority tag before"),
         pytest.param(
             record(tagged((Q, 0), (Q, 0), (AD, 3))), (Tag(0, Q), Tag(0, Q), Tag(3, AD)), IPV4, id="two of them"
@@ -69,7 +70,7 @@ def test_a_vlan_device_takes_the_outer_tag_and_the_next_round_takes_out_the_inne
     assert way(double, (1, True)) == ([Tag(10, AD)], IPV4)
     assert way(double, (1, True), (2, True)) == ([Tag(10, AD), Tag(20, Q)], IPV4)
     # as well where the network card had taken out the outer one
-    assert way(record(tagged((Q, 20)), vlan=10), (1, True), (2, False)) == ([Tag(10), Tag(20, Q)], IPV4)
+    assert way(record(tagged((Q, 20)), vlan=10), (1, True), (2, False)) == ([Tag(10, None), Tag(20, Q)], IPV4)
 
 
 def test_behind_a_priority_tag_the_next_is_asked_about_in_the_same_round():
@@ -99,4 +100,9 @@ def test_what_is_no_fragment_of_ipv4():
 
 
 def test_tags_have_names():
-    assert [str(one) for one in (Tag(5), Tag(5, Q), Tag(5, AD), Tag(5, 0x9100))] == ["5", "802.1Q 5", "802.1ad 5", "5"]
+    assert [tag_words(one) for one in (Tag(5, None), Tag(5, Q), Tag(5, AD), Tag(5, 0x9100))] == [
+        "5",
+        "802.1Q 5",
+        "802.1ad 5",
+        "5",
+    ]

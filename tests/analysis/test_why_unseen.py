@@ -29,6 +29,7 @@ from build import (
     ip4,
     journeys,
     protocol,
+    queued,
     received,
     refused,
     reply,
@@ -256,7 +257,7 @@ def test_what_was_dropped_on_its_way_out_was_dropped_before_the_taps_there():
     dropped = drop("NETFILTER_DROP", "nf_hook_slow", dev="out0")
     passes = rx("eth0", handler("ANOTHER", "bond0"), protocol("ip_rcv"), dropped)
 
-    asked = replace(tcpdump(ASKED, "eth0"), ifindex=35, dev="out0")
+    asked = replace(tcpdump(ASKED, "eth0"), ifindex=MORE_DEVICES["out0"].ifindex, dev="out0")
 
     assert why(asked, passes, devices={**DEVICES, "out0": MORE_DEVICES["out0"]}) == (
         "dropped-before",
@@ -470,10 +471,25 @@ def test_of_a_group_only_its_own_flag_keeps_it_from_what_is_sent(kind, own, reas
     assert why(asked, tx("eth0", tap(ON_ETH0)))[0] == reason
 
 
+# --- handed on ------------------------------------------------------------------------------------------
+
+
+def test_what_was_handed_to_a_tunnel_and_not_seen_there_is_not_elsewhere():
+    around = {**DEVICES, "vx0": MORE_DEVICES["vx0"]}
+    asked = replace(tcpdump(ASKED, "eth0"), ifindex=MORE_DEVICES["vx0"].ifindex, dev="vx0")
+    passes = rx("eth0", tap(ON_ETH0), protocol("ip_rcv"), queued("vx0"))
+
+    assert why(asked, passes, devices=around) == (
+        "unknown",
+        "gro_cells_receive handed it to vx0, to be received later: what became of it there is not part of this journey",
+    )
+    assert why(tcpdump(ASKED, "eth0"), passes, devices=around) == ("unknown", NO_RULE)
+
+
 # --- VRF -----------------------------------------------------------------------------------------------
 
-RED = {**DEVICES, "bond0": replace(DEVICES["bond0"], master=36), "red": MORE_DEVICES["red"]}
-ON_RED = replace(tcpdump(ASKED, "bond0"), ifindex=36, dev="red")
+RED = {**DEVICES, "bond0": replace(DEVICES["bond0"], master=MORE_DEVICES["red"].ifindex), "red": MORE_DEVICES["red"]}
+ON_RED = replace(tcpdump(ASKED, "bond0"), ifindex=MORE_DEVICES["red"].ifindex, dev="red")
 UP = tap(ON_ETH0), handler("ANOTHER", "bond0"), tap(ON_BOND0), protocol("ip_rcv")
 SHOWN = [rx("eth0", *UP, seq=1, lasts=30), tx("red", at=12, seq=2, parent=1, again=True)]
 

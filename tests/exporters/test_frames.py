@@ -16,6 +16,12 @@ def test_longer_contents_take_the_place_of_the_records_bytes():
     assert frame(one, 0, {(3, 8): whole}) == Frame(B + A + b"\x81\x00\x00\x07" + whole[12:80], 102)
 
 
+def test_a_tag_beside_the_bytes_is_put_back_with_its_type():
+    whole = ether(ip4(echo()))
+    one = rx("eth0", vlan=7, tpid=0x88A8, packet=whole).records[0]
+    assert frame(one) == Frame(B + A + b"\x88\xa8\x00\x07" + whole[12:80], 102)
+
+
 @pytest.mark.parametrize(
     "arphrd, link",
     [

@@ -18,6 +18,7 @@ from bondtrace.format.recording import Recorder
 from bondtrace.format.rotation import RotatingRecorder
 from bondtrace.model import Process
 from build import (
+    ALL_DEVICES,
     BEGIN_NS,
     DEVICES,
     HERE,
@@ -32,6 +33,7 @@ from build import (
     ip4,
     late,
     losses,
+    queued,
     received,
     record,
     refused,
@@ -41,6 +43,7 @@ from build import (
     sent,
     stitched,
     tap,
+    tx,
     udp,
     vlan,
 )
@@ -156,6 +159,20 @@ def test_a_packet_is_there_once_a_device_with_what_happened_there():
             "not seen by lldpd [41005]: bound to eth1; the packet passed bond0 and eth0 (bound-elsewhere)",
         ],
     ]
+
+
+@needs_tshark
+def test_what_was_handed_on_and_what_was_only_shown_are_told():
+    around = scene(devices=ALL_DEVICES)
+    passes = (
+        rx("eth3", queued("vx0"), drop("NO_SOCKET", dev="red", result=1), seq=5, lasts=90),
+        tx("red", tap(ON_BOND0), at=1, parent=5, seq=6, again=True, lasts=0),
+    )
+    comments = [one[0] for one in frames(exported(*passes, around=around), "frame.comment")]
+
+    assert "handed to vx0 (gro_cells_receive): received there later" in comments[0]
+    assert "dropped by the kernel in sch_handle_ingress: NO_SOCKET (a copy of it)" in " ".join(comments)
+    assert comments[-1].startswith("journey #1, 3 of 3: received, shown on red, CPU 0, pass 2, round 1")
 
 
 @needs_tshark

@@ -14,6 +14,7 @@ from bondtrace.pipeline import Pipeline
 from bondtrace.reporters.json_lines import journey_object, trust_object, write_json
 from bondtrace.reporters.text import printable
 from build import (
+    ALL_DEVICES,
     BEGIN_NS,
     ESCAPED,
     FEW,
@@ -25,18 +26,26 @@ from build import (
     ON_ETH1,
     TAPS,
     altered,
+    drop,
+    echo,
+    ether,
     fanout,
     handler,
     hostile_scene,
+    ip4,
     journeys,
     losses,
+    queued,
     received,
     refused,
+    reply,
     rx,
     scene,
     sent,
     tap,
     tcpdump,
+    tx,
+    udp,
 )
 
 
@@ -307,6 +316,57 @@ def test_json_of_the_steps_of_a_request_sent_on_the_bond_and_its_slave():
         (12000, "eth0", ON_ETH0, "full"),
     ]
     assert [part["direction"] for part in one["passes"]] == ["tx", "tx"]
+
+
+def test_json_of_passes_that_hang_together():
+    around = scene(devices=ALL_DEVICES, taps=FEW)
+    inner = ether(ip4(echo(8)))
+    outer = ether(ip4(udp(40000, 4789, data=b"\x08\0\0\0\0\0\x2a\0" + inner), 17))
+    shown, tunnel = words(
+        rx("eth3", tap(ON_ANY), drop("NO_SOCKET", dev="red", result=1), seq=5, lasts=90),
+        tx("red", tap(ON_ANY), at=2, lasts=0, parent=5, seq=6, again=True),
+        rx("eth0", handler("ANOTHER", "bond0"), queued("vx0"), packet=outer, skb=77, at=100, seq=7),
+        rx("vx0", tap(ON_ANY), at=140, packet=inner, skb=77, seq=8, again=True),
+        around=around,
+    )
+
+    assert [(part["parent"], part.get("shown"), part.get("inferred")) for part in shown["passes"]] == [
+        (None, None, None),
+        (0, True, None),
+    ]
+    assert shown["passes"][0]["steps"][-1]["clone"] is True
+    assert [part["parent"] for part in tunnel["passes"]] == [None, None]
+    assert tunnel["passes"][0]["steps"][-1] == {
+        "t_ns": 2000,
+        "kind": "queued",
+        "round": 2,
+        "dev": "bond0",
+        "orig_dev": "eth0",
+        "function": "gro_cells_receive",
+        "next_dev": "vx0",
+    }
+    # and the packet is told as it was in each, with what it carried as far as 80 bytes go
+    assert tunnel["packet"] == tunnel["passes"][0]["packet"]
+    assert (tunnel["packet"]["encapsulation"], tunnel["packet"]["ports"]) == ("VXLAN vni 42", [40000, 4789])
+    assert tunnel["packet"]["inner"] == {**ECHO, "dst": "", "info": "[truncated]"}
+    assert tunnel["passes"][1]["packet"] == {**ECHO, "info": "echo request id 128 seq 1"}
+
+
+@pytest.mark.parametrize("tpid, type_", [(0x8100, "0x8100"), (0x88A8, "0x88a8")])
+def test_json_of_tags_beside_the_frame_and_in_it(tpid, type_):
+    (one,) = words(rx("eth0", vlan=0x7064, tpid=tpid, packet=reply(tag=7)))
+
+    assert one["packet"]["vlan"] == [100, 7]
+    assert one["packet"]["tags"] == [
+        {"id": 100, "tpid": type_, "in_frame": False, "priority": 3, "drop_eligible": True},
+        {"id": 7, "tpid": "0x8100", "in_frame": True, "priority": 0, "drop_eligible": False},
+    ]
+
+
+def test_json_does_not_know_the_type_of_a_tag_in_older_recordings():
+    (one,) = words(rx("eth0", vlan=100), around=scene(vlan_tpid=None, taps=FEW))
+
+    assert one["packet"]["tags"][0]["tpid"] is None
 
 
 def test_json_numbers_journeys_as_they_come():

@@ -338,3 +338,11 @@ def test_json_says_what_is_not_known(pipeline):
     assert told["passes"] == 107 and "journeys" not in told and "incomplete" not in told
     assert {tap["unseen"] for tap in told["taps"].values()} == {tap["twice"] for tap in told["taps"].values()} == {None}
     assert told["taps"][str(TAP)]["outcomes"] == {"captured": 87, "full": 10}
+
+
+def test_a_reason_that_tells_something_is_named_before_a_more_frequent_trivial_one():
+    # given a tap on bond0 of which two packets passed elsewhere, and one was kept on the backup slave
+    packets = rx("eth2", skb=SKB + 64), rx("eth2", at=20, skb=SKB + 128), refused(40)
+    line = next(one for one in written(*packets).splitlines() if one.startswith("tcpdump -i bond0"))
+
+    assert line.endswith("3         inactive-slave (1 of 3)")

@@ -7,7 +7,23 @@ import pytest
 from mixture import KINDS, digested, many, one_by_one
 
 from bondtrace.stats.paths import Link, Node, Paths, path
-from build import HERE, ON_ETH0, drop, handler, journeys, late, received, refused, rx, sent, tap
+from build import (
+    ALL_DEVICES,
+    HERE,
+    ON_ETH0,
+    drop,
+    handler,
+    journeys,
+    late,
+    protocol,
+    received,
+    refused,
+    rx,
+    scene,
+    sent,
+    tap,
+    tx,
+)
 
 ETH0, ETH1, BOND0 = (HERE, 2, "rx"), (HERE, 3, "rx"), (HERE, 4, "rx")
 NOWHERE = (0, 0, "")
@@ -88,6 +104,25 @@ def test_a_path_whose_begin_was_not_recorded():
     [journey] = journeys(late("eth0", tap(ON_ETH0)))
 
     assert path(journey)[0] == Node("source", NOWHERE, "unknown")
+
+
+def test_a_vrfs_taps_come_before_what_showed_the_packet_to_them_and_nothing_is_sent():
+    around = scene(devices=ALL_DEVICES)
+    passes = (
+        rx("eth3", protocol("ip_rcv"), drop("NO_SOCKET", dev="red"), seq=5, lasts=90),
+        tx("red", tap(ON_ETH0), at=1, parent=5, seq=6, again=True, lasts=0),
+    )
+    [journey] = journeys(*passes, around=around)
+
+    assert path(journey) == (
+        Node("source", NOWHERE, "received"),
+        Node("device", (HERE, 21, "rx")),
+        Node("device", (HERE, 20, "tx")),
+        Node("taps", (HERE, 20, "tx"), "", "captured"),
+        Node("protocol", (HERE, 0, ""), "ip_rcv"),
+        Node("device", (HERE, 20, "rx")),
+        Node("drop", (HERE, 0, ""), "sch_handle_ingress", "NO_SOCKET"),
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

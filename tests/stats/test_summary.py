@@ -102,6 +102,7 @@ FRAGMENT = ether(ip4(bytes(8), offset=0x2000))
         pytest.param({"packet": reply(tag=7)}, {"packet": reply(tag=8)}, id="id in the bytes"),
         pytest.param({"vlan": 7}, {"vlan": 8}, id="id beside them"),
         pytest.param({"vlan": 0}, {}, id="a tag beside them"),
+        pytest.param({"vlan": 7}, {"vlan": 7, "tpid": 0x88A8}, id="its type"),
         pytest.param({"packet": TAGGED}, {"packet": TAGGED.replace(b"\0\x08\x08", b"\0\x09\x08")}, id="second id"),
         pytest.param({"packet": TAGGED}, {"packet": TAGGED.replace(b"\x08\0E", b"\x08\1E")}, id="behind the second"),
         pytest.param({"packet": FRAGMENT}, {"packet": ether(ip4(bytes(8)))}, id="fragment"),

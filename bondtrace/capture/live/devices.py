@@ -16,6 +16,8 @@ from ...net.rx_handlers import handler_of
 from ...net.topology import Family, Key, family, is_tunnel, key_of
 from ..host.devices import Change
 
+LACP_MODE = "802.3ad"
+
 
 class DeviceFollower:
     """The devices of the host as they are now (``known``), and the traced ones among them. It reads nothing itself.
@@ -101,9 +103,12 @@ class DeviceFollower:
         """Return the tunnels of all namespaces."""
         return [device for device in self.known.values() if is_tunnel(device)]
 
-    def reached(self) -> set[int]:
-        """Return the namespaces which have traced devices, and are not traced themselves."""
-        return {netns for netns, _ in self.traced().all} - self.namespaces
+    def unheard(self) -> set[int]:
+        """Return the namespaces of traced devices that change without a notification that is heard: those that are not
+        traced themselves, and those with a bond in mode 802.3ad, of whose LACP state the kernel does not notify."""
+        traced = self.traced().all
+        lacp = {key[0] for key in traced if key in self.known and self.known[key].bond_mode == LACP_MODE}
+        return {netns for netns, _ in traced} - self.namespaces | lacp
 
     def let_go(self, netns: int, time_ns: int) -> list[Event]:
         """Stop tracing a namespace."""

@@ -258,8 +258,12 @@ class Loop:
             if self._reach.everywhere.is_due(time_ns):
                 self._follow_namespaces(time_ns)
             self._events += self._reach.read(self._namespaces())
-        if changes or len(self._events) > before:
+        learned = self._events[before:]
+        if changes or learned:
             self._retrace(time_ns)
+        for event in learned:  # what was read holds from when it is traced: until then nothing is said of its taps
+            if event["kind"] == "device":
+                event["time_ns"] = self._host.now()
 
     def _namespaces(self) -> list[Namespace]:
         """Return the namespaces of the host as they were last listed, and the traced ones."""

@@ -21,9 +21,9 @@ def changes(before: Packet, after: Packet) -> list[str]:
 
 def _contents(before: Packet, after: Packet) -> list[str]:
     if _depth(after) > _depth(before):
-        return [f"encapsulated: {described(_untagged(after))}"]
+        return [f"encapsulated as {described(_untagged(after))}"]
     if _depth(after) < _depth(before):
-        return [f"out of {before.encapsulation}: {described(_untagged(after))}"]
+        return [f"taken out of {before.encapsulation}, it is {described(_untagged(after))}"]
     if (before.protocol, before.encapsulation) != (after.protocol, after.encapsulation):
         return [f"now {described(_untagged(after))}"]
     return [

@@ -304,7 +304,14 @@
   }
 
   function fill(element, one) {
-    if (element.childElementCount === 1) element.append(...one.story.map(text => make("p", {}, text)));
+    if (element.childElementCount === 1) element.append(...one.story.map(paragraph));
+  }
+
+  /** Branches are indented by spaces, which a browser would not show. */
+  function paragraph(text) {
+    const shown = make("p", {}, text.trimStart());
+    shown.style.paddingLeft = `${text.length - text.trimStart().length}em`;
+    return shown;
   }
 
   function openJourney(id) {

@@ -84,7 +84,7 @@ def test_without_names_what_is_above_the_traced_namespaces_elsewhere_is_traced_t
     traced = devices.traced()
 
     assert traced.above == traced.all == {(1, 5), (3, 7), (3, 8)} and traced.below == {(1, 5)}
-    assert devices.reached() == {3} and devices.carries((3, 7)) and not devices.carries((3, 9))
+    assert devices.unheard() == {3} and devices.carries((3, 7)) and not devices.carries((3, 9))
 
 
 def test_what_is_below_in_another_namespace_is_traced_only_for_a_name():

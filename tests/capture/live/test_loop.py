@@ -96,7 +96,8 @@ class World:
         return self.came.pop(0) if self.came else EMPTY
 
     def set_devices(self, devices):
-        self.traced = devices.all
+        self.now_ns += 1000
+        self.traced, self.traced_ns = devices.all, self.now_ns
 
     def counters(self):
         return {}
@@ -214,6 +215,7 @@ def test_a_vlan_that_is_moved_to_a_new_namespace_is_traced_in_the_same_batch(wor
     events = batch(world)
 
     assert kinds(events) == ["device-gone", "namespace", "device"]
+    assert events[-1]["time_ns"] == world.traced_ns > events[0]["time_ns"]
     assert world.traced == {(1, 5), (3, 6)} and world.names == {"bond0", "bond0.5"}
     # and when its namespace goes
     world.listed.remove(red)
