@@ -10,7 +10,8 @@ each once); after another what else is demanded, between semicolons:
                     it is bound-elsewhere
     drop DEVICE R   the kernel dropped it there, for the reason R of 6.1, if that kernel gives reasons (``*``: any)
     drops *         any drops, or none: an answer to ping goes to its raw socket, and IP drops what is left; what IP
-                    refuses while a socket still shares it is only released, which the kernel reports nowhere
+                    refuses while a socket still shares it is only released, which the kernel reports nowhere; what
+                    transport mode decrypts goes on from a queue, after its pass
     says WORDS      the journey's text has these words
     never WORDS     it does not
 
@@ -193,7 +194,7 @@ DEMANDED = {
 023 rx eth0 bond0 wg0 | = | drops *
 """,
     "ipsec": """
-031 rx eth0 bond0 | = | drop bond0 NO_SOCKET
+031 rx eth0 bond0 | = | drops *
 031 tx bond0 eth0 | =
 032 rx eth0 bond0 | eth0 bond0 bond0
 032 tx bond0 eth0 | =
@@ -236,7 +237,7 @@ DEMANDED = {
 073 rx eth0 bond0 docker0 veth0 eth9 | eth0 bond0 dhcp docker0 veth0 eth9 | ip-docker0 outgoing-not-offered;
     drop eth9 NO_SOCKET
 073 tx eth9 veth0 docker0 bond0 eth0 | eth9 veth0 docker0 ip-docker0 bond0 eth0 | dhcp outgoing-not-offered
-074 rx eth0 bond0 docker0 | eth0 bond0 dhcp | docker0 dropped-before;
+074 rx eth0 bond0 docker0 bond0 | eth0 bond0 dhcp | docker0 dropped-before;
     ip-docker0 dropped-before/outgoing-not-offered; eth9 netns; drop docker0 NETFILTER_DROP
 """,
     "ifb": """
