@@ -17,6 +17,7 @@ from ..format.wire import (
     RECORD_RECEIVED,
     RECORD_RX,
     RECORD_TX,
+    STEP_TAP,
     Array,
     Passes,
 )
@@ -26,7 +27,7 @@ from . import rewritten
 from .shapes import Facts
 
 GAP_NS = 50_000_000  # the longest time between the end of a pass and the beginning of the next one of its journey
-COPY_NS = 1_000_000  # the same where only shared data says that a pass is of a copy of the packet
+COPY_NS = 1_000_000  # the same where neither the devices nor the packet prove it
 _WAYS = ("up", "down", "over", "through")
 
 Related = Callable[[Key, Key, str], bool]
@@ -59,9 +60,13 @@ class Lot:
         """Return the low half of the skb's address of the passes at these places."""
         return self.some("skb", places).astype(np.uint32)
 
+    def passes(self, places: Array) -> Passes:
+        """Return the passes at these places."""
+        return self._rows(self.order.take(places))
+
     def records(self, places: Array) -> Array:
         """Return the records of the passes at these places."""
-        return self._rows(self.order.take(places)).records
+        return self.passes(places).records
 
     def was_received(self, places: Array) -> Array:
         """Return whether each of these passes began with a packet that had been received before."""
@@ -221,8 +226,9 @@ def _join_same(address: str, lot: Lot, links: Links, related: Related) -> None:
     pairs = pairs.compress(links.are_free(order.take(pairs + 1)))
     pairs = pairs.compress(_can_follow(lot, order.take(pairs), order.take(pairs + 1)))
     earlier, later = order.take(pairs), order.take(pairs + 1)
-    can = _are_related(lot, earlier, later, related)
-    inferred = ~can & _are_copies(lot, earlier, later) if address == "head" else np.zeros(len(can), bool)
+    can = _are_related(lot, earlier, later, related) | lot.was_received(later)
+    inferred = ~can & _are_close(lot, earlier, later)
+    inferred[inferred] = (_are_copies if address == "head" else _are_forwarded)(lot, earlier[inferred], later[inferred])
     pairs, inferred = pairs.compress(can | inferred), inferred.compress(can | inferred)
     if (np.diff(pairs) == 1).any():
         kept = _without_repeats(pairs, order, lot)
@@ -258,19 +264,33 @@ def _are_related(lot: Lot, earlier: Array, later: Array, related: Related) -> Ar
     return can.take(which)
 
 
-def _are_copies(lot: Lot, earlier: Array, later: Array) -> Array:
-    """Return for pairs of passes with the same data whether both are sent, closely after one another, on one CPU and in
-    one namespace: one has a copy of the other's packet (tc's mirror). Copies that arrive on two devices, as somebody
-    else's bridge flooded them, are two packets here."""
+def _are_close(lot: Lot, earlier: Array, later: Array) -> Array:
+    """Return for pairs of passes whether they follow closely on one CPU, in one namespace."""
     high = np.uint64(32)
     close: Array = (
-        (lot.some("kind", earlier) == RECORD_TX)
-        & (lot.some("kind", later) == RECORD_TX)
-        & (lot.some("own", earlier) >> high == lot.some("own", later) >> high)
+        (lot.some("own", earlier) >> high == lot.some("own", later) >> high)
         & (lot.some("device", earlier) >> high == lot.some("device", later) >> high)
         & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(COPY_NS))
     )
     return close
+
+
+def _are_copies(lot: Lot, earlier: Array, later: Array) -> Array:
+    """Return for close pairs of passes with the same data whether both are sent: one has a copy of the other's packet
+    (tc's mirror). Copies that arrive on two devices, as somebody else's bridge flooded them, are two packets here."""
+    copies: Array = (lot.some("kind", earlier) == RECORD_TX) & (lot.some("kind", later) == RECORD_TX)
+    return copies
+
+
+def _are_forwarded(lot: Lot, earlier: Array, later: Array) -> Array:
+    """Return for close pairs of received passes of one skb whether the first ended in nothing that took or dropped the
+    packet: then something handed it to the other device (tc's BPF programs by ``dev_forward_skb``)."""
+    both: Array = (lot.some("kind", earlier) == RECORD_RX) & (lot.some("kind", later) == RECORD_RX)
+    first = lot.passes(earlier[both])
+    ends = first.offsets[1:]
+    last = first.steps["kind"].take(np.maximum(ends - 1, 0)) if len(first.steps) else np.zeros(len(first), np.uint8)
+    both[both] = (np.diff(first.offsets) == 0) | (last == STEP_TAP)
+    return both
 
 
 def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:

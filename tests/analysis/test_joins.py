@@ -222,6 +222,31 @@ def test_what_an_ifb_gives_back_is_the_same_packet():
     assert ways(first, shaped, back) == [(["rx out0", "tx ifb0", "rx out0"], [])]
 
 
+@pytest.mark.parametrize("more", [{"head": 5}, {"skb": OTHER, "head": 5}])
+def test_what_was_received_before_and_is_received_elsewhere_is_the_same(more):
+    # given a packet received on a device which has nothing to do with the first, for tc redirected or copied it
+    first, second = rx("eth0", packet=INNER, head=5), rx("out0", at=90, seq=2, packet=INNER, again=True, **more)
+    assert ways(first, second) == [(["rx eth0", "rx out0"], [])]
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "count"),
+    [
+        ([tap(41003)], {}, 1),
+        ([], {}, 1),
+        ([tap(41003), protocol("ip_rcv")], {}, 2),
+        ([drop("TC_INGRESS")], {}, 2),
+        ([tap(41003)], {"skb": OTHER, "head": 5}, 2),
+        ([tap(41003)], {"at": 5000}, 2),
+        ([tap(41003)], {"cpu": 1}, 2),
+    ],
+)
+def test_what_disappeared_and_came_at_once_by_the_same_skb_is_inferred(steps, more, count):
+    first = rx("eth0", *steps, packet=INNER, head=5)
+    found = ways(first, rx("out0", **{"at": 90, "seq": 2, "packet": INNER, **more}))
+    assert found == [(["rx eth0", "rx out0"], [1])] if count == 1 else len(found) == 2
+
+
 def test_a_mirrored_packet_is_one_with_a_branch():
     # given a clone that tc sent to mon0 before the packet itself was sent
     passes = [
