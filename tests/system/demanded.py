@@ -301,7 +301,7 @@ DEMANDED = {
     "bridge_forward": """
 131 rx eth0 bond0 veth0 br1 eth9 | = | drop br1 OTHERHOST
 131 tx eth9 veth0 bond0 eth0 br1 | = | drop br1 OTHERHOST
-132 rx eth0 bond0 veth0 br1 | eth0 bond0 br1 | veth0 dropped-before; eth9 dropped-before/netns;
+132 rx eth0 bond0 br1 veth0 | eth0 bond0 br1 | veth0 dropped-before; eth9 dropped-before/netns;
     drop veth0 NETFILTER_DROP; drop br1 OTHERHOST
 133 rx eth0 bond0 br1 | eth0 bond0 | br1 dropped-before; veth0 dropped-before/bound-elsewhere;
     eth9 dropped-before/netns; drop br1 NETFILTER_DROP
