@@ -206,7 +206,10 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 			      is_in(address, NF_HOOK_SLOW_LIST, NF_HOOK_SLOW_LIST_BYTES);
 		u64 is_it = is_next & ~is_hook & ~is_found;
 
-		found |= address & -(is_it & 1);
+		u64 mask = -(is_it & 1);
+
+		asm volatile("" : "+r"(mask));
+		found |= address & mask;
 		is_found |= is_it;
 		is_next |= is_hook;
 	}
