@@ -180,16 +180,21 @@ static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *f
 }
 
 #ifdef NF_HOOK_SLOW
-static __always_inline u8 is_between(u64 address, u64 begin, u64 bytes)
+/* Is this kernel address behind the begin of a function, and not behind its end? 1 or 0, without a branch: a verifier
+ * follows both ways of every branch, so that a loop with some of them has too many ways. */
+static __always_inline u64 is_in(u64 address, u64 begin, u64 bytes)
 {
-	return address > begin && address <= begin + bytes;
+	u64 offset = address - begin - 1;
+	u64 is_less = ((offset - bytes) & ~offset) >> 63;
+
+	asm volatile("" : "+r"(is_less)); /* the compiler must not make a branch of it either */
+	return is_less;
 }
 
 /* The low half of an address in the function that called nf_hook_slow, 0 where the stack does not show it. */
 static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 {
-	u32 found = 0;
-	u8 is_next = 0;
+	u64 found = 0, is_next = 0, is_found = 0;
 
 	__builtin_memset(cpu->stack, 0, sizeof(cpu->stack));
 	if (bpf_get_stack(ctx, cpu->stack, sizeof(cpu->stack), 0) < 0)
@@ -197,12 +202,16 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 #pragma unroll
 	for (int i = 0; i < STACK_DEPTH; i++) {
 		u64 address = cpu->stack[i];
+		u64 is_hook = is_in(address, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES) |
+			      is_in(address, NF_HOOK_SLOW_LIST, NF_HOOK_SLOW_LIST_BYTES);
+		u64 is_it = is_next & ~is_hook & ~is_found;
 
-		if (is_between(address, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES) ||
-		    is_between(address, NF_HOOK_SLOW_LIST, NF_HOOK_SLOW_LIST_BYTES))
-			is_next = 1;
-		else if (is_next && !found)
-			found = address;
+		u64 mask = -(is_it & 1);
+
+		asm volatile("" : "+r"(mask));
+		found |= address & mask;
+		is_found |= is_it;
+		is_next |= is_hook;
 	}
 	return found;
 }
@@ -211,7 +220,7 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location)
 {
 	cpu->dropped_by = FUNC_NONE;
-	if (is_between(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
+	if (is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
 		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
 		cpu->dropped_chain = deciding_chain(cpu, frame, skb);
 		if (!cpu->dropped_chain) {
