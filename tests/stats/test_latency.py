@@ -60,5 +60,5 @@ def test_drops_in_one_function_are_one_kind_whoever_decided_on_them():
         rx("eth0", drop("NETFILTER_DROP", "nf_hook_slow", by=by, decided_by=9), at=100 * place, skb=place + 7)
         for place, by in enumerate(deciding)
     ]
-    latencies = digested(both(*passes)).latencies
+    latencies = digested(both(*passes), batches=1).latencies
     assert [(kind.step, spread.count) for kind, spread in latencies.spreads.items()] == [(STEP_DROP, 3)]
