@@ -18,7 +18,7 @@ from typing import ClassVar, Optional
 import numpy as np
 
 from ..format.events import Event, checked, event_time_ns, read_device, read_stage, read_tap, wall_offset_ns
-from ..format.stages import TAP_HOOKS
+from ..format.stages import NETFILTER_FUNCTIONS, TAP_HOOKS
 from ..format.wire import RECORD_HOOK, STEP_TAP, Passes
 from ..model import Device, Tap, Unseen
 from ..net.netfilter import chain_phrase
@@ -236,8 +236,11 @@ class Scene:
         return [*phrases, f"packets whose bytes were not kept: {without}"] if without else phrases
 
     def missing_stages(self) -> list[str]:
-        """Return a sentence for each stage that is not attached."""
-        missing = [stage for stage in self.stages.values() if stage.get("missing")]
+        """Return a sentence for each stage that is not attached and whose absence may hide something. Which chain of
+        netfilter dropped a packet only explains a drop that is told anyway."""
+        missing = [
+            stage for name, stage in self.stages.items() if stage.get("missing") and name not in NETFILTER_FUNCTIONS
+        ]
         return [f"{stage['name']}: {stage['without']} ({stage['missing']})" for stage in missing]
 
     # --- as of a time ---

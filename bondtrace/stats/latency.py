@@ -80,7 +80,7 @@ class Latencies:
         device = netns.astype(np.uint64) << np.uint64(32) | steps["ifindex"]
         what = (
             np.where(has_address, steps["skb_low"], 0).astype(np.uint64) << np.uint64(32)
-            | steps["func"].astype(np.uint64) << np.uint64(16)
+            | np.where(steps["kind"] == STEP_DROP, 0, steps["func"]).astype(np.uint64) << np.uint64(16)
             | steps["kind"].astype(np.uint64) << np.uint64(8)
             | sent.astype(np.uint64)
         )

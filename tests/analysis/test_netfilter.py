@@ -3,7 +3,7 @@
 
 import pytest
 
-from bondtrace.format.events import chain_event
+from bondtrace.format.events import chain_event, stage_event
 from build import ADDRESSES, BEGIN_NS, drop, journeys, rx, scene
 
 CHAIN = chain_event(BEGIN_NS, 9, "ip", "filter", "c_forward", "forward")
@@ -37,3 +37,9 @@ def test_the_number_of_a_chain_is_not_mistaken_for_an_address():
     named = chain_event(BEGIN_NS, ADDRESSES["ip_rcv_core"], "inet", "t", "c", "input")
     [one] = journeys(dropped(by="nf_hook_slow", decided_by=ADDRESSES["ip_rcv_core"]), around=scene(named))
     assert one.passes[0].steps[-1].netfilter == "the hook in ip_rcv_core"
+
+
+@pytest.mark.parametrize(("name", "told"), [("nft_do_chain", []), ("queued", ["queued: w (m)"])])
+def test_a_chain_that_is_not_told_casts_no_doubt_on_absences(name, told):
+    around = scene(stage_event(BEGIN_NS, {"name": name, "tells": "t", "without": "w", "missing": "m"}))
+    assert around.missing_stages() == told

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from mixture import digested, many, one_by_one
 
+from bondtrace.format.wire import STEP_DROP
 from bondtrace.stats.latency import EDGES_NS, Spread
+from build import both, drop, rx
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -49,3 +51,14 @@ def test_a_quantile_is_the_upper_edge_of_its_bin_but_no_more_than_the_most():
     spread.bins[np.searchsorted(EDGES_NS, 1050, side="right")] = 40
 
     assert (spread.quantile_ns(0.5), spread.quantile_ns(0.99)) == (108, 1100)
+
+
+def test_drops_in_one_function_are_one_kind_whoever_decided_on_them():
+    # given drops by nf_hook_slow of which two chains and a hook had the packets dropped
+    deciding = ("nft_do_chain", "ipt_do_table", "nf_hook_slow")
+    passes = [
+        rx("eth0", drop("NETFILTER_DROP", "nf_hook_slow", by=by, decided_by=9), at=100 * place, skb=place + 7)
+        for place, by in enumerate(deciding)
+    ]
+    latencies = digested(both(*passes), batches=1).latencies
+    assert [(kind.step, spread.count) for kind, spread in latencies.spreads.items()] == [(STEP_DROP, 3)]
