@@ -100,8 +100,8 @@ class DeviceFollower:
         return [device_event(time_ns, self.known[key]) for key in sorted(changed)]
 
     def tunnels(self) -> list[Device]:
-        """Return the tunnels of all namespaces."""
-        return [device for device in self.known.values() if is_tunnel(device)]
+        """Return the tunnels of all namespaces that are up."""
+        return [device for device in self.known.values() if device.up and is_tunnel(device)]
 
     def unheard(self) -> set[int]:
         """Return the namespaces of traced devices that change without a notification that is heard: those that are not

@@ -10,8 +10,8 @@ Only the traced namespaces have monitors: those would keep others alive. Others 
   LACP's states;
 - tunnels' underlays likewise, as nothing notifies of routes and peers.
 
-Invariant: readings take at most one part in ``SHARE`` of the time, and at once not much more than ``SLICE_NS``, however
-many namespaces there are: meanwhile the ring fills.
+Invariant: readings take at most one part in ``SHARE`` of the time, wanted ones one in ``WANTED_SHARE``, and at once not
+much more than ``SLICE_NS``, however many namespaces there are: meanwhile the ring fills.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..host.namespaces import Namespace
 from .devices import DeviceFollower
 
 EVERYWHERE_NS, UNHEARD_NS, UNDERLAYS_NS = 5_000_000_000, 500_000_000, 1_000_000_000
-SHARE = 20
+SHARE, WANTED_SHARE = 20, 4
 SLICE_NS = 10_000_000
 
 
@@ -45,8 +45,8 @@ class Reader(Protocol):
 
 
 class Pace:
-    """When something that takes time is done again: after a period, or sooner where that is wanted, but never more than
-    one part in ``SHARE`` of the time. Times are CLOCK_MONOTONIC, in ns."""
+    """When something that takes time is done again: after a period, or sooner where that is wanted, but in no larger a
+    part of the time than ``SHARE`` and ``WANTED_SHARE`` say. Times are CLOCK_MONOTONIC, in ns."""
 
     def __init__(self, period_ns: int, time_ns: int) -> None:
         self.is_wanted = False
@@ -64,8 +64,8 @@ class Pace:
 
     def rest(self, ended_ns: int, took_ns: int) -> None:
         """Note when it ended and how long it took."""
-        self._soonest_ns = ended_ns + SHARE * took_ns
-        self._next_ns = max(self._soonest_ns, self._next_ns)
+        self._soonest_ns = ended_ns + WANTED_SHARE * took_ns
+        self._next_ns = max(ended_ns + SHARE * took_ns, self._next_ns)
 
 
 class Reach:

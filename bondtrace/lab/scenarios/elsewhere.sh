@@ -37,12 +37,14 @@ play() {
     ip link set bond0.60 netns c1
     ip -n c1 link set bond0.60 up
     ip -n c1 addr add 10.60.0.2/24 dev bond0.60
+    pause 3
     start_tap_in c1 bond0.60 bond0.60
     in_namespace gw ping_with packet-081 10.60.0.2
 
     ip link add link bond0 name mv0 netns c2 type macvlan mode bridge
     ip -n c2 link set mv0 up
     ip -n c2 addr add 10.9.0.8/24 dev mv0
+    pause 3
     start_tap_in c2 mv0 mv0
     in_namespace gw ping_with packet-082 10.9.0.8
 
@@ -50,11 +52,13 @@ play() {
     ip link set gre1 netns c3
     ip -n c3 link set gre1 up
     ip -n c3 addr add 10.61.0.2/24 dev gre1
+    pause 3
     start_tap_in c3 gre1 gre1
     in_namespace gw ping_with packet-083 10.61.0.2
 
     ip route add 10.99.0.1 via 10.9.0.1
-    pause 3
+    # as it is asked again and again: an emulated machine takes long
+    pause 8
     in_namespace gw ping_with packet-084 10.62.0.2
     pause 0.5
 }

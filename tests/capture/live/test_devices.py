@@ -108,6 +108,8 @@ def test_a_reading_has_what_a_notification_lacks_and_the_underlay_is_kept_by_bot
     assert [one["device"]["link_netns"] for one in read] == [3] and again == []
     assert [(one["device"]["link_netns"], one["device"]["underlay"]) for one in under + told] == [(3, ((3, 4),))] * 2
     assert devices.tunnels() == [replace(tunnel, up=True, link_netns=3, underlay=((3, 4),))]
+    devices.take(Change("add", tunnel), 11)
+    assert devices.tunnels() == []
 
 
 def test_another_device_with_the_same_number_inherits_nothing():

@@ -9,7 +9,7 @@ import pytest
 from bondtrace.capture.host.devices import Change
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.capture.live.devices import DeviceFollower
-from bondtrace.capture.live.reach import EVERYWHERE_NS, SHARE, SLICE_NS, UNDERLAYS_NS, UNHEARD_NS, Reach
+from bondtrace.capture.live.reach import EVERYWHERE_NS, SHARE, SLICE_NS, UNDERLAYS_NS, UNHEARD_NS, WANTED_SHARE, Reach
 from bondtrace.model import Device
 
 HERE, BLUE, RED = (Namespace(number, name, f"/{name}") for number, name in ((1, "here"), (2, "blue"), (3, "red")))
@@ -20,7 +20,7 @@ BOND0 = Device(1, 4, "bond0", "bond")
 ETH9 = Device(1, 9, "eth9", "ether")
 VLAN = Device(2, 6, "bond0.50", "vlan", link=4, link_netnsid=0)
 READ = replace(VLAN, link_netns=1)  # as a reading has it
-WG = Device(2, 7, "wg0", "wireguard")
+WG = Device(2, 7, "wg0", "wireguard", up=True)
 
 
 class World:
@@ -126,7 +126,7 @@ def test_readings_take_a_small_part_of_the_time_however_much_is_heard(world):
     for _ in range(1000):
         world.take("elsewhere", Device(1, 33, "x0", "macvlan"))
         took_ns += len(world.look(10**8)[0]) * world.takes_ns
-    assert 0 < took_ns <= (world.now_ns - 10**12) / SHARE * 1.1
+    assert 0 < took_ns <= (world.now_ns - 10**12) / WANTED_SHARE * 1.1
 
 
 def test_many_namespaces_are_read_a_few_at_a_time(world, monkeypatch):
@@ -143,7 +143,13 @@ def test_many_namespaces_are_read_a_few_at_a_time(world, monkeypatch):
     world.look(EVERYWHERE_NS)
     world.take("elsewhere", Device(1, 33, "x0", "macvlan"))
     assert [world.look()[0], world.look()[0], world.look()[0]] == [[13, 12], [11], []]
-    assert world.look(SHARE * 3 * SLICE_NS)[0] == [10, 14]
+    assert world.look(WANTED_SHARE * 3 * SLICE_NS)[0] == [10, 14]
+
+
+def test_readings_that_nothing_asks_for_take_a_smaller_part(world):
+    world.takes_ns = 10**9
+    took_ns = sum(len(world.look(10**8)[0]) for _ in range(10_000)) * world.takes_ns
+    assert 0 < took_ns <= (world.now_ns - 10**12) / SHARE * 1.1
 
 
 def test_a_device_that_a_notification_tells_of_without_the_other_namespace_is_read_at_once(world):
@@ -229,10 +235,20 @@ def test_what_a_tunnel_runs_over_is_asked_for_again_and_again(world):
 
 def test_a_new_tunnel_is_asked_for_at_once(world):
     world.unders = {"vx0": ((1, 4),)}
-    world.take("add", Device(1, 11, "vx0", "vxlan"))
+    world.take("add", Device(1, 11, "vx0", "vxlan", up=True))
 
     assert world.look() == (["underlays"], ["vx0"])
     assert world.follower.traced().all == {(1, 4), (1, 11)}
+
+
+def test_a_tunnel_is_asked_for_once_it_is_up(world):
+    world.unders = {"vx0": ((1, 4),)}
+    world.take("add", Device(1, 11, "vx0", "vxlan"))
+    assert world.look() == ([], [])
+
+    world.take("add", Device(1, 11, "vx0", "vxlan", up=True))
+
+    assert world.look() == (["underlays"], ["vx0"])
 
 
 def test_without_tunnels_nothing_is_asked(world):
