@@ -9,7 +9,7 @@ from typing import Optional
 
 from ..model import Device
 from ..net.topology import Key, are_peers, edges, family, is_ifb, is_tunnel, reached, share_lower, sits_on
-from .history import History
+from .history import LAST_NS, History
 
 
 class Devices(Mapping[Key, History[Device]]):
@@ -44,15 +44,26 @@ class Devices(Mapping[Key, History[Device]]):
         return (history.at(time_ns) or history.last_known()) if history else None
 
     def traced(
-        self, names: Collection[str], namespaces: Collection[int], time_ns: int, reaches_out: bool = True
+        self,
+        names: Collection[str],
+        namespaces: Collection[int],
+        time_ns: int,
+        reaches_out: bool = True,
+        start_ns: int = LAST_NS,
     ) -> set[Key]:
         """Return the devices that a trace of these names covered then: those of these namespaces that had been called
         so by then, with all that is below and above them (``topology.family``). Without names all of the namespaces,
-        and what is above these in others, where the trace ``reaches_out`` so far."""
+        and what is above these in others, where the trace ``reaches_out`` so far.
+
+        :param start_ns: what the devices of other namespaces were then they had been before, too; later ones are found
+            some time after they came, and covered only from then on.
+        """
         here = [key for key in self if key[0] in namespaces]
         if not names and not reaches_out:
             return set(here)
-        devices = (device for key in self if (device := self.at(key, time_ns)) is not None)
+        until_ns = max(time_ns, start_ns)
+        there = (key for key in self if key[0] in namespaces or self[key].first_ns <= until_ns)
+        devices = (device for key in there if (device := self.at(key, time_ns)) is not None)
         if not names:
             return {*here, *family(devices, here).above}
         named = [key for key in here if any(one.name in names for one in self[key].until(time_ns))]

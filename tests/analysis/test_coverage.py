@@ -167,6 +167,17 @@ def test_what_a_tunnel_runs_over_may_become_known_later():
     assert (THERE, 23) not in around.traced(BEGIN_NS) and (THERE, 23) in around.traced(BEGIN_NS + 10_000)
 
 
+def test_what_comes_to_be_stacked_elsewhere_is_covered_from_when_it_is_found():
+    around = scene(devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE])
+    around.apply(device_event(BEGIN_NS + 10_000, AWAY_VLAN))
+    around.apply(device_event(BEGIN_NS + 10_000, replace(DEVICES["bond0.7"], ifindex=77, name="bond0.77")))
+
+    traced = around.traced(BEGIN_NS + 9_000), around.traced(BEGIN_NS + 10_000)
+    assert [(THERE, AWAY_VLAN.ifindex) in one for one in traced] == [False, True]
+    # but here a notification tells, and the kernel side has followed before
+    assert [(HERE, 77) in one for one in traced] == [True, True]
+
+
 def test_a_tap_on_what_is_covered_elsewhere_is_answered_for_and_others_there_are_named():
     taps = {**TAPS, 7: on(AWAY_VLAN, 7), 8: on(AWAY_ETH, 8), 9: on(AWAY_VXLAN, 9)}
     around = scene(*BEYOND, devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE], taps=taps)

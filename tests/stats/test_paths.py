@@ -116,11 +116,11 @@ def test_a_vrfs_taps_come_before_what_showed_the_packet_to_them_and_nothing_is_s
 
     assert path(journey) == (
         Node("source", NOWHERE, "received"),
-        Node("device", (HERE, 37, "rx")),
-        Node("device", (HERE, 36, "tx")),
-        Node("taps", (HERE, 36, "tx"), "", "captured"),
+        Node("device", (HERE, 21, "rx")),
+        Node("device", (HERE, 20, "tx")),
+        Node("taps", (HERE, 20, "tx"), "", "captured"),
         Node("protocol", (HERE, 0, ""), "ip_rcv"),
-        Node("device", (HERE, 36, "rx")),
+        Node("device", (HERE, 20, "rx")),
         Node("drop", (HERE, 0, ""), "sch_handle_ingress", "NO_SOCKET"),
     )
 

@@ -16,6 +16,7 @@ from bondtrace.format.recording import Recording
 from bondtrace.pipeline import Pipeline
 
 MARK = re.compile(rb"packet-(\d{3})")
+ETHERNET_AND_IPV4 = 34  # bytes of their headers
 ANSWERS = {0: " answer", 3: " error"}  # by type of ICMP: these repeat the mark of what they answer
 WHOLE = 65536  # bytes of a packet in a file
 
@@ -93,6 +94,8 @@ class Stack:
             for journey, length, prefix in sorted(said, key=lambda one: -len(one[2])):
                 alike = (at for at, (size, data, _) in enumerate(left) if size == length and data.startswith(prefix))
                 place = next(alike, None)
+                if place is None and name.startswith("defrag"):
+                    place = _reassembled(left, length, prefix)
                 if place is None:
                     result.wrong.append((name, journey.id, length, prefix.hex()))
                 else:
@@ -137,6 +140,13 @@ class Matched:
         """The journeys in which this tap captured packets that have the mark in its file."""
         mine = [(journey, whole) for tap, journey, whole in self.pairs if tap == name]
         return {journey.id for journey, whole in mine if mark in marks_in(whole)}
+
+
+def _reassembled(left, length, fragment):
+    """The place of the datagram that this fragment, an Ethernet frame, made whole: a fanout group may give that to its
+    member instead."""
+    data = fragment[ETHERNET_AND_IPV4:]
+    return next((at for at, (size, whole, _) in enumerate(left) if size > length and data in whole), None)
 
 
 def marks_in(data):

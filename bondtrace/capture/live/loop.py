@@ -24,6 +24,7 @@ from ...net.topology import Family, Key
 from ..host.devices import Change, read_devices
 from ..host.namespaces import Namespace, list_namespaces
 from ..host.underlay import underlays
+from .chains import ChainNames
 from .clock import Every, WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower
@@ -113,6 +114,7 @@ class Followers:
     handlers: HandlerFollower
     needs: NeedFollower
     functions: FunctionNames
+    chains: ChainNames
     clock: WallClock
 
 
@@ -258,8 +260,12 @@ class Loop:
             if self._reach.everywhere.is_due(time_ns):
                 self._follow_namespaces(time_ns)
             self._events += self._reach.read(self._namespaces())
-        if changes or len(self._events) > before:
+        learned = self._events[before:]
+        if changes or learned:
             self._retrace(time_ns)
+        for event in learned:  # what was read holds from when it is traced: until then nothing is said of its taps
+            if event["kind"] == "device":
+                event["time_ns"] = self._host.now()
 
     def _namespaces(self) -> list[Namespace]:
         """Return the namespaces of the host as they were last listed, and the traced ones."""
@@ -296,7 +302,7 @@ class Loop:
     def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
         """Name functions; attach to rx_handlers that no device led to."""
         events, handlers = self._follow.functions.follow(passes, counts, time_ns)
-        self._events += events
+        self._events += [*events, *self._follow.chains.follow(passes, time_ns)]
         for function in handlers:
             if not self._follow.handlers.knows(function):
                 self._events.append(self._follow.handlers.attach(function, time_ns))

@@ -10,7 +10,8 @@ Only the traced namespaces have monitors: those would keep others alive. Others 
   LACP's states;
 - tunnels' underlays likewise, as nothing notifies of routes and peers.
 
-Invariant: readings take at most one part in ``SHARE`` of the time, however many namespaces there are.
+Invariant: readings take at most one part in ``SHARE`` of the time, and at once not much more than ``SLICE_NS``, however
+many namespaces there are: meanwhile the ring fills.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .devices import DeviceFollower
 
 EVERYWHERE_NS, UNHEARD_NS, UNDERLAYS_NS = 5_000_000_000, 500_000_000, 1_000_000_000
 SHARE = 20
+SLICE_NS = 10_000_000
 
 
 class Reader(Protocol):
@@ -55,11 +57,15 @@ class Pace:
         """Is it time?"""
         return time_ns >= (self._soonest_ns if self.is_wanted else self._next_ns)
 
-    def done(self, begun_ns: int, ended_ns: int) -> None:
-        """Note that it was done, and how long that took."""
+    def done(self, time_ns: int) -> None:
+        """Note that it is done, or under way."""
         self.is_wanted = False
-        self._soonest_ns = ended_ns + SHARE * (ended_ns - begun_ns)
-        self._next_ns = max(self._soonest_ns, begun_ns + self._period_ns)
+        self._next_ns = time_ns + self._period_ns
+
+    def rest(self, ended_ns: int, took_ns: int) -> None:
+        """Note when it ended and how long it took."""
+        self._soonest_ns = ended_ns + SHARE * took_ns
+        self._next_ns = max(self._soonest_ns, self._next_ns)
 
 
 class Reach:
@@ -67,7 +73,8 @@ class Reach:
 
     def __init__(self, devices: DeviceFollower, host: Reader) -> None:
         self._devices, self._host = devices, host
-        self._at_once: set[int] = set()  # namespaces of devices of which only a reading tells all
+        self._waiting: dict[int, None] = {}  # namespaces that are to be read, in order
+        self._took_ns = 0  # by their reading so far
         time_ns = host.now()
         self.everywhere = Pace(EVERYWHERE_NS, time_ns)
         self._unheard = Pace(UNHEARD_NS, time_ns)
@@ -78,7 +85,7 @@ class Reach:
         device = change.device
         if device is None:  # notifications were lost
             self.everywhere.is_wanted = True
-            return self._read({change.netns}, namespaces)
+            return self._read_one(change.netns, namespaces)
         self._underlays.is_wanted |= is_tunnel(device)
         if change.what == "elsewhere":
             self.everywhere.is_wanted |= is_stacked(device) or is_tunnel(device)
@@ -86,7 +93,7 @@ class Reach:
         events = self._devices.take(change, time_ns)
         known = self._devices.known.get(key_of(device))
         if known is not None and is_linked_abroad(known) and known.link_netns is None:
-            self._at_once.add(device.netns)
+            self._waiting = {device.netns: None, **self._waiting}
         if not events and not self.everywhere.is_wanted:
             self.everywhere.is_wanted = self._devices.carries(key_of(device))
         return events
@@ -94,30 +101,46 @@ class Reach:
     def is_due(self, time_ns: int) -> bool:
         """Is there anything to ``read``?"""
         paces = (self.everywhere, self._unheard, self._underlays)
-        return bool(self._at_once) or any(one.is_due(time_ns) for one in paces)
+        return bool(self._waiting) or any(one.is_due(time_ns) for one in paces)
 
     def read(self, namespaces: Sequence[Namespace]) -> list[Event]:
-        """Read what is due; return the events of what has changed. ``namespaces``: those of the host."""
+        """Read what is due, or a part of it; return the events of what has changed. ``namespaces``: those of the host,
+        of which the last ones are read first: they may be the newest."""
         begun_ns = self._host.now()
-        wanted, self._at_once = self._at_once, set()
-        due: tuple[Pace, ...] = (self._unheard,) if self._unheard.is_due(begun_ns) else ()
-        if self.everywhere.is_due(begun_ns):
-            due = self.everywhere, self._unheard
-            wanted |= {one.inode for one in namespaces} - self._devices.namespaces
-        if due:
-            wanted |= self._devices.unheard()
-        events = self._read(wanted, namespaces) if wanted else []
-        for pace in due:
-            pace.done(begun_ns, self._host.now())
-        return events + self._read_underlays(namespaces)
+        if not self._took_ns:  # else a round is under way
+            self._begin_round(namespaces, begun_ns)
+        return self._read_slice(namespaces, begun_ns) + self._read_underlays(namespaces)
 
-    def _read(self, wanted: set[int], namespaces: Sequence[Namespace]) -> list[Event]:
-        """Read the devices of these namespaces; one that cannot be read stays as it is known."""
-        events = []
-        for namespace in namespaces:
-            there = self._host.devices(namespace, namespaces) if namespace.inode in wanted else None
-            if there is not None:
-                events += self._devices.take_all(namespace.inode, there, self._host.now())
+    def _begin_round(self, namespaces: Sequence[Namespace], time_ns: int) -> None:
+        is_everywhere = self.everywhere.is_due(time_ns)
+        if is_everywhere or self._unheard.is_due(time_ns):
+            self._waiting.update(dict.fromkeys(self._devices.unheard()))
+            self._unheard.done(time_ns)
+        if is_everywhere:
+            others = (one.inode for one in reversed(namespaces) if one.inode not in self._devices.namespaces)
+            self._waiting.update(dict.fromkeys(others))
+            self.everywhere.done(time_ns)
+
+    def _read_slice(self, namespaces: Sequence[Namespace], begun_ns: int) -> list[Event]:
+        """Read some of the waiting namespaces; once none is left, note how long all took."""
+        events: list[Event] = []
+        ended_ns = begun_ns
+        while self._waiting and ended_ns - begun_ns < SLICE_NS:
+            events += self._read_one(next(iter(self._waiting)), namespaces)
+            ended_ns = self._host.now()
+        self._took_ns += ended_ns - begun_ns
+        if self._took_ns and not self._waiting:
+            for pace in (self.everywhere, self._unheard):
+                pace.rest(ended_ns, self._took_ns)
+            self._took_ns = 0
+        return events
+
+    def _read_one(self, netns: int, namespaces: Sequence[Namespace]) -> list[Event]:
+        """Read the devices of a namespace; where it cannot be read they stay as they are known."""
+        self._waiting.pop(netns, None)
+        namespace = next((one for one in namespaces if one.inode == netns), None)
+        there = None if namespace is None else self._host.devices(namespace, namespaces)
+        events = [] if there is None else self._devices.take_all(netns, there, self._host.now())
         kinds = {event["device"]["kind"] for event in events if event["kind"] == "device"}
         self._underlays.is_wanted |= bool(kinds & TUNNEL_KINDS)
         return events
@@ -128,7 +151,9 @@ class Reach:
             return []
         tunnels = self._devices.tunnels()
         found = self._host.underlays(tunnels, namespaces) if tunnels else {}
-        self._underlays.done(begun_ns, self._host.now())
+        ended_ns = self._host.now()
+        self._underlays.done(begun_ns)
+        self._underlays.rest(ended_ns, ended_ns - begun_ns)
         return self._devices.take_underlays(found, self._host.now())
 
     def forget(self, namespaces: Iterable[Namespace]) -> list[Event]:

@@ -2,7 +2,7 @@
 # title: containers on a bond: macvlan, ipvlan, and a bridge
 # description: A macvlan on bond0 and an ipvlan on bond0.40, each with the number of a device here, and a veth behind a bridge on bond0.41
 # iface: bond0
-# trace: --netns /proc/self/ns/net --netns c1 --netns c2 --netns c3 --iface bond0 --iface e3
+# trace: --netns /proc/self/ns/net --netns c1 --netns c2 --netns c3 --iface bond0 --iface veth3 --iface e3
 
 setup() {
     make_bonded_host

@@ -67,7 +67,7 @@ in_namespace() {
 
 # next_number NAMESPACE DEVICE: the next device that is made in the namespace gets the number that DEVICE has here.
 next_number() {
-    local number last=0
+    local number last=1
     number=$(<"/sys/class/net/$2/ifindex")
     while ((last < number - 1)); do
         ip -n "$1" link add pad type dummy

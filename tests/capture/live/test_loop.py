@@ -12,6 +12,7 @@ from bondtrace.capture.host.taps import compare
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.symbols import Addresses
 from bondtrace.capture.live import loop as module
+from bondtrace.capture.live.chains import ChainNames
 from bondtrace.capture.live.clock import WallClock
 from bondtrace.capture.live.devices import DeviceFollower
 from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
@@ -76,6 +77,7 @@ class World:
                 Plan((), (), (Stage("queued", "tells", "without", (), when="tunnels"),)), self.attach, self.loading
             ),
             FunctionNames(lambda: Addresses(b"")),
+            ChainNames(lambda numbers: {}),
             WallClock(self.offset_ns),
         )
         host = Host(
@@ -96,7 +98,8 @@ class World:
         return self.came.pop(0) if self.came else EMPTY
 
     def set_devices(self, devices):
-        self.traced = devices.all
+        self.now_ns += 1000
+        self.traced, self.traced_ns = devices.all, self.now_ns
 
     def counters(self):
         return {}
@@ -214,6 +217,7 @@ def test_a_vlan_that_is_moved_to_a_new_namespace_is_traced_in_the_same_batch(wor
     events = batch(world)
 
     assert kinds(events) == ["device-gone", "namespace", "device"]
+    assert events[-1]["time_ns"] == world.traced_ns > events[0]["time_ns"]
     assert world.traced == {(1, 5), (3, 6)} and world.names == {"bond0", "bond0.5"}
     # and when its namespace goes
     world.listed.remove(red)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Devices of namespaces that are not traced: when they are read, and what becomes of what was read."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from bondtrace.capture.host.devices import Change
 from bondtrace.capture.host.namespaces import Namespace
 from bondtrace.capture.live.devices import DeviceFollower
-from bondtrace.capture.live.reach import EVERYWHERE_NS, SHARE, UNDERLAYS_NS, UNHEARD_NS, Reach
+from bondtrace.capture.live.reach import EVERYWHERE_NS, SHARE, SLICE_NS, UNDERLAYS_NS, UNHEARD_NS, Reach
 from bondtrace.model import Device
 
 HERE, BLUE, RED = (Namespace(number, name, f"/{name}") for number, name in ((1, "here"), (2, "blue"), (3, "red")))
@@ -78,7 +79,7 @@ def test_all_other_namespaces_are_read_now_and_then(world):
     world.there.add(READ)
 
     assert world.look(EVERYWHERE_NS - 1) == ([], [])
-    assert world.look(1) == ([2, 3], ["bond0.50"])
+    assert world.look(1) == ([3, 2], ["bond0.50"])
     assert world.follower.traced().all == {(1, 4), (2, 6)}
     assert world.look(UNHEARD_NS - 2001) == ([], [])
     # then the namespace that has a traced device more often than the other
@@ -95,18 +96,18 @@ def test_a_stacked_device_that_was_moved_is_looked_for_at_once(world):
     world.take("remove", here)
     world.take("elsewhere", here)
 
-    assert world.look() == ([2, 3], ["bond0.50"])
+    assert world.look() == ([3, 2], ["bond0.50"])
     assert world.follower.traced().all == {(1, 4), (2, 6)}
 
 
-@pytest.mark.parametrize("kind, expected", [("macvlan", [2, 3]), ("vxlan", [2, 3]), ("veth", []), ("dummy", [])])
+@pytest.mark.parametrize("kind, expected", [("macvlan", [3, 2]), ("vxlan", [3, 2]), ("veth", []), ("dummy", [])])
 def test_only_what_may_be_above_a_traced_device_is_a_reason_to_look_elsewhere(world, kind, expected):
     world.take("elsewhere", Device(1, 33, "x0", kind))
 
     assert [one for one in world.look()[0] if one != "underlays"] == expected
 
 
-@pytest.mark.parametrize("one, expected", [(BOND0, [2, 3]), (ETH9, [])])
+@pytest.mark.parametrize("one, expected", [(BOND0, [3, 2]), (ETH9, [])])
 def test_a_notification_of_a_traced_device_that_tells_nothing_new_is_a_reason(world, one, expected):
     assert world.take("add", one) == []
 
@@ -126,6 +127,23 @@ def test_readings_take_a_small_part_of_the_time_however_much_is_heard(world):
         world.take("elsewhere", Device(1, 33, "x0", "macvlan"))
         took_ns += len(world.look(10**8)[0]) * world.takes_ns
     assert 0 < took_ns <= (world.now_ns - 10**12) / SHARE * 1.1
+
+
+def test_many_namespaces_are_read_a_few_at_a_time(world, monkeypatch):
+    # given that two readings are as much as is done at once
+    names = [Namespace(number, f"n{number}", "/n") for number in range(10, 15)]
+    monkeypatch.setattr(sys.modules[__name__], "ALL", [HERE, *names])
+    world.takes_ns = SLICE_NS // 2
+    world.there.add(Device(10, 2, "mv0", "macvlan", link=4, link_netnsid=0, link_netns=1))
+
+    rounds = [world.look(EVERYWHERE_NS), world.look(), world.look(), world.look()]
+
+    assert rounds == [([14, 13], []), ([12, 11], []), ([10], ["mv0"]), ([], [])]
+    # and what is heard meanwhile makes for another round after this one
+    world.look(EVERYWHERE_NS)
+    world.take("elsewhere", Device(1, 33, "x0", "macvlan"))
+    assert [world.look()[0], world.look()[0], world.look()[0]] == [[13, 12], [11], []]
+    assert world.look(SHARE * 3 * SLICE_NS)[0] == [10, 14]
 
 
 def test_a_device_that_a_notification_tells_of_without_the_other_namespace_is_read_at_once(world):
@@ -189,7 +207,7 @@ def test_lost_notifications_are_made_up_by_reading_that_namespace_and_the_others
     events = world.take("reread", None)
 
     assert world.read == [1] and [one["kind"] for one in events] == ["device-gone", "device"]
-    assert world.look()[0] == [2, 3]
+    assert world.look()[0] == [3, 2]
 
 
 # --- tunnels ---------------------------------------------------------------------------------------------
@@ -197,7 +215,7 @@ def test_lost_notifications_are_made_up_by_reading_that_namespace_and_the_others
 
 def test_what_a_tunnel_runs_over_is_asked_for_again_and_again(world):
     world.there.add(WG)
-    assert world.look(EVERYWHERE_NS) == ([2, 3, "underlays"], ["wg0"])
+    assert world.look(EVERYWHERE_NS) == ([3, 2, "underlays"], ["wg0"])
     assert (2, 7) not in world.follower.traced().all
 
     # when its peer is heard of, over the bond
