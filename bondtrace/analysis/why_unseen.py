@@ -232,8 +232,6 @@ class _Facts:
         if not self._whole or any(not visit.ends or len(visit.steps) > 2 for visit in visits):
             return None
         last = visits[-1].last
-        if all(visit.last.kind == "enter" for visit in visits) and self._went_elsewhere(visits[-1]):
-            return "dropped-before", f"generic XDP took it on {last.dev} before the taps: redirected"
         if any(visit.last.kind not in ("enter", "drop") or _is_after_taps(visit.last) for visit in visits):
             return None
         if last.kind == "drop":
@@ -243,14 +241,6 @@ class _Facts:
             how = onward or ": it sent it back, or elsewhere"
             return "dropped-before", f"generic XDP took it on {last.dev} before the taps{how}"
         return None
-
-    def _went_elsewhere(self, visit: Visit) -> bool:
-        """Was it received on another device next, in a further pass?"""
-        after = [one for one, _ in self._ways.rx if one.time_ns > visit.one.time_ns and one.steps]
-        return bool(after) and (after[0].steps[0].netns, after[0].steps[0].ifindex) != (
-            visit.last.netns,
-            visit.last.ifindex,
-        )
 
     def _would_be_seen(self, protocol: Optional[int]) -> bool:
         """Would the trace have seen a packet of this protocol delivered, or dropped?"""
