@@ -112,7 +112,7 @@ def _why_not_enabled(port: Device, bond: Device) -> str:
         why = "its partner is not in sync"
     else:
         why = f"partner {bond.ad_partner}" if bond.ad_partner else "the aggregator is not the active one"
-    return f" (LACP as last read: {aggregator}{why})"
+    return f"; LACP as last read: {aggregator}{why}"
 
 
 def _remarks(verdict: Optional[str], asked: Asked) -> list[str]:
@@ -134,5 +134,5 @@ def _monitored(slave: Optional[Device], bond: Device) -> str:
     state = slave.slave_state if slave else None
     is_checked = policy == "all" or (state is not None and str(policy).endswith(state))
     if is_checked or state is None:
-        return f"the ARP monitor looked at it (arp_validate {policy})"
-    return f"the ARP monitor took it unchecked for a sign of life (arp_validate {policy})"
+        return f"the ARP monitor looked at it: arp_validate {policy}"
+    return f"the ARP monitor took it unchecked for a sign of life: arp_validate {policy}"

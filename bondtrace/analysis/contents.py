@@ -44,7 +44,7 @@ class Contents(NamedTuple):
 
 class Progress:
     """A received packet on its way: ``protocol`` (skb->protocol, ``None`` where not known) and ``beside`` (the tag
-    beside its bytes) as they are at the step that was told last.
+    beside its bytes) as they are at the step that was told last. ``is_tagged``: it came with a tag, or may have.
 
     :param tpid: the Ethernet type of the tag beside the bytes of the record, where it has one and that is known.
     """
@@ -58,6 +58,7 @@ class Progress:
         self.beside: Optional[Tag] = Tag(int(record["vlan_tci"]) & 0xFFF, tpid) if is_beside else None
         self._round, self._asked = 1, False
         self._untag()
+        self.is_tagged = self.beside is not None or self.protocol is None  # as far as is known
 
     def step(self, number: int) -> None:
         """Go on to a step of this round (0: a late one, which changes nothing)."""

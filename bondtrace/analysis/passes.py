@@ -111,7 +111,8 @@ def _contents(record: Array, packet: Packet, steps: list[Step], way: _Way) -> Co
     if record["kind"] == RECORD_LATE:
         return Contents()
     is_grouped = any(step.kind == "fanout" for step in steps)
-    return Contents(way.progress.deliver(), tags_of(record, _tpid_beside(packet)), is_grouped and is_fragment(record))
+    tags = tags_of(record, _tpid_beside(packet)) if way.progress.is_tagged else ()
+    return Contents(way.progress.deliver(), tags, is_grouped and is_fragment(record))
 
 
 class _Way:

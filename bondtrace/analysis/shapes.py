@@ -128,42 +128,44 @@ def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Arra
 _SHAPE_WEIGHTS = np.random.default_rng(20161016).integers(1, 1 << 63, 8, dtype=np.uint64) | np.uint64(1)
 
 
-def _shapes(records: Array, device: Array, of_steps: Array, is_grouped: Array) -> Array:
+def _shapes(records: Array, device: Array, of_steps: Array, grouped: Array) -> Array:
     """Return a number for each pass, equal for the same shape, shape (n,) of uint64.
 
-    :param is_grouped: it was offered to a fanout group.
+    :param grouped: the places of those that were offered to a fanout group.
     """
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
-    tagged = (ethertype == 0x8100) | (ethertype == 0x88A8)
-    inner *= tagged
+    in_bytes = (ethertype == 0x8100) | (ethertype == 0x88A8)
+    inner *= in_bytes
+    tagged = np.flatnonzero(in_bytes | (records["flags"] & RECORD_VLAN).view(bool))
     return _hashed(
-        _of_few(records, tagged | (records["flags"] & RECORD_VLAN > 0), is_grouped),
         of_steps,
         device,
         _high(records["sender"]) | (ethertype << 16 | inner),
         _high(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
         | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
         (records["captured"] < 18).astype(np.uint64),
+        *([_of_few(records, tagged, grouped)] if len(tagged) or len(grouped) else []),
     )
 
 
-def _of_few(records: Array, tagged: Array, is_grouped: Array) -> Array:
+def _of_few(records: Array, tagged: Array, grouped: Array) -> Array:
     """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64: the tags' ids, the type
-    behind a second tag, and in a fanout group whether it is a fragment. 0 for the others."""
+    behind a second tag, and in a fanout group whether it is a fragment. 0 for the others.
+
+    :param tagged: the places of those with a tag.
+    """
     found = np.zeros(len(records), np.uint64)
-    some = np.flatnonzero(tagged)
-    if len(some):
-        few, data = records[some], records["packet"][some].astype(np.uint64)
+    if len(tagged):
+        few, data = records[tagged], records["packet"][tagged].astype(np.uint64)
         outer, second, third = (data[:, at] << np.uint64(8) | data[:, at + 1] for at in (14, 18, 20))
         flags = few["flags"] & (RECORD_VLAN | RECORD_VLAN_AD)
         beside = (flags > 0) * (few["vlan_tci"] & _VLAN_ID) | flags.astype(np.uint32) << 16
         ids = (outer & np.uint64(_VLAN_ID)) << np.uint64(12) | second & np.uint64(_VLAN_ID)
-        found[some] = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
-    some = np.flatnonzero(is_grouped)
-    if len(some):
-        bodies = untagged_bodies(records[some]).astype(np.uint16)
-        found[some] ^= (bodies[:, 8] << 8 | bodies[:, 9]) & 0x3FFF > 0  # IP_MF | IP_OFFSET
+        found[tagged] = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
+    if len(grouped):
+        bodies = untagged_bodies(records[grouped]).astype(np.uint16)
+        found[grouped] ^= (bodies[:, 8] << 8 | bodies[:, 9]) & 0x3FFF > 0  # IP_MF | IP_OFFSET
     return found
 
 
@@ -193,11 +195,9 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
 
 
 def _grouped(steps: Array, offsets: Array) -> Array:
-    """Was the packet of each pass offered to a fanout group? Shape (n,)."""
-    found = np.zeros(len(offsets) - 1, bool)
-    places = np.flatnonzero(steps["kind"] == STEP_FANOUT)
-    found[np.searchsorted(offsets, places, side="right") - 1] = True
-    return found
+    """Return the places of the passes whose packet was offered to a fanout group, each once."""
+    steps_of = np.flatnonzero(steps["kind"] == STEP_FANOUT)
+    return np.unique(np.searchsorted(offsets, steps_of, side="right") - 1) if len(steps_of) else steps_of
 
 
 def _hashed(*words: Array) -> Array:

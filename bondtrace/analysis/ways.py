@@ -93,6 +93,12 @@ class Ways:
                 found.append(Visit(one, its, steps, key_of(one.steps[-1]) == key))
         return found
 
+    def onward(self, one: Pass) -> str:
+        """Return, as a phrase, where the packet went on after a pass; "" where that was not seen."""
+        place = next(place for place, other in enumerate(self.passes) if other is one)
+        devices = dict.fromkeys(other.steps[0].dev for other in self.passes if other.follows == place and other.steps)
+        return f"; it went on to {' and '.join(devices)}" if devices else ""
+
     def visits_of(self, tap: Tap) -> list[Visit]:
         """Return the received passes on the devices where a tap listens."""
         return [visit for key in self._tags if listens(tap, key) for visit in self.visits(key)]

@@ -232,26 +232,15 @@ class _Facts:
         if not self._whole or any(not visit.ends or len(visit.steps) > 2 for visit in visits):
             return None
         last = visits[-1].last
-        if all(visit.last.kind == "enter" for visit in visits) and self._went_elsewhere(visits[-1]):
-            return "dropped-before", f"generic XDP took it on {last.dev} before the taps: redirected"
         if any(visit.last.kind not in ("enter", "drop") or _is_after_taps(visit.last) for visit in visits):
             return None
         if last.kind == "drop":
             return "dropped-before", f"{drop_phrase(last)}, before the taps"
-        if all(self._would_be_seen(visit.contents.protocol) for visit in visits):
-            return (
-                "dropped-before",
-                f"generic XDP took it on {last.dev} before the taps: sent back, redirected or dropped",
-            )
+        onward = self._ways.onward(visits[-1].one)
+        if onward or all(self._would_be_seen(visit.contents.protocol) for visit in visits):
+            how = onward or ": it sent it back, or elsewhere"
+            return "dropped-before", f"generic XDP took it on {last.dev} before the taps{how}"
         return None
-
-    def _went_elsewhere(self, visit: Visit) -> bool:
-        """Was it received on another device next, in a further pass?"""
-        after = [one for one, _ in self._ways.rx if one.time_ns > visit.one.time_ns and one.steps]
-        return bool(after) and (after[0].steps[0].netns, after[0].steps[0].ifindex) != (
-            visit.last.netns,
-            visit.last.ifindex,
-        )
 
     def _would_be_seen(self, protocol: Optional[int]) -> bool:
         """Would the trace have seen a packet of this protocol delivered, or dropped?"""
@@ -414,13 +403,8 @@ class _Beyond:
         device = self._scene.device(*key, self._time_ns)
         if device is None or device.master is None or not self._has_handler((key[0], device.master)):
             return None
-        passes = self._ways.passes
-        later = passes[passes.index(visits[-1].one) + 1 :]
-        onward = dict.fromkeys(one.steps[0].dev for one in later if one.steps)
-        how = f"; it went on to {' and '.join(onward)}" if onward else ""
-        return "dropped-before", self._no_further(
-            tap, last.dev, f"taken or dropped there before the rx_handler (tc, netfilter or XDP ingress){how}"
-        )
+        how = "taken or dropped there before the rx_handler (tc, netfilter or XDP ingress)"
+        return "dropped-before", self._no_further(tap, last.dev, how + self._ways.onward(visits[-1].one))
 
     def _has_handler(self, master: Key) -> bool:
         """Is the rx_handler that the master installs on its slaves among the attached ones?"""
@@ -428,15 +412,11 @@ class _Beyond:
         return device is not None and rx_handlers.handler_of(device.kind) in self._scene.handlers
 
     def _refused(self, tap: Tap) -> str:
-        """Return, as the end of a phrase, that nobody took the packet's tag where the tap's VLAN device is; "" where
+        """Return, as the end of a phrase, that the tap's VLAN device takes the packet's tag only by its id; "" where
         that is not so."""
-        upper = tap.netns, tap.ifindex
-        for one, _ in self._ways.rx:
-            for step in one.steps:
-                is_left = step.kind == "vlan" and step.verdict == "PASS"
-                if is_left and upper in self._scene.on(key_of(step), self._time_ns):
-                    return f": {step.reason}"
-        return ""
+        name = self._scene.device_name(tap.netns, tap.ifindex, self._time_ns)
+        left = (step for one, _ in self._ways.rx for step in one.steps if (step.kind, step.verdict) == ("vlan", "PASS"))
+        return next((f": {step.reason}" for step in left if f": {name} takes " in str(step.reason)), "")
 
 
 def _is_whole(passes: tuple[Pass, ...]) -> bool:

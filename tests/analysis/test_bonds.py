@@ -80,12 +80,12 @@ def port(actor, partner, aggregator=2):
     ("one", "ad_partner", "told"),
     [
         (BACKUP, None, ""),
-        (port(0x45, 0x02), "02:00:00:00:00:01", " (LACP as last read: aggregator 2, no partner has answered)"),
-        (port(0x05, 0x02), "00:00:00:00:00:00", " (LACP as last read: aggregator 2, no partner has answered)"),
-        (port(0x87, 0x3F), "02:00:00:00:00:01", " (LACP as last read: aggregator 2, its partner's word has expired)"),
-        (port(0x07, 0x07, None), None, " (LACP as last read: its partner is not in sync)"),
-        (port(0x0F, 0x3F), "02:00:00:00:00:01", " (LACP as last read: aggregator 2, partner 02:00:00:00:00:01)"),
-        (port(0x0F, 0x3F), None, " (LACP as last read: aggregator 2, the aggregator is not the active one)"),
+        (port(0x45, 0x02), "02:00:00:00:00:01", "; LACP as last read: aggregator 2, no partner has answered"),
+        (port(0x05, 0x02), "00:00:00:00:00:00", "; LACP as last read: aggregator 2, no partner has answered"),
+        (port(0x87, 0x3F), "02:00:00:00:00:01", "; LACP as last read: aggregator 2, its partner's word has expired"),
+        (port(0x07, 0x07, None), None, "; LACP as last read: its partner is not in sync"),
+        (port(0x0F, 0x3F), "02:00:00:00:00:01", "; LACP as last read: aggregator 2, partner 02:00:00:00:00:01"),
+        (port(0x0F, 0x3F), None, "; LACP as last read: aggregator 2, the aggregator is not the active one"),
     ],
 )
 def test_a_port_that_is_not_enabled_is_told_with_what_its_partner_says(one, ad_partner, told):
@@ -99,13 +99,13 @@ def test_a_port_that_is_not_enabled_is_told_with_what_its_partner_says(one, ad_p
     [
         (None, "backup", "the ARP monitor looked at it"),
         ("none", "backup", "the ARP monitor looked at it"),
-        ("all", "backup", "the ARP monitor looked at it (arp_validate all)"),
-        ("backup", "backup", "the ARP monitor looked at it (arp_validate backup)"),
-        ("filter_backup", "backup", "the ARP monitor looked at it (arp_validate filter_backup)"),
-        ("active", "backup", "the ARP monitor took it unchecked for a sign of life (arp_validate active)"),
-        ("filter", "backup", "the ARP monitor took it unchecked for a sign of life (arp_validate filter)"),
-        ("backup", "active", "the ARP monitor took it unchecked for a sign of life (arp_validate backup)"),
-        ("active", None, "the ARP monitor looked at it (arp_validate active)"),
+        ("all", "backup", "the ARP monitor looked at it: arp_validate all"),
+        ("backup", "backup", "the ARP monitor looked at it: arp_validate backup"),
+        ("filter_backup", "backup", "the ARP monitor looked at it: arp_validate filter_backup"),
+        ("active", "backup", "the ARP monitor took it unchecked for a sign of life: arp_validate active"),
+        ("filter", "backup", "the ARP monitor took it unchecked for a sign of life: arp_validate filter"),
+        ("backup", "active", "the ARP monitor took it unchecked for a sign of life: arp_validate backup"),
+        ("active", None, "the ARP monitor looked at it: arp_validate active"),
     ],
 )
 def test_the_arp_monitor_checks_those_slaves_that_arp_validate_names(policy, state, told):

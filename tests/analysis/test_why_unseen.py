@@ -226,13 +226,24 @@ def test_delivery_by_protocol_comes_behind_all_of_them(one):
 def test_what_vanishes_before_the_taps_was_taken_by_generic_xdp():
     assert why(tcpdump(ASKED, "eth0"), rx("eth0")) == (
         "dropped-before",
-        "generic XDP took it on eth0 before the taps: sent back, redirected or dropped",
+        "generic XDP took it on eth0 before the taps: it sent it back, or elsewhere",
     )
     # but where it would not be seen how the packet went on, that is not concluded
     assert why(tcpdump(ASKED, "eth0"), rx("eth0", packet=ether(b"", kind=0x8864))) == ("unknown", NO_RULE)
     stages = [{"name": "ip_rcv", "tells": "", "without": "delivery is not seen", "missing": "refused"}]
     assert why(tcpdump(ASKED, "eth0"), rx("eth0"), stages=stages) == ("unknown", NO_RULE)
     assert why(tcpdump(ASKED, "eth0"), rx("eth0", steps_lost=1)) == ("unknown", NO_RULE)
+
+
+def test_what_generic_xdp_redirected_is_told_with_where_it_went():
+    """Of any protocol: it was not delivered here, as it went on elsewhere."""
+    whole = ether(bytes(40), kind=0x88B5)
+    passes = rx("eth0", packet=whole, at=0, lasts=9), rx("peer0", tap(77), packet=whole, at=20)
+
+    assert why(tcpdump(ASKED, "eth0"), *passes) == (
+        "dropped-before",
+        "generic XDP took it on eth0 before the taps; it went on to peer0",
+    )
 
 
 def test_a_packet_that_was_redirected_and_came_back_has_not_ended():
