@@ -33,13 +33,13 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    packets = _packets(records, scene)
+    packets, inferred = _packets(records, scene), columns.inferred[begin:end].tolist()
     told = [
         assembled(columns.passes, begin + nth, begin_ns, packet, at, scene)
-        for nth, (packet, at) in enumerate(zip(packets, branches.places(records)))
+        for nth, (packet, at) in enumerate(zip(packets, branches.places(records, inferred)))
     ]
     passes = verdicts.with_ways_on(_with_shown(tuple(one for one, _ in told), scene), scene)
-    passes = _with_inferred(passes, columns.inferred[begin:end].tolist())
+    passes = _with_inferred(passes, inferred)
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     packet = packets[0]

@@ -8,10 +8,10 @@ that is, of a clone that no pass had before. What follows on a branch, by the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
-from ..format.wire import RECORD_INSIDE_LIST, Array
+from ..format.wire import RECORD_INSIDE_LIST, RECORD_TX, Array
 from ..model import Pass, Step
 
 
@@ -46,21 +46,32 @@ class Place:
 FIRST = Place()
 
 
-def places(records: Array) -> list[Place]:
-    """Return the place of every pass of a journey, given their records in the order in which they began."""
+def places(records: Array, inferred: Sequence[bool]) -> list[Place]:
+    """Return the place of every pass of a journey, given their records in the order in which they began, and which of
+    them are only inferred to be of it."""
     found = [FIRST]
     if len(records) == 1:
         return found
     told = [_Told(record) for record in records]
     for nth in range(1, len(told)):
         found.append(_place(told, nth, found))
+        if inferred[nth] and found[nth].copied and told[nth].is_sent:
+            _turn(told, nth, found)
     return found
+
+
+def _turn(told: list[_Told], nth: int, found: list[Place]) -> None:
+    """Where a clone was sent before its packet (tc's mirror of what is sent), make its pass the branch."""
+    before = found[nth].follows
+    if before is not None and told[before].is_sent and found[before].parent is None:
+        found[nth] = Place(None, before)
+        found[before] = replace(found[before], parent=nth, copied=True)
 
 
 class _Told:
     """What a record tells of how its pass hangs together with others."""
 
-    __slots__ = ("head", "inside", "list_", "nested_in", "own", "skbs")
+    __slots__ = ("head", "inside", "is_sent", "list_", "nested_in", "own", "skbs")
 
     def __init__(self, record: Array) -> None:
         cpu = int(record["cpu"])
@@ -70,6 +81,7 @@ class _Told:
         self.inside = bool(record["flags"] & RECORD_INSIDE_LIST)
         self.skbs = int(record["skb"]) & 0xFFFFFFFF, int(record["last_skb"])
         self.head = int(record["head"])
+        self.is_sent = record["kind"] == RECORD_TX
 
 
 def _place(told: list[_Told], nth: int, found: list[Place]) -> Place:

@@ -73,7 +73,13 @@ def _empty(one: Pass, place: int, depth: int) -> Iterator[Line]:
 
 
 def _depths(passes: tuple[Pass, ...]) -> list[int]:
-    depths: list[int] = []
-    for one in passes:
-        depths.append(0 if one.parent is None else depths[one.parent] + 1)
-    return depths
+    return [sum(1 for _ in _ancestors(one, passes)) for one in passes]
+
+
+def _ancestors(one: Pass, passes: tuple[Pass, ...]) -> Iterator[Pass]:
+    """Yield the pass that this one is a branch of, and so on; a mirror may come before what it is a branch of."""
+    for _ in passes:
+        if one.parent is None:
+            return
+        one = passes[one.parent]
+        yield one

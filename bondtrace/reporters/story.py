@@ -59,14 +59,17 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
     spaces."""
     first = journey.passes[0]
     told = [f"Journey #{journey.id}, {clock(journey.wall_ns)}: {printable(one_line(journey.packet))}."]
-    told += [begin for begin in [_begin(first, scene, journey)] if begin]
+    begin = _begin(first, scene, journey)
     for line in outline(journey):
+        if begin:
+            told.append(f"{'  ' * min(line.depth, DEPTH_MAX)}{begin}")
+            begin = ""
         told += [f"{'  ' * min(line.depth, DEPTH_MAX)}{text}" for text in [_line(line, scene, journey)] if text]
     told.append(f"The journey took {duration(journey.duration_ns)}.")
     told += [f"Note: {printable(note)}." for note in journey.notes]
     told += [
         f"{unseen_words(group[0]).capitalize()} {unseen_sentence(group, journey, scene)}."
-        for group in telling.groups(journey, scene)
+        for group in telling.groups(journey)
     ]
     if not journey.complete:
         told.append("The record of this journey is incomplete: what it does not show may still have happened.")

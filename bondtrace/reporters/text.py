@@ -200,7 +200,7 @@ def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
     return [
         f"    {unseen_words(group[0])} {unseen_sentence(group, journey, scene)}"
         f"{'' if group[0].reason in watched.OPEN else doubt}"
-        for group in telling.groups(journey, scene)
+        for group in telling.groups(journey)
     ]
 
 

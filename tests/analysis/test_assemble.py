@@ -139,6 +139,19 @@ def test_a_mirror_is_a_branch_of_the_pass_that_it_is_nested_in():
     assert hung(*passes) == [("eth0", None, None), ("mon0", 0, 0)]
 
 
+def test_a_mirror_of_what_is_sent_comes_first_and_is_the_branch():
+    # given a clone that tc sends by mon0 before bond0's taps have the packet; only its data tell that it is one
+    passes = (
+        tx("mon0", skb=SKB + 64, head=7, seq=5),
+        tx("bond0", at=10, skb=SKB, head=7, seq=6),
+        tx("eth0", at=20, skb=SKB, head=7, seq=7),
+    )
+    journey = one(*passes)
+
+    assert [part.inferred for part in journey.passes] == [False, True, False]
+    assert hung(*passes) == [("mon0", 1, None), ("bond0", None, 0), ("eth0", None, 1)]
+
+
 def test_clones_are_branches_of_what_they_were_made_of():
     # given a packet that a bridge sends by two ports: a clone by the one, itself by the other
     bridge = {**ALL_DEVICES, "out0": replace(ALL_DEVICES["out0"], master=7)}

@@ -4,7 +4,7 @@
 import pytest
 
 from bondtrace.analysis.telling import groups, main_reason
-from build import DEVICES, FEW, HERE, ON_BOND0, ON_ETH0, ON_ETH1, TAPS, journeys, received, refused, scene, tcpdump
+from build import FEW, ON_BOND0, ON_ETH0, ON_ETH1, TAPS, handler, journeys, received, refused, rx, scene, tcpdump, vlan
 
 AWAY = {50_000 + n: tcpdump(50_000 + n, name) for n, name in enumerate(("eth2", "br0", "veth0"))}
 
@@ -13,33 +13,32 @@ def grouped(*passes, taps):
     """[[(tap, reason)]] of the groups of the one journey of these passes."""
     around = scene(taps=taps)
     [journey] = journeys(*passes, around=around)
-    return [[(one.tap, one.reason) for one in group] for group in groups(journey, around)]
+    return [[(one.tap, one.reason) for one in group] for group in groups(journey)]
 
 
-def test_taps_on_devices_that_the_packet_did_not_come_near_are_one_group():
+def test_taps_on_devices_that_the_packet_did_not_pass_are_one_group():
     assert grouped(refused(), taps={**FEW, **AWAY}) == [
         [(ON_BOND0, "inactive-slave")],
         [(ON_ETH0, "bound-elsewhere"), *((inode, "bound-elsewhere") for inode in AWAY)],
     ]
 
 
-def test_a_tap_above_the_packets_way_stands_alone_whatever_the_reason():
-    # given a tap on a VLAN device of the bond, which an untagged packet does not come to
-    above = {7: tcpdump(7, "bond0.7")}
+def test_a_tap_of_which_there_is_more_to_say_stands_alone_whatever_the_reason():
+    # given a tap on a VLAN device of the bond, and packets with and without a tag, none of them for it
+    taps = {7: tcpdump(7, "bond0.7"), ON_ETH1: TAPS[ON_ETH1], **AWAY}
+    trivial = [(ON_ETH1, "bound-elsewhere"), *((inode, "bound-elsewhere") for inode in AWAY)]
 
-    assert grouped(received(), taps={ON_ETH1: TAPS[ON_ETH1], **above, **AWAY}) == [
-        [(7, "bound-elsewhere")],
-        [(ON_ETH1, "bound-elsewhere"), *((inode, "bound-elsewhere") for inode in AWAY)],
-    ]
+    tagged = rx("eth0", handler("ANOTHER", "bond0"), vlan(), vlan=8)
+    assert grouped(tagged, taps=taps) == [[(7, "bound-elsewhere")], trivial]
+    assert grouped(received(), taps=taps) == [[(7, "bound-elsewhere"), *trivial]]
 
 
 def test_nobody_is_left_out():
     around = scene(taps={**TAPS, **AWAY})
     for journey in journeys(received(), refused(50), around=around):
-        assert sorted(one.tap for group in groups(journey, around) for one in group) == sorted(
+        assert sorted(one.tap for group in groups(journey) for one in group) == sorted(
             one.tap for one in journey.unseen
         )
-    assert DEVICES["eth0"].netns == HERE
 
 
 @pytest.mark.parametrize(

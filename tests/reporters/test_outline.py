@@ -236,7 +236,7 @@ def test_trivial_absences_are_one_line_and_telling_ones_are_their_own():
         "    not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: "
         "inactive slave (EXACT) (inactive-slave)",
         "    not seen by tcpdump -i eth2 [50001], tcpdump -i br0 [50002], tcpdump -i veth0 [50003], tcpdump -i eth0 "
-        "[41001]: bound to devices that the packet did not come near (bound-elsewhere)",
+        "[41001]: bound to devices that the packet did not pass (bound-elsewhere)",
     ]
 
 

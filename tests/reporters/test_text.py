@@ -173,7 +173,11 @@ def test_names_cannot_do_anything_to_a_terminal():
     assert all(line.isprintable() for line in result.split("\n"))
     assert result.count(f"rx tap {ESCAPED} [7]: captured") == 2
     assert f"e{ESCAPED}" in result and f"next b{ESCAPED}" in result
-    assert f"not seen by tcpdump{ESCAPED} [8]: bound to b{ESCAPED}; the packet passed eth1" in result
+    assert f"not seen by {ESCAPED} [7], tcpdump{ESCAPED} [8]: bound to devices" in result
+    assert (
+        f"not seen by tcpdump{ESCAPED} [8]: bound to b{ESCAPED}, and the packet went no further than e{ESCAPED}"
+        in text(rx("eth0", tap(7)), around=hostile_scene())
+    )
 
 
 @pytest.mark.parametrize(
