@@ -285,7 +285,7 @@ DEMANDED = {
 121 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
 122 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
 123 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
-124 rx eth0 bond0 eth6 | eth0 bond0 dhcp | eth6 dropped-before; drop eth6 NETFILTER_DROP
+124 rx eth0 bond0 eth6 bond0 | eth0 bond0 dhcp | eth6 dropped-before; drop eth6 NETFILTER_DROP
 125 rx eth0 bond0 | eth0 bond0 | dhcp dropped-before; drop bond0 NETFILTER_DROP
 126 rx eth0 | eth0 | bond0 dropped-before; dhcp dropped-before; drop eth0 NETFILTER_DROP
 127 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
