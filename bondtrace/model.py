@@ -176,6 +176,8 @@ class Step:
     verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it dropped the packet in
     ``function``. ``next_dev`` is the device of the next round; of "queued" the one on which the packet is to be
     received later, by a pass of its own. ``clone``: it was not the pass's skb that was dropped but a clone of it.
+    ``netfilter`` says of a drop by netfilter which chain decided, or at least at which hook ("ip filter c_forward (hook
+    forward)", "hook input").
     ``inferred`` is true where bondtrace concluded the round rather than saw it. ``netns`` is the namespace of ``dev``,
     ``next_netns`` that of ``next_dev``: not always the pass's own (a macvlan's).
     """
@@ -198,6 +200,7 @@ class Step:
     netns: int = 0
     next_netns: int = 0
     clone: bool = False
+    netfilter: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ static __always_inline u32 netns_of(u64 dev)
 }
 
 #ifdef COUNT_ONLY
-static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason, u8 whose)
+static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason,
+				      u8 whose)
 {
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
 
@@ -53,7 +54,8 @@ static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location
 #else
 /* The step of a drop. skb->dev may be another device than that of the pass's last step (a VRF, the one to which it was
  * routed), where the packet then ended; that is no round of the receive path. */
-static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location, u32 reason, u8 whose)
+static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason,
+				      u8 whose)
 {
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
 	u32 netns = dev != frame->dev ? netns_of(dev) : 0;
@@ -64,7 +66,8 @@ static __always_inline void fill_drop(struct frame *frame, u64 skb, u64 location
 			add_namespace(frame, netns, NETNS_NEXT_STEP);
 		frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
 	}
-	ADD_STEP(frame, STEP_DROP, FUNC_NONE, whose, record_of(frame)->ifindex, reason, location);
+	ADD_STEP(frame, STEP_DROP, cpu->dropped_by, whose, /* netfilter.c */
+		 cpu->dropped_by ? cpu->dropped_chain : record_of(frame)->ifindex, reason, location);
 	frame->ifindex = ifindex;
 }
 #endif
@@ -83,7 +86,7 @@ static __always_inline void drop_late(struct cpu_state *cpu, struct frame *frame
 	describe_bytes(record_of(frame), &part, 0, &linear);
 	record_of(frame)->arphrd = READ(u16, frame->dev, NET_DEVICE__TYPE);
 #endif
-	fill_drop(frame, skb, location, reason, DROPPED_SKB);
+	fill_drop(cpu, frame, skb, location, reason, DROPPED_SKB);
 	send_single(frame);
 }
 
@@ -100,18 +103,32 @@ static __always_inline void drop_other(struct cpu_state *cpu, struct frame *open
 #endif
 }
 
-static __always_inline int dropped(u64 skb, u64 location, u32 reason)
+/* The same outside every pass: of a packet that was kept for later. */
+static __always_inline void drop_apart(struct cpu_state *cpu, u64 skb, u64 location, u32 reason)
+{
+#ifndef COUNT_ONLY
+	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+
+	if (netns_of(dev))
+		drop_late(cpu, open_late_packet(cpu, skb, dev), skb, location, reason);
+#endif
+}
+
+static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu || cpu->quiet || cpu->tap.open)
 		return 0;
 	struct frame *frame = top(cpu);
-	if (!frame || frame->kind == FRAME_TX || !was_received(skb))
+	note_dropper(cpu, frame, ctx, skb, location);
+	if ((frame && frame->kind == FRAME_TX) || !was_received(skb))
 		return 0;
-	if (frame->state == PASS_OPEN && frame->skb == skb)
-		fill_drop(frame, skb, location, reason, DROPPED_SKB);
+	if (!frame)
+		drop_apart(cpu, skb, location, reason);
+	else if (frame->state == PASS_OPEN && frame->skb == skb)
+		fill_drop(cpu, frame, skb, location, reason, DROPPED_SKB);
 	else if (frame->state == PASS_OPEN && is_clone(frame, skb))
-		fill_drop(frame, skb, location, reason, DROPPED_CLONE);
+		fill_drop(cpu, frame, skb, location, reason, DROPPED_CLONE);
 	else if (frame->kind == FRAME_RX_LIST && !passed_over(frame, skb))
 		drop_late(cpu, open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV)), skb, location, reason);
 	else if (frame->kind == FRAME_RX && frame->state == PASS_OPEN)
@@ -120,7 +137,7 @@ static __always_inline int dropped(u64 skb, u64 location, u32 reason)
 }
 
 #ifdef SKB_DROP_REASONS
-PROBE(drop) { return dropped(((u64 *)ctx)[0], ((u64 *)ctx)[1], ((u64 *)ctx)[2]); }
+PROBE(drop) { return dropped(ctx, ((u64 *)ctx)[0], ((u64 *)ctx)[1], ((u64 *)ctx)[2]); }
 #else /* before 5.17 (c504e5c2f964) the kernel gives no reason */
-PROBE(drop) { return dropped(((u64 *)ctx)[0], ((u64 *)ctx)[1], 0); }
+PROBE(drop) { return dropped(ctx, ((u64 *)ctx)[0], ((u64 *)ctx)[1], 0); }
 #endif

@@ -65,6 +65,19 @@ static __always_inline u8 packet_type(struct part *part)
 	return PART(u8, part, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
 }
 
+#define ARPHRD_ETHER 1
+#define HEADER_OPS__CREATE 0 /* its first field */
+
+/* Has the device of this record no link-layer header (dev_has_header)? Then what lies in front of the network header is
+ * left from an outer packet. Asked only where it is no Ethernet device. */
+static __always_inline u8 is_bare(struct record *record, struct part *part)
+{
+	if (record->arphrd == ARPHRD_ETHER)
+		return 0;
+	u64 ops = READ(u64, READ(u64, part->skb, SK_BUFF__DEV), NET_DEVICE__HEADER_OPS);
+	return !ops || !READ(u64, ops, HEADER_OPS__CREATE);
+}
+
 /* What the record says of the packet; returns where its link-layer header is, and in `linear` how many bytes from
  * there on are in the skb's linear part. */
 static __always_inline u64 describe_bytes(struct record *record, struct part *part, u8 outgoing, s64 *linear)
@@ -72,7 +85,7 @@ static __always_inline u64 describe_bytes(struct record *record, struct part *pa
 	u64 head = PART_ADDRESS(part, SK_BUFF__HEAD);
 	u64 data = PART_ADDRESS(part, SK_BUFF__DATA);
 	u64 tail = head + PART(u32, part, SK_BUFF__TAIL);
-	u64 mac = outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER);
+	u64 mac = outgoing || is_bare(record, part) ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER);
 
 	*linear = tail - mac;
 	record->head = head >> 4;

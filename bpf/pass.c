@@ -105,6 +105,24 @@ struct known_tap {
 	u32 inode;
 };
 
+/* What a chain or a table has decided, until nf_hook_slow frees the packet (netfilter.c). Of x_tables, before 5.16: skb,
+ * state and table are in the places of owner, skb and state. */
+struct decision {
+	u64 owner; /* struct nft_chain or xt_table */
+	u64 skb;
+	u64 state; /* struct nf_hook_state */
+	u32 frame; /* the number of the innermost frame */
+	u8 func;   /* FUNC_NONE: nothing is decided; FUNC_NFT_DO_CHAIN, or FUNC_IPT_DO_TABLE for all of x_tables */
+};
+
+/* The arguments of a function that runs, for its kretprobe (netfilter.c). */
+#define CALLS_MAX 8
+struct call {
+	u64 arguments[3];
+};
+
+#define STACK_DEPTH 10
+
 /* A frame as the packet filter sees it (filter.c). */
 #define VIEW_BYTES 128
 struct view {
@@ -125,6 +143,12 @@ struct cpu_state {
 	u64 last_skb;
 	u64 full_since_ns; /* when the stack was first found to be full, 0 = it is not */
 	u64 place; /* for NUMBER_OF */
+	u32 call; /* in calls: where the next one goes */
+	u32 dropped_chain; /* of the drop that is being told */
+	u8 dropped_by;     /* enum function; FUNC_NONE: dropped_chain means nothing */
+	struct decision decision;
+	struct call calls[CALLS_MAX];
+	u64 stack[STACK_DEPTH];
 	struct tap_call tap;
 	struct known_tap known[KNOWN_TAPS];
 	struct view view;

@@ -72,6 +72,14 @@ enum function {
 	FUNC_IPV6_LIST_RCV = 20,
 	FUNC_VLAN = 32,    /* vlan_do_receive */
 	FUNC_GRO_CELLS = 33, /* gro_cells_receive */
+	/* Of a drop, these tell who decided on it: orig_ifindex is then not orig_dev's, but the number of a chain
+	 * (netfilter.c); with nf_hook_slow the low half of an address in the function that called it. */
+	FUNC_NFT_DO_CHAIN = 34,
+	FUNC_IPT_DO_TABLE = 35,
+	FUNC_IP6T_DO_TABLE = 36,
+	FUNC_ARPT_DO_TABLE = 37,
+	FUNC_EBT_DO_TABLE = 38,
+	FUNC_NF_HOOK_SLOW = 39,
 	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 

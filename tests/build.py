@@ -223,6 +223,7 @@ class Said:
     skb: int = 0
     gone: bool = False
     aside: str = ""  # the step's device, which is not where the packet is
+    decided_by: int = 0  # of a drop: the number of a chain, or an address
 
 
 def _number(names, name):
@@ -260,10 +261,11 @@ def enters(netns, **more):
     return Said(STEP_NETNS, 0, netns, **more)
 
 
-def drop(reason, function="sch_handle_ingress", **more):
-    """Return the step of a drop; ``reason`` is a name of DROP_REASONS, ``result`` 1 says that of a clone."""
+def drop(reason, function="sch_handle_ingress", by="", **more):
+    """Return the step of a drop; ``reason`` is a name of DROP_REASONS, ``result`` 1 says that of a clone. ``by`` is the
+    function that decided on it, in netfilter, and ``decided_by`` which of its chains, or whose hook."""
     number = next(int(number) for number, name in DROP_REASONS.items() if name == reason)
-    return Said(STEP_DROP, 0, number, skb=ADDRESSES[function], **more)
+    return Said(STEP_DROP, _number(FUNCTIONS, by) if by else 0, number, skb=ADDRESSES[function], **more)
 
 
 def queued(onto, skb=0):
@@ -371,7 +373,7 @@ def _pass(
         rows[place] = (
             (place + 1) * 1000,
             ALL_DEVICES[said.aside or now].ifindex,
-            device.ifindex,
+            said.decided_by or device.ifindex,
             onto or said.arg,
             said.kind,
             number if rounds else 0,

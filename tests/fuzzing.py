@@ -103,6 +103,7 @@ HOSTILE = (
     "tap-gone",
     "losses",
     "symbol",
+    "chain",
     "bytes",
     "stage",
     "end",

@@ -17,6 +17,7 @@ from page import BROWSER
 from shell import BONDTRACE, PING, ROOT
 
 from bondtrace.commands import doctor, taps
+from bondtrace.format.events import chain_event
 from bondtrace.format.recording import Recording
 from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
@@ -82,8 +83,10 @@ def hostile(tmp_path):
     ]
     told += [{"kind": "symbol", "time_ns": BEGIN_NS, "address": one, "name": EVIL} for one in ADDRESSES.values()]
     told += [{"kind": "namespace", "time_ns": BEGIN_NS, "netns": netns, "name": EVIL} for netns in (HERE, THERE)]
+    told += [chain_event(BEGIN_NS, 9, EVIL, EVIL, EVIL, EVIL)]
     told += [{"kind": "note", "time_ns": BEGIN_NS, "text": EVIL}, {"kind": EVIL, "time_ns": BEGIN_NS, EVIL: EVIL}]
     passes = both(received(), refused(50), sent(100), rx("eth1", drop("NO_SOCKET"), packet=arp(), at=300, skb=7))
+    passes = both(passes, rx("eth1", drop("NO_SOCKET", by="nft_do_chain", decided_by=9), at=400, skb=8))
     return record(
         tmp_path / "=a\n\x1b[31m$(id) <b>&amp;'\u202e.arrows",
         (passes, told),
@@ -205,6 +208,7 @@ def test_the_doctor(capfd):
                     "available": False,
                     "missing": EVIL,
                     "without": "w",
+                    "when": "",
                     "probes": [],
                 },
                 {
@@ -213,6 +217,7 @@ def test_the_doctor(capfd):
                     "available": True,
                     "missing": "",
                     "without": "w",
+                    "when": "",
                     "probes": [EVIL],
                 },
             ],
@@ -278,7 +283,7 @@ def test_json_lines(run, hostile, tmp_path):
     text = exported(run, hostile, tmp_path, "jsonl").read_bytes().decode()
 
     assert_harmless(text)
-    assert [json.loads(line)["id"] for line in text.splitlines()] == [1, 2, 3, 4]
+    assert [json.loads(line)["id"] for line in text.splitlines()] == [1, 2, 3, 4, 5]
     assert_texts_harmless([json.loads(line) for line in text.splitlines()])
 
 

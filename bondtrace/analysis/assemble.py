@@ -34,8 +34,11 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
     packets = _packets(records, scene)
-    told = [assembled(columns.passes, begin + nth, begin_ns, packet, scene) for nth, packet in enumerate(packets)]
-    passes = verdicts.with_ways_on(_hung_together(tuple(one for one, _ in told), records, scene), scene)
+    told = [
+        assembled(columns.passes, begin + nth, begin_ns, packet, at, scene)
+        for nth, (packet, at) in enumerate(zip(packets, branches.places(records)))
+    ]
+    passes = verdicts.with_ways_on(_with_shown(tuple(one for one, _ in told), scene), scene)
     passes = _with_inferred(passes, columns.inferred[begin:end].tolist())
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
@@ -54,19 +57,10 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     )
 
 
-def _hung_together(passes: tuple[Pass, ...], records: Array, scene: Scene) -> tuple[Pass, ...]:
-    """Return the passes with what each follows and is a branch of."""
-    if len(passes) == 1:
-        return passes
-    return tuple(
-        replace(
-            one,
-            parent=at.parent,
-            follows=at.follows,
-            shown=at.follows is not None and _is_shown(one, passes[at.follows], scene),
-        )
-        for one, at in zip(passes, branches.places(records))
-    )
+def _with_shown(passes: tuple[Pass, ...], scene: Scene) -> tuple[Pass, ...]:
+    """Mark the passes in which a received packet was only shown to transmit taps."""
+    shown = [one.follows is not None and _is_shown(one, passes[one.follows], scene) for one in passes]
+    return tuple(replace(one, shown=is_shown) if is_shown else one for one, is_shown in zip(passes, shown))
 
 
 def _is_shown(one: Pass, before: Pass, scene: Scene) -> bool:
@@ -91,11 +85,12 @@ def _with_inferred(passes: tuple[Pass, ...], inferred: list[bool]) -> tuple[Pass
 def _notes(passes: tuple[Pass, ...], scene: Scene) -> tuple[str, ...]:
     """Return a note for each tap that was offered the packet more than once. Offers that it ignored do not count."""
     seen: dict[int, list[Step]] = {}
-    for _, step in branches.in_order(passes):
-        if step.tap is not None and step.outcome != "ignored":
-            seen.setdefault(step.tap, []).append(step)
+    for one in passes:
+        for step in one.steps:
+            if step.tap is not None and step.outcome != "ignored":
+                seen.setdefault(step.tap, []).append(step)
     return tuple(
-        f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(steps)}"
+        f"{_tap_label(inode, scene, passes[0].time_ns)} {_times(sorted(steps, key=lambda step: step.t_ns))}"
         for inode, steps in seen.items()
         if len(steps) > 1
     )

@@ -20,6 +20,9 @@ def in_order(passes: Sequence[Pass]) -> Iterator[tuple[int, Step]]:
 
     Where times are the same a pass goes on before another one begins: a branch ends before its pass goes on.
     """
+    if len(passes) == 1:
+        yield from ((0, step) for step in sorted(passes[0].steps, key=lambda step: step.t_ns))
+        return
     left = [sorted(one.steps, key=lambda step: step.t_ns)[::-1] for one in passes]
     now = 0
     while True:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
-from ..format.wire import RECORD_VLAN, Array
+from ..format.wire import RECORD_TX, RECORD_VLAN, Array
 from ..model import Tag
 
 VLAN_PROTOCOLS = (0x8100, 0x88A8)
@@ -118,8 +118,11 @@ def tags_of(record: Array, tpid: Optional[int] = None) -> Optional[tuple[Tag, ..
 
 
 def is_fragment(record: Array) -> bool:
-    """Is it a fragment of an IPv4 packet, to what looks at skb->protocol before any VLAN device took a tag?"""
+    """Is it a fragment of an IPv4 packet, to what looks at skb->protocol before any VLAN device took a tag? What is
+    sent keeps its tags in its bytes."""
     way = Progress(record)
+    if record["kind"] == RECORD_TX and record["protocol"] != _IPV4:
+        return False
     at, data = way._next, way._data
     if way.protocol != _IPV4 or len(data) < at + 8:
         return False

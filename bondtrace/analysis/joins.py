@@ -17,6 +17,7 @@ from ..format.wire import (
     RECORD_RECEIVED,
     RECORD_RX,
     RECORD_TX,
+    STEP_TAP,
     Array,
     Passes,
 )
@@ -26,7 +27,7 @@ from . import rewritten
 from .shapes import Facts
 
 GAP_NS = 50_000_000  # the longest time between the end of a pass and the beginning of the next one of its journey
-COPY_NS = 1_000_000  # the same where only shared data says that a pass is of a copy of the packet
+COPY_NS = 1_000_000  # the same where neither the devices nor the packet prove it
 _WAYS = ("up", "down", "over", "through")
 
 Related = Callable[[Key, Key, str], bool]
@@ -59,9 +60,13 @@ class Lot:
         """Return the low half of the skb's address of the passes at these places."""
         return self.some("skb", places).astype(np.uint32)
 
+    def passes(self, places: Array) -> Passes:
+        """Return the passes at these places."""
+        return self._rows(self.order.take(places))
+
     def records(self, places: Array) -> Array:
         """Return the records of the passes at these places."""
-        return self._rows(self.order.take(places)).records
+        return self.passes(places).records
 
     def was_received(self, places: Array) -> Array:
         """Return whether each of these passes began with a packet that had been received before."""
@@ -112,6 +117,7 @@ def join(lot: Lot, related: Related, tunnels: Collection[Key]) -> Links:
     for address in ("skb", "head"):
         _join_same(address, lot, links, related)
     _join_rewritten(lot, links, tunnels)
+    _join_routed_copies(lot, links)
     return links
 
 
@@ -220,8 +226,9 @@ def _join_same(address: str, lot: Lot, links: Links, related: Related) -> None:
     pairs = pairs.compress(links.are_free(order.take(pairs + 1)))
     pairs = pairs.compress(_can_follow(lot, order.take(pairs), order.take(pairs + 1)))
     earlier, later = order.take(pairs), order.take(pairs + 1)
-    can = _are_related(lot, earlier, later, related)
-    inferred = ~can & _are_copies(lot, earlier, later) if address == "head" else np.zeros(len(can), bool)
+    can = _are_related(lot, earlier, later, related) | lot.was_received(later)
+    inferred = ~can & _are_close(lot, earlier, later)
+    inferred[inferred] = (_are_copies if address == "head" else _are_forwarded)(lot, earlier[inferred], later[inferred])
     pairs, inferred = pairs.compress(can | inferred), inferred.compress(can | inferred)
     if (np.diff(pairs) == 1).any():
         kept = _without_repeats(pairs, order, lot)
@@ -257,19 +264,33 @@ def _are_related(lot: Lot, earlier: Array, later: Array, related: Related) -> Ar
     return can.take(which)
 
 
-def _are_copies(lot: Lot, earlier: Array, later: Array) -> Array:
-    """Return for pairs of passes with the same data whether both are sent, closely after one another, on one CPU and in
-    one namespace: one has a copy of the other's packet (tc's mirror). Copies that arrive on two devices, as somebody
-    else's bridge flooded them, are two packets here."""
+def _are_close(lot: Lot, earlier: Array, later: Array) -> Array:
+    """Return for pairs of passes whether they follow closely on one CPU, in one namespace."""
     high = np.uint64(32)
     close: Array = (
-        (lot.some("kind", earlier) == RECORD_TX)
-        & (lot.some("kind", later) == RECORD_TX)
-        & (lot.some("own", earlier) >> high == lot.some("own", later) >> high)
+        (lot.some("own", earlier) >> high == lot.some("own", later) >> high)
         & (lot.some("device", earlier) >> high == lot.some("device", later) >> high)
         & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(COPY_NS))
     )
     return close
+
+
+def _are_copies(lot: Lot, earlier: Array, later: Array) -> Array:
+    """Return for close pairs of passes with the same data whether both are sent: one has a copy of the other's packet
+    (tc's mirror). Copies that arrive on two devices, as somebody else's bridge flooded them, are two packets here."""
+    copies: Array = (lot.some("kind", earlier) == RECORD_TX) & (lot.some("kind", later) == RECORD_TX)
+    return copies
+
+
+def _are_forwarded(lot: Lot, earlier: Array, later: Array) -> Array:
+    """Return for close pairs of received passes of one skb whether the first ended in nothing that took or dropped the
+    packet: then something handed it to the other device (tc's BPF programs by ``dev_forward_skb``)."""
+    both: Array = (lot.some("kind", earlier) == RECORD_RX) & (lot.some("kind", later) == RECORD_RX)
+    first = lot.passes(earlier[both])
+    ends = first.offsets[1:]
+    last = first.steps["kind"].take(np.maximum(ends - 1, 0)) if len(first.steps) else np.zeros(len(first), np.uint8)
+    both[both] = (np.diff(first.offsets) == 0) | (last == STEP_TAP)
+    return both
 
 
 def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:
@@ -293,6 +314,31 @@ def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:
         before, after = earlier.compress(may), later.compress(may)
         is_same, is_sure = rewritten.compare(lot.records(before), lot.records(after), way)
         links.add(after[is_same], before[is_same], ~is_sure[is_same])
+
+
+def _join_routed_copies(lot: Lot, links: Links) -> None:
+    """Join what was received before and is sent by an skb that no pass had: a copy that was routed, and had to wait for
+    its next hop. Without an address that proves it, it is inferred: from contents that only one journey had in that
+    namespace shortly before, and not sent on so far."""
+    sent = np.flatnonzero((lot["kind"] == RECORD_TX) & (lot["flags"] & RECORD_RECEIVED != 0))
+    sent = sent.compress(links.are_free(sent))
+    leads_on = np.zeros(len(lot), bool)
+    leads_on[links.before[(lot["kind"] == RECORD_TX) & (links.before != np.arange(len(lot)))]] = True
+    received = np.flatnonzero((lot["kind"] == RECORD_RX) & ~leads_on)
+    if not len(sent) or not len(received):
+        return
+    places = np.concatenate([received, sent])
+    key = mix(rewritten.prints(lot.records(places)), lot.some("device", places) >> np.uint64(32))
+    order = np.lexsort((places, key))
+    places, key, journey = places[order], key[order], links.first()[places[order]]
+    is_sent = order >= len(received)
+    ends_ns = lot.some("end_ns", places) + np.uint64(GAP_NS)
+    follows = np.flatnonzero(is_sent[1:] & ~is_sent[:-1] & (key[1:] == key[:-1])) + 1
+    begins_ns = lot.some("time_ns", places[follows])
+    before = np.maximum(follows - 2, 0)
+    is_like = (follows >= 2) & (key[before] == key[follows]) & ~is_sent[before] & (begins_ns <= ends_ns[before])
+    sure = (begins_ns <= ends_ns[follows - 1]) & ~(is_like & (journey[before] != journey[follows - 1]))
+    links.add(places[follows[sure]], places[follows[sure] - 1], True)
 
 
 def _of_one_skb(lot: Lot, free: Array) -> tuple[Array, Array]:

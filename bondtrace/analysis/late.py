@@ -4,7 +4,8 @@
 A late record (a tap, protocol handler or drop) belongs to the pass that it names as its parent, or, in list mode, to
 the pass of its list receive with the same skb; a drop of a clone to that with the same data (``head``). The drop of
 another skb than its parent's has its bytes: it is a copy of the parent's packet if they are, but for what NAT rewrites;
-else of the latest pass with that skb and those bytes (a packet that had waited).
+else of the latest pass with that skb and those bytes, or those inside of it (a packet that had waited, or was taken
+out of its tunnel later).
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     at = np.flatnonzero(kind != RECORD_LATE)
     nested = _last_like((cpu | records["seq"]).take(at), cpu.take(owner) | parent)
     targets = np.where((nested >= 0) & (parent > 0), at.take(nested), -1) if len(at) else np.full(len(owner), -1)
-    of_others = np.flatnonzero(drops & (records["captured"].take(owner) > 0) & (parent > 0))
+    is_apart = (parent > 0) | (records["frame"].take(owner) == 0)  # within another packet's pass, or outside every pass
+    of_others = np.flatnonzero(drops & is_apart & (records["captured"].take(owner) > 0))
     at = np.flatnonzero((kind == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0))
     _, _, which = alike(cpu | records["frame"])
     frame = which.astype(np.uint64) << np.uint64(32)
@@ -121,10 +123,12 @@ def _of_other_skb(records: Array, late: int, parent: int) -> tuple[int, bool]:
     if parent >= 0 and rewritten.alike_but_for_addresses(dropped, records[parent : parent + 1])[0]:
         return parent, True
     same = (records["kind"] != RECORD_LATE) & (records["skb"] == dropped["skb"])
-    for place in np.flatnonzero(same & (records["time_ns"] < dropped["time_ns"]))[::-1].tolist():
-        if rewritten.alike_but_for_addresses(dropped, records[place : place + 1])[0]:
-            return place, False
-        break
+    earlier = np.flatnonzero(same & (records["time_ns"] < dropped["time_ns"]))[-1:]
+    if len(earlier) and (
+        rewritten.alike_but_for_addresses(dropped, records[earlier])[0]
+        or rewritten.compare(records[earlier], dropped, "unwrapped")[0][0]
+    ):
+        return int(earlier[0]), False
     return -1, False
 
 

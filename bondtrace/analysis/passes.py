@@ -9,7 +9,9 @@ import numpy as np
 
 from ..format.wire import (
     DROPPED_CLONE,
+    FUNC_CHAINS,
     FUNC_HANDLER,
+    FUNC_NF_HOOK,
     FUNCTIONS,
     NETNS_FROM_HERE,
     OUTCOMES,
@@ -28,9 +30,11 @@ from ..format.wire import (
     Passes,
 )
 from ..model import Packet, Pass, Step
+from ..net.netfilter import hook_of_caller
 from ..net.topology import Key
 from . import fanout, verdicts
 from .bonds import Asked
+from .branches import Place
 from .contents import Contents, Progress, is_fragment, tags_of
 from .scene import Scene
 from .whereabouts import namespaces
@@ -47,11 +51,14 @@ _KINDS = {
 _ARPHRD_ETHER, _MAC_BYTES = 1, 6
 
 
-def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: Scene) -> tuple[Pass, Contents]:
+def assembled(
+    passes: Passes, place: int, begin_ns: int, packet: Packet, at: Place, scene: Scene
+) -> tuple[Pass, Contents]:
     """Return the pass at this place, and what the rules ask of its packet.
 
     :param begin_ns: when its journey began.
     :param packet: what it is a pass of.
+    :param at: where it is in its journey.
     """
     record = passes.records[place]
     time_ns = int(record["time_ns"])
@@ -59,14 +66,13 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
     way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record, _tpid_beside(packet)))
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
-    of_steps = namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist()
-    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
-    for at, step in enumerate(raw):
+    of_steps, leaves = _namespaces(netns, raw)
+    for nth, step in enumerate(raw):
         if step["kind"] != STEP_NETNS:
-            way.is_in(of_steps[at], of_steps[at + leaves[at]])
+            way.is_in(of_steps[nth], of_steps[nth + leaves[nth]])
             to_step = _queued if step["kind"] == STEP_QUEUED else _step
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
-    end_ns = time_ns + max(int(record["duration_ns"]), int(raw["t_ns"].max()) if len(raw) else 0)
+    end_ns = time_ns + max(int(record["duration_ns"]), max(raw["t_ns"].tolist(), default=0))
     sent = record["kind"] == RECORD_TX
     contents = _contents(record, packet, steps, way)
     one = Pass(
@@ -80,8 +86,19 @@ def assembled(passes: Passes, place: int, begin_ns: int, packet: Packet, scene: 
         packet=packet,
         steps_lost=int(record["steps_lost"]),
         sender=(int(record["sender"]) or None) if sent else None,
+        parent=at.parent,
+        follows=at.follows,
     )
     return one, contents
+
+
+def _namespaces(netns: int, raw: Array) -> tuple[list[int], list[bool]]:
+    """Return for every step the namespace of its device, and whether the next step is in another one."""
+    kinds = raw["kind"].tolist()
+    if STEP_NETNS not in kinds:  # nearly always
+        return [netns] * len(kinds), [False] * len(kinds)
+    leaves = [*((raw["kind"] == STEP_NETNS) & (raw["result"] == NETNS_FROM_HERE))[1:].tolist(), False]
+    return namespaces(np.array([netns]), raw, np.array([0, len(raw)])).tolist(), leaves
 
 
 def _tpid_beside(packet: Packet) -> Optional[int]:
@@ -143,6 +160,9 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
     number = way.number(int(raw["round"]), ifindex)
     way.progress.step(int(raw["round"]))
     function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
+    netfilter = _netfilter(raw, scene)
+    if netfilter:
+        orig = int(record["ifindex"])  # its place in the step has another number
     verdict = _verdict(raw)
     onward = int(raw["arg"]) if verdict == "ANOTHER" else None
     if onward is not None:
@@ -166,7 +186,18 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         netns=way.netns,
         next_netns=0 if onward is None else way.next_netns,
         clone=kind == STEP_DROP and int(raw["result"]) == DROPPED_CLONE,
+        netfilter=netfilter,
     )
+
+
+def _netfilter(raw: Array, scene: Scene) -> Optional[str]:
+    """Return which chain had the packet dropped, or at which hook it was."""
+    func, number = int(raw["func"]), int(raw["orig_ifindex"])
+    if raw["kind"] != STEP_DROP or func not in (*FUNC_CHAINS, FUNC_NF_HOOK):
+        return None
+    if func == FUNC_NF_HOOK:
+        return hook_of_caller(scene.symbols.get(number, f"0x{number:08x}"))
+    return scene.chain(number) or "a chain whose name was not recorded"
 
 
 def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:

@@ -20,6 +20,8 @@ COMPARED_MIN = 8  # bytes of an inner packet that an outer one must show
 ENCRYPTED_MAX = 160  # bytes that an encrypting tunnel adds at most: IPv6, UDP, ESP with padding and ICV
 _MACSEC, _IPV4, _IPV6 = 0x88E5, 0x0800, 0x86DD
 _ICMP, _TCP, _UDP, _ESP, _ICMP6, _SCTP = 1, 6, 17, 50, 58, 132
+_ICMP_ERROR, _ICMP6_ERROR = 256, 257  # an error message of ICMP, in place of the protocol
+_ERRORS, _INFORMATIONAL6 = (3, 4, 5, 11, 12), 128  # types of ICMP; of ICMPv6 errors are those below
 _NAT_T_PORT, _WIREGUARD_DATA = 4500, (4, 0, 0, 0)
 
 
@@ -36,11 +38,13 @@ _MASKS = {
     (False, _UDP): mask(*_IP4, *_range(20, 24), 26, 27),
     (False, _SCTP): mask(*_IP4, *_range(20, 24), *_range(28, 32)),
     (False, _ICMP): mask(*_IP4, *_range(22, 26)),
+    (False, _ICMP_ERROR): mask(*_IP4, 22, 23, 36, *_range(38, 52), 54, 55),  # and in the packet that it is about
     (True, None): mask(*_IP6),
     (True, _TCP): mask(*_IP6, *_range(40, 44), *_range(56, 58), *_range(60, 62)),
     (True, _UDP): mask(*_IP6, *_range(40, 44), 46, 47),
     (True, _SCTP): mask(*_IP6, *_range(40, 44), *_range(48, 52)),
     (True, _ICMP6): mask(*_IP6, *_range(42, 46)),
+    (True, _ICMP6_ERROR): mask(*_IP6, 42, 43, 55, *_range(56, 62)),
 }
 
 
@@ -54,12 +58,23 @@ def prints(records: Array) -> Array:
         here = kind == ethertype
         if not here.any():
             continue
+        protocols = _protocols(body, is_ipv6, at)
         words[here] &= _MASKS[is_ipv6, None]
         for version, protocol in _MASKS:
             if version is is_ipv6 and protocol is not None:
-                words[here & (body[:, at] == protocol)] &= _MASKS[version, protocol]
+                words[here & (protocols == protocol)] &= _MASKS[version, protocol]
     words ^= words >> np.uint64(32)
     found: Array = words @ _WEIGHTS ^ kind
+    return found
+
+
+def _protocols(body: Array, is_ipv6: bool, at: int) -> Array:
+    """Return the protocol of each body as ``_MASKS`` has it; ``at``: where it is."""
+    found = body[:, at].astype(np.uint16)
+    if is_ipv6:
+        found[(found == _ICMP6) & (body[:, 2 + 40] < _INFORMATIONAL6)] = _ICMP6_ERROR
+    else:
+        found[(found == _ICMP) & np.isin(body[:, 2 + 20], _ERRORS)] = _ICMP_ERROR
     return found
 
 

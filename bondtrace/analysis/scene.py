@@ -21,6 +21,7 @@ from ..format.events import Event, checked, event_time_ns, read_device, read_sta
 from ..format.stages import TAP_HOOKS
 from ..format.wire import RECORD_HOOK, STEP_TAP, Passes
 from ..model import Device, Tap, Unseen
+from ..net.netfilter import chain_phrase
 from ..net.topology import Key, key_of
 from ..util.untrusted import items, mapping, number, text
 from .device_history import Devices, above
@@ -30,6 +31,7 @@ from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 _OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol"))
 _TRACED_KEPT = 8
 _BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
+_CHAIN = 1 << 32  # beyond the low halves of addresses
 _LOSSES = {
     "lost": "records lost",
     "steps_lost": "steps that did not fit",
@@ -130,6 +132,10 @@ class Scene:
     def _symbol(self, event: Event, time_ns: int) -> None:
         self.symbols[number(event.get("address"))] = text(event.get("name"))
 
+    def _chain(self, event: Event, time_ns: int) -> None:
+        family, table, chain, hook = (text(event.get(name)) for name in ("family", "table", "chain", "hook"))
+        self.symbols[_CHAIN | number(event.get("number"))] = chain_phrase(family, table, chain, hook)
+
     def _device(self, event: Event, time_ns: int) -> None:
         device = read_device(event.get("device"))
         self._came_or_went(event, time_ns)
@@ -181,6 +187,7 @@ class Scene:
         "start": _start,
         "stage": _stage,
         "symbol": _symbol,
+        "chain": _chain,
         "device": _device,
         "device-gone": _device_gone,
         "tap": _tap,
@@ -204,6 +211,10 @@ class Scene:
     def wall_offset_ns(self) -> int:
         """What to add to CLOCK_MONOTONIC to get nanoseconds since the Unix epoch."""
         return int(self.start.get("wall_offset_ns", 0))
+
+    def chain(self, number: int) -> Optional[str]:
+        """Return the netfilter chain that drops have by this number; ``None`` where it was not recorded."""
+        return self.symbols.get(_CHAIN | number)
 
     def drop_reason(self, reason: int) -> Optional[str]:
         """Return the kernel's name for why it dropped a packet; ``None`` where this kernel has none (before 5.17)."""

@@ -32,7 +32,14 @@ REASON = "not-watched"
 NOT_TRACED = "not-traced"
 OPEN = frozenset((REASON, NOT_TRACED))
 
-_TAKES_NOTHING = (*OF_DIRECTION.values(), stages.DROPS, stages.TAP_HOOKS, stages.JOINS, stages.QUEUED)
+_TAKES_NOTHING = (
+    *OF_DIRECTION.values(),
+    stages.DROPS,
+    stages.TAP_HOOKS,
+    stages.JOINS,
+    stages.QUEUED,
+    *stages.NETFILTER_FUNCTIONS,
+)
 
 
 def blind_to(tap: Tap, scene: Scene) -> Optional[str]:

@@ -49,6 +49,7 @@ class Ways:
 
     def __init__(self, passes: tuple[Pass, ...], contents: tuple[Contents, ...], scene: Scene) -> None:
         self.passes, self.scene, self.time_ns = tuple(map(_with_rounds, passes)), scene, passes[0].time_ns
+        self.contents = contents
         self.rx = [(one, its) for one, its in zip(self.passes, contents) if one.direction == "rx"]
         self.places = dict.fromkeys(
             key_of(step) for one in self.passes for step in one.steps if _is_there(step) or _is_of_way(step, one)

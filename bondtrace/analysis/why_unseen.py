@@ -143,27 +143,35 @@ class _Facts:
             return "fanout-other-member", f"fanout group {tap.fanout_id} gave it to another member"
         visits = self._ways.visits_of(tap)
         if not visits:
-            return self._outgoing(tap)
-        if tap.fanout_id is not None and self._is_held(tap, visits):
-            return "held-for-reassembly", (
-                f"fanout group {tap.fanout_id} {fanout.HELD} (PACKET_FANOUT_FLAG_DEFRAG): with the last one a member "
-                "gets the whole datagram"
-            )
+            return self._outgoing(tap) or self._held(tap)
+        held = self._held(tap)
+        if held:
+            return held
         if tap.protocol == ETH_P_ALL:
             return self._before_the_taps(visits)
         return self._other_protocol(tap, visits) or self._stopped_before_delivery(tap)
 
-    def _is_held(self, tap: Tap, visits: list[Visit]) -> bool:
-        """Does the tap's group hold the packet, a fragment? One without a member that was offered it has it where the
-        group is known to reassemble, or where no other group can be meant."""
-        held = sum(
-            step.kind == "fanout" and bool(step.reason) and str(step.reason).endswith(fanout.HELD)
-            for visit in visits
-            for step in visit.steps
+    def _held(self, tap: Tap) -> Answer:
+        """Answer for a tap whose group holds the packet, a fragment. One without a member that was offered it has it
+        where the group is known to reassemble, or where no other group can be meant."""
+        if tap.fanout_id is None:
+            return None
+        offers = [
+            step
+            for one, its in zip(self._ways.passes, self._ways.contents)
+            for step in one.steps
+            if its.fragment and step.kind == "fanout" and listens(tap, key_of(step))
+        ]
+        is_held = bool(offers) and fanout.has_flag(tap, fanout.DEFRAG)
+        if not is_held:
+            held = [step for step in offers if str(step.reason).endswith(fanout.HELD)]
+            is_held = 0 < len(self._empty_handed(tap)) <= len(held)
+        if not is_held:
+            return None
+        return "held-for-reassembly", (
+            f"fanout group {tap.fanout_id} {fanout.HELD} (PACKET_FANOUT_FLAG_DEFRAG): with the last one a member gets "
+            "the whole datagram"
         )
-        if any(visit.contents.fragment for visit in visits) and fanout.has_flag(tap, fanout.DEFRAG):
-            return True
-        return held > 0 and len(self._empty_handed(tap)) <= held
 
     def _empty_handed(self, tap: Tap) -> set[Optional[fanout.Group]]:
         """Return the groups that listen where this tap does, and of which no member was offered the packet."""
@@ -224,6 +232,8 @@ class _Facts:
         if not self._whole or any(not visit.ends or len(visit.steps) > 2 for visit in visits):
             return None
         last = visits[-1].last
+        if all(visit.last.kind == "enter" for visit in visits) and self._went_elsewhere(visits[-1]):
+            return "dropped-before", f"generic XDP took it on {last.dev} before the taps: redirected"
         if any(visit.last.kind not in ("enter", "drop") or _is_after_taps(visit.last) for visit in visits):
             return None
         if last.kind == "drop":
@@ -234,6 +244,14 @@ class _Facts:
                 f"generic XDP took it on {last.dev} before the taps: sent back, redirected or dropped",
             )
         return None
+
+    def _went_elsewhere(self, visit: Visit) -> bool:
+        """Was it received on another device next, in a further pass?"""
+        after = [one for one, _ in self._ways.rx if one.time_ns > visit.one.time_ns and one.steps]
+        return bool(after) and (after[0].steps[0].netns, after[0].steps[0].ifindex) != (
+            visit.last.netns,
+            visit.last.ifindex,
+        )
 
     def _would_be_seen(self, protocol: Optional[int]) -> bool:
         """Would the trace have seen a packet of this protocol delivered, or dropped?"""

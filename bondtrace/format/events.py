@@ -69,6 +69,15 @@ def symbol_event(time_ns: int, address: int, name: str) -> Event:
     return {"kind": "symbol", "time_ns": time_ns, "address": address, "name": name}
 
 
+def chain_event(time_ns: int, number: int, family: str, table: str, chain: str, hook: str) -> Event:
+    """Return the event which names the netfilter chain that drops have by this number; it holds for all times.
+
+    :param family: of the table, as nft calls it, or the program that makes it ("iptables").
+    """
+    names = {"family": family, "table": table, "chain": chain, "hook": hook}
+    return {"kind": "chain", "time_ns": time_ns, "number": number, **names}
+
+
 def losses_event(time_ns: int, counters: dict[str, list[int]]) -> Event:
     """Return the event with the counters of what was lost, each a list by CPU."""
     return {"kind": "losses", "time_ns": time_ns, "counters": counters}

@@ -24,7 +24,10 @@ MODES = ("drop", "hash")
 WITHHELD = "(withheld)"
 # What events may say after they were treated here. Of another kind, a newer writer's, it is not known.
 _KINDS = frozenset(
-    (*("start", "device", "device-gone", "tap", "tap-gone", "namespace"), *("stage", "symbol", "losses", "note", "end"))
+    (
+        *("start", "device", "device-gone", "tap", "tap-gone", "namespace"),
+        *("stage", "symbol", "chain", "losses", "note", "end"),
+    )
 )
 _KNOWN_MAX = 1 << 20  # pseudonyms that are cached
 _ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in net/dissect

@@ -15,6 +15,15 @@ RING_TAPS, QUEUE_TAPS, SOCK_PACKET_TAPS = "ring taps", "queue taps", "SOCK_PACKE
 FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
 TAP_HOOKS, JOINS, QUEUED = "tap hooks", "joins", "queued"
 
+#: What decides on packets in netfilter: the kernel's functions, and the modules that they are in.
+NETFILTER_FUNCTIONS = {
+    "nft_do_chain": "nf_tables",
+    "ipt_do_table": "ip_tables",
+    "ip6t_do_table": "ip6_tables",
+    "ebt_do_table": "ebtables",
+    "arpt_do_table": "arp_tables",
+}
+
 #: The stages that see packets, by direction.
 OF_DIRECTION = {"rx": RECEIVE, "tx": TRANSMIT}
 

@@ -35,6 +35,8 @@ NETNS_FROM_HERE, NETNS_NEXT_STEP = 0, 1
 DROPPED_SKB, DROPPED_CLONE = 0, 1
 VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
+FUNC_CHAINS = (34, 35, 36, 37, 38)  # of a drop: ``orig_ifindex`` is the number of a chain
+FUNC_NF_HOOK = 39  # of a drop: ``orig_ifindex`` is an address in the function whose hook it is
 FUNC_HANDLER = 63  # a function by its address; from 64 on, in older recordings, by its place in the start event
 
 FUNCTIONS = {
@@ -49,6 +51,12 @@ FUNCTIONS = {
     20: "ipv6_list_rcv",
     32: "vlan_do_receive",
     33: "gro_cells_receive",
+    34: "nft_do_chain",
+    35: "ipt_do_table",
+    36: "ip6t_do_table",
+    37: "arpt_do_table",
+    38: "ebt_do_table",
+    39: "nf_hook_slow",
 }
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}

@@ -82,6 +82,7 @@ def _step_object(step: Step, netns: int) -> dict[str, Any]:
         "netns": step.netns if step.netns not in (0, netns) else None,
         "inferred": step.inferred or None,
         "clone": step.clone or None,
+        "netfilter": printable(step.netfilter) if step.netfilter else None,
     }
     values.update({name: value for name, value in optional.items() if value is not None})
     return values

@@ -153,6 +153,7 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
         return f"{_at(step)} {_vlan(step)}{sure}"
     if step.kind == "drop":
         why = f"for the reason {step.reason}" if step.reason else "and this kernel gives no reason"
+        why += f": netfilter's {printable(step.netfilter)}" if step.netfilter else ""
         what = "a copy of it" if step.clone else "it"
         return f"{_at(step)} the kernel dropped {what} in {step.function}, {_where(step)}, {why}.{sure}"
     if step.kind == "queued":

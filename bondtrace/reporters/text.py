@@ -179,7 +179,8 @@ def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint)
 
 
 def _drop_reason(step: Step) -> str:
-    return step.reason or "it gives no reason"
+    why = step.reason or "it gives no reason"
+    return f"{why}; netfilter: {printable(step.netfilter)}" if step.netfilter else why
 
 
 def unknown_step(step: Step) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from bondtrace.analysis.contents import Progress, is_fragment, tag_words, tags_of
 from bondtrace.model import Tag
-from build import A, B, ether, ip4, reply, rx
+from build import A, B, ether, ip4, reply, rx, tx
 
 IPV4, Q, AD, SLOW = 0x0800, 0x8100, 0x88A8, 0x8809
 
@@ -91,6 +91,13 @@ def test_fragments(offset, is_one):
     assert is_fragment(record(ether(packet))) is is_one
     assert is_fragment(record(ether(packet, tag=7))) is is_one
     assert not is_fragment(record(tagged((AD, 10), (Q, 20), payload=packet)))  # skb->protocol is not that of IP
+
+
+def test_what_is_sent_keeps_its_tag_in_its_bytes():
+    packet = ip4(bytes(8), offset=0x2000)
+
+    assert is_fragment(tx("eth0", packet=ether(packet)).records[0])
+    assert not is_fragment(tx("eth0", packet=ether(packet, tag=7)).records[0])
 
 
 def test_what_is_no_fragment_of_ipv4():

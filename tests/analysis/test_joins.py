@@ -222,6 +222,31 @@ def test_what_an_ifb_gives_back_is_the_same_packet():
     assert ways(first, shaped, back) == [(["rx out0", "tx ifb0", "rx out0"], [])]
 
 
+@pytest.mark.parametrize("more", [{"head": 5}, {"skb": OTHER, "head": 5}])
+def test_what_was_received_before_and_is_received_elsewhere_is_the_same(more):
+    # given a packet received on a device which has nothing to do with the first, for tc redirected or copied it
+    first, second = rx("eth0", packet=INNER, head=5), rx("out0", at=90, seq=2, packet=INNER, again=True, **more)
+    assert ways(first, second) == [(["rx eth0", "rx out0"], [])]
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "count"),
+    [
+        ([tap(41003)], {}, 1),
+        ([], {}, 1),
+        ([tap(41003), protocol("ip_rcv")], {}, 2),
+        ([drop("TC_INGRESS")], {}, 2),
+        ([tap(41003)], {"skb": OTHER, "head": 5}, 2),
+        ([tap(41003)], {"at": 5000}, 2),
+        ([tap(41003)], {"cpu": 1}, 2),
+    ],
+)
+def test_what_disappeared_and_came_at_once_by_the_same_skb_is_inferred(steps, more, count):
+    first = rx("eth0", *steps, packet=INNER, head=5)
+    found = ways(first, rx("out0", **{"at": 90, "seq": 2, "packet": INNER, **more}))
+    assert found == [(["rx eth0", "rx out0"], [1])] if count == 1 else len(found) == 2
+
+
 def test_a_mirrored_packet_is_one_with_a_branch():
     # given a clone that tc sent to mon0 before the packet itself was sent
     passes = [
@@ -311,6 +336,51 @@ def test_the_drop_of_another_skb_within_a_pass(packet, skb, of):
         if step.kind == "drop"
     ] == of
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(("packet", "of"), [(PUBLISHED, ["PUBLISHED"]), (datagram(ident=6), [])])
+def test_the_drop_of_a_packet_that_was_kept_for_later(packet, of):
+    # given a drop outside every pass, by the skb of one that is over
+    first = rx("eth0", packet=PUBLISHED, head=5)
+    dropped = late("eth0", drop("NO_SOCKET"), at=70, packet=packet, frame=0)
+    [found] = journeys(first, dropped)
+    assert [step.kind for step in found.passes[0].steps[1:]] == ["drop"] * len(of)
+
+
+def test_the_drop_of_what_was_decrypted_later():
+    # given IPsec in transport mode: the packet goes on in a tasklet, without another pass
+    esp = ether(ip4(bytes(80), 50))
+    [found] = journeys(rx("eth0", packet=esp), late("eth0", drop("NO_SOCKET"), at=70, packet=datagram(), frame=0))
+    assert [step.kind for step in found.passes[0].steps[1:]] == ["drop"]
+
+
+def routed_copy(*further, packet=TRANSLATED):
+    """A copy of the first packet that had to wait: sent within the pass of the answer that it waited for."""
+    first = rx("eth0", ONTO, protocol("ip_rcv"), packet=PUBLISHED, head=5)
+    answer = rx("eth0", protocol("arp_rcv"), at=500, seq=2, packet=arp(), skb=SKB + 512, head=6, lasts=50)
+    sent = tx("out0", at=520, seq=3, parent=2, packet=packet, skb=OTHER, head=7, again=True)
+    return ways(first, *further, answer, sent)
+
+
+def test_a_copy_that_was_routed_and_had_to_wait_is_inferred():
+    assert routed_copy() == [(["rx eth0", "tx out0"], [1]), (["rx eth0"], [])]
+
+
+def test_but_not_where_two_packets_can_be_it_nor_where_none_is():
+    again = rx("eth0", ONTO, protocol("ip_rcv"), at=100, seq=9, packet=PUBLISHED, skb=SKB + 768, head=8)
+    assert [way for way, _ in routed_copy(again)] == [["rx eth0"], ["rx eth0"], ["rx eth0"], ["tx out0"]]
+    assert [way for way, _ in routed_copy(packet=datagram(ident=9))] == [["rx eth0"], ["rx eth0"], ["tx out0"]]
+
+
+def test_an_error_message_about_a_translated_packet_is_the_same():
+    # given ICMP's port unreachable, and within it the head of a packet whose addresses are translated as well
+    def error(src, about):
+        return ether(ip4(bytes([3, 3, 0, 0, 0, 0, 0, 0]) + about[14:42], 1, src=src, ident=7))
+
+    first = rx("eth0", ONTO, protocol("ip_rcv"), packet=error(1, PUBLISHED), head=5, lasts=50)
+    again = tx("out0", at=20, seq=2, parent=1, packet=error(9, TRANSLATED), skb=OTHER, head=6, again=True)
+    other = tx("out0", at=30, seq=3, parent=1, packet=error(9, datagram(ident=8)), skb=OTHER, head=7, again=True)
+    assert ways(first, again, other) == [(["rx eth0", "tx out0"], []), (["tx out0"], [])]
 
 
 def test_what_was_joined_before_still_is():

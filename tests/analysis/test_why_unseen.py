@@ -446,6 +446,13 @@ def test_a_fragment_is_held_by_the_group_that_was_offered_it(kind):
     assert why(member(kind=kind), rx("eth0", fanout(), tap(ON_ETH0), packet=FRAGMENT)) == HELD
 
 
+def test_a_fragment_that_is_sent_is_held_too():
+    assert why(member(kind=0x8000), tx("eth0", fanout(), packet=FRAGMENT)) == HELD
+    assert why(member(kind=0xC000), tx("eth0", packet=FRAGMENT))[0] == "outgoing-ignored"
+    assert why(replace(member(kind=0x8000), protocol=0x0800), tx("eth0", packet=FRAGMENT))[0] == "outgoing-not-offered"
+    assert why(member(kind=0x8000), tx("eth0", fanout(), packet=FRAGMENT, sender=ASKED))[0] == "own-packet"
+
+
 def test_which_of_two_groups_holds_a_fragment_is_not_guessed():
     other = tap_event(BEGIN_NS, member(8, group=6, kind=1))
     passes = rx("eth0", fanout(), fanout(), tap(8), packet=FRAGMENT)

@@ -3,7 +3,10 @@
 
     python tests/data/reduce_btf.py vmlinux.btf tests/data/btf/6.1.btf.gz
 
-The input is a copy of /sys/kernel/btf/vmlinux. Of a kernel that is not running it is found in its package:
+    python tests/data/reduce_btf.py vmlinux.btf tests/data/btf/6.1.nf_tables.btf.gz nf_tables
+
+The input is a copy of /sys/kernel/btf/vmlinux; with a module's name, of that module's, which continues it, too
+(nf_tables.btf, beside the input). Of a kernel that is not running it is found in its package:
 scripts/extract-vmlinux of the kernel's sources unpacks boot/vmlinuz-*, and
 `objcopy -O binary --only-section=.BTF vmlinux vmlinux.btf` takes the section out.
 
@@ -126,12 +129,12 @@ class Writer:
 
 
 class Reader:
-    """Every type of a blob: ``types[number]`` is (name, kind, flag, count, size or type, words)."""
+    """Every type of a blob, and of its base: ``types[number]`` is (name, kind, flag, count, size or type, words)."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, base: Reader | None = None) -> None:
         _, _, _, header, type_at, type_bytes, string_at, string_bytes = struct.unpack_from("<HBBIIIII", data)
-        self._strings = data[header + string_at : header + string_at + string_bytes]
-        self.types = [("", 0, False, 0, 0, ())]
+        self._strings = (base._strings if base else b"") + data[header + string_at : header + string_at + string_bytes]
+        self.types = list(base.types) if base else [("", 0, False, 0, 0, ())]
         at, end = header + type_at, header + type_at + type_bytes
         while at < end:
             name, info, size_or_type = struct.unpack_from("<III", data, at)
@@ -237,10 +240,22 @@ def wanted_paths() -> dict[str, set[tuple[str, ...]]]:
     paths: dict[str, set[tuple[str, ...]]] = {
         "pt_regs": {("di",)},
         "socket_alloc": {("socket",), ("vfs_inode", "i_ino")},
+        "xt_table": {("name",)},
     }
     for wanted in layout.WANTED:
         paths.setdefault(wanted.struct, set()).add(tuple(wanted.path.split(".")))
     return paths
+
+
+def reduce_module(data: bytes, base: bytes, module: str) -> bytes:
+    """What bondtrace asks of a module's types, as a blob of its own."""
+    from bondtrace.capture.kernel import netfilter
+
+    reducer = Reducer(Reader(data, Reader(base)))
+    for struct_name in sorted({struct_name for struct_name, _ in netfilter.WANTED[module].values()}):
+        paths = frozenset((path,) for one, path in netfilter.WANTED[module].values() if one == struct_name)
+        reducer.copy(reducer.old.find(struct_name, STRUCT), paths)
+    return reducer.new.data()
 
 
 def reduce(data: bytes) -> bytes:
@@ -249,7 +264,8 @@ def reduce(data: bytes) -> bytes:
 
     reducer = Reducer(Reader(data))
     for name, paths in sorted(wanted_paths().items()):
-        reducer.copy(reducer.old.find(name, STRUCT), frozenset(paths))
+        if reducer.old.find(name, STRUCT):  # some are a module's
+            reducer.copy(reducer.old.find(name, STRUCT), frozenset(paths))
     reducer.enum("skb_drop_reason")
     for name in sorted(wanted_functions()):
         if reducer.old.find(name, FUNC):
@@ -259,5 +275,10 @@ def reduce(data: bytes) -> bytes:
 
 if __name__ == "__main__":
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
-    target.write_bytes(gzip.compress(reduce(source.read_bytes()), mtime=0))
+    if len(sys.argv) > 3:
+        module = sys.argv[3]
+        reduced = reduce_module((source.parent / f"{module}.btf").read_bytes(), source.read_bytes(), module)
+    else:
+        reduced = reduce(source.read_bytes())
+    target.write_bytes(gzip.compress(reduced, mtime=0))
     print(f"{target}: {target.stat().st_size} bytes")

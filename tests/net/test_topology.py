@@ -118,6 +118,12 @@ def test_a_tunnel_is_traced_with_its_underlay_and_does_not_sit_on_it(kind):
     assert topology.edges(tunnel) == []
 
 
+def test_tunnels_that_run_over_each_other_end():
+    ring = [Device(1, 1, "wg0", "wireguard", underlay=((1, 2),)), Device(1, 2, "wg1", "wireguard", underlay=((1, 1),))]
+
+    assert topology.family(ring, [(1, 1)]).all == {(1, 1), (1, 2)}
+
+
 def test_only_tunnels_run_over_something_and_none_over_itself():
     assert topology.runs_over(Device(1, 9, "tunnel0", "wireguard", underlay=((1, 9), (1, 4)))) == [((1, 4), (1, 9))]
     assert topology.runs_over(Device(1, 9, "vlan0", "vlan", underlay=((1, 4),))) == []

@@ -61,12 +61,18 @@ def one_demand(line):
 
 
 def devices_of(journey):
-    """The devices of a journey, pass by pass, each as often as the packet came to it."""
+    """The devices of a journey, pass by pass, each as often as the packet came to it; last those to which it was only
+    routed when it was dropped (meanwhile taps are served on the device that it came by)."""
+    passes = sorted(journey.passes, key=lambda one: one.time_ns)
     found = []
-    for one in sorted(journey.passes, key=lambda one: one.time_ns):
-        for step in one.steps:
-            found += [step.dev] if found[-1:] != [step.dev] else []
-    return " ".join(found)
+    for step in (step for one in passes for step in one.steps if step.kind != "drop"):
+        found += [step.dev] if found[-1:] != [step.dev] else []
+    return " ".join([*found, *routed(passes, found)])
+
+
+def routed(passes, found):
+    drops = [step.dev for one in passes for step in one.steps if step.kind == "drop"]
+    return list(dict.fromkeys(dev for dev in drops if dev not in found))
 
 
 def drops_of(journey):
@@ -295,7 +301,7 @@ DEMANDED = {
     "bridge_forward": """
 131 rx eth0 bond0 veth0 br1 eth9 | = | drop br1 OTHERHOST
 131 tx eth9 veth0 bond0 eth0 br1 | = | drop br1 OTHERHOST
-132 rx eth0 bond0 veth0 br1 | eth0 bond0 br1 | veth0 dropped-before; eth9 dropped-before/netns;
+132 rx eth0 bond0 br1 veth0 | eth0 bond0 br1 | veth0 dropped-before; eth9 dropped-before/netns;
     drop veth0 NETFILTER_DROP; drop br1 OTHERHOST
 133 rx eth0 bond0 br1 | eth0 bond0 | br1 dropped-before; veth0 dropped-before/bound-elsewhere;
     eth9 dropped-before/netns; drop br1 NETFILTER_DROP

@@ -246,6 +246,11 @@ class Btf:
         return Field(offset=bit // 8, size=self._size(type_id))
 
 
+def have_modules_btf(directory: Path = KERNEL_BTF_DIR) -> bool:
+    """Do modules have types here (since 5.11, if the kernel was built so)? Also false where none is loaded."""
+    return any(one.name != "vmlinux" for one in directory.glob("*"))
+
+
 def read_kernel_btf(module: Optional[str] = None, base: Optional[Btf] = None, directory: Path = KERNEL_BTF_DIR) -> Btf:
     """Return the running kernel's BTF, or a loaded module's. ``BtfError`` where there is none."""
     path = directory / (module or "vmlinux")

@@ -11,6 +11,7 @@ Invariant: features are detected, never versions.
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -47,6 +48,7 @@ WANTED = (
     Wanted("NET_DEVICE__FLAGS", "net_device", "flags"),
     Wanted("NET_DEVICE__TYPE", "net_device", "type"),
     Wanted("NET_DEVICE__RX_HANDLER", "net_device", "rx_handler"),
+    Wanted("NET_DEVICE__HEADER_OPS", "net_device", "header_ops"),
     Wanted("NET__INUM", "net", "ns.inum"),
     Wanted("PACKET_TYPE__AF_PACKET_PRIV", "packet_type", "af_packet_priv"),
     Wanted("SOCK__SK_SOCKET", "sock", "sk_socket"),
@@ -55,6 +57,8 @@ WANTED = (
     # Not in the kernel's own types where AF_PACKET is a module: then hooks are not reported.
     Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook", required=False),
     Wanted("PACKET_SOCK__TP_RESERVE", "packet_sock", "tp_reserve", required=False),
+    Wanted("NF_HOOK_STATE__HOOK", "nf_hook_state", "hook", required=False),
+    Wanted("NF_HOOK_STATE__PF", "nf_hook_state", "pf", required=False),
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
 )
 
@@ -136,6 +140,14 @@ def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
     if end - begin > _PART_BYTES_MAX:
         return []
     return [f"#define SK_BUFF__PART {begin}", f"#define SK_BUFF__PART_WORDS {(end - begin) // 8}"]
+
+
+def places(found: Mapping[str, tuple[int, int]]) -> str:
+    """Return the lines with the addresses and lengths of functions."""
+    return "".join(
+        f"#define {name.upper()} 0x{address:x}ULL\n#define {name.upper()}_BYTES {length}\n"
+        for name, (address, length) in found.items()
+    )
 
 
 def header(btf: Btf, machine: Optional[str] = None) -> str:

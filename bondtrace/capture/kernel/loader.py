@@ -10,19 +10,20 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
 from ...errors import BondtraceError
-from ...format.stages import OF_DIRECTION, TAP_HOOKS, of_directions
+from ...format.stages import NETFILTER_FUNCTIONS, OF_DIRECTION, TAP_HOOKS, of_directions
 from ...format.wire import Array
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from ...net.topology import Family
 from . import compiler, layout, source, symbols
 from .attacher import Attacher
-from .btf import Btf, BtfError, read_kernel_btf
+from .btf import Btf, BtfError, have_modules_btf, read_kernel_btf
 from .filter import Filter
 from .maps import CountMaps, DeviceMaps, read_counters
+from .netfilter import Chain, Chains, module_places
 from .plan import (
     FENTRY,
     FEXIT,
@@ -38,7 +39,7 @@ from .plan import (
     where_found,
 )
 from .ring import Ring
-from .stage_specs import FILTERING, TRACEPOINT_OF_PACKETS, wanted_functions
+from .stage_specs import FILTERING, HOOKING, TRACEPOINT_OF_PACKETS, wanted_functions
 from .verifier import Refusal
 
 RING_BYTES = 16 << 20
@@ -47,15 +48,21 @@ _HOOKS_WATCHED = 1 << 32  # bpf/tap.c: more than hooks can have changed before
 
 @dataclass
 class Kernel:
-    """The running kernel's types and symbols, which the plan is made from."""
+    """The running kernel's types and symbols, which the plan is made from; ``places``: addresses and lengths of the
+    functions ``stage_specs.HOOKING``, if all of them are known."""
 
     btf: Btf
     found: dict[str, symbols.Symbol]
     functions: dict[str, dict[str, int]]
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def has_btf_function(self, name: str, module: str) -> bool:
         """Is there type information for this function (needed by fentry)?"""
         return name in self._in_module(module)
+
+    def may_have_btf_function(self, name: str, module: str) -> bool:
+        """The same of a function of a module that is not loaded: do modules have type information here?"""
+        return self.has_btf_function(name, module) or (bool(module) and name not in self.found and have_modules_btf())
 
     def type_id(self, probe: Probe) -> int:
         """Return the number of the type of a function, or of a tracepoint."""
@@ -74,9 +81,13 @@ class Kernel:
 
 def read_kernel() -> Kernel:
     """Read the running kernel's types and symbols. ``BtfError`` where there are no types."""
-    btf = read_kernel_btf()
+    btf, kallsyms = read_kernel_btf(), symbols.read_kallsyms()
+    hooking = {name: place for name in HOOKING if (place := symbols.place(kallsyms, name))}
     return Kernel(
-        btf, symbols.find(symbols.read_kallsyms(), wanted_functions()), {"": btf.function_ids(wanted_functions())}
+        btf,
+        symbols.find(kallsyms, wanted_functions()),
+        {"": btf.function_ids(wanted_functions())},
+        hooking if len(hooking) == len(HOOKING) else {},
     )
 
 
@@ -97,7 +108,7 @@ def make_plan(
     trampolines = "bpf_trampoline_link_prog" in kernel.found
 
     def typed(name: str, module: str) -> bool:
-        return name not in refused and kernel.has_btf_function(name, module)
+        return name not in refused and kernel.may_have_btf_function(name, module)
 
     abilities = Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused)
     plan = make(abilities, handlers, needed)
@@ -150,10 +161,11 @@ class Tracer:
         self.plan, self._filter = plan, packet_filter
         self.refused: frozenset[str] = frozenset()
         self.refusals: list[Refusal] = []
-        bcc, header = compiler.import_bcc(), layout.header(kernel.btf)
+        bcc, header = compiler.import_bcc(), layout.header(kernel.btf) + layout.places(kernel.places)
         text = source.join(header, plan, ring_bytes, os.sysconf("SC_PAGESIZE"), packet_filter, count_only, snaplen)
         self.bpf = compiler.compile_programs(text)
         self._attacher = Attacher(self.bpf, bcc, kernel.type_id)
+        self._btf = kernel.btf
         self._devices = DeviceMaps(self.bpf["devices"], self.bpf["places"])
         self._counts = CountMaps(self.bpf) if count_only else None
         self.ring = Ring(self.bpf["events"].map_fd, ring_bytes)
@@ -203,7 +215,23 @@ class Tracer:
             self._attach_stage(stage)
         return next(one for one in self.plan.stages if one.name == stage.name)
 
+    def chains(self, numbers: Collection[int]) -> dict[int, Chain]:
+        """Return the chains of these numbers (``Chains.read``)."""
+        return self._chains().read(numbers) if numbers else {}
+
+    def _chains(self) -> Chains:
+        return Chains(self.bpf["netfilter"], self.bpf["chains"])
+
     def _attach_stage(self, stage: Stage) -> None:
+        if stage.name in NETFILTER_FUNCTIONS and self._counts is None:
+            try:
+                self._chains().set_places(module_places(NETFILTER_FUNCTIONS[stage.name], self._btf))
+            except BtfError as error:
+                self.plan = self.plan.without_stage(stage.name, str(error))
+                return
+        self._attach_probes(stage)
+
+    def _attach_probes(self, stage: Stage) -> None:
         done: list[Probe] = []
         # Ends before begins, so that no begin goes without its end.
         for probe in sorted(stage.probes, key=lambda p: p.mechanism not in (FEXIT, KRETPROBE)):

@@ -119,11 +119,13 @@ def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
     return FEXIT if fentry else KRETPROBE
 
 
-def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
+def _probe(want: Wanted, abilities: Abilities, module: str = "") -> Optional[Probe]:
+    """Return the probe that is wanted; ``None`` where there is no such function, unless it is in this module, which may
+    be loaded later."""
     if want.where == "tracepoint":
         typed = want.function == TRACEPOINT_OF_PACKETS and abilities.typed_tracepoint
         return Probe(want.program, want.function, want.function, "", TYPED_TRACEPOINT if typed else TRACEPOINT)
-    symbol = abilities.symbols.get(want.function)
+    symbol = abilities.symbols.get(want.function) or (Symbol(want.function, module) if module else None)
     if symbol is None:
         return None
     mechanism = _mechanism(want, symbol, abilities)
@@ -134,8 +136,10 @@ def _probe(want: Wanted, abilities: Abilities) -> Optional[Probe]:
 
 
 def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
-    probes = [_probe(want, abilities) for want in spec.wants]
-    absent = [want.function for want, probe in zip(spec.wants, probes) if probe is None]
+    typed = [_probe(want, abilities, spec.module) for want in spec.typed_wants]
+    wants = spec.typed_wants if typed and all(one and one.mechanism in TYPED for one in typed) else spec.wants
+    probes = [_probe(want, abilities, spec.module) for want in wants]
+    absent = [want.function for want, probe in zip(wants, probes) if probe is None]
     missing = f"this kernel has no function {absent[0]}" if absent else ""
     there = () if missing else tuple(probe for probe in probes if probe)
     return Stage(spec.name, spec.tells, spec.without, there, missing, spec.need.when if spec.need else "")
@@ -185,4 +189,5 @@ def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS, needed: Col
 def programs() -> list[str]:
     """Return every program of the BPF source, attached or not."""
     handlers = (*ATTACHED_LATER, "handler_fentry", "handler_fexit")
-    return list(dict.fromkeys([*(want.program for spec in all_specs() for want in spec.wants), *handlers]))
+    wants = (want for spec in all_specs() for want in (*spec.wants, *spec.typed_wants))
+    return list(dict.fromkeys([*(want.program for want in wants), *handlers]))

@@ -37,6 +37,7 @@ FILES = (
     "handler.c",
     "protocol.c",
     "queue.c",
+    "netfilter.c",
     "drop.c",
 )
 DEVICE_PLACES = 4096  # a power of two

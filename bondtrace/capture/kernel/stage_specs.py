@@ -56,13 +56,16 @@ class Need:
 @dataclass(frozen=True)
 class StageSpec:
     """What a stage shows, the probes it takes, what is missing without it, and what it is needed for (``None``: always
-    needed)."""
+    needed). ``typed_wants`` are the probes where they can have typed arguments; ``module`` is the one of its functions,
+    which may be loaded later."""
 
     name: str
     tells: str
     wants: tuple[Wanted, ...]
     without: str
     need: Optional[Need] = None
+    typed_wants: tuple[Wanted, ...] = ()
+    module: str = ""
 
 
 def both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
@@ -183,6 +186,26 @@ _QUEUED = StageSpec(
     "a tunnel's inner packet is not joined to its outer one",
     _TUNNELS,
 )
+
+
+def _netfilter(function: str, module: str) -> StageSpec:
+    """Return the stage of a function that decides on packets. Where its result is known together with its arguments
+    (fexit), its entry need not be seen."""
+    program = "chain" if function == "nft_do_chain" else "table"
+    return StageSpec(
+        function,
+        "the chain that has a packet dropped",
+        both(program, function, f"{program}_exit"),
+        "which chain dropped a packet is not told, only the hook",
+        Need(module, modules=(module,), functions=(function,)),
+        (Wanted(f"{program}_fexit", function, "exit"),),
+        module,
+    )
+
+
+_NETFILTER = tuple(_netfilter(*one) for one in stages.NETFILTER_FUNCTIONS.items())
+# Frees what netfilter drops, and calls the former; its caller is told by the stack (bpf/netfilter.c).
+HOOKING = ("nf_hook_slow", "nf_hook_slow_list")
 _PROTOCOL_HANDLERS = tuple(
     StageSpec(
         function, "the protocol handler's turn", (Wanted(function, function, "entry"),), "delivery to it is not told"
@@ -199,6 +222,7 @@ def specs(symbols: Collection[str]) -> list[StageSpec]:
         *(_ring_taps(refused), _queue_taps(refused), _SOCK_PACKET_TAPS, _FANOUT),
         *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS, _QUEUED),
         *_PROTOCOL_HANDLERS,
+        *_NETFILTER,
     ]
 
 
@@ -215,5 +239,6 @@ def needs() -> dict[str, Need]:
 def wanted_functions() -> set[str]:
     """Return every function name that a plan may ask the symbol list for."""
     names = {want.function for spec in all_specs() for want in spec.wants if want.where != "tracepoint"}
+    names |= set(HOOKING)
     built_in = {function for need in needs().values() for function in need.functions}
     return names | built_in | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}

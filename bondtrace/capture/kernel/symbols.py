@@ -64,6 +64,21 @@ def _best(name: str, candidates: list[Symbol]) -> Optional[Symbol]:
     return whole[0] if whole else None
 
 
+def place(kallsyms: bytes, name: str) -> Optional[tuple[int, int]]:
+    """Return the address of a function of the kernel itself, which the list has in order, and how many bytes there are
+    up to the next symbol; ``None`` where it has no such function, or hides addresses."""
+    at = kallsyms.find(b" " + name.encode() + b"\n")
+    if at < 0:
+        return None
+    begin = kallsyms.rfind(b"\n", 0, at) + 1
+    address = int(kallsyms[begin : begin + _DIGITS], 16)
+    for line in kallsyms[at + len(name) + 2 : at + _NEXT_BYTES].splitlines():
+        following = int(line[:_DIGITS], 16) if re.match(rb"[0-9a-f]{16} ", line) else 0
+        if following > address:
+            return address, following - address
+    return None
+
+
 def read_kallsyms(path: Path = KALLSYMS) -> bytes:
     """Return the kernel's symbol list; empty where it cannot be read."""
     try:
@@ -114,4 +129,5 @@ def _low_of(name: bytes, kallsyms: bytes) -> int:
 _DIGITS = 16
 _FUNCTIONS = np.frombuffer(b"tTwW", np.uint8)
 _LINE_BYTES_MIN = _DIGITS + 2
+_NEXT_BYTES = 4096
 _LINE_BYTES_MAX = 1024  # KSYM_NAME_LEN is 512

@@ -11,7 +11,7 @@ from typing import Optional
 import numpy as np
 
 from ...format.events import Event, stage_event, symbol_event
-from ...format.wire import RECORD_RX, STEP_DROP, STEP_HANDLER, Array, Passes
+from ...format.wire import FUNC_NF_HOOK, RECORD_RX, STEP_DROP, STEP_HANDLER, Array, Passes
 from ..kernel.plan import Stage
 from ..kernel.symbols import Addresses, read_kallsyms
 
@@ -94,6 +94,8 @@ class FunctionNames:
         steps, records = passes.steps, passes.records
         handlers = set(np.unique(records["sender"][records["kind"] == RECORD_RX]).tolist()) - {0}
         by_step = np.unique(steps["skb_low"][np.isin(steps["kind"], (STEP_DROP, STEP_HANDLER))]).tolist()
+        hooked = (steps["kind"] == STEP_DROP) & (steps["func"] == FUNC_NF_HOOK)
+        by_step += np.unique(steps["orig_ifindex"][hooked]).tolist() if hooked.any() else []
         new = (handlers | set(by_step) | (set() if counts is None else _counted(counts))) - self._named
         if not new:
             return [], []

@@ -24,6 +24,7 @@ from ...net.topology import Family, Key
 from ..host.devices import Change, read_devices
 from ..host.namespaces import Namespace, list_namespaces
 from ..host.underlay import underlays
+from .chains import ChainNames
 from .clock import Every, WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower
@@ -113,6 +114,7 @@ class Followers:
     handlers: HandlerFollower
     needs: NeedFollower
     functions: FunctionNames
+    chains: ChainNames
     clock: WallClock
 
 
@@ -300,7 +302,7 @@ class Loop:
     def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
         """Name functions; attach to rx_handlers that no device led to."""
         events, handlers = self._follow.functions.follow(passes, counts, time_ns)
-        self._events += events
+        self._events += [*events, *self._follow.chains.follow(passes, time_ns)]
         for function in handlers:
             if not self._follow.handlers.knows(function):
                 self._events.append(self._follow.handlers.attach(function, time_ns))

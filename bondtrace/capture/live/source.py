@@ -17,7 +17,7 @@ from typing import Optional
 from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
-from ...format.stages import FANOUT, PROTOCOL_FUNCTIONS, QUEUED, essential, phrase
+from ...format.stages import FANOUT, NETFILTER_FUNCTIONS, PROTOCOL_FUNCTIONS, QUEUED, essential, phrase
 from ...version import __version__
 from .. import capabilities
 from ..host.devices import read_devices, require_names
@@ -27,6 +27,7 @@ from ..host.underlay import with_underlays
 from ..kernel import loader
 from ..kernel.filter import Filter
 from ..kernel.plan import Plan
+from .chains import ChainNames
 from .clock import WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower, stage_object
@@ -36,7 +37,7 @@ from .needs import NeedFollower, needed
 from .taps import TapFollower
 
 NAMES_SHOWN = 10
-NOT_COUNTED = frozenset((FANOUT, QUEUED, *PROTOCOL_FUNCTIONS))  # a group's members are counted
+NOT_COUNTED = frozenset((FANOUT, QUEUED, *PROTOCOL_FUNCTIONS, *NETFILTER_FUNCTIONS))  # a group's members are counted
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class LiveSource:
             HandlerFollower(modules, self._tracer.attach_handler),
             NeedFollower(self._tracer.plan, self._tracer.attach_stage),
             FunctionNames(),
+            ChainNames(self._tracer.chains),
             WallClock(wall_offset_ns()),
         )
         events = self._first_events(kernel, listed, problems)

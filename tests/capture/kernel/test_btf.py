@@ -27,6 +27,7 @@ from data.reduce_btf import (
 
 from bondtrace.capture.kernel.btf import Btf, BtfError, Field, read_kernel_btf
 from bondtrace.capture.kernel.stage_specs import wanted_functions
+from bondtrace.format.stages import NETFILTER_FUNCTIONS
 
 DATA = Path(__file__).parents[2] / "data" / "btf"
 
@@ -456,8 +457,9 @@ def test_fields_of_kernels(version, struct_name, path, expected):
     ],
 )
 def test_functions_that_kernels_describe(version, undescribed):
-    # given the rx_handlers and ESP, which Debian builds as modules
+    # given the rx_handlers, ESP, nftables and x_tables, which Debian builds as modules
     modules = {name for name in wanted_functions() if name.endswith(("_handle_frame", "_frame_hook", "esp_input"))}
+    modules |= set(NETFILTER_FUNCTIONS)
     # then the kernel describes all others that it has, but for one that was renamed by the compiler; of the ways to
     # give a packet up it has one
     assert wanted_functions() - kernel(version).functions(wanted_functions()) == modules | undescribed

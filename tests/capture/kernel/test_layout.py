@@ -36,6 +36,7 @@ HEADERS = """
     NET_DEVICE__FLAGS           544   192   176   176
     NET_DEVICE__TYPE            572   296   560   544
     NET_DEVICE__RX_HANDLER      848   864   264   248
+    NET_DEVICE__HEADER_OPS      536   560    16    16
     NET__INUM                   144   144   136   280
     PACKET_TYPE__AF_PACKET_PRIV  48    48    48    48
     SOCK__SK_SOCKET             640   624   288   288
@@ -43,6 +44,8 @@ HEADERS = """
     SOCK__SK_FILTER             280   288   248   248
     PACKET_SOCK__PROT_HOOK     1408  1408  1408  1472
     PACKET_SOCK__TP_RESERVE    1296  1304  1304  1384
+    NF_HOOK_STATE__HOOK           0     0     0     0
+    NF_HOOK_STATE__PF             4     1     1     1
     SOCK__SKC_NET                48    48    48    48
     SK_BUFF__PART               112   112   112   112
     SK_BUFF__PART_WORDS          12    13    13    13
@@ -157,3 +160,10 @@ def test_a_machine_whose_registers_are_not_known():
     with pytest.raises(BtfError) as error:
         layout.header(captured("6.1"), "riscv64")
     assert str(error.value) == ("bondtrace does not know the calling convention of riscv64 (it knows aarch64, x86_64)")
+
+
+def test_places_of_functions_are_told_where_they_are_known():
+    assert layout.places({"nf_hook_slow": (0xFFFFFFFF9326A340, 240)}) == (
+        "#define NF_HOOK_SLOW 0xffffffff9326a340ULL\n#define NF_HOOK_SLOW_BYTES 240\n"
+    )
+    assert layout.places({}) == ""

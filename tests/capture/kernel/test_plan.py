@@ -13,6 +13,7 @@ from bondtrace.capture.kernel.btf import Btf
 from bondtrace.capture.kernel.plan import Abilities, Probe, Stage, make, programs, where_found
 from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
+from bondtrace.format.stages import NETFILTER_FUNCTIONS
 from bondtrace.net.rx_handlers import FUNCTIONS as HANDLERS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -298,7 +299,8 @@ def test_what_is_not_needed_yet_is_compiled_but_neither_attached_nor_missing():
     # then the first has nothing of it in its plan, the second the stage, and both the program
     assert text(without_tunnels) == PLAN_6_1
     assert changes(with_tunnels) == ["+queued", "+    queued: fentry gro_cells_receive"]
-    assert [stage.name for stage in without_tunnels.waiting] == ["queued"] and with_tunnels.waiting == ()
+    assert [stage.name for stage in without_tunnels.waiting] == ["queued", *NETFILTER_FUNCTIONS]
+    assert "queued" not in {stage.name for stage in with_tunnels.waiting}
     for plan in (without_tunnels, with_tunnels):
         assert "queued" in {probe.program for probe in plan.compiled}
 
@@ -306,7 +308,7 @@ def test_what_is_not_needed_yet_is_compiled_but_neither_attached_nor_missing():
 def test_a_stage_that_was_waiting_and_is_attached_waits_no_more():
     plan = make(abilities("6.1"))
     assert changes(plan.with_stage(plan.stage("queued"))) == ["+queued", "+    queued: fentry gro_cells_receive"]
-    assert plan.with_stage(plan.stage("queued")).waiting == ()
+    assert "queued" not in {stage.name for stage in plan.with_stage(plan.stage("queued")).waiting}
 
 
 def test_what_is_waiting_and_not_wanted_is_not_compiled():
@@ -320,6 +322,45 @@ def test_a_kernel_that_lacks_what_is_needed_is_told_once_it_is_needed():
     assert changes(make(offered, needed={"queued"})) == [
         "+queued MISSING: this kernel has no function gro_cells_receive"
     ]
+
+
+OF_CHAINS = {"nft_do_chain", "ipt_do_table"}
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        (
+            {"module_btf": True},
+            [
+                "+nft_do_chain",
+                "+    chain_fexit: fexit nft_do_chain [nf_tables]",
+                "+ipt_do_table",
+                "+    table_fexit: fexit ipt_do_table [ip_tables]",
+            ],
+        ),
+        (
+            {"module_btf": False},
+            [
+                "+nft_do_chain",
+                "+    chain_enter: kprobe nft_do_chain [nf_tables]",
+                "+    chain_exit: kretprobe nft_do_chain [nf_tables]",
+                "+ipt_do_table",
+                "+    table_enter: kprobe ipt_do_table [ip_tables]",
+                "+    table_exit: kretprobe ipt_do_table [ip_tables]",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_what_decides_in_netfilter_is_seen_at_its_end_where_that_has_the_arguments(offered, expected, is_loaded):
+    # given a kernel whose modules are loaded, or will be
+    kernel = abilities("6.1", **offered)
+    kernel = kernel if is_loaded else without(kernel, *OF_CHAINS)
+    # then the same programs are compiled for them
+    assert changes(make(kernel, needed=OF_CHAINS), text(make(kernel))) == expected
+    waiting = {probe.program for stage in make(kernel).waiting for probe in stage.probes}
+    assert waiting - {"queued"} == {line.split(":")[0].strip("+ ") for line in expected if ":" in line}
 
 
 def stage_in(module, mechanism="fexit"):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bondtrace.capture.kernel.stage_specs import wanted_functions
-from bondtrace.capture.kernel.symbols import Addresses, Symbol, find, read_kallsyms
+from bondtrace.capture.kernel.symbols import Addresses, Symbol, find, place, read_kallsyms
+from bondtrace.format.stages import NETFILTER_FUNCTIONS
 
 DATA = Path(__file__).parents[2] / "data" / "kallsyms"
 
@@ -20,6 +21,7 @@ MODULES = {
     "netdev_frame_hook": "openvswitch",
     "macsec_handle_frame": "macsec",
     "esp_input": "esp4",
+    **NETFILTER_FUNCTIONS,
 }
 # What is not called as in the source; None: the kernel has no such function.
 CORE = {"__netif_receive_skb_core": "__netif_receive_skb_core.constprop.0"}
@@ -28,7 +30,7 @@ DIFFERENT = {
     "5.10": {"sk_skb_reason_drop": None, "kfree_skb_reason": None},
     "6.1": {**CORE, "sk_skb_reason_drop": None, "kfree_skb": None},
     "6.12": {**CORE, **ONE_DROP},
-    "7.3": {**CORE, **ONE_DROP},
+    "7.3": {**CORE, **ONE_DROP, "ebt_do_table": None},
 }
 
 
@@ -41,6 +43,20 @@ def test_every_function_of_a_kernel_is_chosen_right(version):
     # then each is the function itself, with its module
     names = {name: name for name in wanted_functions()} | DIFFERENT[version]
     assert found == {name: Symbol(called, MODULES.get(name, "")) for name, called in names.items() if called}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["ffffffff81000010 T other", "ffffffff81000020 T one", "ffffffff81000060 t next"], (0xFFFFFFFF81000020, 0x40)),
+        (["ffffffff81000020 T one", "ffffffff81000020 T alias", "ffffffff81000030 t next"], (0xFFFFFFFF81000020, 0x10)),
+        (["ffffffff81000020 T not_one", "ffffffff81000060 t one.cold"], None),
+        (["0000000000000000 T one", "0000000000000000 t next"], None),
+        (["ffffffff81000020 T one"], None),
+    ],
+)
+def test_a_function_lasts_to_the_next_symbol(lines, expected):
+    assert place("".join(f"{line}\n" for line in lines).encode(), "one") == expected
 
 
 def chosen(name, *lines):

@@ -99,3 +99,12 @@ def test_an_rx_handler_that_no_device_told_of_is_given_back():
 
 def test_without_symbols_nothing_is_named():
     assert FunctionNames(lambda: Addresses(b"")).follow(received(), None, 7) == ([], [])
+
+
+def test_the_function_whose_netfilter_hook_dropped_a_packet_is_named():
+    hooked = drop("NETFILTER_DROP", "nf_hook_slow", by="nf_hook_slow", decided_by=ADDRESSES["br_handle_frame"])
+    chain = drop("NETFILTER_DROP", "nf_hook_slow", by="nft_do_chain", decided_by=ADDRESSES["ip_rcv_core"])
+
+    events, _ = FunctionNames(lambda: Addresses(KALLSYMS)).follow(rx("eth0", hooked, chain), None, 7)
+
+    assert {one["name"] for one in events} == {"br_handle_frame", "nf_hook_slow"}

@@ -12,6 +12,7 @@ from bondtrace.capture.host.taps import compare
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.symbols import Addresses
 from bondtrace.capture.live import loop as module
+from bondtrace.capture.live.chains import ChainNames
 from bondtrace.capture.live.clock import WallClock
 from bondtrace.capture.live.devices import DeviceFollower
 from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
@@ -76,6 +77,7 @@ class World:
                 Plan((), (), (Stage("queued", "tells", "without", (), when="tunnels"),)), self.attach, self.loading
             ),
             FunctionNames(lambda: Addresses(b"")),
+            ChainNames(lambda numbers: {}),
             WallClock(self.offset_ns),
         )
         host = Host(

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Netfilter: where the fields are from which the kernel side reads a chain's names, and the chains that it has read."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection
+from typing import Any, NamedTuple, Optional
+
+from .btf import Btf, BtfError, read_kernel_btf
+
+# struct netfilter_layout (bpf/netfilter.c), by module: struct and field of each place.
+_X_TABLES = {"xt_table_name": ("xt_table", "name")}
+WANTED = {
+    "nf_tables": {
+        "pktinfo_skb": ("nft_pktinfo", "skb"),
+        "pktinfo_state": ("nft_pktinfo", "state"),
+        "chain_name": ("nft_chain", "name"),
+        "chain_table": ("nft_chain", "table"),
+        "table_name": ("nft_table", "name"),
+        "table_family": ("nft_table", "family"),
+    },
+    "ip_tables": _X_TABLES,
+    "ip6_tables": _X_TABLES,
+    "ebtables": _X_TABLES,
+    "arp_tables": _X_TABLES,
+}
+
+
+class Chain(NamedTuple):
+    """A chain that had a packet dropped: the function that walked it (``wire.FUNCTIONS``), the family of its table and
+    the hook by the kernel's numbers, and names; ``name`` is "" where the hook names it."""
+
+    func: int
+    family: int
+    hook: int
+    table: str
+    name: str
+
+
+def places(types: Btf, module: str) -> dict[str, int]:
+    """Return the fields of ``struct netfilter_layout`` that this module's types tell, the others left out.
+
+    :raises BtfError: where they lack one.
+    """
+    wanted = WANTED[module]
+    structs = types.find_many({struct for struct, _ in wanted.values()})
+    found = {}
+    for name, (struct, path) in wanted.items():
+        field = types.field(structs[struct], path) if struct in structs else None
+        if field is None:
+            raise BtfError(f"no type information about struct {struct}, field {path}")
+        found[name] = field.offset
+        if name == "table_family":
+            found["table_family_mask"] = ((1 << field.bits) - 1) << field.shift if field.bits else 0xFFFF
+    return found
+
+
+def module_places(module: str, base: Btf) -> dict[str, int]:
+    """Return these of the running kernel, of whose types some modules' structs are a part.
+
+    :raises BtfError: likewise, and where this kernel has no types of modules (before 5.11).
+    """
+    try:
+        types = read_kernel_btf(module, base)
+    except BtfError:
+        try:
+            return places(base, module)
+        except BtfError:
+            pass
+        raise
+    return places(types, module)
+
+
+class Chains:
+    """The maps of bpf/netfilter.c.
+
+    :param layout: the array with the one ``struct netfilter_layout``.
+    :param chains: ``struct chain`` by number.
+    """
+
+    def __init__(self, layout: Any, chains: Any) -> None:
+        self._layout, self._chains = layout, chains
+
+    def set_places(self, found: dict[str, int]) -> None:
+        """Tell the kernel side where these fields are; what it was told before stays."""
+        one = self._layout[ctypes.c_int(0)]
+        for name, offset in found.items():
+            setattr(one, name, offset)
+        self._layout[ctypes.c_int(0)] = one
+
+    def read(self, numbers: Collection[int]) -> dict[int, Chain]:
+        """Return the chains of these numbers, as far as they are known."""
+        found = {number: self._chain(number) for number in numbers}
+        return {number: chain for number, chain in found.items() if chain is not None}
+
+    def _chain(self, number: int) -> Optional[Chain]:
+        try:
+            one = self._chains[ctypes.c_uint32(number)]
+        except KeyError:
+            return None
+        table, name = (bytes(text).partition(b"\0")[0].decode("utf-8", "replace") for text in (one.table, one.name))
+        return Chain(int(one.func), int(one.family), int(one.hook), table, name)
