@@ -243,7 +243,7 @@ DEMANDED = {
 073 rx eth0 bond0 docker0 veth0 eth9 | eth0 bond0 dhcp docker0 veth0 eth9 | ip-docker0 outgoing-not-offered;
     drop eth9 NO_SOCKET
 073 tx eth9 veth0 docker0 bond0 eth0 | eth9 veth0 docker0 ip-docker0 bond0 eth0 | dhcp outgoing-not-offered
-074 rx eth0 bond0 docker0 bond0 | eth0 bond0 dhcp | docker0 dropped-before;
+074 rx eth0 bond0 docker0 | eth0 bond0 dhcp | docker0 dropped-before;
     ip-docker0 dropped-before/outgoing-not-offered; eth9 netns; drop docker0 NETFILTER_DROP
 """,
     "ifb": """
@@ -291,7 +291,7 @@ DEMANDED = {
 121 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
 122 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
 123 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
-124 rx eth0 bond0 eth6 bond0 | eth0 bond0 dhcp | eth6 dropped-before; drop eth6 NETFILTER_DROP
+124 rx eth0 bond0 eth6 | eth0 bond0 dhcp | eth6 dropped-before; drop eth6 NETFILTER_DROP
 125 rx eth0 bond0 | eth0 bond0 | dhcp dropped-before; drop bond0 NETFILTER_DROP
 126 rx eth0 | eth0 | bond0 dropped-before; dhcp dropped-before; drop eth0 NETFILTER_DROP
 127 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
