@@ -15,7 +15,8 @@ each once); after another what else is demanded, between semicolons:
     says WORDS      the journey's text has these words
     never WORDS     it does not
 
-All journeys of a mark are listed, in whatever order. The members of a fanout group are called by the group's name.
+All journeys of a mark are listed, in whatever order. The members of a fanout group are called by the group's name. A
+tap called "any", bound to no device, must have captured the packet somewhere; how often is not listed.
 """
 
 import re
@@ -90,7 +91,7 @@ def captured_of(journey, names):
             group(names[step.tap])
             for one in journey.passes
             for step in one.steps
-            if step.kind == "tap" and step.outcome == "captured" and step.tap in names
+            if step.kind == "tap" and step.outcome == "captured" and names.get(step.tap, "any") != "any"
         )
     )
 
@@ -110,7 +111,7 @@ def faults(stack, demand, journey):
         name = stack.names.get(unseen.tap)
         if name is None:
             continue
-        right = demand.reasons.get(group(name), "bound-elsewhere")
+        right = demand.reasons.get(group(name), "captured" if name == "any" else "bound-elsewhere")
         if unseen.reason not in right.split("/"):
             found.append(f"{name}: {unseen.reason}, not {right} ({unseen.detail})")
     found += wrong_drops(stack, demand, journey)
@@ -243,7 +244,7 @@ DEMANDED = {
 073 rx eth0 bond0 docker0 veth0 eth9 | eth0 bond0 dhcp docker0 veth0 eth9 | ip-docker0 outgoing-not-offered;
     drop eth9 NO_SOCKET
 073 tx eth9 veth0 docker0 bond0 eth0 | eth9 veth0 docker0 ip-docker0 bond0 eth0 | dhcp outgoing-not-offered
-074 rx eth0 bond0 docker0 bond0 | eth0 bond0 dhcp | docker0 dropped-before;
+074 rx eth0 bond0 docker0 | eth0 bond0 dhcp | docker0 dropped-before;
     ip-docker0 dropped-before/outgoing-not-offered; eth9 netns; drop docker0 NETFILTER_DROP
 """,
     "ifb": """
@@ -349,4 +350,37 @@ DEMANDED = {
 184 rx eth0 bond0 | eth0 bond0 ip-bond0 ip-any | drops *
 185 rx eth0 bond0 | eth0 bond0 ip-bond0 ip-any | drop bond0 IP_CSUM
 """,
+    "macsec": """
+191 rx eth0 bond0 ms0 | =
+191 tx ms0 bond0 eth0 | =
+192 rx eth0 bond0 ms0 | = | drop bond0 UNHANDLED_PROTO
+""",
+    "bridge_vlan": """
+195 rx eth0 bond0 veth0 br1 eth9 | eth0 bond0 veth0 eth9 | drop br1 OTHERHOST
+195 tx eth9 veth0 bond0 eth0 br1 | eth9 veth0 bond0 eth0 | drop br1 OTHERHOST
+196 rx eth0 bond0 br1 br1.20 | eth0 bond0 br1.20 | eth9 bound-elsewhere/netns
+196 tx br1.20 bond0 eth0 | = | eth9 bound-elsewhere/netns
+""",
+    "nft_ways": """
+201 rx eth0 bond0 veth0 eth9 | =
+202 rx eth0 bond0 veth0 eth9 | =
+203 rx eth0 mon0 | = | bond0 dropped-before; eth9 netns
+204 rx eth0 bond0 mon0 | = | eth9 netns; drop bond0 NO_SOCKET
+204 tx bond0 eth0 | = | eth9 netns
+205 rx eth0 bond0 veth0 eth9 | = | drops *
+205 tx bond0 eth0 | = | eth9 netns
+""",
+    "ipv6": """
+211 rx eth0 bond0 veth0 eth9 | eth0 bond0 ip6-bond0 veth0 eth9
+211 tx eth9 veth0 bond0 eth0 | = | ip6-bond0 outgoing-not-offered
+212 tx eth9 veth0 bond0 eth0 | = | ip6-bond0 outgoing-not-offered
+212 rx eth0 bond0 veth0 eth9 | eth0 bond0 ip6-bond0 veth0 eth9 | drops *
+213 rx eth0 bond0 sit1 | = | ip6-bond0 protocol/bound-elsewhere; eth9 netns
+213 tx sit1 bond0 eth0 | = | ip6-bond0 outgoing-not-offered; eth9 netns
+214 rx eth0 bond0 gre6 | eth0 bond0 ip6-bond0 gre6 | eth9 netns
+214 tx gre6 bond0 eth0 | = | ip6-bond0 outgoing-not-offered; eth9 netns
+215 rx eth0 bond0 tnl6 | eth0 bond0 ip6-bond0 tnl6 | eth9 netns
+215 tx tnl6 bond0 eth0 | = | ip6-bond0 outgoing-not-offered; eth9 netns
+""",
+    "streams": "",
 }

@@ -17,7 +17,7 @@ from bondtrace.pipeline import Pipeline
 
 MARK = re.compile(rb"packet-(\d{3})")
 ETHERNET_AND_IPV4 = 34  # bytes of their headers
-ANSWERS = {0: " answer", 3: " error"}  # by type of ICMP: these repeat the mark of what they answer
+ANSWERS = {(1, 0): " answer", (1, 3): " error", (58, 129): " answer"}  # by type of ICMP and ICMPv6: they repeat marks
 WHOLE = 65536  # bytes of a packet in a file
 
 
@@ -151,9 +151,18 @@ def _reassembled(left, length, fragment):
 
 def marks_in(data):
     """{"NNN", "NNN answer" or "NNN error"}: the mark of a packet, whatever headers are before it."""
-    heads = (at for at in range(len(data) - 20) if data[at] == 0x45 and _is_ipv4(data[at : at + 20]))
-    first_icmp = next((data[at + 20] for at in heads if data[at + 9] == 1), None)
-    return {mark.decode() + ANSWERS.get(first_icmp, "") for mark in MARK.findall(data)}
+    messages = (kind for at in range(len(data) - 20) for kind in _icmp(data, at))
+    answer = ANSWERS.get(next(messages, None), "")
+    return {mark.decode() + answer for mark in MARK.findall(data)}
+
+
+def _icmp(data, at):
+    """[(protocol, type)] where at this place is the header of an ICMP packet of the scenarios' addresses."""
+    if data[at] == 0x45 and data[at + 9] == 1 and _is_ipv4(data[at : at + 20]):
+        return [(1, data[at + 20])]
+    if data[at] >> 4 == 6 and data[at + 6 : at + 7] == b":" and data[at + 8 :: 16][:2] == b"\xfd\xfd":
+        return [(58, one) for one in data[at + 40 : at + 41]]
+    return []
 
 
 def _is_ipv4(header):

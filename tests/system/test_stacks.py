@@ -43,6 +43,7 @@ def played(request, play_all, done={}):  # noqa: B006
 def test_nothing_was_lost(played):
     assert played.stack.scene.losses() == {}
     assert played.stack.scene.missing_stages() == []
+    assert [journey.id for journey in played.stack.journeys if not journey.complete] == []
 
 
 def test_what_each_tap_captured_is_what_its_file_has(played, deliveries):

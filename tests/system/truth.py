@@ -88,6 +88,8 @@ def comparable(length, data, link, arphrd=None):
     file has no Ethernet frames, without a link-layer header. ``arphrd`` is the kind of device of a packet from a
     recording."""
     header = _HEADER.get(link, 0) if arphrd is None else 14 * (arphrd == 1)
+    if link == COOKED_2 and arphrd is None:  # its protocol comes first
+        data = data[2:header] + data[:2] + data[header:]
     tags = 0
     while header and data[header - 2 + tags : header + tags] in _TAGS:
         tags += 4

@@ -31,7 +31,7 @@ table ip filter {
     }
 }
 RULES
-    start_taps eth0 bond0 veth0 br1
+    start_taps eth0 bond0 veth0 br1 any
     start_tap_in guest eth9 eth9
 }
 

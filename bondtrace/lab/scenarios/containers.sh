@@ -30,7 +30,7 @@ setup() {
     ip -n c1 addr add 10.9.0.3/24 dev mv0
     ip -n c2 addr add 10.40.0.2/24 dev iv0
     ip -n c3 addr add 10.41.0.2/24 dev e3
-    start_taps eth0 bond0 bond0.40 bond0.41 br5 veth3
+    start_taps eth0 bond0 bond0.40 bond0.41 br5 veth3 any
     start_tap_in c1 mv0 mv0
     start_tap_in c2 iv0 iv0
     start_tap_in c3 e3 e3

@@ -37,7 +37,7 @@ table netdev early {
     }
 }
 RULES
-    start_taps eth0 bond0 docker0 veth0
+    start_taps eth0 bond0 docker0 veth0 any
     start_tap_in cont eth9 eth9
 }
 

@@ -17,7 +17,7 @@ setup() {
     ip link set ifb0 up
     shaped eth6
     shaped bond0
-    start_taps eth0 bond0 eth6 ifb0
+    start_taps eth0 bond0 eth6 ifb0 any
     start_sockets ip-bond0:bond0:0x0800
 }
 

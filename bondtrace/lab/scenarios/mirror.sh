@@ -13,7 +13,7 @@ setup() {
         action mirred egress mirror dev mon0 pipe action drop
     tc filter add dev bond0 ingress prio 2 matchall action mirred egress mirror dev mon0
     tc filter add dev bond0 egress prio 2 matchall action mirred egress mirror dev mon0
-    start_taps eth0 bond0 mon0
+    start_taps eth0 bond0 mon0 any
 }
 
 play() {

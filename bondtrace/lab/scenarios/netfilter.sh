@@ -44,7 +44,7 @@ table netdev early {
 }
 RULES
     iptables-legacy -A INPUT -p udp --dport 7127 -j DROP
-    start_taps eth0 bond0 eth6
+    start_taps eth0 bond0 eth6 any
     start_sockets dhcp:bond0:0x0800
 }
 

@@ -23,7 +23,7 @@ setup() {
     redirect_at eth7 peer
     redirect_at eth6 neigh
     redirect_at eth5 ingress
-    start_taps eth0 bond0 eth5 eth6 eth7 in0 ifb0
+    start_taps eth0 bond0 eth5 eth6 eth7 in0 ifb0 any
     start_tap_in c3 e3 e3
 }
 

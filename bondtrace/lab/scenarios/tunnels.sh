@@ -21,7 +21,7 @@ setup() {
     make_bonded_host
     tunnels 10.9.0.2 10.9.0.1 2
     in_namespace gw tunnels 10.9.0.1 10.9.0.2 1
-    start_taps eth0 bond0 gnv0 gre1 tap1 ipip1
+    start_taps eth0 bond0 gnv0 gre1 tap1 ipip1 any
     start_sockets dhcp:bond0:0x0800
 }
 

@@ -10,7 +10,7 @@ setup() {
     ip link add link bond0 name bond0.50 netns c1 type vlan id 50
     [ "$(ip netns exec c1 cat /sys/class/net/bond0.50/ifindex)" = "$(</sys/class/net/eth0/ifindex)" ]
     ip -n c1 link set bond0.50 up
-    start_taps eth0 eth1 bond0
+    start_taps eth0 eth1 bond0 any
     start_tap_in c1 v50 bond0.50
     start_sockets_in c1 all50:bond0.50:3
 }

@@ -18,7 +18,7 @@ table ip filter {
     }
 }
 RULES
-    start_taps eth0 eth1 bond0 red
+    start_taps eth0 eth1 bond0 red any
 }
 
 play() {
