@@ -283,9 +283,11 @@ def _are_copies(lot: Lot, earlier: Array, later: Array) -> Array:
 
 
 def _are_forwarded(lot: Lot, earlier: Array, later: Array) -> Array:
-    """Return for close pairs of received passes of one skb whether the first ended in nothing that took or dropped the
-    packet: then something handed it to the other device (tc's BPF programs by ``dev_forward_skb``)."""
+    """Return for close pairs of received passes of one skb whether it has the same data, and the first ended in nothing
+    that took or dropped the packet: then something handed it to the other device (tc's BPF programs by
+    ``dev_forward_skb``)."""
     both: Array = (lot.some("kind", earlier) == RECORD_RX) & (lot.some("kind", later) == RECORD_RX)
+    both &= (lot.some("head", earlier) == lot.some("head", later)) & (lot.some("head", later) > 0)
     first = lot.passes(earlier[both])
     ends = first.offsets[1:]
     last = first.steps["kind"].take(np.maximum(ends - 1, 0)) if len(first.steps) else np.zeros(len(first), np.uint8)

@@ -237,13 +237,14 @@ def test_what_was_received_before_and_is_received_elsewhere_is_the_same(more):
         ([tap(41003), protocol("ip_rcv")], {}, 2),
         ([drop("TC_INGRESS")], {}, 2),
         ([tap(41003)], {"skb": OTHER, "head": 5}, 2),
+        ([tap(41003)], {"head": 6}, 2),
         ([tap(41003)], {"at": 5000}, 2),
         ([tap(41003)], {"cpu": 1}, 2),
     ],
 )
 def test_what_disappeared_and_came_at_once_by_the_same_skb_is_inferred(steps, more, count):
     first = rx("eth0", *steps, packet=INNER, head=5)
-    found = ways(first, rx("out0", **{"at": 90, "seq": 2, "packet": INNER, **more}))
+    found = ways(first, rx("out0", **{"at": 90, "seq": 2, "packet": INNER, "head": 5, **more}))
     assert found == [(["rx eth0", "rx out0"], [1])] if count == 1 else len(found) == 2
 
 
