@@ -120,7 +120,7 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 	if (!cpu || cpu->quiet || cpu->tap.open)
 		return 0;
 	struct frame *frame = top(cpu);
-	note_dropper(cpu, frame, ctx, skb, location);
+	note_dropper(cpu, frame, ctx, skb, location, reason);
 	if ((frame && frame->kind == FRAME_TX) || !was_received(skb))
 		return 0;
 	if (!frame)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Which chain of which table had a packet dropped. What decides is nft_do_chain(pkt, priv), of which priv is the base
- * chain, or x_tables' {ipt,ip6t,arpt,ebt}_do_table: (table, skb, state), before 5.16 (skb, state, table). Their caller,
- * nf_hook_slow, then frees the packet: the step of that drop (drop.c) gets the chain. Nothing is kept of a packet that
- * is let through.
+ * chain, or x_tables' {ipt,ip6t,arpt,ebt}_do_table: (table, skb, state), before 5.16 (skb, state, table). The packet is
+ * freed by their caller, nf_hook_slow, once they have returned NF_DROP, or by nft_do_chain itself where that returns
+ * NF_STOLEN then. The step of that drop (drop.c) gets the chain. Nothing is kept of a packet that is let through.
  *
  * A chain is told by a number, a hash of what is told of it, under which its names are put into a map. So a number means
  * the same whatever becomes of the chain.
@@ -31,6 +31,8 @@ struct chain {
 
 /* Where the fields are, as the modules' types say; filled before a program is attached. */
 struct netfilter_layout {
+	u64 chain_begin; /* nft_do_chain */
+	u64 chain_bytes;
 	u32 pktinfo_skb;
 	u32 pktinfo_state;
 	u32 chain_name;
@@ -90,8 +92,8 @@ static __always_inline int table_end(u32 verdict, u64 first, u64 second, u64 thi
 	return 0;
 }
 
-/* By kretprobe the arguments are not known any more: they are kept when the function is called. Calls nest (a rule that
- * rejects a packet sends one). A missed end leaves the place of its call taken until all are. */
+/* What a function was given is kept while it runs: for what is freed in it, and for a kretprobe, which does not know the
+ * arguments any more. Calls nest (a rule that rejects a packet sends one). */
 static __always_inline int call_begins(u64 first, u64 second, u64 third)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -156,15 +158,44 @@ static __always_inline u32 number_of(struct chain *chain)
 	return number;
 }
 
+/* 1 if an address is behind the begin of a function and not behind its end, else 0. Without a branch: a verifier
+ * follows both ways of each, so that a loop with some of them has too many ways. */
+static __always_inline u64 is_in(u64 address, u64 begin, u64 bytes)
+{
+	u64 offset = address - begin - 1;
+	u64 is_less = ((offset - bytes) & ~offset) >> 63;
+
+	asm volatile("" : "+r"(is_less)); /* the compiler must not make a branch of it either */
+	return is_less;
+}
+
+/* nft_do_chain itself frees this packet (since it was told the reason): its call that runs has decided. */
+static __always_inline void decided_in_chain(struct cpu_state *cpu, struct frame *frame,
+					     struct netfilter_layout *layout, u64 skb)
+{
+	struct call *call = &cpu->calls[BOUNDED(cpu->call - 1, CALLS_MAX - 1)];
+	u64 packet = call->arguments[0];
+
+	cpu->decision.owner = call->arguments[1];
+	cpu->decision.skb = READ(u64, packet, layout->pktinfo_skb);
+	cpu->decision.state = READ(u64, packet, layout->pktinfo_state);
+	cpu->decision.frame = frame ? frame->number : 0;
+	cpu->decision.func = FUNC_NFT_DO_CHAIN;
+}
+
 /* The number of the chain that had this packet dropped, 0 where none is known. */
-static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *frame, u64 skb)
+static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location)
 {
 	struct decision *decision = &cpu->decision;
 	struct netfilter_layout *layout = netfilter_layout();
 	u32 zero = 0;
 	struct chain *chain = chain_rooms.lookup(&zero);
 
-	if (!decision->func || decision->frame != (frame ? frame->number : 0) || !layout || !chain)
+	if (!layout || !chain)
+		return 0;
+	if (is_in(location, layout->chain_begin, layout->chain_bytes))
+		decided_in_chain(cpu, frame, layout, skb);
+	if (!decision->func || decision->frame != (frame ? frame->number : 0))
 		return 0;
 	if (decision->func == FUNC_IPT_DO_TABLE && decision->owner == skb) { /* before 5.16 */
 		decision->owner = decision->state;
@@ -180,17 +211,6 @@ static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *f
 }
 
 #ifdef NF_HOOK_SLOW
-/* Is this kernel address behind the begin of a function, and not behind its end? 1 or 0, without a branch: a verifier
- * follows both ways of every branch, so that a loop with some of them has too many ways. */
-static __always_inline u64 is_in(u64 address, u64 begin, u64 bytes)
-{
-	u64 offset = address - begin - 1;
-	u64 is_less = ((offset - bytes) & ~offset) >> 63;
-
-	asm volatile("" : "+r"(is_less)); /* the compiler must not make a branch of it either */
-	return is_less;
-}
-
 /* The low half of an address in the function that called nf_hook_slow, 0 where the stack does not show it. */
 static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 {
@@ -216,13 +236,20 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 	return found;
 }
 
-/* Note who had this packet dropped, if nf_hook_slow frees it: cpu->dropped_by and, by a number, cpu->dropped_chain. */
-static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location)
+#ifdef SKB_DROP_REASON_NETFILTER_DROP
+#define BY_NETFILTER(reason) ((reason) == SKB_DROP_REASON_NETFILTER_DROP)
+#else
+#define BY_NETFILTER(reason) 0
+#endif
+
+/* Note who had this packet dropped, if netfilter did: cpu->dropped_by and, by a number, cpu->dropped_chain. */
+static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
+					 u32 reason)
 {
 	cpu->dropped_by = FUNC_NONE;
-	if (is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
+	if (BY_NETFILTER(reason) || is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
 		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
-		cpu->dropped_chain = deciding_chain(cpu, frame, skb);
+		cpu->dropped_chain = deciding_chain(cpu, frame, skb, location);
 		if (!cpu->dropped_chain) {
 			cpu->dropped_chain = hooking_function(cpu, ctx);
 			cpu->dropped_by = cpu->dropped_chain ? FUNC_NF_HOOK_SLOW : FUNC_NONE;
@@ -231,7 +258,8 @@ static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *fr
 	cpu->decision.func = FUNC_NONE;
 }
 #else /* addresses may not be read here */
-static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location)
+static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
+					 u32 reason)
 {
 }
 #endif
@@ -243,7 +271,11 @@ PROBE(chain_exit)
 	struct call *call = call_ends();
 	return call ? chain_end(RETURNED(chain_exit, 2), call->arguments[0], call->arguments[1]) : 0;
 }
-PROBE(chain_fexit) { return chain_end(RETURNED(chain_fexit, 2), ARG(chain_fexit, 0), ARG(chain_fexit, 1)); }
+PROBE(chain_fexit)
+{
+	call_ends();
+	return chain_end(RETURNED(chain_fexit, 2), ARG(chain_fexit, 0), ARG(chain_fexit, 1));
+}
 
 /* unsigned int ipt_do_table(void *, struct sk_buff *, const struct nf_hook_state *), and those like it. */
 PROBE(table_enter) { return call_begins(ARG(table_enter, 0), ARG(table_enter, 1), ARG(table_enter, 2)); }
@@ -257,7 +289,8 @@ PROBE(table_fexit)
 	return table_end(RETURNED(table_fexit, 3), ARG(table_fexit, 0), ARG(table_fexit, 1), ARG(table_fexit, 2));
 }
 #else /* a drop is counted by its function and reason only; or this kernel has no netfilter */
-static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location)
+static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
+					 u32 reason)
 {
 }
 PROBE(chain_enter) { return 0; }

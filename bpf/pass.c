@@ -121,7 +121,7 @@ struct call {
 	u64 arguments[3];
 };
 
-#define STACK_DEPTH 10
+#define STACK_DEPTH 14
 
 /* A frame as the packet filter sees it (filter.c). */
 #define VIEW_BYTES 128

@@ -16,8 +16,9 @@ FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
 TAP_HOOKS, JOINS, QUEUED = "tap hooks", "joins", "queued"
 
 #: What decides on packets in netfilter: the kernel's functions, and the modules that they are in.
+CHAINS = "nft_do_chain"
 NETFILTER_FUNCTIONS = {
-    "nft_do_chain": "nf_tables",
+    CHAINS: "nf_tables",
     "ipt_do_table": "ip_tables",
     "ip6t_do_table": "ip6_tables",
     "ebt_do_table": "ebtables",

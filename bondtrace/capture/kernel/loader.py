@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ...errors import BondtraceError
-from ...format.stages import NETFILTER_FUNCTIONS, OF_DIRECTION, TAP_HOOKS, of_directions
+from ...format.stages import CHAINS, NETFILTER_FUNCTIONS, OF_DIRECTION, TAP_HOOKS, of_directions
 from ...format.wire import Array
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from ...net.topology import Family
@@ -226,6 +226,8 @@ class Tracer:
         if stage.name in NETFILTER_FUNCTIONS and self._counts is None:
             try:
                 self._chains().set_places(module_places(NETFILTER_FUNCTIONS[stage.name], self._btf))
+                if stage.name == CHAINS:
+                    self._chains().set_function(symbols.place(symbols.read_kallsyms(), CHAINS))
             except BtfError as error:
                 self.plan = self.plan.without_stage(stage.name, str(error))
                 return

@@ -89,6 +89,11 @@ class Chains:
             setattr(one, name, offset)
         self._layout[ctypes.c_int(0)] = one
 
+    def set_function(self, place: Optional[tuple[int, int]]) -> None:
+        """Tell the kernel side the address and the length of nft_do_chain, which may free packets itself."""
+        begin, length = place or (0, 0)
+        self.set_places({"chain_begin": begin, "chain_bytes": length})
+
     def read(self, numbers: Collection[int]) -> dict[int, Chain]:
         """Return the chains of these numbers, as far as they are known."""
         found = {number: self._chain(number) for number in numbers}

@@ -189,16 +189,18 @@ _QUEUED = StageSpec(
 
 
 def _netfilter(function: str, module: str) -> StageSpec:
-    """Return the stage of a function that decides on packets. Where its result is known together with its arguments
-    (fexit), its entry need not be seen."""
-    program = "chain" if function == "nft_do_chain" else "table"
+    """Return the stage of a function that decides on packets. By fexit its result is known together with what it was
+    given; nft_do_chain may also free a packet itself."""
+    program = "chain" if function == stages.CHAINS else "table"
+    begin, end = both(program, function, f"{program}_exit")
+    typed_end = Wanted(f"{program}_fexit", function, "exit")
     return StageSpec(
         function,
         "the chain that has a packet dropped",
-        both(program, function, f"{program}_exit"),
+        (begin, end),
         "which chain dropped a packet is not told, only the hook",
         Need(module, modules=(module,), functions=(function,)),
-        (Wanted(f"{program}_fexit", function, "exit"),),
+        (begin, typed_end) if program == "chain" else (typed_end,),
         module,
     )
 

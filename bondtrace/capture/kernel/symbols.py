@@ -65,18 +65,20 @@ def _best(name: str, candidates: list[Symbol]) -> Optional[Symbol]:
 
 
 def place(kallsyms: bytes, name: str) -> Optional[tuple[int, int]]:
-    """Return the address of a function of the kernel itself, which the list has in order, and how many bytes there are
-    up to the next symbol; ``None`` where it has no such function, or hides addresses."""
-    at = kallsyms.find(b" " + name.encode() + b"\n")
-    if at < 0:
+    """Return the address of a function and how many bytes there are up to the next symbol of the kernel itself, or of
+    its module; ``None`` where there is no such function, or the list hides addresses."""
+    at = max(kallsyms.find(b" " + name.encode() + end) for end in (b"\n", b"\t"))
+    begins = kallsyms.rfind(b"\n", 0, max(at, 0)) + 1
+    found = re.match(rb"([0-9a-f]{16}) [tTwW] [^\s]+(\t\[\w+\])?\n", kallsyms[begins : begins + _LINE_BYTES_MAX])
+    if at < 0 or found is None:
         return None
-    begin = kallsyms.rfind(b"\n", 0, at) + 1
-    address = int(kallsyms[begin : begin + _DIGITS], 16)
-    for line in kallsyms[at + len(name) + 2 : at + _NEXT_BYTES].splitlines():
-        following = int(line[:_DIGITS], 16) if re.match(rb"[0-9a-f]{16} ", line) else 0
-        if following > address:
-            return address, following - address
-    return None
+    first, last, tag = begins, begins + _NEXT_BYTES, found[2] or b""
+    if tag:  # a module's symbols stand together, but not in order
+        first, last = kallsyms.rfind(b"\n", 0, kallsyms.find(tag)) + 1, kallsyms.rfind(tag) + len(tag)
+    lines = re.findall(rb"^([0-9a-f]{16}) .*" + re.escape(tag) + rb"$", kallsyms[first:last], re.MULTILINE)
+    begin, listed = int(found[1], 16), (int(one, 16) for one in lines)
+    end = min((address for address in listed if address > begin), default=0)
+    return (begin, end - begin) if end else None
 
 
 def read_kallsyms(path: Path = KALLSYMS) -> bytes:

@@ -79,6 +79,15 @@ def test_the_kernel_side_is_told_the_places_and_keeps_those_of_another_module():
     assert vars(array.get(0)) == {"xt_table_name": 7, "chain_name": 88}
 
 
+def test_the_kernel_side_is_told_where_the_function_is_that_may_free_packets():
+    array = Array()
+    chains = Chains(array, {})
+    chains.set_function((0xFFFFFFFFC0001000, 300))
+    assert vars(array.get(0)) == {"xt_table_name": 7, "chain_begin": 0xFFFFFFFFC0001000, "chain_bytes": 300}
+    chains.set_function(None)
+    assert vars(array.get(0)) == {"xt_table_name": 7, "chain_begin": 0, "chain_bytes": 0}
+
+
 def test_chains_are_read_as_far_as_they_are_known():
     one = SimpleNamespace(func=34, family=2, hook=1, table=b"filter\0\0", name=b"c_\xff\0rest of another name")
     assert Chains(Array(), Hash({9: one})).read({9, 10}) == {9: Chain(34, 2, 1, "filter", "c_\ufffd")}

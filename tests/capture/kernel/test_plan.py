@@ -334,6 +334,7 @@ OF_CHAINS = {"nft_do_chain", "ipt_do_table"}
             {"module_btf": True},
             [
                 "+nft_do_chain",
+                "+    chain_enter: fentry nft_do_chain [nf_tables]",
                 "+    chain_fexit: fexit nft_do_chain [nf_tables]",
                 "+ipt_do_table",
                 "+    table_fexit: fexit ipt_do_table [ip_tables]",

@@ -53,6 +53,16 @@ def test_every_function_of_a_kernel_is_chosen_right(version):
         (["ffffffff81000020 T not_one", "ffffffff81000060 t one.cold"], None),
         (["0000000000000000 T one", "0000000000000000 t next"], None),
         (["ffffffff81000020 T one"], None),
+        (["ffffffff81000020 d one", "ffffffff81000060 t next"], None),
+        (
+            [
+                "ffffffffc0000080 t later\t[a]",
+                "ffffffffc0000020 t one\t[a]",
+                "ffffffffc0000030 t other\t[b]",
+                "ffffffffc0000010 t before\t[a]",
+            ],
+            (0xFFFFFFFFC0000020, 0x60),
+        ),
     ],
 )
 def test_a_function_lasts_to_the_next_symbol(lines, expected):
