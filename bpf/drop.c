@@ -29,7 +29,7 @@ static __always_inline u8 is_clone(struct frame *frame, u64 skb)
 #endif
 }
 
-#define NETNS_INUM_MIN 0xF0000000U /* PROC_DYNAMIC_FIRST */
+#define NETNS_INUM_MIN 0xEFFFFFF0U /* PROC_DYNAMIC_FIRST; newer kernels number their first namespaces just below */
 
 /* The inode of the namespace of skb->dev, or 0 where that is no device any more: sockets keep other things in its
  * place. */
