@@ -52,11 +52,9 @@ def test_nothing_was_lost(played):
 
 def test_what_each_tap_captured_is_what_its_file_has(played, deliveries):
     stack, matched = played.stack, played.matched
-    absent = false_absences(stack, matched, played.journeys_of)
     unsure = unknowns(stack.journeys, stack.names)
-    deliveries(
-        stack.kernel, played.name, len(played.marks), len(matched.pairs), len(absent) + len(matched.missed), unsure
-    )
+    false = len(played.absent) + len(matched.missed)
+    deliveries(stack.kernel, played.name, len(played.marks), len(matched.pairs), false, unsure)
     assert matched.pairs
     assert {"said, not in the file": matched.wrong, "in the file, not said": matched.missed} == {
         "said, not in the file": [],
