@@ -72,11 +72,39 @@ static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame
 }
 #endif
 
-/* In a list, after __netif_receive_skb_core was called for all its packets: a record of its own. */
-static __always_inline void drop_late(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason)
+/* A record of its own for a drop, without the step; 0 where it is not to be told. That is:
+ * - in a list, after __netif_receive_skb_core was called for all its packets;
+ * - within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another packet
+ *   that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be;
+ * - outside every pass, likewise: a packet that was kept for later. */
+static __always_inline struct frame *late_drop(struct cpu_state *cpu, struct frame *open, u64 skb)
 {
-	if (!frame)
-		return;
+	u8 in_list = open && open->kind == FRAME_RX_LIST, in_other = open && !in_list;
+	u64 dev = in_other ? open->dev : READ(u64, skb, SK_BUFF__DEV);
+	struct frame *frame = 0;
+	u8 told;
+
+	if (in_list)
+		told = !passed_over(open, skb) && was_wanted(cpu, skb);
+#ifdef COUNT_ONLY
+	else
+		told = 0;
+#else
+	else if (in_other)
+		told = open->state == PASS_OPEN;
+	else
+		told = was_wanted(cpu, skb) && netns_of(dev);
+#endif
+	if (told)
+		frame = open_late(cpu, skb, dev);
+	if (frame && in_other)
+		record_of(frame)->parent = record_of(open)->seq;
+	return OR_NULL(frame);
+}
+
+/* The packet's bytes and the kind of its device in a late record. */
+static __always_inline void describe_dropped(struct cpu_state *cpu, struct frame *frame, u64 skb)
+{
 #ifndef COUNT_ONLY
 	u64 words[SK_BUFF__PART_WORDS];
 	struct part part = {skb, words, &cpu->place, 0};
@@ -85,32 +113,6 @@ static __always_inline void drop_late(struct cpu_state *cpu, struct frame *frame
 	bpf_probe_read_kernel(words, sizeof(words), (void *)(skb + SK_BUFF__PART));
 	describe_bytes(record_of(frame), &part, 0, &linear);
 	record_of(frame)->arphrd = READ(u16, frame->dev, NET_DEVICE__TYPE);
-#endif
-	fill_drop(cpu, frame, skb, location, reason, DROPPED_SKB);
-	send_single(frame);
-}
-
-/* The same within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another
- * packet that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be. */
-static __always_inline void drop_other(struct cpu_state *cpu, struct frame *open, u64 skb, u64 location, u32 reason)
-{
-#ifndef COUNT_ONLY
-	struct frame *frame = open_late(cpu, skb, open->dev);
-
-	if (frame)
-		record_of(frame)->parent = record_of(open)->seq;
-	drop_late(cpu, frame, skb, location, reason);
-#endif
-}
-
-/* The same outside every pass: of a packet that was kept for later. */
-static __always_inline void drop_apart(struct cpu_state *cpu, u64 skb, u64 location, u32 reason)
-{
-#ifndef COUNT_ONLY
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-
-	if (netns_of(dev))
-		drop_late(cpu, open_late_packet(cpu, skb, dev), skb, location, reason);
 #endif
 }
 
@@ -123,16 +125,18 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 	note_dropper(cpu, frame, ctx, skb, location, reason);
 	if ((frame && frame->kind == FRAME_TX) || !was_received(skb))
 		return 0;
+	u8 is_open = frame && frame->state == PASS_OPEN;
+	u8 whose = is_open && frame->skb != skb && is_clone(frame, skb) ? DROPPED_CLONE : DROPPED_SKB;
+	u8 is_late = !is_open || (frame->skb != skb && whose == DROPPED_SKB);
+	if (is_late)
+		frame = late_drop(cpu, frame, skb);
 	if (!frame)
-		drop_apart(cpu, skb, location, reason);
-	else if (frame->state == PASS_OPEN && frame->skb == skb)
-		fill_drop(cpu, frame, skb, location, reason, DROPPED_SKB);
-	else if (frame->state == PASS_OPEN && is_clone(frame, skb))
-		fill_drop(cpu, frame, skb, location, reason, DROPPED_CLONE);
-	else if (frame->kind == FRAME_RX_LIST && !passed_over(frame, skb))
-		drop_late(cpu, open_late_packet(cpu, skb, READ(u64, skb, SK_BUFF__DEV)), skb, location, reason);
-	else if (frame->kind == FRAME_RX && frame->state == PASS_OPEN)
-		drop_other(cpu, frame, skb, location, reason);
+		return 0;
+	if (is_late)
+		describe_dropped(cpu, frame, skb);
+	fill_drop(cpu, frame, skb, location, reason, whose);
+	if (is_late)
+		send_single(frame);
 	return 0;
 }
 

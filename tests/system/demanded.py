@@ -289,13 +289,13 @@ DEMANDED = {
     drop bond0 UNHANDLED_PROTO
 """,
     "netfilter": """
-121 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
-122 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
-123 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
-124 rx eth0 bond0 eth6 | eth0 bond0 dhcp | eth6 dropped-before; drop eth6 NETFILTER_DROP
-125 rx eth0 bond0 | eth0 bond0 | dhcp dropped-before; drop bond0 NETFILTER_DROP
-126 rx eth0 | eth0 | bond0 dropped-before; dhcp dropped-before; drop eth0 NETFILTER_DROP
-127 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP
+121 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP; says hook prerouting
+122 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP; says hook input
+123 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP; says hook forward
+124 rx eth0 bond0 eth6 | eth0 bond0 dhcp | eth6 dropped-before; drop eth6 NETFILTER_DROP; says hook postrouting
+125 rx eth0 bond0 | eth0 bond0 | dhcp dropped-before; drop bond0 NETFILTER_DROP; says hook ingress
+126 rx eth0 | eth0 | bond0 dropped-before; dhcp dropped-before; drop eth0 NETFILTER_DROP; says hook ingress
+127 rx eth0 bond0 | eth0 bond0 dhcp | drop bond0 NETFILTER_DROP; says iptables filter INPUT (hook input)
 128 rx eth0 bond0 eth6 | eth0 bond0 dhcp eth6
 128 rx eth6 bond0 eth0 | = | dhcp outgoing-not-offered
 """,
