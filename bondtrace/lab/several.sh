@@ -24,6 +24,9 @@ shift
 # file, and new devices of all namespaces use its value.
 echo 3600 >/proc/sys/net/ipv4/neigh/default/delay_first_probe_time
 
+# Nor has a namespace devices that come with a tunnel's module, which an earlier scenario may have loaded.
+echo 1 >/proc/sys/net/core/fb_tunnels_only_for_init_net
+
 # The mounts that a new network namespace needs: sysfs shows the devices of the namespace that mounted it, and it hides
 # what was mounted below; names of namespaces must not outlive the processes in them.
 enter() {

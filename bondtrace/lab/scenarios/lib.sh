@@ -65,16 +65,19 @@ in_namespace() {
     fi
 }
 
-# next_number NAMESPACE DEVICE: the next device that is made in the namespace gets the number that DEVICE has here.
+# next_number NAMESPACE DEVICE: the next device that is made in the namespace, whose last one is the last that was made
+# in it, gets the number that DEVICE has here.
 next_number() {
-    local number last=1
+    local number last
     number=$(<"/sys/class/net/$2/ifindex")
+    last=$(ip -n "$1" -o link show | sed -n '$s/:.*//p')
     while ((last < number - 1)); do
         ip -n "$1" link add pad type dummy
         last=$(ip -n "$1" -o link show pad)
         last=${last%%:*}
         ip -n "$1" link del pad
     done
+    ((last == number - 1))
 }
 
 # make_bridge NAMESPACE NAME: a bridge that forwards at once and sends nothing of its own. It keeps a learned address
