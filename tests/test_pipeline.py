@@ -10,7 +10,7 @@ from bondtrace.analysis import assemble
 from bondtrace.analysis.tap_history import Presence
 from bondtrace.errors import BondtraceError
 from bondtrace.format.batch import Batch
-from bondtrace.format.events import device_event, tap_event
+from bondtrace.format.events import chain_event, device_event, tap_event
 from bondtrace.format.recording import Recording
 from bondtrace.format.wire import EMPTY, STEP_TAP
 from bondtrace.pipeline import Pipeline, only, passes_of
@@ -20,12 +20,14 @@ from build import (
     ON_BOND0,
     TAPS,
     both,
+    drop,
     events,
     hook,
     late,
     losses,
     received,
     refused,
+    rx,
     scene,
     sent,
     stitched,
@@ -153,3 +155,14 @@ def test_after_so_many_journeys_it_stops_and_only_the_surroundings_are_taken():
 def test_an_event_that_does_not_hold_together_is_told(event, why):
     with pytest.raises(BondtraceError, match=f"^the recording is damaged: {why}"):
         Pipeline().run([Batch(EMPTY, [event], 1)])
+
+
+def test_a_chain_that_is_named_only_after_its_drop_has_its_name():
+    # given a drop and, later in the same batch, the event that names the chain which decided on it, and other events
+    dropped = rx("eth0", drop("NO_SOCKET", by="nft_do_chain", decided_by=9))
+    named = chain_event(BEGIN_NS + 10**9, 9, "ip", "filter", "c_forward", "forward")
+    told = []
+    pipeline = Pipeline(show=told.append)
+    pipeline.run([Batch(dropped, [*events(), losses(at=5000), named], BEGIN_NS + 2 * 10**9)])
+    [step] = [step for journey in told for step in journey.passes[0].steps if step.kind == "drop"]
+    assert "c_forward" in (step.netfilter or "")

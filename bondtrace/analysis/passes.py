@@ -68,7 +68,7 @@ def assembled(
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]
     of_steps, leaves = _namespaces(netns, raw)
     for nth, step in enumerate(raw):
-        if step["kind"] != STEP_NETNS:
+        if not _is_left_out(step, scene):
             way.is_in(of_steps[nth], of_steps[nth + leaves[nth]])
             to_step = _queued if step["kind"] == STEP_QUEUED else _step
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
@@ -90,6 +90,12 @@ def assembled(
         follows=at.follows,
     )
     return one, contents
+
+
+def _is_left_out(raw: Array, scene: Scene) -> bool:
+    """Is it a step of which nothing is said by itself?"""
+    kind = raw["kind"]
+    return bool(kind == STEP_NETNS or (kind == STEP_DROP and is_only_freed(int(raw["skb_low"]), scene)))
 
 
 def _namespaces(netns: int, raw: Array) -> tuple[list[int], list[bool]]:
@@ -254,6 +260,12 @@ def _asked(place: Key, record: Array, way: _Way, scene: Scene) -> Asked:
     has_header = record["arphrd"] == _ARPHRD_ETHER and record["captured"] >= _MAC_BYTES
     destination = record["packet"][:_MAC_BYTES].tobytes() if has_header else b""
     return Asked(way.progress.protocol, destination, device, master, active.name if active else "")
+
+
+def is_only_freed(address: int, scene: Scene) -> bool:
+    """Return whether a drop at this address is none: the fragments of a packet are freed with it (``skb_release_data``),
+    whatever became of it."""
+    return scene.symbols.get(address) == "skb_release_data"
 
 
 def function_name(func: int, address: int, kind: int, scene: Scene) -> Optional[str]:

@@ -28,7 +28,7 @@ from .device_history import Devices, above
 from .history import Changes
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 
-_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol"))
+_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol", "chain"))
 _TRACED_KEPT = 8
 _BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
 _CHAIN = 1 << 32  # beyond the low halves of addresses

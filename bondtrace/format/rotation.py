@@ -25,6 +25,7 @@ _KEYS = {
     "tap": ("tap", "inode"),
     "tap-gone": ("inode",),
     "symbol": ("address",),
+    "chain": ("number",),
     "stage": ("stage", "name"),
     "losses": (),
     "start": (),

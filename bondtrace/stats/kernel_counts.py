@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ..analysis.passes import function_name
+from ..analysis.passes import function_name, is_only_freed
 from ..analysis.scene import Scene
 from ..format.wire import OUTCOMES, STEP_DROP, STEP_HANDLER, STEP_PASS, STEP_TAP, STEP_VLAN, VERDICTS, Array
 from .summary import Place, Summary
@@ -72,7 +72,7 @@ def of(counts: Array, scene: Scene, directions: Collection[str] = ("rx", "tx")) 
         elif kind in (STEP_HANDLER, STEP_VLAN):
             function = function_name(func, arg, kind, scene) or "?"
             result.verdicts[netns, ifindex, function, VERDICTS.get(code, "unknown")] += count
-        elif kind == STEP_DROP:
+        elif kind == STEP_DROP and not is_only_freed(arg, scene):
             function = function_name(func, arg, kind, scene) or "?"
             result.drops[netns, ifindex, function, scene.drop_reason(more)] += count
     return KernelCounts(result.passed, result.offers, result.verdicts, result.drops, passes)

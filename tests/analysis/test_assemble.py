@@ -252,3 +252,9 @@ def test_one_pass_alone_is_as_it_was():
 
     assert (part.parent, part.follows, part.shown, part.inferred) == (None, None, False, False)
     assert ON_BOND0 in {step.tap for step in part.steps}
+
+
+def test_fragments_that_are_freed_with_their_packet_are_not_dropped():
+    one = rx("eth0", protocol("ip_rcv"), drop("NOT_SPECIFIED", "skb_release_data"), drop("NO_SOCKET"))
+    [journey] = journeys(one)
+    assert [step.reason for step in journey.passes[0].steps if step.kind == "drop"] == ["NO_SOCKET"]
