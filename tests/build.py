@@ -66,7 +66,7 @@ ADDRESSES = {
     "netdev_frame_hook": 0xC0004000,
     "sch_handle_ingress": 0x81001000,
     "udp_queue_rcv_one_skb": 0x81002000,
-    "skb_release_data": 0x81008000,
+    "skb_release_data": 0x8100F000,
     "do_xdp_generic": 0x81003000,
     "skb_vlan_untag": 0x81004000,
     "__netif_receive_skb_core.constprop.0": 0x81005000,
