@@ -121,8 +121,9 @@ class Pipeline:
     def _learn_first(self, batch: Batch) -> list[Event]:
         """Apply the events that are needed to show packets which came before them; return the other events.
 
-        Names of functions and chains hold at all times, bytes belong to a pass, how taps were is kept by time (a reading holds
-        since the tap was last hooked in or out), and the first event of a device holds for all times before it, too.
+        Names of functions and chains hold at all times, bytes belong to a pass, how taps were is kept by time (a
+        reading holds since the tap was last hooked in or out), and the first event of a device holds for all times
+        before it, too.
         """
         if self.payloads is not None:
             self.payloads.take(batch.events)

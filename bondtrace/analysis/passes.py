@@ -263,8 +263,8 @@ def _asked(place: Key, record: Array, way: _Way, scene: Scene) -> Asked:
 
 
 def is_only_freed(address: int, scene: Scene) -> bool:
-    """Return whether a drop at this address is none: the fragments of a packet are freed with it (``skb_release_data``),
-    whatever became of it."""
+    """Return whether a drop at this address is none: the fragments of a packet are freed with it, whatever became of it
+    (``skb_release_data``)."""
     return scene.symbols.get(address) == "skb_release_data"
 
 
