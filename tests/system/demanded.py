@@ -319,6 +319,10 @@ DEMANDED = {
 152 rx eth0 bond0 | eth0 bond0 tags-bond0 | ip-bond0 protocol; says 802.1ad
 153 tx bond0.30 bond0 eth0 | = | ip-bond0 outgoing-not-offered; tags-bond0 outgoing-not-offered; says in the frame
 153 rx eth0 bond0 bond0.30 | eth0 icmp bond0 bond0.30 | tags-bond0 bound-elsewhere/protocol; drops *
+154 tx bond0.10 bond0 eth0 | bond0.10 bond0 eth0 icmp | ip-bond0 outgoing-not-offered; tags-bond0 outgoing-not-offered;
+ says tagged 802.1ad 10; never in the frame
+154 rx eth0 bond0 bond0.10 | eth0 icmp bond0 bond0.10 | tags-bond0 bound-elsewhere/protocol; drops *;
+ says 802.1ad 10 ICMP; never (in frame)
 """,
     "all_slaves_active": """
 161 rx eth0 bond0 | eth0 bond0 test

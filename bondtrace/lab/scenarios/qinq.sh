@@ -8,6 +8,10 @@ setup() {
     make_bonded_host
     ip link add link bond0 name bond0.10 type vlan proto 802.1ad id 10
     ip link set bond0.10 up
+    ip addr add 10.10.0.2/24 dev bond0.10
+    ip -n gw link add link br0 name br0.10 type vlan proto 802.1ad id 10
+    ip -n gw link set br0.10 up
+    ip -n gw addr add 10.10.0.1/24 dev br0.10
     ip link add link bond0.10 name bond0.10.20 type vlan id 20
     ip link set bond0.10.20 up
     ip link add link bond0 name bond0.30 type vlan id 30
@@ -32,5 +36,6 @@ play() {
     stacked 88a8000a 81000014 packet-151
     stacked 88a8000b 81000014 packet-152
     ping_with packet-153 10.30.0.1
+    ping_with packet-154 10.10.0.1
     pause 1
 }
