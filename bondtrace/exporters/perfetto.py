@@ -31,7 +31,7 @@ _Track = tuple[int, int]
 
 def begin_ns(batch: Batch) -> Optional[int]:
     """Return the earliest time in a recording's first batch, in nanoseconds since the Unix epoch."""
-    events = [event for event in batch.events if event.get("kind") != "symbol"]
+    events = [event for event in batch.events if event.get("kind") not in ("symbol", "chain")]
     try:
         times_ns = [event_time_ns(event) for event in events]
         offset_ns = next((wall_offset_ns(event) for event in events if event.get("kind") == "start"), 0)
