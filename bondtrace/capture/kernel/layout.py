@@ -167,7 +167,7 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}
     if reasons:
         lines.append("#define SKB_DROP_REASONS 1")
-    for name in ("SKB_CONSUMED", "SKB_DROP_REASON_NETFILTER_DROP"):
+    for name in ("SKB_CONSUMED", "SKB_DROP_REASON_NOT_SPECIFIED", "SKB_DROP_REASON_NETFILTER_DROP"):
         if name in reasons:
             lines.append(f"#define {name} {reasons[name]}")
     return "\n".join(lines) + "\n"

@@ -58,6 +58,7 @@ HEADERS = """
     PT_REGS__RESULT              80    80    80    80
     SKB_DROP_REASONS              -     1     1     1
     SKB_CONSUMED                  -     -     1     1
+    SKB_DROP_REASON_NOT_SPECIFIED -     1     2     2
     SKB_DROP_REASON_NETFILTER_DROP -    7    11    12
 """
 
