@@ -26,11 +26,12 @@ from ..net.topology import Key
 from .history import LAST_NS
 from .scene import Scene
 
-#: The reasons that leave open whether the tap was given the packet: no stage would have shown it; or no packet of its
-#: device is recorded.
+#: The reasons that leave open whether the tap was given the packet: no stage would have shown it; no packet of its
+#: device is recorded; or it was handed to that device and may have become part of another packet.
 REASON = "not-watched"
 NOT_TRACED = "not-traced"
-OPEN = frozenset((REASON, NOT_TRACED))
+HANDED_ON = "handed-on"
+OPEN = frozenset((REASON, NOT_TRACED, HANDED_ON))
 
 _TAKES_NOTHING = (
     *OF_DIRECTION.values(),

@@ -34,6 +34,7 @@ REASONS = (
     "outgoing-not-offered",
     "fanout-other-member",
     "held-for-reassembly",
+    "handed-on",
     "not-running",
     "not-yet-open",
     "not-watched",
@@ -331,9 +332,9 @@ class _Beyond:
         the journey."""
         for step in (step for one in self._ways.passes for step in one.steps if step.kind == "queued"):
             if tap.ifindex and (tap.netns, tap.dev) == (step.next_netns or step.netns, step.next_dev):
-                return "unknown", (
-                    f"{step.function} handed it to {step.next_dev}, to be received later: what became of it there is "
-                    "not part of this journey"
+                return watched.HANDED_ON, (
+                    f"{step.function} handed it to {step.next_dev}, where it was not received by itself: GRO may have "
+                    "made one packet of several"
                 )
         return None
 

@@ -91,7 +91,7 @@ class PcapngExporter(Exporter):
         elif step.kind == "fanout":
             text = "offered to a fanout group"
         elif step.kind == "queued":
-            text = f"handed to {step.next_dev} ({step.function}): received there later"
+            text = f"handed to {step.next_dev} ({step.function}): to be received there later"
         elif step.kind == "drop":
             of = " (a copy of it)" if step.clone else ""
             text = f"dropped by the kernel in {step.function}: {step.reason or 'it gives no reason'}{of}"

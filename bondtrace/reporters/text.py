@@ -170,7 +170,7 @@ def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint)
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
     elif step.kind == "queued":
-        what = f"handed to {printable(step.next_dev or '?')} ({step.function}): received there later"
+        what = f"handed to {printable(step.next_dev or '?')} ({step.function}): to be received there later"
     elif step.kind == "protocol":
         what = f"→ {step.function}"
     else:

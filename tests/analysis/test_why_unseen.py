@@ -498,8 +498,9 @@ def test_what_was_handed_to_a_tunnel_and_not_seen_there_is_not_elsewhere():
     passes = rx("eth0", tap(ON_ETH0), protocol("ip_rcv"), queued("vx0"))
 
     assert why(asked, passes, devices=around) == (
-        "unknown",
-        "gro_cells_receive handed it to vx0, to be received later: what became of it there is not part of this journey",
+        "handed-on",
+        "gro_cells_receive handed it to vx0, where it was not received by itself: GRO may have made one packet of "
+        "several",
     )
     assert why(tcpdump(ASKED, "eth0"), passes, devices=around) == ("unknown", NO_RULE)
 

@@ -170,7 +170,7 @@ def test_what_was_handed_on_and_what_was_only_shown_are_told():
     )
     comments = [one[0] for one in frames(exported(*passes, around=around), "frame.comment")]
 
-    assert "handed to vx0 (gro_cells_receive): received there later" in comments[0]
+    assert "handed to vx0 (gro_cells_receive): to be received there later" in comments[0]
     assert "dropped by the kernel in sch_handle_ingress: NO_SOCKET (a copy of it)" in " ".join(comments)
     assert comments[-1].startswith("journey #1, 3 of 3: received, shown on red, CPU 0, pass 2, round 1")
 

@@ -145,7 +145,7 @@ def test_what_a_tunnel_hands_on_is_told_before_and_after():
         "> ? [truncated], 148 bytes (42.0 µs)",
         "       1.0 µs  eth0                 bond_handle_frame → ANOTHER, next bond0 (active slave)",
         "       2.0 µs  bond0 (orig eth0)    → ip_rcv",
-        "       3.0 µs  bond0 (orig eth0)    handed to vx0 (gro_cells_receive): received there later",
+        "       3.0 µs  bond0 (orig eth0)    handed to vx0 (gro_cells_receive): to be received there later",
         "    then received on vx0: taken out of VXLAN vni 42, it is ICMP 10.9.0.1 > 10.9.0.2 echo request id 128 seq "
         "1; 98 bytes, were 148",
         "      41.0 µs  vx0                  rx tap tcpdump -i any [41004]: captured",

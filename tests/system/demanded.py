@@ -11,7 +11,8 @@ each once); after another what else is demanded, between semicolons:
     drop DEVICE R   the kernel dropped it there, for the reason R of 6.1, if that kernel gives reasons (``*``: any)
     drops *         any drops, or none: an answer to ping goes to its raw socket, and IP drops what is left; what IP
                     refuses while a socket still shares it is only released, which the kernel reports nowhere; what
-                    transport mode decrypts goes on from a queue, after its pass
+                    transport mode decrypts goes on from a queue, after its pass; ICMPv6 releases requests that it
+                    answered as if it had dropped them
     says WORDS      the journey's text has these words
     never WORDS     it does not
 
@@ -275,7 +276,7 @@ DEMANDED = {
     "vlan_netns": """
 101 rx eth1 | = | bond0 inactive-slave; v50 inactive-slave; all50 inactive-slave; drop eth1 UNHANDLED_PROTO
 102 rx eth0 bond0 bond0.50 | eth0 bond0 v50 all50
-103 rx eth0 bond0 | = | drop bond0 UNHANDLED_PROTO
+103 rx eth0 bond0 | = | v50 bound-elsewhere/netns; all50 bound-elsewhere/netns; drop bond0 UNHANDLED_PROTO
 """,
     "containers": """
 111 rx eth0 bond0 mv0 | = | iv0 bound-elsewhere/netns; e3 bound-elsewhere/netns
@@ -375,15 +376,15 @@ DEMANDED = {
 205 tx bond0 eth0 | = | eth9 netns
 """,
     "ipv6": """
-211 rx eth0 bond0 veth0 eth9 | eth0 bond0 ip6-bond0 veth0 eth9
+211 rx eth0 bond0 veth0 eth9 | eth0 bond0 ip6-bond0 veth0 eth9 | drops *
 211 tx eth9 veth0 bond0 eth0 | = | ip6-bond0 outgoing-not-offered
 212 tx eth9 veth0 bond0 eth0 | = | ip6-bond0 outgoing-not-offered
 212 rx eth0 bond0 veth0 eth9 | eth0 bond0 ip6-bond0 veth0 eth9 | drops *
-213 rx eth0 bond0 sit1 | = | ip6-bond0 protocol/bound-elsewhere; eth9 netns
+213 rx eth0 bond0 sit1 | = | ip6-bond0 protocol/bound-elsewhere; eth9 netns; drops *
 213 tx sit1 bond0 eth0 | = | ip6-bond0 outgoing-not-offered; eth9 netns
-214 rx eth0 bond0 gre6 | eth0 bond0 ip6-bond0 gre6 | eth9 netns
+214 rx eth0 bond0 gre6 | eth0 bond0 ip6-bond0 gre6 | eth9 netns; drops *
 214 tx gre6 bond0 eth0 | = | ip6-bond0 outgoing-not-offered; eth9 netns
-215 rx eth0 bond0 tnl6 | eth0 bond0 ip6-bond0 tnl6 | eth9 netns
+215 rx eth0 bond0 tnl6 | eth0 bond0 ip6-bond0 tnl6 | eth9 netns; drops *
 215 tx tnl6 bond0 eth0 | = | ip6-bond0 outgoing-not-offered; eth9 netns
 """,
     "streams": "",

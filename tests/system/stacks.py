@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from truth import comparable, link_type, read_pcap, traced_time
 
+from bondtrace.analysis.watched import OPEN
 from bondtrace.format.recording import Recording
 from bondtrace.pipeline import Pipeline
 
@@ -193,7 +194,7 @@ def false_absences(stack, matched, copies):
         for journey in journeys:
             for unseen in journey.unseen:
                 name = stack.names.get(unseen.tap)
-                if name and unseen.reason != "not-traced" and matched.has(name, mark) - {journey.id}:
+                if name and unseen.reason not in OPEN and matched.has(name, mark) - {journey.id}:
                     found.append((name, mark, journey.id))
     return found
 
