@@ -85,3 +85,17 @@ def test_no_thread_is_there_before_the_rights_are_dropped():
         " print(len(os.listdir('/proc/self/task')))"
     )
     assert threads == "1"
+
+
+@as_root
+def test_without_the_right_to_hear_of_other_namespaces_devices_are_still_followed():
+    done = said(
+        "from bondtrace.capture.host.namespaces import current_namespace\n"
+        "from bondtrace.capture.live.namespaces import Monitors\n"
+        "capabilities.drop_rights(False)\n"
+        "with Monitors([current_namespace()]) as monitors:\n"
+        "    print([type(one).__name__ for one in monitors.waitable()], monitors.changes())"
+    )
+    # given that root here has it
+    assert 11 in bits(capabilities.effective())
+    assert done == ["['LinkMonitor'] []"]

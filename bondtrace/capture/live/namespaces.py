@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from ...format.events import Event, namespace_event
 from ..host.devices import Change, ElsewhereMonitor, LinkMonitor
@@ -60,7 +60,9 @@ class Monitors:
         self._monitors: dict[int, tuple[LinkMonitor, ...]] = {}
         with ExitStack() as stack:
             for namespace in traced:
-                monitors = (stack.enter_context(one(namespace)) for one in (LinkMonitor, ElsewhereMonitor))
+                monitors = [stack.enter_context(LinkMonitor(namespace))]
+                with suppress(PermissionError):  # without CAP_NET_BROADCAST what is elsewhere is only read now and then
+                    monitors.append(stack.enter_context(ElsewhereMonitor(namespace)))
                 self._monitors[namespace.inode] = tuple(monitors)
             stack.pop_all()
 
