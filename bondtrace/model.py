@@ -19,6 +19,18 @@ from typing import Optional
 ETH_P_ALL = 3
 #: What can become of a packet that a tap was offered, as people read them; "ignored": not for this tap after all.
 OUTCOMES = ("captured", "filtered", "full", "ignored", "unknown")
+#: What can become of a packet that was given to a socket: it waits there to be read; TCP worked on it; it waits until
+#: a process lets go of the socket; a tunnel's socket took it; there was no room; the socket's filter refused it; so did
+#: the checksum, IPsec's policy, or the kernel for another or no reason; it is not known.
+SOCKET_OUTCOMES = (
+    *("queued", "taken", "backlog", "tunnel"),
+    *("full", "filtered", "checksum", "policy", "refused", "unknown"),
+)
+#: How a packet's way can end: see ``End``.
+ENDS = (
+    *("socket", "refused", "dropped", "sent", "answered", "unanswered", "protocol", "consumed", "handed-on"),
+    *("not-watched", "unknown"),
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,30 @@ class Tap:
 
 
 @dataclass(frozen=True)
+class Socket:
+    """One socket to which IP, or a protocol above it, gives packets, identified by its inode.
+
+    ``family`` is AF_INET (2) or AF_INET6 (10), ``type`` SOCK_STREAM (1), SOCK_DGRAM (2) or SOCK_RAW (3), ``protocol``
+    that of IP (6 TCP, 17 UDP, 1 ICMP; of a raw socket any). ``address`` and ``remote`` are "" where it is bound to, or
+    connected with, none; a port is 0 likewise. ``ifindex`` is the device to which it is bound, 0 for none. It has no
+    ``processes`` where it is the kernel's own (a tunnel's), or its owner ended before it was looked for.
+    """
+
+    inode: int
+    netns: int
+    family: int
+    type: int
+    protocol: int
+    address: str = ""
+    port: int = 0
+    remote: str = ""
+    remote_port: int = 0
+    ifindex: int = 0
+    uid: Optional[int] = None
+    processes: tuple[Process, ...] = ()
+
+
+@dataclass(frozen=True)
 class Tag:
     """A VLAN tag. ``tpid`` is its Ethernet type, ``None`` where it was not recorded. ``in_frame``: it lay in the
     frame's bytes; else beside them (``skb->vlan_tci``, where a device puts the outermost tag that it took out or is to
@@ -172,14 +208,20 @@ class Packet:
 class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
-    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol", "queued" or "drop". ``reason`` explains a
-    verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it dropped the packet in
-    ``function``. ``next_dev`` is the device of the next round; of "queued" the one on which the packet is to be
-    received later, by a pass of its own. ``clone``: it was not the pass's skb that was dropped but a clone of it.
-    ``netfilter`` says of a drop by netfilter which chain decided, or at least at which hook ("ip filter c_forward (hook
-    forward)", "hook input").
+    ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol", "queued", "drop", "local" (IP gave it to
+    ``ip_protocol``), "socket" (it was given to ``socket``) or "answered" (this host answers the request in it).
+
+    ``reason`` explains a verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it
+    dropped the packet in ``function``, or why a socket refused it. ``next_dev`` is the device of the next round; of
+    "queued" the one on which the packet is to be received later, by a pass of its own. ``clone``: it was not the pass's
+    skb that was dropped but a clone of it. ``netfilter`` says of a drop by netfilter which chain decided, or at least
+    at which hook ("ip filter c_forward (hook forward)", "hook input").
     ``inferred`` is true where bondtrace concluded the round rather than saw it. ``netns`` is the namespace of ``dev``,
     ``next_netns`` that of ``next_dev``: not always the pass's own (a macvlan's).
+
+    ``socket`` is the inode of the socket to which the packet was given, also of a drop by that socket; 0 where it is of
+    no process: TCP's time-wait, a connection that is not yet accepted or was closed. ``state`` is the socket's state in
+    TCP's words ("ESTABLISHED", "LISTEN").
     """
 
     t_ns: int
@@ -201,6 +243,9 @@ class Step:
     next_netns: int = 0
     clone: bool = False
     netfilter: Optional[str] = None
+    socket: Optional[int] = None
+    state: Optional[str] = None
+    ip_protocol: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -241,9 +286,26 @@ class Unseen:
 
 
 @dataclass(frozen=True)
+class End:
+    """How one of a packet's ways through this host ended: a branch, or all of it.
+
+    ``kind`` is one of ``ENDS``: given to a "socket"; "refused" by all sockets that it was given to; "dropped" by the
+    kernel; "sent" by a device; "answered", or "unanswered" by this host, a request; taken by a "protocol" of the kernel
+    itself; "consumed" by an rx_handler or a part of the bond; "handed-on" to be received later; "not-watched": beyond
+    IP nothing is recorded; "unknown". ``place`` is that of its pass in the journey. ``detail`` says it for people,
+    ``look_at`` what decides such a thing: a sysctl, a rule, an option, a command; "" where the facts name none.
+    """
+
+    kind: str
+    place: int
+    detail: str
+    look_at: str = ""
+
+
+@dataclass(frozen=True)
 class Journey:
     """All passes of one packet, in the order in which they began. ``packet`` is that of the first. ``wall_ns`` is
-    nanoseconds since the Unix epoch."""
+    nanoseconds since the Unix epoch. ``ends``: how its ways ended, of one that was received."""
 
     id: int
     time_ns: int
@@ -255,3 +317,4 @@ class Journey:
     passes: tuple[Pass, ...]
     unseen: tuple[Unseen, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    ends: tuple[End, ...] = ()

@@ -121,15 +121,15 @@ class Pipeline:
     def _learn_first(self, batch: Batch) -> list[Event]:
         """Apply the events that are needed to show packets which came before them; return the other events.
 
-        Names of functions and chains hold at all times, bytes belong to a pass, how taps were is kept by time (a
-        reading holds since the tap was last hooked in or out), and the first event of a device holds for all times
-        before it, too.
+        Names of functions and chains hold at all times, bytes belong to a pass, how taps and sockets were is kept by
+        time (a reading holds since the tap was last hooked in or out), and the first event of a device holds for all
+        times before it, too.
         """
         if self.payloads is not None:
             self.payloads.take(batch.events)
         others = []
         for event in batch.events:
-            if event.get("kind") in ("symbol", "chain", "tap", "tap-gone") or self.scene.is_first_word(event):
+            if event.get("kind") in ("symbol", "chain", "tap", "tap-gone", "socket") or self.scene.is_first_word(event):
                 self._apply([event])
             else:
                 others.append(event)
@@ -141,7 +141,7 @@ class Pipeline:
             times_ns = [(event.get("kind"), event_time_ns(event)) for event in events]
         except ValueError as error:
             raise BondtraceError(f"the recording is damaged: an event's time is {error}") from None
-        return [time_ns for kind, time_ns in times_ns if kind not in ("symbol", "chain", "bytes")]
+        return [time_ns for kind, time_ns in times_ns if kind not in ("symbol", "chain", "bytes", "socket")]
 
     def _apply(self, events: list[Event]) -> None:
         for event in events:

@@ -102,20 +102,6 @@ static __always_inline struct frame *late_drop(struct cpu_state *cpu, struct fra
 	return OR_NULL(frame);
 }
 
-/* The packet's bytes and the kind of its device in a late record. */
-static __always_inline void describe_dropped(struct cpu_state *cpu, struct frame *frame, u64 skb)
-{
-#ifndef COUNT_ONLY
-	u64 words[SK_BUFF__PART_WORDS];
-	struct part part = {skb, words, &cpu->place, 0};
-	s64 linear;
-
-	bpf_probe_read_kernel(words, sizeof(words), (void *)(skb + SK_BUFF__PART));
-	describe_bytes(record_of(frame), &part, 0, &linear);
-	record_of(frame)->arphrd = READ(u16, frame->dev, NET_DEVICE__TYPE);
-#endif
-}
-
 /* Outside every pass only a drop with a reason is one: others are the ends of packets that whoever sent or kept them
  * gives up (pktgen, for one, frees each of its own so). Before 5.17 none has a reason. */
 #ifdef SKB_DROP_REASON_NOT_SPECIFIED
@@ -133,6 +119,12 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 	if (!frame && IS_VAGUE(reason))
 		return 0;
 	note_dropper(cpu, frame, ctx, skb, location, reason);
+#ifdef PROBE_SOCKETS
+	if (!cpu->dropped_by && was_given(cpu, frame, skb)) {
+		cpu->dropped_by = FUNC_SOCKET;
+		cpu->dropped_chain = cpu->given_to;
+	}
+#endif
 	if ((frame && frame->kind == FRAME_TX) || !was_received(skb))
 		return 0;
 	u8 is_open = frame && frame->state == PASS_OPEN;
@@ -143,7 +135,7 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 	if (!frame)
 		return 0;
 	if (is_late)
-		describe_dropped(cpu, frame, skb);
+		describe_late(cpu, frame, skb);
 	fill_drop(cpu, frame, skb, location, reason, whose);
 	if (is_late)
 		send_single(frame);

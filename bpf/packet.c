@@ -249,3 +249,33 @@ static __always_inline struct frame *open_late_packet(struct cpu_state *cpu, u64
 {
 	return OR_NULL(was_wanted(cpu, skb) ? open_late(cpu, skb, dev) : 0);
 }
+
+/* The packet's bytes and the kind of its device in a late record. */
+static __always_inline void describe_late(struct cpu_state *cpu, struct frame *frame, u64 skb)
+{
+#ifndef COUNT_ONLY
+	u64 words[SK_BUFF__PART_WORDS];
+	struct part part = {skb, words, &cpu->place, 0};
+	s64 linear;
+
+	bpf_probe_read_kernel(words, sizeof(words), (void *)(skb + SK_BUFF__PART));
+	describe_bytes(record_of(frame), &part, 0, &linear);
+	record_of(frame)->arphrd = READ(u16, frame->dev, NET_DEVICE__TYPE);
+#endif
+}
+
+/* Note the packet that a protocol is given, until it is given another one. */
+static __always_inline void note_handled(struct cpu_state *cpu, u64 skb, u64 dev)
+{
+	struct frame *frame = top(cpu);
+
+	cpu->handled_skb = skb;
+	cpu->handled_dev = dev;
+	cpu->handled_frame = frame ? frame->number : 0;
+}
+
+/* Is this what was last given to a socket? */
+static __always_inline u8 was_given(struct cpu_state *cpu, struct frame *frame, u64 skb)
+{
+	return frame && cpu->given_skb == skb && cpu->given_frame == frame->number;
+}

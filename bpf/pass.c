@@ -144,8 +144,14 @@ struct cpu_state {
 	u64 full_since_ns; /* when the stack was first found to be full, 0 = it is not */
 	u64 place; /* for NUMBER_OF */
 	u32 call; /* in calls: where the next one goes */
-	u32 dropped_chain; /* of the drop that is being told */
+	u32 dropped_chain; /* of the drop that is being told; of a socket its inode */
 	u8 dropped_by;     /* enum function; FUNC_NONE: dropped_chain means nothing */
+	u32 given_to;      /* the inode of the socket to which a packet was last given (socket.c), */
+	u32 given_frame;   /* in the frame of this number, */
+	u64 given_skb;     /* as this skb */
+	u64 handled_skb;   /* what a protocol was last given (socket.c), */
+	u64 handled_dev;   /* on this device, */
+	u32 handled_frame; /* in the frame of this number */
 	struct decision decision;
 	struct call calls[CALLS_MAX];
 	u64 stack[STACK_DEPTH];

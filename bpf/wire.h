@@ -19,7 +19,8 @@
 #define DATA_BYTES 248  /* of a packet, in each further slot of a RECORD_DATA: `len` bytes in all, of pass `seq` */
 
 enum record_kind { RECORD_RX = 1, RECORD_TX = 2, RECORD_LATE = 3, RECORD_HOOK = 4 };
-enum kept_record { RECORD_DATA = 5 }; /* a packet's bytes: no pass, and no row of a recording */
+/* What is no pass, and no row of a recording: a packet's bytes; and what a socket is (struct socket_facts) */
+enum kept_record { RECORD_DATA = 5, RECORD_SOCKET = 6 };
 
 enum record_flag {
 	RECORD_VLAN = 1,   /* vlan_tci is valid: the tag is outside the packet's bytes */
@@ -40,6 +41,9 @@ enum step_kind {
 	STEP_DROP = 7,
 	STEP_NETNS = 8,
 	STEP_QUEUED = 9, /* handed on, to be received once more: on ifindex, by the same skb */
+	STEP_LOCAL = 10, /* IP gave it to a protocol of this host */
+	STEP_SOCKET = 11, /* a protocol gave it to a socket */
+	STEP_ANSWERED = 12, /* a request of ARP or neighbour discovery, which this host answers */
 };
 
 /* step.result of a tap */
@@ -57,6 +61,9 @@ enum netns_scope { NETNS_FROM_HERE = 0, NETNS_NEXT_STEP = 1 };
 
 /* step.result of STEP_DROP: was it the pass's own skb, or a clone of it, which has its data? */
 enum dropped { DROPPED_SKB = 0, DROPPED_CLONE = 1 };
+
+/* step.result of STEP_SOCKET: a flag, and above it the socket's state (TCP_ESTABLISHED, ... of tcp_states.h) */
+enum given { GIVEN_TO_TUNNEL = 1, GIVEN_STATE_SHIFT = 4 };
 
 /* step.func */
 enum function {
@@ -80,6 +87,21 @@ enum function {
 	FUNC_ARPT_DO_TABLE = 37,
 	FUNC_EBT_DO_TABLE = 38,
 	FUNC_NF_HOOK_SLOW = 39,
+	FUNC_SOCKET = 40, /* the socket to which it was given: orig_ifindex is then its inode (socket.c) */
+	FUNC_IP_PROTOCOL_DELIVER_RCU = 48,
+	FUNC_IP6_PROTOCOL_DELIVER_RCU = 49,
+	FUNC_UDP_QUEUE_RCV_ONE_SKB = 50,
+	FUNC_UDPV6_QUEUE_RCV_ONE_SKB = 51,
+	FUNC_RAW_RCV = 52,
+	FUNC_RAWV6_RCV = 53,
+	FUNC_PING_QUEUE_RCV_SKB = 54,
+	FUNC_TCP_V4_DO_RCV = 55,
+	FUNC_TCP_V6_DO_RCV = 56,
+	FUNC_TCP_ADD_BACKLOG = 57,
+	FUNC_TCP_TIMEWAIT_STATE_PROCESS = 58,
+	FUNC_TCP_CHECK_REQ = 59,
+	FUNC_ARP_XMIT = 60,
+	FUNC_NDISC_SEND_NA = 61,
 	FUNC_HANDLER = 63, /* any rx_handler: identified by its address */
 };
 
@@ -114,8 +136,9 @@ struct step {
 	unsigned int t_ns;         /* since the record's time_ns; the largest number where that is longer */
 	unsigned int ifindex;      /* skb->dev now; drop: that of what was dropped */
 	unsigned int orig_ifindex; /* orig_dev */
-	unsigned int arg;          /* tap, hook: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
-				    * drop: enum skb_drop_reason; netns: inode of skb->dev's namespace from here on */
+	unsigned int arg;          /* tap, hook, socket: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
+				    * drop: enum skb_drop_reason; netns: inode of skb->dev's namespace from here on;
+				    * local: the IP protocol */
 	unsigned char kind;
 	unsigned char round;
 	unsigned char result; /* tap: outcome; rx_handler: verdict */
@@ -150,6 +173,21 @@ struct record {
 			      * the device's rx_handler, or 0 */
 	unsigned char packet[PACKET_BYTES];
 	struct step first[FIRST_STEPS];
+};
+
+/* Of a RECORD_SOCKET these stand in `packet`; record.netns is the socket's, and record.ifindex the device that it is
+ * bound to. Numbers are in host order, addresses as in packets (of IPv4 the first 4 bytes). */
+struct socket_facts {
+	unsigned int inode;
+	unsigned int uid;
+	unsigned short family;
+	unsigned short type;
+	unsigned short protocol;
+	unsigned short port;
+	unsigned short remote_port;
+	unsigned short unused;
+	unsigned char address[16];
+	unsigned char remote[16];
 };
 
 #endif

@@ -13,7 +13,7 @@ from typing import Optional
 from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
-from . import branches, verdicts, why_unseen
+from . import branches, ends, verdicts, why_unseen
 from .passes import assembled
 from .scene import Scene
 from .stitch import Journeys
@@ -54,6 +54,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
         passes=passes,
         unseen=why_unseen.unseen(passes, scene, tuple(contents for _, contents in told)),
         notes=_notes(passes, scene),
+        ends=ends.of_journey(passes, scene, begin_ns),
     )
 
 

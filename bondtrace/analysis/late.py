@@ -5,7 +5,7 @@ A late record (a tap, protocol handler or drop) belongs to the pass that it name
 the pass of its list receive with the same skb; a drop of a clone to that with the same data (``head``). The drop of
 another skb than its parent's has its bytes: it is a copy of the parent's packet if they are, but for what NAT rewrites;
 else of the latest pass with that skb and those bytes, or those inside of it (a packet that had waited, or was taken
-out of its tunnel later).
+out of its tunnel later). What comes beyond IP is, in list mode, of a clone or a copy in the same ways.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from ..format.wire import (
     RECORD_LATE,
     RECORD_RX,
     STEP,
+    STEP_ANSWERED,
     STEP_DROP,
+    STEP_LOCAL,
     STEP_NETNS,
+    STEP_SOCKET,
     Array,
     Passes,
 )
-from ..util.arrays import alike, first_like
+from ..util.arrays import alike, first_like, mix
 from . import rewritten
 from .whereabouts import namespaces
 
+_BEYOND_IP = (STEP_LOCAL, STEP_SOCKET, STEP_ANSWERED)
 _LISTS = [func for func, name in FUNCTIONS.items() if name.endswith("_list_rcv")]
 
 
@@ -42,11 +46,11 @@ def merge_late(passes: Passes) -> Passes:
     late = (passes.records["kind"] == RECORD_LATE).take(owner)
     moved = np.flatnonzero(late & ~enters)
     target, is_clone = _late_targets(passes, owner[moved], passes.steps[moved])
-    drops = passes.steps["kind"][moved] == STEP_DROP
-    strays = moved[(target < 0) & drops]  # drops of packets that were never recorded: of no use
+    of_others = np.isin(passes.steps["kind"][moved], (STEP_DROP, *_BEYOND_IP))
+    strays = moved[(target < 0) & of_others]  # of packets that were never recorded: of no use
     found = target >= 0
     steps, owner = passes.steps.copy(), owner.copy()
-    steps["result"][moved[is_clone]] = DROPPED_CLONE
+    steps["result"][moved[is_clone & (passes.steps["kind"][moved] == STEP_DROP)]] = DROPPED_CLONE
     moved, target = moved[found], target[found]
     begins_ns = passes.records["time_ns"].astype(np.int64)
     shift = begins_ns.take(owner[moved]) - begins_ns.take(target)
@@ -112,9 +116,35 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     shared = _last_like((frame | records["head"]).take(at), frame.take(owner) | head)
     clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
     targets[clones] = at[shared[clones]]
+    beyond = np.flatnonzero(np.isin(steps["kind"], _BEYOND_IP) & (records["captured"].take(owner) > 0))
+    if len(beyond):
+        targets[beyond] = _of_same_bytes(records, which, at, owner[beyond])
     for place in of_others.tolist():
         targets[place], clones[place] = _of_other_skb(records, int(owner[place]), int(targets[place]))
     return targets, clones
+
+
+def _of_same_bytes(records: Array, frames: Array, at: Array, late: Array) -> Array:
+    """Return for late records, shape (n,) of their places, the pass of the same list receive whose packet each has, but
+    for what NAT rewrites; -1 where none has. Of several it is the one with the same data, or the same skb: an address
+    alone says nothing, as a clone may get that of a packet before it.
+
+    :param frames: a number for each record that is the same within a list receive.
+    :param at: the places of the passes.
+    """
+    some = at[np.isin(frames[at], frames[late])]
+    if not len(some):
+        return np.full(len(late), -1)
+    prints = mix(frames[some], rewritten.prints(records[some]))
+    wanted = mix(frames[late], rewritten.prints(records[late]))
+    _, counts, which = alike(prints)
+    found = _last_like(prints, wanted)
+    found[counts.take(which.take(found)) > 1] = -1
+    for name in ("last_skb", "skb", "head"):  # the last one found counts
+        low = records["skb" if name == "last_skb" else name][late].astype(records[name].dtype)
+        same = _last_like(mix(prints, records[name][some]), mix(wanted, low))
+        found = np.where(same >= 0, same, found)
+    return np.where(found >= 0, some.take(found), -1)
 
 
 def _of_other_skb(records: Array, late: int, parent: int) -> tuple[int, bool]:

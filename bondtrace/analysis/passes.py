@@ -32,7 +32,7 @@ from ..format.wire import (
 from ..model import Packet, Pass, Step
 from ..net.netfilter import hook_of_caller
 from ..net.topology import Key
-from . import fanout, verdicts
+from . import beyond_ip, fanout, verdicts
 from .bonds import Asked
 from .branches import Place
 from .contents import Contents, Progress, is_fragment, tags_of
@@ -70,8 +70,9 @@ def assembled(
     for nth, step in enumerate(raw):
         if not _is_left_out(step, scene):
             way.is_in(of_steps[nth], of_steps[nth + leaves[nth]])
-            to_step = _queued if step["kind"] == STEP_QUEUED else _step
+            to_step = _TO_STEP.get(int(step["kind"]), _step)
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
+    steps = beyond_ip.with_outcomes(steps)
     end_ns = time_ns + max(int(record["duration_ns"]), max(raw["t_ns"].tolist(), default=0))
     sent = record["kind"] == RECORD_TX
     contents = _contents(record, packet, steps, way)
@@ -168,7 +169,8 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
     way.progress.step(int(raw["round"]))
     function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
     netfilter = _netfilter(raw, scene)
-    if netfilter:
+    refusing = beyond_ip.refusing_socket(raw)
+    if netfilter or refusing is not None:
         orig = int(record["ifindex"])  # its place in the step has another number
     verdict = _verdict(raw)
     onward = int(raw["arg"]) if verdict == "ANOTHER" else None
@@ -194,6 +196,7 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         next_netns=0 if onward is None else way.next_netns,
         clone=kind == STEP_DROP and int(raw["result"]) == DROPPED_CLONE,
         netfilter=netfilter,
+        socket=refusing,
     )
 
 
@@ -224,6 +227,31 @@ def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) 
         inferred=not int(raw["round"]),
         netns=netns,
     )
+
+
+def _beyond(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
+    """Return the step of what becomes of the packet beyond IP, on the device where it is."""
+    number, netns, ifindex = way.here
+    kind, orig = beyond_ip.KINDS[int(raw["kind"])], int(record["ifindex"])
+    is_given = kind == "socket"
+    return Step(
+        t_ns=int(raw["t_ns"]) + offset_ns,
+        kind=kind,
+        round=number,
+        dev=way.name(ifindex, netns),
+        orig_dev=way.name(orig, way.own),
+        ifindex=ifindex,
+        orig_ifindex=orig,
+        function=FUNCTIONS.get(int(raw["func"])),
+        outcome=beyond_ip.outcome_of(raw, scene) if is_given else None,
+        netns=netns,
+        socket=int(raw["arg"]) if is_given else None,
+        state=beyond_ip.state_of(raw) if is_given else None,
+        ip_protocol=int(raw["arg"]) if kind == "local" else None,
+    )
+
+
+_TO_STEP = {STEP_QUEUED: _queued, **dict.fromkeys(beyond_ip.KINDS, _beyond)}
 
 
 def _verdict(raw: Array) -> Optional[str]:

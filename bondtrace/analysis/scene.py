@@ -17,7 +17,16 @@ from typing import ClassVar, Optional
 
 import numpy as np
 
-from ..format.events import Event, checked, event_time_ns, read_device, read_stage, read_tap, wall_offset_ns
+from ..format.events import (
+    Event,
+    checked,
+    event_time_ns,
+    read_device,
+    read_socket,
+    read_stage,
+    read_tap,
+    wall_offset_ns,
+)
 from ..format.stages import NETFILTER_FUNCTIONS, TAP_HOOKS
 from ..format.wire import RECORD_HOOK, STEP_TAP, Passes
 from ..model import Device, Tap, Unseen
@@ -26,9 +35,10 @@ from ..net.topology import Key, key_of
 from ..util.untrusted import items, mapping, number, text
 from .device_history import Devices, above
 from .history import Changes
+from .sockets import Sockets
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 
-_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol", "chain"))
+_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol", "chain", "socket"))
 _TRACED_KEPT = 8
 _BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
 _CHAIN = 1 << 32  # beyond the low halves of addresses
@@ -59,6 +69,7 @@ class Scene:
         self.start: Event = {}
         self.devices = Devices()
         self.taps = Taps()
+        self.sockets = Sockets()
         self.namespaces: dict[int, str] = {}
         self.counters: dict[str, list[int]] = {}
         self.notes: list[tuple[int, str]] = []
@@ -162,6 +173,9 @@ class Scene:
         before_ns = self._came_or_went(event, time_ns)
         self.taps.put(inode).closed(before_ns, time_ns)
 
+    def _socket(self, event: Event, time_ns: int) -> None:
+        self.sockets.put(time_ns, read_socket(event.get("socket")))
+
     def _came_or_went(self, event: Event, time_ns: int) -> int:
         """Note that answers may differ from this time on, and from the last time when the change was known not to have
         happened yet; return the latter."""
@@ -193,6 +207,7 @@ class Scene:
         "tap": _tap,
         "tap-gone": _tap_gone,
         "namespace": _namespace,
+        "socket": _socket,
         "losses": _losses,
         "note": _note,
         "end": _end,

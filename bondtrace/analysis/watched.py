@@ -39,6 +39,7 @@ _TAKES_NOTHING = (
     stages.TAP_HOOKS,
     stages.JOINS,
     stages.QUEUED,
+    *stages.BEYOND_IP,
     *stages.NETFILTER_FUNCTIONS,
 )
 

@@ -18,7 +18,7 @@ from ..capture.kernel.btf import Btf
 from ..capture.kernel.filter import Filter, make_filter
 from ..capture.live.handlers import loading_of
 from ..errors import BondtraceError
-from ..format.stages import essential
+from ..format.stages import BEYOND_IP, essential
 from ..util.untrusted import printable
 from .options import json_option
 
@@ -106,7 +106,7 @@ def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, pac
     try:
         with loader.attached(
             lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
-            lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused),
+            lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused, asked=BEYOND_IP),
         ) as tracer:
             for stage in tracer.plan.waiting:
                 if not any(probe.module and loading_of(probe.module) is None for probe in stage.probes):

@@ -57,7 +57,7 @@ def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: boo
 
 def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
     """Count in the kernel, for `--summary-only`."""
-    for given, name in ((write, "--write"), (options.count, "--count")):
+    for given, name in ((write, "--write"), (options.count, "--count"), (options.sockets or None, "--sockets")):
         if given is not None:
             raise UsageError(f"{name} is about journeys, and --summary-only makes none: leave one of them out")
     pipeline = Pipeline(directions=options.directions)
@@ -99,6 +99,7 @@ def trace(
         packet_filter=options.packet_filter,
         count_every_s=count_every_s,
         snaplen=options.snaplen,
+        sockets=options.sockets,
     )
     source: Any = LiveSource(request, tell=say, drop=lambda: drop_rights(writes))
     with source, ending_in_order(pipeline, source.stop):

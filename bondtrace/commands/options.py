@@ -83,12 +83,19 @@ class TraceOptions:
     packet_filter: Optional[Filter] = None
     snaplen: int = 0
     privacy: Optional[str] = None
+    sockets: bool = False
 
     @property
     def only_live(self) -> bool:
         """Was anything asked for that only a live trace has?"""
         return bool(
-            self.interfaces or self.netns or self.duration_s or self.kprobes or self.packet_filter or self.privacy
+            self.interfaces
+            or self.netns
+            or self.duration_s
+            or self.kprobes
+            or self.packet_filter
+            or self.privacy
+            or self.sockets
         )
 
 
@@ -136,6 +143,11 @@ _TRACE_OPTIONS = _apply(
             metavar="FILTER",
             help="Trace only packets that this tcpdump filter matches, e.g. 'icmp and host 10.9.0.1'.",
         ),
+        click.option(
+            "--sockets",
+            is_flag=True,
+            help="Also show where packets end beyond IP: which sockets of which processes take or refuse them.",
+        ),
         privacy_option,
     ]
 )
@@ -159,6 +171,7 @@ def trace_options(function: Function) -> Function:
         kprobes: bool,
         expression: Optional[str],
         privacy: Optional[str],
+        sockets: bool,
         filter: tuple[str, ...] = (),
         **more: Any,
     ) -> Any:
@@ -176,6 +189,7 @@ def trace_options(function: Function) -> Function:
                 kprobes,
                 make_filter(wanted) if wanted.strip() else None,
                 privacy=privacy,
+                sockets=sockets,
             ),
             **more,
         )

@@ -14,12 +14,17 @@ from dataclasses import asdict, fields
 from functools import cache
 from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
-from ..model import Device, Process, Tap
+from ..model import Device, Process, Socket, Tap
 from ..util.untrusted import clean, integer, items, mapping, number, shown, text
 
 Event = dict[str, Any]
 
-_REQUIRED = ("netns", "ifindex", "name", "kind", "inode", "protocol", "pid", "comm", "cmdline")
+_REQUIRED = {
+    Device: ("netns", "ifindex", "name", "kind"),
+    Tap: ("netns", "ifindex", "kind", "inode", "protocol"),
+    Socket: ("netns", "inode", "family", "type", "protocol"),
+    Process: ("pid", "comm", "cmdline"),
+}
 
 
 # --- makers --------------------------------------------------------------------------------------------
@@ -52,6 +57,13 @@ def tap_event(time_ns: int, tap: Tap, not_before_ns: Optional[int] = None, read_
 def tap_gone_event(time_ns: int, not_before_ns: int, inode: int) -> Event:
     """Return the event of a tap that is no longer listed; ``not_before_ns``: when it still was."""
     return {"kind": "tap-gone", "time_ns": time_ns, "not_before_ns": not_before_ns, "inode": inode}
+
+
+def socket_event(time_ns: int, socket: Socket) -> Event:
+    """Return the event of a socket that was given a packet for the first time, or whose addresses, device or processes
+    are others than they were."""
+    values = {**vars(socket), "processes": tuple(dict(vars(one)) for one in socket.processes)}
+    return {"kind": "socket", "time_ns": time_ns, "socket": values}
 
 
 def namespace_event(time_ns: int, netns: int, name: str) -> Event:
@@ -135,8 +147,17 @@ def _pair(value: Any) -> tuple[int, int]:
 def read_tap(value: Any) -> Tap:
     """Return a tap from JSON, likewise."""
     given = mapping(value)
-    processes = tuple(Process(**_typed(Process, mapping(one))) for one in items(given.get("processes", ())))
-    return Tap(**{**_typed(Tap, {**given, "processes": ()}), "processes": processes})
+    return Tap(**{**_typed(Tap, {**given, "processes": ()}), "processes": _processes(given)})
+
+
+def read_socket(value: Any) -> Socket:
+    """Return a socket from JSON, likewise."""
+    given = mapping(value)
+    return Socket(**{**_typed(Socket, {**given, "processes": ()}), "processes": _processes(given)})
+
+
+def _processes(given: dict[str, Any]) -> tuple[Process, ...]:
+    return tuple(Process(**_typed(Process, mapping(one))) for one in items(given.get("processes", ())))
 
 
 def read_stage(value: Any) -> Event:
@@ -161,7 +182,7 @@ def _typed(kind: type, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in known.items():
         if type(value) not in _types(kind)[name]:
             raise ValueError(f"{shown(value)} as {name!r} of a {kind.__name__.lower()}")
-    missing = [one for one in _REQUIRED if one in _types(kind) and one not in known]
+    missing = [one for one in _REQUIRED[kind] if one not in known]
     if missing:
         raise ValueError(f"a {kind.__name__.lower()} without {missing[0]!r}")
     return known

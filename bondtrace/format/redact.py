@@ -25,7 +25,7 @@ WITHHELD = "(withheld)"
 # What events may say after they were treated here. Of another kind, a newer writer's, it is not known.
 _KINDS = frozenset(
     (
-        *("start", "device", "device-gone", "tap", "tap-gone", "namespace"),
+        *("start", "device", "device-gone", "tap", "tap-gone", "socket", "namespace"),
         *("stage", "symbol", "chain", "losses", "note", "end"),
     )
 )
@@ -68,16 +68,11 @@ class Privacy:
         elif kind == "device" and isinstance(event.get("device"), dict):
             event = {**event, "device": {**event["device"], **self._device_addresses(event["device"])}}
         elif kind == "tap" and isinstance(event.get("tap"), dict):
-            processes = event["tap"].get("processes")
-            event = {
-                **event,
-                "tap": {
-                    **event["tap"],
-                    "processes": [_without_arguments(one) for one in processes if isinstance(one, dict)]
-                    if isinstance(processes, (list, tuple))
-                    else processes,
-                },
-            }
+            event = {**event, "tap": _with_programs_only(event["tap"])}
+        elif kind == "socket" and isinstance(event.get("socket"), dict):
+            values = _with_programs_only(event["socket"])
+            addresses = {name: self._ip_address(values[name]) for name in ("address", "remote") if values.get(name)}
+            event = {**event, "socket": {**values, **addresses}}
         yield event
 
     def _device_addresses(self, device: dict[str, Any]) -> dict[str, Optional[str]]:
@@ -91,6 +86,19 @@ class Privacy:
         except ValueError:
             return ""
         return self._mac(raw).hex(":") if len(raw) == 6 else ""
+
+    def _ip_address(self, text: object) -> str:
+        """Return the pseudonym of an address of IPv4 or IPv6, also of one of IPv4 that is written as IPv6."""
+        from ipaddress import ip_address  # takes long to import, and every command imports this module
+
+        try:
+            address = ip_address(str(text))
+        except ValueError:
+            return ""
+        mapped = getattr(address, "ipv4_mapped", None)
+        if mapped is not None:
+            return f"::ffff:{ip_address(self._address4(mapped.packed))}"
+        return str(ip_address((self._address4 if address.version == 4 else self._address6)(address.packed)))
 
     # --- packets ---
 
@@ -225,6 +233,14 @@ class Privacy:
 
             known = self._known[value] = blake2b(value, key=self._key, digest_size=16).digest()
         return known
+
+
+def _with_programs_only(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a tap's or a socket's values with processes of which only the programs' names are left."""
+    processes = values.get("processes")
+    if not isinstance(processes, (list, tuple)):
+        return values
+    return {**values, "processes": [_without_arguments(one) for one in processes if isinstance(one, dict)]}
 
 
 def _without_arguments(process: dict[str, Any]) -> dict[str, Any]:

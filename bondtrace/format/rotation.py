@@ -18,12 +18,15 @@ from .events import Event
 from .recording import Recorder
 from .wire import EMPTY, Passes
 
+SOCKETS_KEPT = 4096  # the last ones that were told of: they come and go, and nothing tells when they have gone
+
 _KEYS = {
     "namespace": ("netns",),
     "device": ("device", "netns", "ifindex"),
     "device-gone": ("netns", "ifindex"),
     "tap": ("tap", "inode"),
     "tap-gone": ("inode",),
+    "socket": ("socket", "inode"),
     "symbol": ("address",),
     "chain": ("number",),
     "stage": ("stage", "name"),
@@ -37,6 +40,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Event] = {}
+        self._sockets: dict[tuple[object, ...], None] = {}  # keys of those among them, in the order they were told of
 
     def learn(self, events: list[Event]) -> None:
         """Take events in."""
@@ -52,6 +56,16 @@ class Surroundings:
                 self._known.pop(key, None)
             else:
                 self._known[key] = event
+            if kind == "socket":
+                self._keep_last(key)
+
+    def _keep_last(self, key: tuple[object, ...]) -> None:
+        """Let the socket with this key be the last; forget the first where there are too many."""
+        self._sockets.pop(key, None)
+        self._sockets[key] = None
+        if len(self._sockets) > SOCKETS_KEPT:
+            first = next(iter(self._sockets))
+            del self._sockets[first], self._known[first]
 
     def told_again(self, part: int) -> list[Event]:
         """Return the events with which a further part begins. A tap that opened in an earlier part was there when this

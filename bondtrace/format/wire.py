@@ -25,18 +25,21 @@ MORE_STEPS = 10
 DATA_BYTES = 248
 SNAPLEN_MAX = 7 * DATA_BYTES
 
-RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK, RECORD_DATA = 1, 2, 3, 4, 5
+RECORD_RX, RECORD_TX, RECORD_LATE, RECORD_HOOK, RECORD_DATA, RECORD_SOCKET = 1, 2, 3, 4, 5, 6
 RECORD_VLAN, RECORD_LIST, RECORD_CLONED, RECORD_INSIDE_LIST, RECORD_RECEIVED = 1, 2, 4, 8, 16
 RECORD_VLAN_AD = 32
 STEP_PASS = 0  # only counted
 STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP, STEP_NETNS = 1, 2, 3, 4, 5, 6, 7, 8
-STEP_QUEUED = 9
+STEP_QUEUED, STEP_LOCAL, STEP_SOCKET, STEP_ANSWERED = 9, 10, 11, 12
+GIVEN_TO_TUNNEL, GIVEN_STATE_SHIFT = 1, 4
 NETNS_FROM_HERE, NETNS_NEXT_STEP = 0, 1
 DROPPED_SKB, DROPPED_CLONE = 0, 1
 VERDICT_ANOTHER = 1
 VERDICT_PENDING = 255
 FUNC_CHAINS = (34, 35, 36, 37, 38)  # of a drop: ``orig_ifindex`` is the number of a chain
 FUNC_NF_HOOK = 39  # of a drop: ``orig_ifindex`` is an address in the function whose hook it is
+FUNC_SOCKET = 40  # of a drop: ``orig_ifindex`` is the inode of the socket that it was given to
+FUNC_TCP_ADD_BACKLOG, FUNC_TCP_TIMEWAIT_STATE_PROCESS, FUNC_TCP_CHECK_REQ = 57, 58, 59
 FUNC_HANDLER = 63  # a function by its address; from 64 on, in older recordings, by its place in the start event
 
 FUNCTIONS = {
@@ -57,6 +60,20 @@ FUNCTIONS = {
     37: "arpt_do_table",
     38: "ebt_do_table",
     39: "nf_hook_slow",
+    48: "ip_protocol_deliver_rcu",
+    49: "ip6_protocol_deliver_rcu",
+    50: "udp_queue_rcv_one_skb",
+    51: "udpv6_queue_rcv_one_skb",
+    52: "raw_rcv",
+    53: "rawv6_rcv",
+    54: "ping_queue_rcv_skb",
+    55: "tcp_v4_do_rcv",
+    56: "tcp_v6_do_rcv",
+    57: "tcp_add_backlog",
+    58: "tcp_timewait_state_process",
+    59: "tcp_check_req",
+    60: "arp_xmit",
+    61: "ndisc_send_na",
 }
 OUTCOMES = {0: "unknown", 1: "captured", 2: "filtered", 3: "full", 4: "ignored"}
 VERDICTS = {0: "CONSUMED", 1: "ANOTHER", 2: "EXACT", 3: "PASS", VERDICT_PENDING: "unknown"}
@@ -113,6 +130,21 @@ COUNT_KEY = np.dtype(
         ("result", "u1"),
         ("func", "u1"),
         ("outgoing", "u1"),
+    ]
+)
+#: What stands in ``packet`` of a RECORD_SOCKET.
+SOCKET_FACTS = np.dtype(
+    [
+        ("inode", "<u4"),
+        ("uid", "<u4"),
+        ("family", "<u2"),
+        ("type", "<u2"),
+        ("protocol", "<u2"),
+        ("port", "<u2"),
+        ("remote_port", "<u2"),
+        ("unused", "<u2"),
+        ("address", "u1", (16,)),
+        ("remote", "u1", (16,)),
     ]
 )
 COUNT = np.dtype([("key", COUNT_KEY), ("count", "<u8")])
@@ -227,7 +259,7 @@ def _whole(array: Array) -> Array:
 
 
 def decode(slots: Array) -> Passes:
-    """Return the passes in slots, shape (n, 256) of uint8, of complete records; records of packets' bytes are left
+    """Return the passes in slots, shape (n, 256) of uint8, of complete records; those that are no passes are left
     out."""
     if not len(slots):
         return EMPTY
@@ -244,8 +276,8 @@ def decode(slots: Array) -> Passes:
     if len(starts) < len(slots):
         steps = _decode_more(slots, starts, counts, offsets, steps)
     passes = Passes(records, steps, offsets)
-    data = records["kind"] == RECORD_DATA
-    return passes.take(~data) if data.any() else passes
+    others = records["kind"] >= RECORD_DATA
+    return passes.take(~others) if others.any() else passes
 
 
 def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
@@ -253,8 +285,7 @@ def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
     (n, 256) of uint8."""
     if not len(slots):
         return []
-    starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
-    records = slots.view(_FIRST_SLOT)[:, 0][starts]["record"]
+    starts, records = _first_slots(slots)
     return [
         (
             int(records["cpu"][place]),
@@ -263,6 +294,22 @@ def kept_bytes(slots: Array) -> list[tuple[int, int, bytes]]:
         )
         for place in np.flatnonzero(records["kind"] == RECORD_DATA)
     ]
+
+
+def told_sockets(slots: Array) -> Array:
+    """Return the records of sockets in slots, shape (n, 256) of uint8: shape (m,) of RECORD, with SOCKET_FACTS in their
+    ``packet``."""
+    if not len(slots):
+        return EMPTY.records
+    _, records = _first_slots(slots)
+    found: Array = records[records["kind"] == RECORD_SOCKET]
+    return found
+
+
+def _first_slots(slots: Array) -> tuple[Array, Array]:
+    """Return where records begin in slots, and the records."""
+    starts = np.flatnonzero(slots.view("<u4")[:, 0] != SLOT_CONTINUES)
+    return starts, slots.view(_FIRST_SLOT)[:, 0][starts]["record"]
 
 
 def _decode_more(slots: Array, starts: Array, counts: Array, offsets: Array, first: Array) -> Array:

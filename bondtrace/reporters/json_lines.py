@@ -10,10 +10,10 @@ import json
 import time
 from typing import Any, Optional, TextIO
 
-from ..analysis import watched
+from ..analysis import socket_names, watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
-from ..model import Journey, Packet, Pass, Step, Tap
+from ..model import End, Journey, Packet, Pass, Process, Socket, Step, Tap
 from ..util.untrusted import printable
 
 
@@ -58,9 +58,7 @@ def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
         "promiscuous": tap.promiscuous,
         "ignore_outgoing": tap.ignore_outgoing,
         "origdev": tap.origdev,
-        "processes": [
-            {"pid": one.pid, "comm": printable(one.comm), "cmdline": printable(one.cmdline)} for one in tap.processes
-        ],
+        "processes": _process_objects(tap.processes),
     }
 
 
@@ -83,6 +81,9 @@ def _step_object(step: Step, netns: int) -> dict[str, Any]:
         "inferred": step.inferred or None,
         "clone": step.clone or None,
         "netfilter": printable(step.netfilter) if step.netfilter else None,
+        "socket": step.socket,
+        "state": step.state,
+        "ip_protocol": step.ip_protocol,
     }
     values.update({name: value for name, value in optional.items() if value is not None})
     return values
@@ -148,9 +149,45 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
         "passes": [_pass_object(one) for one in journey.passes],
         "unseen": [{"tap": one.tap, "reason": one.reason, "detail": printable(one.detail)} for one in journey.unseen],
         "notes": [printable(note) for note in journey.notes],
+        "ends": [_end_object(end) for end in journey.ends],
         "taps": {str(inode): tap_object(tap, scene, journey.time_ns) for inode, tap in taps.items() if tap},
+        "sockets": _sockets(journey, scene),
         "trust": trust_object(scene),
     }
+
+
+def _end_object(end: End) -> dict[str, Any]:
+    values = {"kind": end.kind, "pass": end.place, "detail": printable(end.detail)}
+    return {**values, "look_at": printable(end.look_at)} if end.look_at else values
+
+
+def _sockets(journey: Journey, scene: Scene) -> dict[str, Any]:
+    """Return the sockets that the journey names, by inode."""
+    inodes = sorted({step.socket for one in journey.passes for step in one.steps if step.socket})
+    found = {inode: scene.sockets.at(inode, journey.time_ns) for inode in inodes}
+    return {str(inode): socket_object(one, scene, journey.time_ns) for inode, one in found.items() if one}
+
+
+def socket_object(socket: Socket, scene: Scene, time_ns: int) -> dict[str, Any]:
+    """Return a socket for JSON."""
+    return {
+        "name": printable(socket_names.label(socket, scene, time_ns)),
+        "netns": socket.netns,
+        "family": {2: "inet", 10: "inet6"}.get(socket.family, str(socket.family)),
+        "type": {1: "stream", 2: "dgram", 3: "raw"}.get(socket.type, str(socket.type)),
+        "protocol": socket.protocol,
+        "address": socket.address or None,
+        "port": socket.port or None,
+        "remote": socket.remote or None,
+        "remote_port": socket.remote_port or None,
+        "dev": printable(scene.device_name(socket.netns, socket.ifindex, time_ns)) if socket.ifindex else None,
+        "uid": socket.uid,
+        "processes": _process_objects(socket.processes),
+    }
+
+
+def _process_objects(processes: tuple[Process, ...]) -> list[dict[str, Any]]:
+    return [{"pid": one.pid, "comm": printable(one.comm), "cmdline": printable(one.cmdline)} for one in processes]
 
 
 def trust_object(scene: Scene) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 A pass that is a branch of another begins in the middle of that one, whose further steps come after. So steps are not
 told pass by pass.
 
-Invariant: the times of what is told never decrease, and every step is told once.
+Invariant: the times of what is told never decrease, and every step is told once, but for what a later one says, too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def outline(journey: Journey) -> Iterator[Line]:
 
 
 def _lines(one: Pass, place: int, depth: int, step: Step, last: bool) -> Iterator[Line]:
-    if step.kind != "enter":
+    if step.kind == "local" and any(later.kind == "socket" for later in one.steps[one.steps.index(step) :]):
+        pass  # the socket says it
+    elif step.kind != "enter":
         yield Line("step", one, place, depth, step)
     elif len(one.steps) == 1:
         yield Line("nothing", one, place, depth, step)

@@ -8,10 +8,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
-from ..analysis import telling, watched
+from ..analysis import ends, socket_names, telling, watched
 from ..analysis.fanout import HELD
 from ..analysis.scene import Scene
-from ..model import Journey, Pass, Step
+from ..model import End, Journey, Pass, Step
 from ..net.dissect import one_line
 from ..util.untrusted import printable
 from .outline import Line, outline
@@ -66,6 +66,7 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
             begin = ""
         told += [f"{'  ' * min(line.depth, DEPTH_MAX)}{text}" for text in [_line(line, scene, journey)] if text]
     told.append(f"The journey took {duration(journey.duration_ns)}.")
+    told += [_end(one) for one in journey.ends]
     told += [f"Note: {printable(note)}." for note in journey.notes]
     told += [
         f"{unseen_words(group[0]).capitalize()} {unseen_sentence(group, journey, scene)}."
@@ -166,9 +167,26 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
         )
     if step.kind == "rx_handler":
         return f"{_at(step)} {_handler(step)}{sure}"
+    if step.kind in ("local", "socket", "answered"):
+        return f"{_at(step)} {_beyond_ip(step, scene, journey)}{sure}"
     if step.kind != "protocol":
         return f"{_at(step)} {unknown_step(step)}, {_where(step)}.{sure}"
     return f"{_at(step)} it was delivered, {_where(step)}, to the protocol handler {step.function}.{sure}"
+
+
+def _beyond_ip(step: Step, scene: Scene, journey: Journey) -> str:
+    if step.kind == "local":
+        name = socket_names.protocol_name(step.ip_protocol or 0)
+        return f"IP gave it to a protocol of this host, {name} ({step.function})."
+    if step.kind == "answered":
+        return f"this host answered it ({step.function})."
+    name = printable(socket_names.name(step.socket or 0, step.state, scene, journey.time_ns))
+    return f"{step.function} gave it to {name}: {ends.outcome_words(step)}."
+
+
+def _end(end: End) -> str:
+    look_at = f" Look at: {printable(end.look_at)}" if end.look_at else ""
+    return f"Its end: {printable(end.detail)}.{look_at}"
 
 
 def _group(step: Step) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Callable, Optional, TextIO
 
-from ..analysis import telling, watched
+from ..analysis import ends, socket_names, telling, watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import Journey, Pass, Step, Unseen
@@ -28,6 +28,13 @@ _COLOURS = {
     "EXACT": "33",
     "PASS": "36",
     "CONSUMED": "31",
+    "queued": "32",
+    "taken": "32",
+    "backlog": "32",
+    "tunnel": "36",
+    "checksum": "31",
+    "policy": "31",
+    "refused": "31",
     "dropped": "31",
     "heading": "1",
     "unseen": "2",
@@ -73,6 +80,7 @@ def lines(journey: Journey, scene: Scene, colour: bool = False) -> list[str]:
     result = [paint(heading, "heading")]
     for line in outline(journey):
         result.append(_line(line, journey, scene, paint))
+    result += [f"    {printable(words)}" for words in ends.beside_steps(journey, scene)]
     result += [f"    {printable(note)}" for note in journey.notes]
     result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
     return result
@@ -94,7 +102,7 @@ def _first_device(journey: Journey) -> str:
 
 def _line(line: Line, journey: Journey, scene: Scene, paint: Paint) -> str:
     if line.kind == "step" and line.step is not None:
-        return _step_line(line, line.step, scene, journey.time_ns, paint)
+        return _step_line(line, line.step, scene, journey, paint)
     if line.kind == "nothing":
         t_ns = line.step.t_ns if line.step else line.one.time_ns - journey.time_ns
         return _row(t_ns, line.step, watched.nothing_took_it(scene, line.one.direction), line.depth)
@@ -154,13 +162,13 @@ def _row(t_ns: int, step: Optional[Step], what: str, depth: int) -> str:
     return f"    {duration(t_ns):>9}  {where:<20} {what}"
 
 
-def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint) -> str:
+def _step_line(line: Line, step: Step, scene: Scene, journey: Journey, paint: Paint) -> str:
     mark = " (inferred)" if step.inferred else ""
     because = f" ({step.reason})" if step.reason else ""
     taps = f"{line.one.direction} tap" if not line.one.shown else "tap"
     if step.kind == "tap":
         outcome = paint(step.outcome or "", step.outcome)
-        what = f"{taps} {tap_name(step.tap or 0, scene, time_ns)}: {outcome}{because}"
+        what = f"{taps} {tap_name(step.tap or 0, scene, journey.time_ns)}: {outcome}{because}"
     elif step.kind == "fanout":
         what = f"{taps}: offered to a fanout group{because}"
     elif step.kind == "drop":
@@ -172,10 +180,24 @@ def _step_line(line: Line, step: Step, scene: Scene, time_ns: int, paint: Paint)
     elif step.kind == "queued":
         what = f"handed to {printable(step.next_dev or '?')} ({step.function}): to be received there later"
     elif step.kind == "protocol":
-        what = f"→ {step.function}"
+        what = f"→ {step.function}{_beyond(line, journey, paint)}"
+    elif step.kind == "local":
+        what = f"→ {socket_names.protocol_name(step.ip_protocol or 0)}"
+    elif step.kind == "socket":
+        name = socket_names.name(step.socket or 0, step.state, scene, journey.time_ns)
+        what = f"given to {printable(name)}: {paint(ends.outcome_words(step), step.outcome)}"
+    elif step.kind == "answered":
+        what = f"answered by this host ({step.function})"
     else:
         what = unknown_step(step)
     return _row(step.t_ns, step, what + mark, line.depth)
+
+
+def _beyond(line: Line, journey: Journey, paint: Paint) -> str:
+    """Return what is said where the trace does not see what becomes of a packet that a protocol handler was given."""
+    is_open = any(end.kind == "not-watched" and end.place == line.place for end in journey.ends)
+    is_last = line.step is line.one.steps[-1]
+    return paint(f" ({ends.NOT_WATCHED})", "unseen") if is_open and is_last else ""
 
 
 def _drop_reason(step: Step) -> str:

@@ -28,6 +28,7 @@ VALUES = {
     "RECORD_LATE": wire.RECORD_LATE,
     "RECORD_HOOK": wire.RECORD_HOOK,
     "RECORD_DATA": wire.RECORD_DATA,
+    "RECORD_SOCKET": wire.RECORD_SOCKET,
     "DATA_BYTES": wire.DATA_BYTES,
     "RECORD_INSIDE_LIST": wire.RECORD_INSIDE_LIST,
     "RECORD_VLAN": wire.RECORD_VLAN,
@@ -45,6 +46,12 @@ VALUES = {
     "STEP_DROP": wire.STEP_DROP,
     "STEP_NETNS": wire.STEP_NETNS,
     "STEP_QUEUED": wire.STEP_QUEUED,
+    "STEP_LOCAL": wire.STEP_LOCAL,
+    "STEP_SOCKET": wire.STEP_SOCKET,
+    "STEP_ANSWERED": wire.STEP_ANSWERED,
+    "GIVEN_TO_TUNNEL": wire.GIVEN_TO_TUNNEL,
+    "GIVEN_STATE_SHIFT": wire.GIVEN_STATE_SHIFT,
+    "FUNC_SOCKET": wire.FUNC_SOCKET,
     "NETNS_FROM_HERE": wire.NETNS_FROM_HERE,
     "NETNS_NEXT_STEP": wire.NETNS_NEXT_STEP,
     "DROPPED_SKB": wire.DROPPED_SKB,
@@ -88,7 +95,8 @@ def ask_compiler(directory, expressions):
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), [("step", wire.STEP), ("record", wire.RECORD), ("count_key", wire.COUNT_KEY)]
+    ("name", "dtype"),
+    [("step", wire.STEP), ("record", wire.RECORD), ("count_key", wire.COUNT_KEY), ("socket_facts", wire.SOCKET_FACTS)],
 )
 def test_a_field_is_where_the_compiler_puts_it(name, dtype, tmp_path):
     # given every field of the numpy mirror
@@ -106,6 +114,7 @@ def test_the_mirror_leaves_no_byte_out(tmp_path):
         "sizeof(struct step)": sum(kind.itemsize for kind, _ in wire.STEP.fields.values()),
         "offsetof(struct record, first)": sum(kind.itemsize for kind, _ in wire.RECORD.fields.values()),
         "sizeof(struct record)": wire.SLOT_BYTES - 8,
+        "sizeof(struct socket_facts)": sum(kind.itemsize for kind, _ in wire.SOCKET_FACTS.fields.values()),
         "8 + MORE_STEPS * sizeof(struct step) <= SLOT_BYTES": 1,
         "8 + (MORE_STEPS + 1) * sizeof(struct step) <= SLOT_BYTES": 0,
     }

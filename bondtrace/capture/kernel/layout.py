@@ -60,6 +60,20 @@ WANTED = (
     Wanted("NF_HOOK_STATE__HOOK", "nf_hook_state", "hook", required=False),
     Wanted("NF_HOOK_STATE__PF", "nf_hook_state", "pf", required=False),
     Wanted("SOCK__SKC_NET", "sock", "__sk_common.skc_net.net"),
+    Wanted("SOCK__SKC_STATE", "sock", "__sk_common.skc_state"),
+    Wanted("SOCK__SKC_BOUND_DEV_IF", "sock", "__sk_common.skc_bound_dev_if"),
+    Wanted("SOCK__SKC_ADDRPAIR", "sock", "__sk_common.skc_addrpair"),
+    Wanted("SOCK__SKC_DADDR", "sock", "__sk_common.skc_daddr"),
+    Wanted("SOCK__SKC_RCV_SADDR", "sock", "__sk_common.skc_rcv_saddr"),
+    Wanted("SOCK__SKC_PORTPAIR", "sock", "__sk_common.skc_portpair"),
+    Wanted("SOCK__SKC_DPORT", "sock", "__sk_common.skc_dport"),
+    Wanted("SOCK__SKC_NUM", "sock", "__sk_common.skc_num"),
+    Wanted("SOCK__SKC_V6_DADDR", "sock", "__sk_common.skc_v6_daddr", required=False),
+    Wanted("SOCK__SKC_V6_RCV_SADDR", "sock", "__sk_common.skc_v6_rcv_saddr", required=False),
+    Wanted("SOCK__SK_TYPE", "sock", "sk_type"),
+    Wanted("SOCK__SK_PROTOCOL", "sock", "sk_protocol"),
+    Wanted("SOCK__SK_UID", "sock", "sk_uid.val"),
+    Wanted("UDP_SOCK__ENCAP_TYPE", "udp_sock", "encap_type"),
 )
 
 # Read by one call, where they are no farther apart than this: it is on the programs' stack.

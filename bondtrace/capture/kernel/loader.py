@@ -98,9 +98,10 @@ def make_plan(
     refused: frozenset[str] = frozenset(),
     handlers: tuple[str, ...] = HANDLERS,
     needed: Collection[str] = (),
+    asked: Collection[str] = (),
 ) -> Plan:
-    """Return the probe plan for this kernel, with these rx_handlers, and these of the stages that are not always
-    needed.
+    """Return the probe plan for this kernel, with these rx_handlers, these of the stages that are not always needed,
+    and these of the ones that are only attached on request.
 
     :param fentry: use programs with typed arguments; else only kprobes (and tracepoints).
     :param refused: functions and tracepoints at which the kernel refused programs with typed arguments.
@@ -111,7 +112,7 @@ def make_plan(
         return name not in refused and kernel.may_have_btf_function(name, module)
 
     abilities = Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused)
-    plan = make(abilities, handlers, needed)
+    plan = make(abilities, handlers, needed, asked)
     if not kernel.btf.find_many({"packet_sock"}):
         plan = plan.without_stage(TAP_HOOKS, "AF_PACKET is a module here, its types are not the kernel's own")
     return plan

@@ -172,13 +172,20 @@ def where_found(stage: Stage, symbols: Mapping[str, Symbol]) -> Stage:
     return replace(stage, probes=probes)
 
 
-def make(abilities: Abilities, handlers: tuple[str, ...] = HANDLERS, needed: Collection[str] = ()) -> Plan:
+def make(
+    abilities: Abilities,
+    handlers: tuple[str, ...] = HANDLERS,
+    needed: Collection[str] = (),
+    asked: Collection[str] = (),
+) -> Plan:
     """Return the plan for a kernel, with those of these rx_handlers whose module is loaded.
 
     :param needed: the names of the stages, of those that are not always needed, for which the need is there.
+    :param asked: the names of those that are asked for, of the ones that have to be.
     """
     found = tuple(name for name in handlers if name in abilities.symbols)
-    stages = [(_stage(spec, abilities), spec.need is None or spec.name in needed) for spec in specs(abilities.symbols)]
+    wanted = (spec for spec in specs(abilities.symbols) if not spec.on_request or spec.name in asked)
+    stages = [(_stage(spec, abilities), spec.need is None or spec.name in needed) for spec in wanted]
     return Plan(
         (*(stage for stage, now in stages if now), *(handler_stage(name, abilities) for name in found)),
         found,

@@ -37,6 +37,7 @@ FILES = (
     "handler.c",
     "protocol.c",
     "queue.c",
+    "socket.c",
     "netfilter.c",
     "drop.c",
 )
@@ -113,4 +114,6 @@ def program_names(plan: Plan) -> str:
         lines.append("#define TAP_REFUSED_HAS_REASON 1")
     if any(probe.program == "rx_core_enter" for probe in plan.probes):
         lines.append("#define PROBE_RX_CORE 1")
+    if "ip_deliver" in probes or "ip6_deliver" in probes:
+        lines.append("#define PROBE_SOCKETS 1")
     return "\n".join(lines) + "\n"

@@ -57,7 +57,7 @@ class Need:
 class StageSpec:
     """What a stage shows, the probes it takes, what is missing without it, and what it is needed for (``None``: always
     needed). ``typed_wants`` are the probes where they can have typed arguments; ``module`` is the one of its functions,
-    which may be loaded later."""
+    which may be loaded later; ``on_request``: it is left out of a plan that does not ask for it."""
 
     name: str
     tells: str
@@ -66,6 +66,7 @@ class StageSpec:
     need: Optional[Need] = None
     typed_wants: tuple[Wanted, ...] = ()
     module: str = ""
+    on_request: bool = False
 
 
 def both(name: str, function: str, exit_program: str) -> tuple[Wanted, Wanted]:
@@ -205,6 +206,61 @@ def _netfilter(function: str, module: str) -> StageSpec:
     )
 
 
+# What comes beyond IP. Each function is given (sk, skb), unless it says otherwise; of several the first that is there.
+# Some compilers leave none but the last.
+_UDP = ("udp_queue_rcv_one_skb", "udp_queue_rcv_skb", "__udp_enqueue_schedule_skb")
+_UDPV6 = ("udpv6_queue_rcv_one_skb", "udpv6_queue_rcv_skb")
+_PING = ("__ping_queue_rcv_skb", "ping_queue_rcv_skb")  # the first since 5.18
+
+
+def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
+    """Return the stages that show what becomes of packets beyond IP."""
+
+    def entry(program: str, *functions: str) -> Wanted:
+        return Wanted(program, next((one for one in functions if one in symbols), functions[0]), "entry")
+
+    return (
+        StageSpec(
+            stages.SOCKETS,
+            "which sockets are given a packet, and what is answered",
+            (
+                entry("ip_deliver", "ip_protocol_deliver_rcu"),  # net, skb, protocol
+                entry("socket_udp", *_UDP),
+                entry("socket_raw", "raw_rcv"),
+                entry("socket_ping", *_PING),
+                entry("arp_answer", "arp_xmit"),
+            ),
+            "which sockets took a packet of IPv4, and whether ARP was answered, is not told",
+            on_request=True,
+        ),
+        StageSpec(
+            stages.TCP_SOCKETS,
+            "which sockets of TCP are given a packet",
+            (
+                entry("socket_tcp", "tcp_v4_do_rcv"),
+                entry("socket_backlog", "tcp_add_backlog"),
+                entry("socket_timewait", "tcp_timewait_state_process"),
+                entry("socket_request", "tcp_check_req"),
+            ),
+            "which sockets took a packet of TCP is not told",
+            on_request=True,
+        ),
+        StageSpec(
+            stages.SOCKETS6,
+            "the same for IPv6",
+            (
+                entry("ip6_deliver", "ip6_protocol_deliver_rcu"),  # net, skb, protocol
+                entry("socket_udpv6", *_UDPV6),
+                entry("socket_rawv6", "rawv6_rcv"),
+                entry("socket_tcpv6", "tcp_v6_do_rcv"),
+                entry("nd_answer", "ndisc_send_na"),
+            ),
+            "which sockets took a packet of IPv6 is not told",
+            on_request=True,
+        ),
+    )
+
+
 _NETFILTER = tuple(_netfilter(*one) for one in stages.NETFILTER_FUNCTIONS.items())
 # Frees what netfilter drops, and calls the former; its caller is told by the stack (bpf/netfilter.c).
 HOOKING = ("nf_hook_slow", "nf_hook_slow_list")
@@ -218,13 +274,15 @@ _PROTOCOL_HANDLERS = tuple(
 
 def specs(symbols: Collection[str]) -> list[StageSpec]:
     """Return the stages for a kernel with these symbols, in the order in which they are attached and shown."""
+    rx = _RX if set(symbols) >= _BRACKETS else _RX_CORE
     refused = Wanted("tap_refused", next((name for name in REFUSING if name in symbols), REFUSING[-1]), "entry")
     return [
-        _RX if set(symbols) >= _BRACKETS else _RX_CORE,
+        rx,
         *(_ring_taps(refused), _queue_taps(refused), _SOCK_PACKET_TAPS, _FANOUT),
         *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS, _QUEUED),
         *_PROTOCOL_HANDLERS,
         *_NETFILTER,
+        *(_beyond_ip(symbols) if rx is _RX else ()),  # else the bracket ends before IP begins
     ]
 
 
@@ -241,6 +299,6 @@ def needs() -> dict[str, Need]:
 def wanted_functions() -> set[str]:
     """Return every function name that a plan may ask the symbol list for."""
     names = {want.function for spec in all_specs() for want in spec.wants if want.where != "tracepoint"}
-    names |= set(HOOKING)
+    names |= {*HOOKING, *_UDP, *_UDPV6, *_PING}
     built_in = {function for need in needs().values() for function in need.functions}
     return names | built_in | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}

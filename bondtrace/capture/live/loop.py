@@ -18,7 +18,7 @@ from typing import Any, Optional, Protocol
 from ...format.batch import Batch
 from ...format.events import Event, end_event, losses_event, note_event
 from ...format.payload import bytes_events
-from ...format.wire import Array, Passes, concatenate, decode, kept_bytes
+from ...format.wire import Array, Passes, concatenate, decode, kept_bytes, told_sockets
 from ...model import Device
 from ...net.topology import Family, Key
 from ..host.devices import Change, read_devices
@@ -31,6 +31,7 @@ from .handlers import FunctionNames, HandlerFollower
 from .namespaces import NamespaceFollower
 from .needs import NeedFollower
 from .reach import Reach
+from .sockets import SocketFollower
 from .taps import TapFollower
 
 POLL_S = 0.02
@@ -115,6 +116,7 @@ class Followers:
     needs: NeedFollower
     functions: FunctionNames
     chains: ChainNames
+    sockets: SocketFollower
     clock: WallClock
 
 
@@ -172,6 +174,7 @@ class Loop:
         passes = self._drain_and_learn()
         counts = self._count(time_ns)
         self._follow_functions(passes, counts, time_ns)
+        self._events += self._follow.sockets.find_processes()
         if self.state is State.RUNNING and self._follow.needs.is_due(time_ns):
             self._follow_needs(time_ns)
         if self.state is State.ENDING or self._losses.is_due(time_ns):
@@ -208,6 +211,8 @@ class Loop:
     def _decode(self, slots: Array) -> Passes:
         if self._keeps_bytes:
             self._events += bytes_events(self._host.now(), kept_bytes(slots))
+        if self._follow.sockets.is_asked:
+            self._events += self._follow.sockets.take(told_sockets(slots))
         return decode(slots)
 
     def _count(self, time_ns: int) -> Optional[Array]:

@@ -17,7 +17,7 @@ from typing import Optional
 from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
-from ...format.stages import FANOUT, NETFILTER_FUNCTIONS, PROTOCOL_FUNCTIONS, QUEUED, essential, phrase
+from ...format.stages import BEYOND_IP, FANOUT, NETFILTER_FUNCTIONS, PROTOCOL_FUNCTIONS, QUEUED, essential, phrase
 from ...version import __version__
 from .. import capabilities
 from ..host.devices import read_devices, require_names
@@ -34,10 +34,13 @@ from .handlers import FunctionNames, HandlerFollower, stage_object
 from .loop import Followers, Loop
 from .namespaces import Monitors, NamespaceFollower
 from .needs import NeedFollower, needed
+from .sockets import SocketFollower
 from .taps import TapFollower
 
 NAMES_SHOWN = 10
-NOT_COUNTED = frozenset((FANOUT, QUEUED, *PROTOCOL_FUNCTIONS, *NETFILTER_FUNCTIONS))  # a group's members are counted
+NOT_COUNTED = frozenset(
+    (FANOUT, QUEUED, *BEYOND_IP, *PROTOCOL_FUNCTIONS, *NETFILTER_FUNCTIONS)
+)  # a group's members are counted
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Request:
     ``directions`` "rx" and "tx".
 
     With ``count_every_s`` packets are counted in the kernel, and none is sent; it is how often a batch holds the counts
-    so far. ``snaplen``: keep this many bytes of each packet. ``fentry=False``: attach by kprobes only.
+    so far. ``snaplen``: keep this many bytes of each packet. ``fentry=False``: attach by kprobes only. ``sockets``:
+    also see what becomes of packets beyond IP.
     """
 
     interfaces: tuple[str, ...] = ()
@@ -57,6 +61,7 @@ class Request:
     packet_filter: Optional[Filter] = None
     count_every_s: Optional[float] = None
     snaplen: int = 0
+    sockets: bool = False
 
 
 class LiveSource:
@@ -134,6 +139,7 @@ class LiveSource:
             NeedFollower(self._tracer.plan, self._tracer.attach_stage),
             FunctionNames(),
             ChainNames(self._tracer.chains),
+            SocketFollower(self._request.sockets),
             WallClock(wall_offset_ns()),
         )
         events = self._first_events(kernel, listed, problems)
@@ -146,7 +152,12 @@ class LiveSource:
         return loader.attached(
             lambda plan: self._compiled(kernel, plan),
             lambda refused: loader.make_plan(
-                kernel, fentry=self._request.fentry, refused=refused, handlers=handlers, needed=wanted
+                kernel,
+                fentry=self._request.fentry,
+                refused=refused,
+                handlers=handlers,
+                needed=wanted,
+                asked=BEYOND_IP if self._request.sockets else (),
             ),
         )
 

@@ -450,7 +450,7 @@ def test_fields_of_kernels(version, struct_name, path, expected):
 @pytest.mark.parametrize(
     ("version", "undescribed"),
     [
-        ("5.10", {"sk_skb_reason_drop", "kfree_skb_reason"}),
+        ("5.10", {"sk_skb_reason_drop", "kfree_skb_reason", "__ping_queue_rcv_skb"}),
         ("6.1", {"sk_skb_reason_drop", "kfree_skb", "__netif_receive_skb_core"}),
         ("6.12", {"kfree_skb", "kfree_skb_reason"}),
         ("7.3", {"kfree_skb", "kfree_skb_reason"}),

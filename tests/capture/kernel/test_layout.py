@@ -47,6 +47,20 @@ HEADERS = """
     NF_HOOK_STATE__HOOK           0     0     0     0
     NF_HOOK_STATE__PF             4     1     1     1
     SOCK__SKC_NET                48    48    48    48
+    SOCK__SKC_STATE              18    18    18    18
+    SOCK__SKC_BOUND_DEV_IF       20    20    20    20
+    SOCK__SKC_ADDRPAIR            0     0     0     0
+    SOCK__SKC_DADDR               0     0     0     0
+    SOCK__SKC_RCV_SADDR           4     4     4     4
+    SOCK__SKC_PORTPAIR           12    12    12    12
+    SOCK__SKC_DPORT              12    12    12    12
+    SOCK__SKC_NUM                14    14    14    14
+    SOCK__SKC_V6_DADDR           56    56    56    56
+    SOCK__SKC_V6_RCV_SADDR       72    72    72    72
+    SOCK__SK_TYPE               538   514   572   542
+    SOCK__SK_PROTOCOL           540   516   574   540
+    SOCK__SK_UID                584   560   612   536
+    UDP_SOCK__ENCAP_TYPE        984  1004  1012  1060
     SK_BUFF__PART               112   112   112   112
     SK_BUFF__PART_WORDS          12    13    13    13
     SOCKET__INODE               192   192   192   192

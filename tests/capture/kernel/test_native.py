@@ -7,6 +7,7 @@ from shell import as_root
 from bondtrace.capture.kernel import compiler, layout, loader, plan, source
 from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.errors import BondtraceError
+from bondtrace.format.stages import BEYOND_IP
 
 VARIANTS = {
     "plain": {},
@@ -34,7 +35,7 @@ def test_this_kernel_takes_every_program_that_is_attached_by_kprobe_or_tracepoin
         bcc, kernel = compiler.import_bcc(), loader.read_kernel()
     except BondtraceError as error:
         pytest.skip(str(error))
-    made = loader.make_plan(kernel, fentry=False, needed=("queued", "nft_do_chain", "ipt_do_table"))
+    made = loader.make_plan(kernel, fentry=False, needed=("queued", "nft_do_chain", "ipt_do_table"), asked=BEYOND_IP)
     header = layout.header(kernel.btf) + layout.places(kernel.places)
     options = {"count_only": False, "snaplen": 0, "packet_filter": None, **VARIANTS[variant]}
     try:

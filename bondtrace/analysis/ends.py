@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a received packet's ways through this host ended: which socket took it, who dropped or answered it, by which
+device it left.
+
+A packet may have several ways at once: copies for other devices, a delivery besides a forwarding. Each pass that is
+the last of its way has an end, and so has a pass in which the packet was delivered although it also went on.
+
+Invariant: an end is what was seen. Where nothing is watched beyond IP that is said, and where it is watched and nothing
+was seen the end is "unknown".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from ..format.stages import SOCKETS, SOCKETS6
+from ..model import End, Journey, Packet, Pass, Step
+from . import look_at, socket_names
+from .scene import Scene
+
+#: What is said where the stages beyond IP were not asked for.
+NOT_WATCHED = "beyond IP not watched: --sockets"
+_REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
+_IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
+_REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
+_OUTCOMES = {
+    "queued": "queued",
+    "taken": "taken by TCP",
+    "backlog": "put into its backlog",
+    "tunnel": "taken out of its tunnel",
+    "full": "no room in its receive buffer",
+    "filtered": "refused by its filter",
+    "checksum": "refused for its checksum",
+    "policy": "refused by IPsec's policy",
+    "refused": "refused",
+    "unknown": "whether it took it is not known",
+}
+
+
+def of_journey(passes: Sequence[Pass], scene: Scene, time_ns: int) -> tuple[End, ...]:
+    """Return the ends of a journey, in the order of its passes; none of one that was only sent."""
+    if not any(one.direction == "rx" for one in passes):
+        return ()
+    followed = {one.follows for one in passes if one.follows is not None}
+    found = (
+        _end(place, one, place not in followed, scene, time_ns)
+        for place, one in enumerate(passes)
+        if one.steps and not one.shown
+    )
+    return tuple(end for end in found if end is not None)
+
+
+def is_watched(function: Optional[str], scene: Scene) -> bool:
+    """Does the trace see what becomes of packets that this protocol handler is given?"""
+    stage = scene.stages.get(_IP_HANDLERS.get(function or "", SOCKETS))
+    return stage is not None and not stage.get("missing")
+
+
+def beside_steps(journey: Journey, scene: Scene) -> list[str]:
+    """Return, as phrases, the ends that no step shows by itself."""
+    watches = any(is_watched(one, scene) for one in _IP_HANDLERS)
+    return [end.detail for end in journey.ends if end.kind == "unanswered" or (end.kind == "unknown" and watches)]
+
+
+def outcome_words(step: Step) -> str:
+    """Return what became of a packet that was given to a socket, as a phrase."""
+    words = _OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
+    state = f" ({step.state})" if step.state and step.state != "ESTABLISHED" else ""
+    reason = f" ({step.reason})" if step.reason and step.outcome == "refused" else ""
+    return words + state + reason
+
+
+def _end(place: int, one: Pass, is_last: bool, scene: Scene, time_ns: int) -> Optional[End]:
+    if one.direction == "tx":
+        return End("sent", place, f"sent by {one.steps[-1].dev}") if is_last else None
+    given = [step for step in one.steps if step.kind == "socket"]
+    if given:
+        return _given(place, one, given, scene, time_ns)
+    if any(step.kind == "answered" for step in one.steps):
+        return End("answered", place, "answered by this host")
+    dropped = [step for step in one.steps if step.kind == "drop" and not (step.clone and not is_last)]
+    if dropped and not _is_only_released(dropped[-1]):
+        return _dropped(place, dropped[-1], one.packet)
+    local = [step for step in one.steps if step.kind == "local"]
+    if local:
+        name = socket_names.protocol_name(local[-1].ip_protocol or 0)
+        return _unanswered(place, one, scene) or End("protocol", place, f"taken by the kernel's own {name}")
+    return _left_open(place, one, scene) if is_last else None
+
+
+def _is_only_released(step: Step) -> bool:
+    """Does the kernel release so what it has worked on? ICMPv6 does so with all, before 5.17 at least."""
+    return step.function == "icmpv6_rcv" and step.reason in (None, "NOT_SPECIFIED")
+
+
+def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: int) -> End:
+    """Return the end of a packet that was given to sockets."""
+    is_taken = any(step.outcome not in _REFUSED for step in given)
+    shown = [step for step in given if not is_taken or step.outcome not in _REFUSED]
+    words = (
+        f"{socket_names.name(step.socket or 0, step.state, scene, time_ns)}: {outcome_words(step)}" for step in shown
+    )
+    advice = "" if is_taken else look_at.after_drop(shown[-1], one.packet)
+    return End("socket" if is_taken else "refused", place, "; ".join(dict.fromkeys(words)), advice)
+
+
+def _dropped(place: int, step: Step, packet: Packet) -> End:
+    why = step.reason or "the kernel gives no reason"
+    by = f", netfilter: {step.netfilter}" if step.netfilter else ""
+    return End("dropped", place, f"dropped in {step.function}: {why}{by}", look_at.after_drop(step, packet))
+
+
+def _unanswered(place: int, one: Pass, scene: Scene) -> Optional[End]:
+    """Return the end of a request of ARP or neighbour discovery that was delivered, and not answered."""
+    message, advice = _REQUESTS.get(one.packet.protocol, ("", ""))
+    if not message or one.packet.message != message:
+        return None
+    return End("unanswered", place, "not answered by this host", look_at.said(advice, one.steps[-1], one.packet))
+
+
+def _left_open(place: int, one: Pass, scene: Scene) -> End:
+    """Return the end of a pass in which neither a socket nor a drop was seen."""
+    last = next((step for step in reversed(one.steps) if step.kind not in ("tap", "fanout")), one.steps[-1])
+    if last.kind == "protocol":
+        if not is_watched(last.function, scene):
+            return End("not-watched", place, NOT_WATCHED)
+        if last.function == "arp_rcv":
+            return _unanswered(place, one, scene) or End("protocol", place, "taken by the kernel's own ARP")
+    if last.verdict == "CONSUMED":
+        return End("consumed", place, f"{last.function}: {last.reason or 'consumed'}")
+    if last.kind == "queued":
+        return End("handed-on", place, f"handed to {last.next_dev}, to be received there later")
+    return End("unknown", place, "what became of it was not seen")
