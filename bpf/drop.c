@@ -74,8 +74,8 @@ static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame
 
 /* A record of its own for a drop, without the step; 0 where it is not to be told. That is:
  * - in a list, after __netif_receive_skb_core was called for all its packets;
- * - within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another packet
- *   that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be;
+ * - within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another
+ *   packet that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be;
  * - outside every pass, likewise: a packet that was kept for later. */
 static __always_inline struct frame *late_drop(struct cpu_state *cpu, struct frame *open, u64 skb)
 {
