@@ -269,10 +269,10 @@ static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
 	return 1;
 }
 
-/* Is the open pass of this frame the one of this skb? In a list several packets share a frame. */
+/* Has this frame (or 0) an open pass, and is it the one of this skb? In a list several packets share a frame. */
 static __always_inline u8 holds(struct frame *frame, u64 skb)
 {
-	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
+	return frame && frame->state == PASS_OPEN && (frame->kind != FRAME_RX_LIST || frame->skb == skb);
 }
 
 /* Is this the packet that the frame has refused? Asked where the CPU is not quiet, so of a list. */

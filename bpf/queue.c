@@ -27,7 +27,7 @@ static __always_inline int queued(u64 skb)
 	if (passed_over(frame, skb))
 		return 0;
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-	if (frame && frame->state == PASS_OPEN && holds(frame, skb)) {
+	if (holds(frame, skb)) {
 		fill_queued(frame, skb, dev, 0);
 		return 0;
 	}
