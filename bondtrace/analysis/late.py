@@ -25,7 +25,7 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..util.arrays import alike, first_like
+from ..util.arrays import alike, first_like, previous_like
 from . import rewritten
 from .whereabouts import namespaces
 
@@ -112,24 +112,37 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     shared = _last_like((frame | records["head"]).take(at), frame.take(owner) | head)
     clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
     targets[clones] = at[shared[clones]]
-    for place in of_others.tolist():
-        targets[place], clones[place] = _of_other_skb(records, int(owner[place]), int(targets[place]))
+    targets[of_others], clones[of_others] = _of_other_skbs(records, owner[of_others], targets[of_others])
     return targets, clones
 
 
-def _of_other_skb(records: Array, late: int, parent: int) -> tuple[int, bool]:
-    """Return the pass of whose packet this late record's skb is, -1 where none is, and whether it is a copy."""
-    dropped = records[late : late + 1]
-    if parent >= 0 and rewritten.alike_but_for_addresses(dropped, records[parent : parent + 1])[0]:
-        return parent, True
-    same = (records["kind"] != RECORD_LATE) & (records["skb"] == dropped["skb"])
-    earlier = np.flatnonzero(same & (records["time_ns"] < dropped["time_ns"]))[-1:]
-    if len(earlier) and (
-        rewritten.alike_but_for_addresses(dropped, records[earlier])[0]
-        or rewritten.compare(records[earlier], dropped, "unwrapped")[0][0]
-    ):
-        return int(earlier[0]), False
-    return -1, False
+def _of_other_skbs(records: Array, late: Array, parents: Array) -> tuple[Array, Array]:
+    """Return for drops, by their late records and these records' parents (or -1), the pass of whose packet each skb is,
+    -1 where none is, and whether it is a copy; both have the shape of ``late``."""
+    dropped, copies = records[late], np.zeros(len(late), bool)
+    nested = np.flatnonzero(parents >= 0)
+    copies[nested] = rewritten.alike_but_for_addresses(dropped[nested], records[parents[nested]])
+    targets = np.where(copies, parents, -1)
+    rest = np.flatnonzero(~copies)
+    earlier = _latest_of_skb(records, dropped[rest])
+    rest, earlier = rest.compress(earlier >= 0), earlier.compress(earlier >= 0)
+    passes = records[earlier]
+    same = rewritten.alike_but_for_addresses(dropped[rest], passes)
+    same |= rewritten.compare(passes, dropped[rest], "unwrapped")[0]
+    targets[rest[same]] = earlier[same]
+    return targets, copies
+
+
+def _latest_of_skb(records: Array, dropped: Array) -> Array:
+    """Return for late records the last pass that began with the same skb before their time, or -1."""
+    passes = np.flatnonzero((records["kind"] != RECORD_LATE) & (first_like(dropped["skb"], records["skb"]) >= 0))
+    places = np.concatenate([np.full(len(dropped), -1), passes])
+    skb = np.concatenate([dropped["skb"], records["skb"].take(passes)])
+    order = np.lexsort((places, np.concatenate([dropped["time_ns"], records["time_ns"].take(passes)])))
+    before = previous_like(skb.take(order), places.take(order) >= 0)
+    found = np.full(len(order), -1)
+    found[order] = np.where(before >= 0, places.take(order).take(before), -1)
+    return found[: len(dropped)]
 
 
 def _last_like(keys: Array, wanted: Array) -> Array:

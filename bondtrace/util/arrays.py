@@ -51,6 +51,20 @@ def first_like(numbers: Array, wanted: Array) -> Array:
     return found
 
 
+def previous_like(numbers: Array, among: Optional[Array] = None) -> Array:
+    """Return for each number the last place before it that has the same one, or -1; shape of ``numbers``.
+
+    :param among: says for each place whether it may be found.
+    """
+    order = stable_order(numbers)
+    ordered, places = numbers.take(order), np.arange(len(numbers))
+    before = np.maximum.accumulate(places if among is None else np.where(among.take(order), places, -1))[:-1]
+    is_like = (before >= 0) & (ordered.take(np.maximum(before, 0)) == ordered[1:])
+    found = np.full(len(numbers), -1)
+    found[order[1:]] = np.where(is_like, order.take(np.maximum(before, 0)), -1)
+    return found
+
+
 def _slots(numbers: Array, bits: int) -> Array:
     """Return the slot of each number: its lower half, which counts up, shifted by a hash of its upper half."""
     numbers = numbers.astype(np.uint64, copy=False)
