@@ -21,7 +21,7 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..net.topology import Key
+from ..net.topology import Key, key_from, key_number
 from ..util.arrays import alike, first_like, mix, previous_like, stable_order
 from . import rewritten
 from .shapes import Facts
@@ -255,7 +255,7 @@ def _are_related(lot: Lot, earlier: Array, later: Array, related: Related) -> Ar
     some, _, which = alike(mix(*ways))
     can = np.array(
         [
-            related(_key(entered), _key(to), _WAYS[how]) or related(_key(left), _key(to), _WAYS[how])
+            related(key_from(entered), key_from(to), _WAYS[how]) or related(key_from(left), key_from(to), _WAYS[how])
             for entered, left, to, how in ways[:, some].T.tolist()
         ]
     )
@@ -297,7 +297,7 @@ def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:
     """Join passes of the same skb that follow one another with other contents: routed with its addresses translated, or
     with a tunnel's headers around it."""
     sent = lot["kind"] == RECORD_TX
-    keys = np.array([netns << 32 | ifindex for netns, ifindex in tunnels], np.uint64)
+    keys = np.array([key_number(one) for one in tunnels], np.uint64)
     of_tunnel = np.isin(lot["device"], keys) if len(keys) else np.zeros(len(lot), bool)
     free = links.are_free(np.arange(len(lot)))
     routed = sent & free & (lot["flags"] & RECORD_RECEIVED != 0)
@@ -356,10 +356,6 @@ def _without_repeats(links: Array, order: Array, lot: Lot) -> Array:
     passes = order.take(places)
     _cut_repeats(linked[:-1], lot.some("device", passes), lot.some("kind", passes))
     return places.compress(linked)
-
-
-def _key(device: int) -> tuple[int, int]:
-    return device >> 32, device & 0xFFFFFFFF
 
 
 def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:

@@ -25,7 +25,7 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..util.arrays import alike, first_like, previous_like
+from ..util.arrays import alike, first_like, previous_like, upper_half
 from . import rewritten
 from .whereabouts import namespaces
 
@@ -94,7 +94,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     drops = steps["kind"] == STEP_DROP
     # skb_low of a drop's step is not the skb's
     skb_low = np.where(drops, records["skb"][owner].astype(np.uint32), steps["skb_low"])
-    cpu, kind = records["cpu"].astype(np.uint64) << np.uint64(32), records["kind"]
+    cpu, kind = upper_half(records["cpu"]), records["kind"]
     parent = records["parent"].take(owner)
     at = np.flatnonzero(kind != RECORD_LATE)
     nested = _last_like((cpu | records["seq"]).take(at), cpu.take(owner) | parent)
@@ -103,7 +103,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     of_others = np.flatnonzero(drops & is_apart & (records["captured"].take(owner) > 0))
     at = np.flatnonzero((kind == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0))
     _, _, which = alike(cpu | records["frame"])
-    frame = which.astype(np.uint64) << np.uint64(32)
+    frame = upper_half(which)
     both = np.stack([records["skb"].take(at) & np.uint64(0xFFFFFFFF), records["last_skb"].take(at)], axis=1)
     listed = _last_like((frame.take(at)[:, None] | both).reshape(-1), frame.take(owner) | skb_low)
     rest = (targets < 0) & (listed >= 0)

@@ -126,6 +126,11 @@ def _few_alike(numbers: Array) -> Optional[tuple[Array, Array, Array]]:
     return first, np.bincount(which), which.astype(np.int64)
 
 
+def upper_half(numbers: Array) -> Array:
+    """Return numbers of up to 32 bits as the upper half of 64."""
+    return numbers.astype(np.uint64) << np.uint64(32)
+
+
 def mix(*values: Array) -> Array:
     """Hash columns together (with the finaliser of splitmix64 after each); shape (n,) of uint64."""
     with np.errstate(over="ignore"):
