@@ -27,6 +27,7 @@ from ..format.wire import (
     Array,
     Passes,
 )
+from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
 from ..util.arrays import mix, upper_half
 from .whereabouts import namespaces
 
@@ -130,7 +131,7 @@ def _shapes(records: Array, device: Array, of_steps: Array, grouped: Array) -> A
     """
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
-    in_bytes = (ethertype == 0x8100) | (ethertype == 0x88A8)
+    in_bytes = (ethertype == ETH_P_8021Q) | (ethertype == ETH_P_8021AD)
     inner *= in_bytes
     tagged = np.flatnonzero(in_bytes | (records["flags"] & RECORD_VLAN).view(bool))
     return _hashed(
