@@ -80,13 +80,43 @@ def main() -> None:
     asked = os.environ.get("_BONDTRACE_COMPLETE")
     if asked:
         sys.exit(import_module(".commands.completion", __package__).answer(cli, asked))
+    output = _watched_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale that lacks a character is no failure
-    status = _outcome(_run)
-    status = _outcome(lambda: _flush(status)) or status
+    status = _outcome(_run, output)
+    status = _outcome(lambda: _flush(status), output) or status
     _end_stderr()
     sys.exit(status)
+
+
+class _Output(io.FileIO):
+    """Standard output, which remembers why it could not be written."""
+
+    failure: Optional[OSError] = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _watched_output() -> Optional[_Output]:
+    """Let ``sys.stdout`` be the same stream on an ``_Output``, and return that; ``None`` where it was replaced."""
+    stream = sys.stdout
+    if stream is not sys.__stdout__ or not isinstance(stream, io.TextIOWrapper):
+        return None
+    stream.flush()
+    output = _Output(stream.fileno(), "wb", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(output),
+        stream.encoding,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+    return output
 
 
 def _run() -> int:
@@ -102,7 +132,7 @@ def _flush(status: int) -> int:
     return 0
 
 
-def _outcome(what: Callable[[], int]) -> int:
+def _outcome(what: Callable[[], int], output: Optional[_Output]) -> int:
     """Return the exit status; report a failure in one line."""
     try:
         return what()
@@ -129,8 +159,15 @@ def _outcome(what: Callable[[], int]) -> int:
         _close(sys.stdout)
         if reader_is_gone:
             return 0
-        what_failed = str(error.filename) if error.filename else "cannot write the output"
-        return _told(f"{what_failed}: {error.strerror or error}", 1)
+        return _told(_fact(error, output), 1)
+
+
+def _fact(error: OSError, output: Optional[_Output]) -> str:
+    """Return what an error says, with what it is about, where that is known."""
+    about = f"{error.filename}: " if error.filename else ""
+    if not about and output and output.failure and output.failure.errno == error.errno:
+        about = "cannot write the output: "
+    return f"{about}{error.strerror or error}"
 
 
 def _told(text: str, status: int) -> int:

@@ -46,3 +46,29 @@ static __always_inline void follow_device(struct frame *frame, u64 dev)
 		follow_namespace(frame, dev);
 	}
 }
+
+/* The next step is on this device, but the packet does not move there: step_back() follows the step. `elsewhere`: its
+ * namespace is to be named even where the frame's is the same. */
+static __always_inline void step_aside(struct frame *frame, u64 dev, u8 elsewhere)
+{
+	u64 net = READ(u64, dev, NET_DEVICE__NET);
+
+	if (elsewhere || net != frame->net) {
+		u32 netns = READ(u32, net, NET__INUM);
+#ifdef COUNT_ONLY
+		record_of(frame)->netns = netns;
+#else
+		add_namespace(frame, netns, NETNS_NEXT_STEP);
+#endif
+	}
+	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+}
+
+/* The steps are on the frame's own device again: on what ifindex, and record.netns, were before step_aside(). */
+static __always_inline void step_back(struct frame *frame, u32 ifindex, u32 netns)
+{
+	frame->ifindex = ifindex;
+#ifdef COUNT_ONLY
+	record_of(frame)->netns = netns;
+#endif
+}

@@ -41,41 +41,29 @@ static __always_inline u32 netns_of(u64 dev)
 	return netns >= NETNS_INUM_MIN ? netns : 0;
 }
 
-#ifdef COUNT_ONLY
-static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason,
-				      u8 whose)
-{
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-
-	if (dev != frame->dev && netns_of(dev))
-		follow_device(frame, dev);
-	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
-}
-#else
 /* The step of a drop. skb->dev may be another device than that of the pass's last step (a VRF, the one to which it was
  * routed), where the packet then ended; that is no round of the receive path. */
 static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason,
 				      u8 whose)
 {
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-	u32 netns = dev != frame->dev ? netns_of(dev) : 0;
-	u32 ifindex = frame->ifindex;
+	u32 ifindex = frame->ifindex, netns = record_of(frame)->netns;
 
-	if (netns) {
-		if (READ(u64, dev, NET_DEVICE__NET) != frame->net)
-			add_namespace(frame, netns, NETNS_NEXT_STEP);
-		frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
-	}
+	if (dev != frame->dev && netns_of(dev))
+		step_aside(frame, dev, 0);
+#ifdef COUNT_ONLY
+	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
+#else
 	ADD_STEP(frame, STEP_DROP, cpu->dropped_by, whose, /* netfilter.c */
 		 cpu->dropped_by ? cpu->dropped_chain : record_of(frame)->ifindex, reason, location);
-	frame->ifindex = ifindex;
-}
 #endif
+	step_back(frame, ifindex, netns);
+}
 
 /* A record of its own for a drop, without the step; 0 where it is not to be told. That is:
  * - in a list, after __netif_receive_skb_core was called for all its packets;
- * - within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another packet
- *   that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be;
+ * - within an open pass, whose skb it is not: a copy whose data was copied as well (NAT writes to it), or another
+ *   packet that was waiting. Its bytes tell which (analysis/late.py); counted it cannot be;
  * - outside every pass, likewise: a packet that was kept for later. */
 static __always_inline struct frame *late_drop(struct cpu_state *cpu, struct frame *open, u64 skb)
 {

@@ -103,7 +103,8 @@ static __always_inline void view_open(struct view *view, struct part *part, u64 
 	if (!linear)
 		return;
 	if (first) {
-		if (!bpf_probe_read_kernel(view->bytes + TAG_AT + TAG_BYTES, BOUNDED(size, VIEW_BYTES - 1), (void *)(begin + first)))
+		if (!bpf_probe_read_kernel(view->bytes + TAG_AT + TAG_BYTES, BOUNDED(size, VIEW_BYTES - 1),
+					   (void *)(begin + first)))
 			view->copied = size + TAG_AT + TAG_BYTES;
 	} else if (!bpf_probe_read_kernel(view->bytes, BOUNDED(size, VIEW_BYTES - 1), (void *)begin)) {
 		view->copied = size;

@@ -5,14 +5,15 @@
  * freed by their caller, nf_hook_slow, once they have returned NF_DROP, or by nft_do_chain itself where that returns
  * NF_STOLEN then. The step of that drop (drop.c) gets the chain. Nothing is kept of a packet that is let through.
  *
- * A chain is told by a number, a hash of what is told of it, under which its names are put into a map. So a number means
- * the same whatever becomes of the chain.
+ * A chain is told by a number, a hash of what is told of it, under which its names are put into a map. So a number
+ * means the same whatever becomes of the chain.
  *
  * Where no chain is known to have decided (conntrack, a helper, a kernel that does not describe nf_tables), the number
  * is the low half of an address in the function that called nf_hook_slow, each of which has a hook of its own.
  */
 
 #if !defined(COUNT_ONLY) && defined(NF_HOOK_STATE__HOOK)
+#define CHAINS_TOLD
 #define NF_VERDICT_MASK 0xff
 #define NF_DROP 0
 enum protocol_family { PF_IPV4 = 2, PF_ARP = 3, PF_BRIDGE = 7, PF_IPV6 = 10 };
@@ -55,16 +56,24 @@ static __always_inline struct netfilter_layout *netfilter_layout(void)
 	return OR_NULL(layout);
 }
 
-/* A chain or a table has decided on a packet: keep that it is dropped, until it is freed. */
-static __always_inline void decided(struct cpu_state *cpu, u8 func, u64 owner, u64 skb, u64 state)
+/* A chain or a table has decided on a packet, within this frame: keep that it is dropped, until it is freed. */
+static __always_inline void decided(struct cpu_state *cpu, struct frame *frame, u8 func, u64 owner, u64 skb, u64 state)
 {
-	struct frame *frame = top(cpu);
-
 	cpu->decision.frame = frame ? frame->number : 0;
 	cpu->decision.owner = owner;
 	cpu->decision.skb = skb;
 	cpu->decision.state = state;
 	cpu->decision.func = func;
+}
+
+/* nft_do_chain has decided by this chain, on the packet of this nft_pktinfo. */
+static __always_inline void chain_decided(struct cpu_state *cpu, struct frame *frame, struct netfilter_layout *layout,
+					  u64 chain, u64 packet)
+{
+	u64 skb = READ(u64, packet, layout->pktinfo_skb);
+	u64 state = READ(u64, packet, layout->pktinfo_state);
+
+	decided(cpu, frame, FUNC_NFT_DO_CHAIN, chain, skb, state);
 }
 
 static __always_inline int chain_end(u32 verdict, u64 pkt, u64 priv)
@@ -75,9 +84,7 @@ static __always_inline int chain_end(u32 verdict, u64 pkt, u64 priv)
 	struct netfilter_layout *layout = netfilter_layout();
 	if (!cpu || cpu->quiet || cpu->tap.open || !layout)
 		return 0;
-	u64 chain = NUMBER_OF(&cpu->place, priv);
-	u64 packet = NUMBER_OF(&cpu->place, pkt);
-	decided(cpu, FUNC_NFT_DO_CHAIN, chain, READ(u64, packet, layout->pktinfo_skb), READ(u64, packet, layout->pktinfo_state));
+	chain_decided(cpu, top(cpu), layout, NUMBER_OF(&cpu->place, priv), NUMBER_OF(&cpu->place, pkt));
 	return 0;
 }
 
@@ -87,13 +94,13 @@ static __always_inline int table_end(u32 verdict, u64 first, u64 second, u64 thi
 		return 0;
 	struct cpu_state *cpu = this_cpu();
 	if (cpu && !cpu->quiet && !cpu->tap.open)
-		decided(cpu, FUNC_IPT_DO_TABLE, NUMBER_OF(&cpu->place, first), NUMBER_OF(&cpu->place, second),
-			NUMBER_OF(&cpu->place, third));
+		decided(cpu, top(cpu), FUNC_IPT_DO_TABLE, NUMBER_OF(&cpu->place, first),
+			NUMBER_OF(&cpu->place, second), NUMBER_OF(&cpu->place, third));
 	return 0;
 }
 
-/* What a function was given is kept while it runs: for what is freed in it, and for a kretprobe, which does not know the
- * arguments any more. Calls nest (a rule that rejects a packet sends one). */
+/* What a function was given is kept while it runs: for what is freed in it, and for a kretprobe, which does not know
+ * the arguments any more. Calls nest (a rule that rejects a packet sends one). */
 static __always_inline int call_begins(u64 first, u64 second, u64 third)
 {
 	struct cpu_state *cpu = this_cpu();
@@ -119,7 +126,10 @@ static __always_inline struct call *call_ends(void)
 
 static __always_inline u8 function_of(u8 family)
 {
-	return family == PF_IPV4 ? FUNC_IPT_DO_TABLE : family == PF_IPV6 ? FUNC_IP6T_DO_TABLE : family == PF_ARP ? FUNC_ARPT_DO_TABLE : FUNC_EBT_DO_TABLE;
+	return family == PF_IPV4   ? FUNC_IPT_DO_TABLE
+	       : family == PF_IPV6 ? FUNC_IP6T_DO_TABLE
+	       : family == PF_ARP  ? FUNC_ARPT_DO_TABLE
+				   : FUNC_EBT_DO_TABLE;
 }
 
 /* Read what is told of the chain that decided. */
@@ -169,20 +179,6 @@ static __always_inline u64 is_in(u64 address, u64 begin, u64 bytes)
 	return is_less;
 }
 
-/* nft_do_chain itself frees this packet (since it was told the reason): its call that runs has decided. */
-static __always_inline void decided_in_chain(struct cpu_state *cpu, struct frame *frame,
-					     struct netfilter_layout *layout, u64 skb)
-{
-	struct call *call = &cpu->calls[BOUNDED(cpu->call - 1, CALLS_MAX - 1)];
-	u64 packet = call->arguments[0];
-
-	cpu->decision.owner = call->arguments[1];
-	cpu->decision.skb = READ(u64, packet, layout->pktinfo_skb);
-	cpu->decision.state = READ(u64, packet, layout->pktinfo_state);
-	cpu->decision.frame = frame ? frame->number : 0;
-	cpu->decision.func = FUNC_NFT_DO_CHAIN;
-}
-
 /* The number of the chain that had this packet dropped, 0 where none is known. */
 static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location)
 {
@@ -193,8 +189,12 @@ static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *f
 
 	if (!layout || !chain)
 		return 0;
-	if (is_in(location, layout->chain_begin, layout->chain_bytes))
-		decided_in_chain(cpu, frame, layout, skb);
+	if (is_in(location, layout->chain_begin, layout->chain_bytes)) {
+		/* nft_do_chain itself frees it (since it was told the reason): its call that runs has decided. */
+		struct call *call = &cpu->calls[BOUNDED(cpu->call - 1, CALLS_MAX - 1)];
+
+		chain_decided(cpu, frame, layout, call->arguments[1], call->arguments[0]);
+	}
 	if (!decision->func || decision->frame != (frame ? frame->number : 0))
 		return 0;
 	if (decision->func == FUNC_IPT_DO_TABLE && decision->owner == skb) { /* before 5.16 */
@@ -241,27 +241,6 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 #else
 #define BY_NETFILTER(reason) 0
 #endif
-
-/* Note who had this packet dropped, if netfilter did: cpu->dropped_by and, by a number, cpu->dropped_chain. */
-static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
-					 u32 reason)
-{
-	cpu->dropped_by = FUNC_NONE;
-	if (BY_NETFILTER(reason) || is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
-		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
-		cpu->dropped_chain = deciding_chain(cpu, frame, skb, location);
-		if (!cpu->dropped_chain) {
-			cpu->dropped_chain = hooking_function(cpu, ctx);
-			cpu->dropped_by = cpu->dropped_chain ? FUNC_NF_HOOK_SLOW : FUNC_NONE;
-		}
-	}
-	cpu->decision.func = FUNC_NONE;
-}
-#else /* addresses may not be read here */
-static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
-					 u32 reason)
-{
-}
 #endif
 
 /* unsigned int nft_do_chain(struct nft_pktinfo *, void *). */
@@ -282,17 +261,15 @@ PROBE(table_enter) { return call_begins(ARG(table_enter, 0), ARG(table_enter, 1)
 PROBE(table_exit)
 {
 	struct call *call = call_ends();
-	return call ? table_end(RETURNED(table_exit, 3), call->arguments[0], call->arguments[1], call->arguments[2]) : 0;
+	if (!call)
+		return 0;
+	return table_end(RETURNED(table_exit, 3), call->arguments[0], call->arguments[1], call->arguments[2]);
 }
 PROBE(table_fexit)
 {
 	return table_end(RETURNED(table_fexit, 3), ARG(table_fexit, 0), ARG(table_fexit, 1), ARG(table_fexit, 2));
 }
 #else /* a drop is counted by its function and reason only; or this kernel has no netfilter */
-static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
-					 u32 reason)
-{
-}
 PROBE(chain_enter) { return 0; }
 PROBE(chain_exit) { return 0; }
 PROBE(chain_fexit) { return 0; }
@@ -300,3 +277,22 @@ PROBE(table_enter) { return 0; }
 PROBE(table_exit) { return 0; }
 PROBE(table_fexit) { return 0; }
 #endif
+
+/* Note who had this packet dropped, if netfilter did: cpu->dropped_by and, by a number, cpu->dropped_chain.
+ * NF_HOOK_SLOW is not known where addresses may not be read. */
+static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
+					 u32 reason)
+{
+#if defined(CHAINS_TOLD) && defined(NF_HOOK_SLOW)
+	cpu->dropped_by = FUNC_NONE;
+	if (BY_NETFILTER(reason) || is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
+		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
+		cpu->dropped_chain = deciding_chain(cpu, frame, skb, location);
+		if (!cpu->dropped_chain) {
+			cpu->dropped_chain = hooking_function(cpu, ctx);
+			cpu->dropped_by = cpu->dropped_chain ? FUNC_NF_HOOK_SLOW : FUNC_NONE;
+		}
+	}
+	cpu->decision.func = FUNC_NONE;
+#endif
+}

@@ -105,8 +105,8 @@ struct known_tap {
 	u32 inode;
 };
 
-/* What a chain or a table has decided, until nf_hook_slow frees the packet (netfilter.c). Of x_tables, before 5.16: skb,
- * state and table are in the places of owner, skb and state. */
+/* What a chain or a table has decided, until the packet is freed (netfilter.c). Of x_tables, before 5.16: skb, state
+ * and table are in the places of owner, skb and state. */
 struct decision {
 	u64 owner; /* struct nft_chain or xt_table */
 	u64 skb;
@@ -115,7 +115,7 @@ struct decision {
 	u8 func;   /* FUNC_NONE: nothing is decided; FUNC_NFT_DO_CHAIN, or FUNC_IPT_DO_TABLE for all of x_tables */
 };
 
-/* The arguments of a function that runs, for its kretprobe (netfilter.c). */
+/* The arguments of a function that runs: for what is freed in it, and for its kretprobe (netfilter.c). */
 #define CALLS_MAX 8
 struct call {
 	u64 arguments[3];
@@ -275,10 +275,10 @@ static __always_inline u8 traced(struct frame *frame, u8 typed, u64 dev)
 	return 1;
 }
 
-/* Is the open pass of this frame the one of this skb? In a list several packets share a frame. */
+/* Has this frame (or 0) an open pass, and is it the one of this skb? In a list several packets share a frame. */
 static __always_inline u8 holds(struct frame *frame, u64 skb)
 {
-	return frame->kind != FRAME_RX_LIST || frame->skb == skb;
+	return frame && frame->state == PASS_OPEN && (frame->kind != FRAME_RX_LIST || frame->skb == skb);
 }
 
 /* Is this the packet that the frame has refused? Asked where the CPU is not quiet, so of a list. */

@@ -29,7 +29,7 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 	if (func == FUNC_ARP_RCV)
 		note_handled(cpu, skb, dev);
 #endif
-	if (!frame || frame->state != PASS_OPEN || !holds(frame, skb)) {
+	if (!holds(frame, skb)) {
 		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return 0;

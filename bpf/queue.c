@@ -11,14 +11,11 @@
 /* The step of a packet that is handed on by this device, which is not where the outer packet's pass goes on. */
 static __always_inline void fill_queued(struct frame *frame, u64 skb, u64 dev, u8 elsewhere)
 {
-	u32 ifindex = frame->ifindex;
-	u64 net = READ(u64, dev, NET_DEVICE__NET);
+	u32 ifindex = frame->ifindex, netns = record_of(frame)->netns;
 
-	if (elsewhere || net != frame->net)
-		add_namespace(frame, READ(u32, net, NET__INUM), NETNS_NEXT_STEP);
-	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	step_aside(frame, dev, elsewhere);
 	ADD_STEP(frame, STEP_QUEUED, FUNC_GRO_CELLS, 0, record_of(frame)->ifindex, 0, skb);
-	frame->ifindex = ifindex;
+	step_back(frame, ifindex, netns);
 }
 
 static __always_inline int queued(u64 skb)
@@ -30,7 +27,7 @@ static __always_inline int queued(u64 skb)
 	if (passed_over(frame, skb))
 		return 0;
 	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-	if (frame && frame->state == PASS_OPEN && holds(frame, skb)) {
+	if (holds(frame, skb)) {
 		fill_queued(frame, skb, dev, 0);
 		return 0;
 	}

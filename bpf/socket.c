@@ -38,7 +38,7 @@ static __always_inline void step_beyond(struct cpu_state *cpu, u64 skb, u64 dev,
 
 	if (!frame || frame->kind == FRAME_TX)
 		return; /* a process takes it out of a backlog, or it is one that this host sends */
-	u8 in_frame = frame->state == PASS_OPEN && holds(frame, skb);
+	u8 in_frame = holds(frame, skb);
 	if (!in_frame && frame->kind != FRAME_RX_LIST)
 		return;
 	if (!in_frame)

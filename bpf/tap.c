@@ -65,7 +65,7 @@ static __always_inline void tap_step(struct cpu_state *cpu, u64 skb, u64 dev, u6
 
 	if (passed_over(frame, skb))
 		return;
-	if (!frame || frame->state != PASS_OPEN || !holds(frame, skb)) {
+	if (!holds(frame, skb)) {
 		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return;

@@ -27,7 +27,7 @@ enum record_flag {
 	RECORD_LIST = 2,   /* received in a list: taps and protocol handlers may come as late records */
 	RECORD_CLONED = 4, /* the skb shared its data with another when the pass began */
 	RECORD_INSIDE_LIST = 8, /* nested in the list receive that frame names; its packet is one of those */
-	RECORD_RECEIVED = 16,   /* the packet had been received before: skb->skb_iif, which is 0 in a new skb, was set */
+	RECORD_RECEIVED = 16,   /* the packet had been received before: skb->skb_iif, 0 in a new skb, was set */
 	RECORD_VLAN_AD = 32, /* the tag that vlan_tci is of has the type 802.1ad (0x88a8), not 802.1Q */
 };
 
@@ -108,7 +108,7 @@ enum function {
 /* Counters, one set per CPU. There is one for every way to lose something. */
 enum counter {
 	COUNT_SENT = 0,       /* records put into the ring */
-	COUNT_LOST = 1,       /* records for which the ring had no room; COUNT_ONLY: steps for which the hash had none */
+	COUNT_LOST = 1,       /* records for which the ring, or (COUNT_ONLY) steps for which the hash had no room */
 	COUNT_STEPS_LOST = 2, /* steps that did not fit their record */
 	COUNT_TOO_DEEP = 3,   /* passes nested deeper than the stack of open passes */
 	COUNT_UNBALANCED = 4, /* packets whose begin was missed, and begins whose end was */
@@ -168,7 +168,7 @@ struct record {
 	unsigned char pkt_type; /* PACKET_HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4 */
 	unsigned int last_skb; /* low half of the skb's address at the end: it may be replaced on the way */
 	unsigned int head;     /* skb->head, divided by 16: clones share it */
-	unsigned int frame; /* number of the bracket (of a list: the list receive) that this pass belongs to on its CPU */
+	unsigned int frame; /* number of the bracket (of a list: the list receive) of this pass on its CPU */
 	unsigned int sender; /* tx: inode of the packet socket that sent it, or 0; rx: low half of the address of
 			      * the device's rx_handler, or 0 */
 	unsigned char packet[PACKET_BYTES];

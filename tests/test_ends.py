@@ -209,6 +209,49 @@ def test_a_pipe_that_nobody_reads_is_no_failure(tmp_path, words):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("show", "FILE"), ("summary", "FILE", "--json"), ("--version",)], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_told(tmp_path, words, unbuffered):
+    path = short_trace(tmp_path / "trace.arrows")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bondtrace", *(str(path) if word == "FILE" else word for word in words)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+
+    assert (done.returncode, done.stderr) == (1, "bondtrace: cannot write the output: No space left on device\n")
+
+
+# A failure without a file's name, which is not of the output, while that is written to.
+FAILS_ELSEWHERE = """
+import errno, os
+from bondtrace import cli, pipeline
+def fails(self, *words):
+    print("so far")
+    raise OSError(errno.{}, os.strerror(errno.{}))
+pipeline.Pipeline.run = fails
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("name", "said"), [("EPERM", "Operation not permitted"), ("EMFILE", "Too many open files")])
+def test_another_failure_is_not_told_as_one_of_the_output(name, said):
+    done = subprocess.run(
+        [sys.executable, "-c", FAILS_ELSEWHERE.format(name, name), "summary", str(PING)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, f"bondtrace: {said}\n")
+
+
 def test_a_terminal_that_is_gone(tmp_path):
     # given a command on a terminal
     pid, terminal = pty.fork()

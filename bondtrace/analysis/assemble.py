@@ -13,13 +13,12 @@ from typing import Optional
 from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
+from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
 from . import branches, ends, verdicts, why_unseen
 from .passes import assembled
 from .scene import Scene
 from .stitch import Journeys
 from .tap_names import label
-
-_ETH_P_8021Q, _ETH_P_8021AD = 0x8100, 0x88A8
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -142,5 +141,5 @@ def _packet(record: Array, scene: Scene) -> Packet:
 def _tag_type(flags: int, scene: Scene) -> Optional[int]:
     """Return the Ethernet type of the tag beside the frame; ``None`` in older recordings, which do not say it."""
     if flags & RECORD_VLAN_AD:
-        return _ETH_P_8021AD
-    return _ETH_P_8021Q if scene.start.get("vlan_tpid") is True else None
+        return ETH_P_8021AD
+    return ETH_P_8021Q if scene.start.get("vlan_tpid") is True else None

@@ -16,12 +16,12 @@ from typing import NamedTuple, Optional
 
 from ..format.wire import RECORD_TX, RECORD_VLAN, Array
 from ..model import Tag
+from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q, VLAN_TYPES
 
-VLAN_PROTOCOLS = (0x8100, 0x88A8)
 _WITH_ETHERNET_HEADER = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 _LLC, _RAW_802_3, _FIRST_TYPE = 4, 1, 0x0600  # ETH_P_802_2, ETH_P_802_3, ETH_P_802_3_MIN
 _IPV4 = 0x0800
-_VLAN_NAMES = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
+_VLAN_NAMES = {ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"}
 
 
 def tag_words(tag: Tag) -> str:
@@ -79,7 +79,7 @@ class Progress:
 
     def deliver(self) -> Optional[int]:
         """Go on to delivery by protocol; return skb->protocol there."""
-        while self.beside is not None and self.beside.id == 0 and self.protocol in VLAN_PROTOCOLS:
+        while self.beside is not None and self.beside.id == 0 and self.protocol in VLAN_TYPES:
             self._put_aside()
         return self.protocol
 
@@ -88,7 +88,7 @@ class Progress:
         self._untag()
 
     def _untag(self) -> None:
-        if self.beside is not None or self.protocol not in VLAN_PROTOCOLS:
+        if self.beside is not None or self.protocol not in VLAN_TYPES:
             return
         tag, at = self.protocol, self._next
         if len(self._data) < at + 4:

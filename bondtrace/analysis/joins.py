@@ -21,8 +21,8 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..net.topology import Key
-from ..util.arrays import alike, first_like, mix, stable_order
+from ..net.topology import Key, key_from, key_number
+from ..util.arrays import alike, first_like, mix, previous_like, stable_order
 from . import rewritten
 from .shapes import Facts
 
@@ -206,12 +206,10 @@ def _join_queued(lot: Lot, links: Links) -> None:
         np.concatenate([lot.some("queued", handed), lot.some("device", received)]),
         np.concatenate([lot.some("queued_skb", handed), lot.low_skb(received)]),
     )
-    order = np.lexsort((is_received, places, key))
-    earlier, later = order[:-1], order[1:]
-    follows = (
-        (key[earlier] == key[later]) & ~is_received[earlier] & is_received[later] & (places[earlier] < places[later])
-    )
-    later, earlier = places[later[follows]], places[earlier[follows]]
+    order = np.lexsort((is_received, places))
+    places, is_received, before = places[order], is_received[order], previous_like(key[order])
+    follows = is_received & (before >= 0) & ~is_received[before] & (places[before] < places)
+    later, earlier = places[follows], places[before[follows]]
     free = links.are_free(later)
     links.add(later[free], earlier[free])
 
@@ -257,7 +255,7 @@ def _are_related(lot: Lot, earlier: Array, later: Array, related: Related) -> Ar
     some, _, which = alike(mix(*ways))
     can = np.array(
         [
-            related(_key(entered), _key(to), _WAYS[how]) or related(_key(left), _key(to), _WAYS[how])
+            related(key_from(entered), key_from(to), _WAYS[how]) or related(key_from(left), key_from(to), _WAYS[how])
             for entered, left, to, how in ways[:, some].T.tolist()
         ]
     )
@@ -299,7 +297,7 @@ def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:
     """Join passes of the same skb that follow one another with other contents: routed with its addresses translated, or
     with a tunnel's headers around it."""
     sent = lot["kind"] == RECORD_TX
-    keys = np.array([netns << 32 | ifindex for netns, ifindex in tunnels], np.uint64)
+    keys = np.array([key_number(one) for one in tunnels], np.uint64)
     of_tunnel = np.isin(lot["device"], keys) if len(keys) else np.zeros(len(lot), bool)
     free = links.are_free(np.arange(len(lot)))
     routed = sent & free & (lot["flags"] & RECORD_RECEIVED != 0)
@@ -322,25 +320,22 @@ def _join_routed_copies(lot: Lot, links: Links) -> None:
     """Join what was received before and is sent by an skb that no pass had: a copy that was routed, and had to wait for
     its next hop. Without an address that proves it, it is inferred: from contents that only one journey had in that
     namespace shortly before, and not sent on so far."""
-    sent = np.flatnonzero((lot["kind"] == RECORD_TX) & (lot["flags"] & RECORD_RECEIVED != 0))
-    sent = sent.compress(links.are_free(sent))
+    is_tx, free = lot["kind"] == RECORD_TX, links.are_free(np.arange(len(lot)))
+    sent = is_tx & free & (lot["flags"] & RECORD_RECEIVED != 0)
     leads_on = np.zeros(len(lot), bool)
-    leads_on[links.before[(lot["kind"] == RECORD_TX) & (links.before != np.arange(len(lot)))]] = True
-    received = np.flatnonzero((lot["kind"] == RECORD_RX) & ~leads_on)
-    if not len(sent) or not len(received):
+    leads_on[links.before[is_tx & ~free]] = True
+    received = (lot["kind"] == RECORD_RX) & ~leads_on
+    if not sent.any() or not received.any():
         return
-    places = np.concatenate([received, sent])
-    key = mix(rewritten.prints(lot.records(places)), lot.some("device", places) >> np.uint64(32))
-    order = np.lexsort((places, key))
-    places, key, journey = places[order], key[order], links.first()[places[order]]
-    is_sent = order >= len(received)
-    ends_ns = lot.some("end_ns", places) + np.uint64(GAP_NS)
-    follows = np.flatnonzero(is_sent[1:] & ~is_sent[:-1] & (key[1:] == key[:-1])) + 1
-    begins_ns = lot.some("time_ns", places[follows])
-    before = np.maximum(follows - 2, 0)
-    is_like = (follows >= 2) & (key[before] == key[follows]) & ~is_sent[before] & (begins_ns <= ends_ns[before])
-    sure = (begins_ns <= ends_ns[follows - 1]) & ~(is_like & (journey[before] != journey[follows - 1]))
-    links.add(places[follows[sure]], places[follows[sure] - 1], True)
+    places = np.flatnonzero(received | sent)
+    is_sent, journey = sent[places], links.first()[places]
+    before = previous_like(mix(rewritten.prints(lot.records(places)), lot.some("device", places) >> np.uint64(32)))
+    follows = np.flatnonzero(is_sent & (before >= 0) & ~is_sent[before])
+    last, further = before[follows], before[before[follows]]
+    begins_ns, ends_ns = lot.some("time_ns", places[follows]), lot.some("end_ns", places) + np.uint64(GAP_NS)
+    is_like = (further >= 0) & ~is_sent[further] & (begins_ns <= ends_ns[further])
+    sure = (begins_ns <= ends_ns[last]) & ~(is_like & (journey[further] != journey[last]))
+    links.add(places[follows[sure]], places[last[sure]], True)
 
 
 def _of_one_skb(lot: Lot, free: Array) -> tuple[Array, Array]:
@@ -361,10 +356,6 @@ def _without_repeats(links: Array, order: Array, lot: Lot) -> Array:
     passes = order.take(places)
     _cut_repeats(linked[:-1], lot.some("device", passes), lot.some("kind", passes))
     return places.compress(linked)
-
-
-def _key(device: int) -> tuple[int, int]:
-    return device >> 32, device & 0xFFFFFFFF
 
 
 def _cut_repeats(linked: Array, device: Array, kind: Array) -> None:

@@ -28,7 +28,7 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..util.arrays import alike, first_like, mix
+from ..util.arrays import alike, first_like, mix, previous_like, upper_half
 from . import rewritten
 from .whereabouts import namespaces
 
@@ -98,7 +98,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     drops = steps["kind"] == STEP_DROP
     # skb_low of a drop's step is not the skb's
     skb_low = np.where(drops, records["skb"][owner].astype(np.uint32), steps["skb_low"])
-    cpu, kind = records["cpu"].astype(np.uint64) << np.uint64(32), records["kind"]
+    cpu, kind = upper_half(records["cpu"]), records["kind"]
     parent = records["parent"].take(owner)
     at = np.flatnonzero(kind != RECORD_LATE)
     nested = _last_like((cpu | records["seq"]).take(at), cpu.take(owner) | parent)
@@ -107,7 +107,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     of_others = np.flatnonzero(drops & is_apart & (records["captured"].take(owner) > 0))
     at = np.flatnonzero((kind == RECORD_RX) & (records["flags"] & RECORD_INSIDE_LIST == 0))
     _, _, which = alike(cpu | records["frame"])
-    frame = which.astype(np.uint64) << np.uint64(32)
+    frame = upper_half(which)
     both = np.stack([records["skb"].take(at) & np.uint64(0xFFFFFFFF), records["last_skb"].take(at)], axis=1)
     listed = _last_like((frame.take(at)[:, None] | both).reshape(-1), frame.take(owner) | skb_low)
     rest = (targets < 0) & (listed >= 0)
@@ -119,8 +119,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     beyond = np.flatnonzero(np.isin(steps["kind"], _BEYOND_IP) & (records["captured"].take(owner) > 0))
     if len(beyond):
         targets[beyond] = _of_same_bytes(records, which, at, owner[beyond])
-    for place in of_others.tolist():
-        targets[place], clones[place] = _of_other_skb(records, int(owner[place]), int(targets[place]))
+    targets[of_others], clones[of_others] = _of_other_skbs(records, owner[of_others], targets[of_others])
     return targets, clones
 
 
@@ -147,19 +146,33 @@ def _of_same_bytes(records: Array, frames: Array, at: Array, late: Array) -> Arr
     return np.where(found >= 0, some.take(found), -1)
 
 
-def _of_other_skb(records: Array, late: int, parent: int) -> tuple[int, bool]:
-    """Return the pass of whose packet this late record's skb is, -1 where none is, and whether it is a copy."""
-    dropped = records[late : late + 1]
-    if parent >= 0 and rewritten.alike_but_for_addresses(dropped, records[parent : parent + 1])[0]:
-        return parent, True
-    same = (records["kind"] != RECORD_LATE) & (records["skb"] == dropped["skb"])
-    earlier = np.flatnonzero(same & (records["time_ns"] < dropped["time_ns"]))[-1:]
-    if len(earlier) and (
-        rewritten.alike_but_for_addresses(dropped, records[earlier])[0]
-        or rewritten.compare(records[earlier], dropped, "unwrapped")[0][0]
-    ):
-        return int(earlier[0]), False
-    return -1, False
+def _of_other_skbs(records: Array, late: Array, parents: Array) -> tuple[Array, Array]:
+    """Return for drops, by their late records and these records' parents (or -1), the pass of whose packet each skb is,
+    -1 where none is, and whether it is a copy; both have the shape of ``late``."""
+    dropped, copies = records[late], np.zeros(len(late), bool)
+    nested = np.flatnonzero(parents >= 0)
+    copies[nested] = rewritten.alike_but_for_addresses(dropped[nested], records[parents[nested]])
+    targets = np.where(copies, parents, -1)
+    rest = np.flatnonzero(~copies)
+    earlier = _latest_of_skb(records, dropped[rest])
+    rest, earlier = rest.compress(earlier >= 0), earlier.compress(earlier >= 0)
+    passes = records[earlier]
+    same = rewritten.alike_but_for_addresses(dropped[rest], passes)
+    same |= rewritten.compare(passes, dropped[rest], "unwrapped")[0]
+    targets[rest[same]] = earlier[same]
+    return targets, copies
+
+
+def _latest_of_skb(records: Array, dropped: Array) -> Array:
+    """Return for late records the last pass that began with the same skb before their time, or -1."""
+    passes = np.flatnonzero((records["kind"] != RECORD_LATE) & (first_like(dropped["skb"], records["skb"]) >= 0))
+    places = np.concatenate([np.full(len(dropped), -1), passes])
+    skb = np.concatenate([dropped["skb"], records["skb"].take(passes)])
+    order = np.lexsort((places, np.concatenate([dropped["time_ns"], records["time_ns"].take(passes)])))
+    before = previous_like(skb.take(order), places.take(order) >= 0)
+    found = np.full(len(order), -1)
+    found[order] = np.where(before >= 0, places.take(order).take(before), -1)
+    return found[: len(dropped)]
 
 
 def _last_like(keys: Array, wanted: Array) -> Array:

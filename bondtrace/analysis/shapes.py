@@ -27,12 +27,13 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..util.arrays import mix
+from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
+from ..util.arrays import mix, upper_half
 from .whereabouts import namespaces
 
 Facts = Mapping[str, Array]
 
-# ``device`` and ``left``: the first and the last device of the pass, as netns << 32 | ifindex. ``queued`` and
+# ``device`` and ``left``: the first and the last device of the pass, as ``topology.key_number``. ``queued`` and
 # ``queued_skb``: the device on which it is to be received once more (0: none), and the low half of its skb then.
 # ``own`` and ``parent``: its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq.
 # ``print``: ``fingerprint``. ``shape``: a hash of all that an answer can depend on, except the times.
@@ -81,23 +82,18 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
     for name in ("time_ns", "kind", "flags", "skb", "last_skb", "head", "frame"):
         told[name][:] = records[name]
     np.add(told["time_ns"], records["duration_ns"], out=told["end_ns"])
-    np.bitwise_or(_high(records["netns"]), records["ifindex"], out=told["device"])
+    np.bitwise_or(upper_half(records["netns"]), records["ifindex"], out=told["device"])
     told["left"][:] = _left(told["device"], records["netns"], steps, offsets)
     told["queued"][:] = told["queued_skb"][:] = 0
     rare = steps["kind"] >= STEP_NETNS
     if rare.any():
         _fill_rare(told, namespaces(records["netns"], steps, offsets), steps, offsets)
-    cpu = _high(records["cpu"])
+    cpu = upper_half(records["cpu"])
     np.bitwise_or(cpu, records["seq"], out=told["own"])
     nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
     np.multiply(cpu | records["parent"], nested, out=told["parent"])
     told["print"][:] = _prints(records)
     told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets), _grouped(steps, offsets))
-
-
-def _high(numbers: Array) -> Array:
-    """Return numbers of up to 32 bits as the upper half of 64."""
-    return numbers.astype(np.uint64) << np.uint64(32)
 
 
 def _left(device: Array, netns: Array, steps: Array, offsets: Array) -> Array:
@@ -106,7 +102,7 @@ def _left(device: Array, netns: Array, steps: Array, offsets: Array) -> Array:
         return device
     last = steps.take(np.maximum(offsets[1:] - 1, 0))
     onward = ((last["kind"] == STEP_HANDLER) | (last["kind"] == STEP_VLAN)) & (last["result"] == VERDICT_ANOTHER)
-    left: Array = _high(netns) | np.where(onward, last["arg"], last["ifindex"])
+    left: Array = upper_half(netns) | np.where(onward, last["arg"], last["ifindex"])
     return np.where(offsets[1:] > offsets[:-1], left, device)
 
 
@@ -116,10 +112,10 @@ def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Arra
     :param netns: the namespace of each step's device.
     """
     some = np.flatnonzero(offsets[1:] > offsets[:-1])
-    told["left"][some] = told["left"][some] & np.uint64(0xFFFFFFFF) | _high(netns.take(offsets[1:][some] - 1))
+    told["left"][some] = told["left"][some] & np.uint64(0xFFFFFFFF) | upper_half(netns.take(offsets[1:][some] - 1))
     queued = np.flatnonzero(steps["kind"] == STEP_QUEUED)
     place = np.searchsorted(offsets, queued, side="right") - 1
-    told["queued"][place] = _high(netns[queued]) | steps["ifindex"][queued]
+    told["queued"][place] = upper_half(netns[queued]) | steps["ifindex"][queued]
     told["queued_skb"][place] = steps["skb_low"][queued]
 
 
@@ -135,14 +131,14 @@ def _shapes(records: Array, device: Array, of_steps: Array, grouped: Array) -> A
     """
     packet = records["packet"]
     ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
-    in_bytes = (ethertype == 0x8100) | (ethertype == 0x88A8)
+    in_bytes = (ethertype == ETH_P_8021Q) | (ethertype == ETH_P_8021AD)
     inner *= in_bytes
     tagged = np.flatnonzero(in_bytes | (records["flags"] & RECORD_VLAN).view(bool))
     return _hashed(
         of_steps,
         device,
-        _high(records["sender"]) | (ethertype << 16 | inner),
-        _high(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
+        upper_half(records["sender"]) | (ethertype << 16 | inner),
+        upper_half(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
         | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
         (records["captured"] < 18).astype(np.uint64),
         *([_of_few(records, tagged, grouped)] if len(tagged) or len(grouped) else []),
@@ -184,9 +180,9 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
         | steps["func"]
     )
     each = _hashed(
-        _high(steps["ifindex"]) | steps["orig_ifindex"],
-        _high(steps["arg"]) | steps["skb_low"] * named,
-        _high(order) | what,
+        upper_half(steps["ifindex"]) | steps["orig_ifindex"],
+        upper_half(steps["arg"]) | steps["skb_low"] * named,
+        upper_half(order) | what,
     )
     sums = np.zeros(len(steps) + 1, np.uint64)
     np.cumsum(each, out=sums[1:])

@@ -15,9 +15,10 @@ from typing import Optional
 from ..format.stages import PROTOCOL_HANDLERS
 from ..model import ETH_P_ALL, Pass, Step, Tap, Unseen
 from ..net import rx_handlers
+from ..net.ethertypes import VLAN_TYPES
 from ..net.topology import Key
 from . import fanout, watched
-from .contents import VLAN_PROTOCOLS, Contents
+from .contents import Contents
 from .scene import Scene
 from .tap_history import Presence
 from .ways import Visit, Ways, key_of, listens
@@ -219,9 +220,9 @@ class _Facts:
         if tap.protocol in found or None in found:
             return None
         how = ""
-        if any(one in VLAN_PROTOCOLS for one in found):
+        if any(one in VLAN_TYPES for one in found):
             how = " at delivery: that of a tag which is still in its bytes"
-        elif tap.protocol in VLAN_PROTOCOLS and any(visit.contents.tags for visit in visits):
+        elif tap.protocol in VLAN_TYPES and any(visit.contents.tags for visit in visits):
             how = " at delivery: its tag was taken out of its bytes"
         said = " and ".join(f"0x{one:04x}" for one in found)
         return "protocol", f"it takes only protocol 0x{tap.protocol:04x}; this packet is {said}{how}"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
+from ..net.ethertypes import VLAN_TYPES
 
 Bytes = Mapping[tuple[int, int], bytes]
 """More of the packets' bytes than the records hold, by (cpu, seq) of the record."""
@@ -16,7 +17,7 @@ LINK_ETHERNET, LINK_RAW, LINK_USER = 1, 101, 147
 _ETHERNET = frozenset({1, 772})  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 # PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE: the bytes begin with the network header.
 _BARE = frozenset({512, 519, 768, 769, 776, 778, 823, 65534})
-_TAGS = (b"\x81\x00", b"\x88\xa8")
+_TAGS = tuple(kind.to_bytes(2, "big") for kind in VLAN_TYPES)  # 802.1Q, 802.1ad
 _ADDRESSES = 12  # bytes before a tag
 NONE: Bytes = MappingProxyType({})
 

@@ -18,7 +18,7 @@ from ..analysis.scene import Scene
 from ..format.payload import Payloads
 from ..format.wire import RECORD_LATE, RECORD_RX, Array
 from ..model import Device, Journey, Pass, Step
-from ..reporters.text import namespace_name, tap_name, trust_line, unknown_step, unseen_words
+from ..reporters.text import drop_words, namespace_name, queued_words, tap_name, trust_line, unknown_step, unseen_words
 from ..util.untrusted import printable
 from ..version import __version__
 from . import Exporter
@@ -91,10 +91,9 @@ class PcapngExporter(Exporter):
         elif step.kind == "fanout":
             text = "offered to a fanout group"
         elif step.kind == "queued":
-            text = f"handed to {step.next_dev} ({step.function}): to be received there later"
+            text = queued_words(step)
         elif step.kind == "drop":
-            of = " (a copy of it)" if step.clone else ""
-            text = f"dropped by the kernel in {step.function}: {step.reason or 'it gives no reason'}{of}"
+            text = f"dropped {drop_words(step)}"
         elif step.verdict:
             onward = f", next {step.next_dev}" if step.next_dev else ""
             text = f"{step.function}: {step.verdict}{onward}{because}"

@@ -138,6 +138,7 @@ class PerfettoExporter(Exporter):
             "verdict": step.verdict,
             "next_dev": _printable(step.next_dev),
             "reason": _printable(step.reason),
+            "netfilter": _printable(step.netfilter),
             "inferred": step.inferred or None,
         }
         name = {

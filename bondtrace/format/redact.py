@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from ..net.ethertypes import VLAN_TYPES
 from .batch import Batch
 from .events import Event
 from .wire import PACKET_BYTES, Array, Passes
@@ -31,7 +32,6 @@ _KINDS = frozenset(
 )
 _KNOWN_MAX = 1 << 20  # pseudonyms that are cached
 _ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in net/dissect
-_TAGS = (0x8100, 0x88A8)
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 # For a header after IP's: how many of its bytes are kept, and where its checksum is.
@@ -132,7 +132,7 @@ class Privacy:
         types = packets[rows, 12].astype(np.int64) << 8 | packets[rows, 13]
         kept[rows, 12:14] = packets[rows, 12:14]
         for at in (12, 16):
-            tagged = np.isin(types, _TAGS) & (offsets == at)
+            tagged = np.isin(types, VLAN_TYPES) & (offsets == at)
             some = rows[tagged]
             kept[some, at + 2 : at + 6] = packets[some, at + 2 : at + 6]
             types[tagged] = packets[some, at + 4].astype(np.int64) << 8 | packets[some, at + 5]

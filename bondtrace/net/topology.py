@@ -48,6 +48,17 @@ def key_of(device: Device) -> Key:
     return device.netns, device.ifindex
 
 
+def key_number(key: Key) -> int:
+    """Return a device's key as one number, as columns and BPF maps have it: netns in the upper half of 64 bits."""
+    netns, ifindex = key
+    return netns << 32 | ifindex
+
+
+def key_from(number: int) -> Key:
+    """Return the key that ``key_number`` made a number of."""
+    return number >> 32, number & 0xFFFFFFFF
+
+
 def is_stacked(device: Device) -> bool:
     """Is it of a kind whose link is the device below it?"""
     return device.kind in STACKED_KINDS

@@ -172,13 +172,12 @@ def _step_line(line: Line, step: Step, scene: Scene, journey: Journey, paint: Pa
     elif step.kind == "fanout":
         what = f"{taps}: offered to a fanout group{because}"
     elif step.kind == "drop":
-        of = " (a copy of it)" if step.clone else ""
-        what = f"{paint('dropped', 'dropped')} by the kernel in {step.function}: {_drop_reason(step)}{of}"
+        what = f"{paint('dropped', 'dropped')} {drop_words(step)}"
     elif step.kind in ("rx_handler", "vlan"):
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
     elif step.kind == "queued":
-        what = f"handed to {printable(step.next_dev or '?')} ({step.function}): to be received there later"
+        what = queued_words(step)
     elif step.kind == "protocol":
         what = f"→ {step.function}{_beyond(line, journey, paint)}"
     elif step.kind == "local":
@@ -200,9 +199,16 @@ def _beyond(line: Line, journey: Journey, paint: Paint) -> str:
     return paint(f" ({ends.NOT_WATCHED})", "unseen") if is_open and is_last else ""
 
 
-def _drop_reason(step: Step) -> str:
-    why = step.reason or "it gives no reason"
-    return f"{why}; netfilter: {printable(step.netfilter)}" if step.netfilter else why
+def drop_words(step: Step) -> str:
+    """Return where and why a packet was dropped, as it follows "dropped"; with netfilter's chain or hook."""
+    chain = f"; netfilter: {printable(step.netfilter)}" if step.netfilter else ""
+    of = " (a copy of it)" if step.clone else ""
+    return f"by the kernel in {step.function}: {step.reason or 'it gives no reason'}{chain}{of}"
+
+
+def queued_words(step: Step) -> str:
+    """Return to which device a packet was handed, to be received there later."""
+    return f"handed to {printable(step.next_dev or '?')} ({step.function}): to be received there later"
 
 
 def unknown_step(step: Step) -> str:

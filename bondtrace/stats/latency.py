@@ -19,6 +19,8 @@ from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..analysis.whereabouts import namespaces
 from ..format.wire import RECORD_LATE, RECORD_TX, STEP_DROP, STEP_HANDLER, STEP_NETNS, Array
+from ..net.topology import key_from
+from ..util.arrays import upper_half
 
 EDGES_NS: Array = np.unique(np.round(2.0 ** (np.arange(0, 4 * 33) / 4)).astype(np.int64))
 """Bin ``i`` has the times from ``EDGES_NS[i - 1]`` to below ``EDGES_NS[i]``; the first those below 1 ns, the last all
@@ -77,9 +79,9 @@ class Latencies:
         steps, owner = passes.steps[told], owner[told]
         sent = passes.records["kind"][owner] == RECORD_TX
         has_address = np.isin(steps["kind"], (STEP_HANDLER, STEP_DROP))
-        device = netns.astype(np.uint64) << np.uint64(32) | steps["ifindex"]
+        device = upper_half(netns) | steps["ifindex"]
         what = (
-            np.where(has_address, steps["skb_low"], 0).astype(np.uint64) << np.uint64(32)
+            upper_half(np.where(has_address, steps["skb_low"], 0))
             | np.where(steps["kind"] == STEP_DROP, 0, steps["func"]).astype(np.uint64) << np.uint64(16)
             | steps["kind"].astype(np.uint64) << np.uint64(8)
             | sent.astype(np.uint64)
@@ -110,4 +112,4 @@ class Latencies:
 
 
 def _kind(device: int, what: int) -> Kind:
-    return Kind(device >> 32, device & 0xFFFFFFFF, bool(what & 0xFF), what >> 8 & 0xFF, what >> 16 & 0xFF, what >> 32)
+    return Kind(*key_from(device), bool(what & 0xFF), what >> 8 & 0xFF, what >> 16 & 0xFF, what >> 32)

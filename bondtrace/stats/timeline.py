@@ -15,6 +15,8 @@ import numpy as np
 
 from ..analysis.stitch import Journeys
 from ..format.wire import OUTCOMES, RECORD_TX, STEP_DROP, STEP_TAP, Array
+from ..net.topology import key_from
+from ..util.arrays import upper_half
 from .summary import Place
 
 FATES = ("full", "captured", "offered", "unseen")
@@ -51,7 +53,7 @@ class Timeline:
             self._widen()
         bins = np.maximum(begins_ns - self.begin_ns, 0) // self.width_ns
         first = records[columns.offsets[:-1]]
-        device = first["netns"].astype(np.uint64) << np.uint64(32) | first["ifindex"]
+        device = upper_half(first["netns"]) | first["ifindex"]
         devices, which = np.unique(device, return_inverse=True)
         which = which.reshape(-1) * 2 + (first["kind"] == RECORD_TX)
         fate, dropped = fates(columns)
@@ -64,8 +66,7 @@ class Timeline:
         found = np.bincount(which * self.bins_max + bins, minlength=len(devices) * 2 * self.bins_max)
         for place, row in enumerate(found.reshape(-1, self.bins_max)):
             if row.any():
-                device = int(devices[place // 2])
-                key = (device >> 32, device & 0xFFFFFFFF, ("rx", "tx")[place % 2]), name
+                key = (*key_from(int(devices[place // 2])), ("rx", "tx")[place % 2]), name
                 self.counts[key] = self.counts.get(key, 0) + row
 
     def _widen(self) -> None:

@@ -51,6 +51,20 @@ def first_like(numbers: Array, wanted: Array) -> Array:
     return found
 
 
+def previous_like(numbers: Array, among: Optional[Array] = None) -> Array:
+    """Return for each number the last place before it that has the same one, or -1; shape of ``numbers``.
+
+    :param among: says for each place whether it may be found.
+    """
+    order = stable_order(numbers)
+    ordered, places = numbers.take(order), np.arange(len(numbers))
+    before = np.maximum.accumulate(places if among is None else np.where(among.take(order), places, -1))[:-1]
+    is_like = (before >= 0) & (ordered.take(np.maximum(before, 0)) == ordered[1:])
+    found = np.full(len(numbers), -1)
+    found[order[1:]] = np.where(is_like, order.take(np.maximum(before, 0)), -1)
+    return found
+
+
 def _slots(numbers: Array, bits: int) -> Array:
     """Return the slot of each number: its lower half, which counts up, shifted by a hash of its upper half."""
     numbers = numbers.astype(np.uint64, copy=False)
@@ -110,6 +124,11 @@ def _few_alike(numbers: Array) -> Optional[tuple[Array, Array, Array]]:
         others = np.flatnonzero(values.take(which) != numbers)
     first = np.array([(which == place).argmax() for place in range(len(values))])
     return first, np.bincount(which), which.astype(np.int64)
+
+
+def upper_half(numbers: Array) -> Array:
+    """Return numbers of up to 32 bits as the upper half of 64."""
+    return numbers.astype(np.uint64) << np.uint64(32)
 
 
 def mix(*values: Array) -> Array:

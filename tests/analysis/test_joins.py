@@ -339,6 +339,24 @@ def test_the_drop_of_another_skb_within_a_pass(packet, skb, of):
     assert len(found) == 2
 
 
+def test_drops_by_one_skb_are_of_the_latest_pass_before_each():
+    # given passes of four packets by one skb, drops between them that came in another order, and one of a fifth packet
+    passes = [rx("eth0", packet=datagram(ident=at), at=at, seq=at, head=at) for at in (10, 20, 30, 40)]
+    drops = [
+        late("eth0", drop(reason), at=at, packet=datagram(ident=ident), frame=0, head=99)
+        for at, reason, ident in (
+            (25, "NO_SOCKET", 20),
+            (15, "TC_INGRESS", 10),
+            (45, "UNHANDLED_PROTO", 41),
+            (44, "XDP", 40),
+        )
+    ]
+    # when they are told
+    found = [[step.reason for step in journey.passes[0].steps[1:]] for journey in journeys(*drops, *passes)]
+    # then each is of the packet that had the skb then, if its bytes are alike
+    assert found == [["TC_INGRESS"], ["NO_SOCKET"], [], ["XDP"]]
+
+
 @pytest.mark.parametrize(("packet", "of"), [(PUBLISHED, ["PUBLISHED"]), (datagram(ident=6), [])])
 def test_the_drop_of_a_packet_that_was_kept_for_later(packet, of):
     # given a drop outside every pass, by the skb of one that is over

@@ -13,6 +13,7 @@ import pytest
 
 from bondtrace import cli as command_line
 from bondtrace.exporters.pcapng import PcapngExporter
+from bondtrace.format.events import chain_event
 from bondtrace.format.payload import bytes_events
 from bondtrace.format.recording import Recorder
 from bondtrace.format.rotation import RotatingRecorder
@@ -173,6 +174,16 @@ def test_what_was_handed_on_and_what_was_only_shown_are_told():
     assert "handed to vx0 (gro_cells_receive): to be received there later" in comments[0]
     assert "dropped by the kernel in sch_handle_ingress: NO_SOCKET (a copy of it)" in " ".join(comments)
     assert comments[-1].startswith("journey #1, 3 of 3: received, shown on red, CPU 0, pass 2, round 1")
+
+
+def test_a_drop_is_told_with_netfilters_chain():
+    around = scene(chain_event(BEGIN_NS, 9, "ip", "filter", "c_forward", "forward"))
+    data = exported(
+        rx("eth0", drop("NETFILTER_DROP", "nf_hook_slow", by="nft_do_chain", decided_by=9, result=1)), around=around
+    )
+    told = "dropped by the kernel in nf_hook_slow: NETFILTER_DROP; netfilter: ip filter c_forward (hook forward)"
+
+    assert f"{told} (a copy of it)".encode() in data
 
 
 @needs_tshark

@@ -11,14 +11,17 @@ import pytest
 
 from bondtrace import cli as command_line
 from bondtrace.exporters.perfetto import PerfettoExporter
+from bondtrace.format.events import chain_event
 from bondtrace.model import Process
 from build import (
+    BEGIN_NS,
     DEVICES,
     ON_ANY,
     ON_ETH0,
     TAPS,
     WALL_NS,
     both,
+    drop,
     events,
     late,
     received,
@@ -108,6 +111,14 @@ def test_steps_are_instants_of_both():
         ("bond0, CPU 0", "ip_rcv", 6.0),
     ]
     assert [(name, at) for track, name, at in told if track == "CPU 0"] == [one[1:] for one in on_devices]
+
+
+def test_a_drop_has_netfilters_chain():
+    around = scene(chain_event(BEGIN_NS, 9, "ip", "filter", "c_forward", "forward"))
+    trace = exported(rx("eth0", drop("NETFILTER_DROP", by="nft_do_chain", decided_by=9)), around=around)
+    drops = [one["args"] for one in trace["traceEvents"] if one["ph"] == "i" and one["cat"] == "drop"]
+
+    assert drops and {one["netfilter"] for one in drops} == {"ip filter c_forward (hook forward)"}
 
 
 def test_arguments_tell_what_happened():

@@ -126,7 +126,7 @@ def test_text_marks_what_is_incomplete_and_what_is_inferred():
        1.0 µs  eth0                 bond_handle_frame → CONSUMED (consumed by the bond; why is not recorded)
     2 more steps did not fit the record
 12:00:00.000010 rx eth1 #2 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (3.0 µs)
-       3.0 µs  eth1                 → ip_list_rcv (inferred)
+       3.0 µs  eth1                 → ip_list_rcv (beyond IP not watched: --sockets) (inferred)
 12:00:00.000020 rx eth2 #3 unknown its begin was not recorded, 0 bytes (2.0 µs) (incomplete)
        1.0 µs  eth2                 rx tap [5] (known only by its inode): unknown (inferred)
 """

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from bondtrace.util.arrays import alike, first_like, mix, stable_order
+from bondtrace.util.arrays import alike, first_like, mix, previous_like, stable_order
 
 RNG = np.random.default_rng(7)
 COLUMNS = {
@@ -43,6 +43,22 @@ def test_the_first_that_is_like_another(name):
     # when each is looked for, then its place is that of a search from the begin
     places = {number: place for place, number in reversed(list(enumerate(numbers.tolist())))}
     assert first_like(numbers, wanted).tolist() == [places.get(number, -1) for number in wanted.tolist()]
+
+
+@pytest.mark.parametrize("among", [None, 0.5, 0.0])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_last_one_before_that_is_alike(name, among):
+    # given numbers, of which all may be found, or some, or none
+    numbers = COLUMNS[name]
+    may = None if among is None else RNG.random(len(numbers)) < among
+
+    # when each one's predecessor is looked for, then it is that of a search from the begin
+    last, wanted = {}, []
+    for place, number in enumerate(numbers.tolist()):
+        wanted.append(last.get(number, -1))
+        if may is None or may[place]:
+            last[number] = place
+    assert previous_like(numbers, may).tolist() == wanted
 
 
 def test_the_first_that_is_like_another_among_numbers_that_count_up_on_several_cpus():

@@ -76,7 +76,7 @@ ARP_VALIDATES = ("none", "active", "backup", "all", "filter", "filter_active", "
 PRIMARY_RESELECTS = ("always", "better", "failure")
 MII_STATUSES = ("up", "going down", "down", "going back")
 
-_IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
 
 def parse_device(netns: int, payload: bytes) -> Optional[Device]:
@@ -85,10 +85,10 @@ def parse_device(netns: int, payload: bytes) -> Optional[Device]:
     ``payload`` is the message from ``struct ifinfomsg`` on. ``None`` for messages that share the
     type but do not describe a device: a bridge's message about a port (AF_BRIDGE), a wireless event.
     """
-    if len(payload) < _IFINFOMSG.size:
+    if len(payload) < IFINFOMSG.size:
         return None
-    family, arphrd, ifindex, flags, _ = _IFINFOMSG.unpack_from(payload)
-    attributes = netlink.attributes(payload, _IFINFOMSG.size)
+    family, arphrd, ifindex, flags, _ = IFINFOMSG.unpack_from(payload)
+    attributes = netlink.attributes(payload, IFINFOMSG.size)
     name = netlink.text(attributes.get(IFLA_IFNAME))
     if family != AF_UNSPEC or name is None or IFLA_WIRELESS in attributes:
         return None
@@ -193,7 +193,7 @@ def read_devices(
 
 
 def _devices_of(namespace: Namespace, others: Sequence[Namespace]) -> list[Device]:
-    request = _IFINFOMSG.pack(AF_UNSPEC, 0, 0, 0, 0)
+    request = IFINFOMSG.pack(AF_UNSPEC, 0, 0, 0, 0)
     request += netlink.attribute(IFLA_EXT_MASK, struct.pack("=I", RTEXT_FILTER_SKIP_STATS))
     with open_netlink(namespace.path, netlink.NETLINK_ROUTE) as connection:
         found = {}
@@ -330,7 +330,7 @@ def parse_changes(netns: int, data: bytes) -> list[Change]:
         if device is None:
             continue
         changes.append(Change(words[message.type], device))
-        if IFLA_NEW_NETNSID in netlink.attributes(message.payload, _IFINFOMSG.size):
+        if IFLA_NEW_NETNSID in netlink.attributes(message.payload, IFINFOMSG.size):
             changes.append(Change("elsewhere", device))
     return changes
 

@@ -230,14 +230,14 @@ def told(namespace: Namespace, what: str, problems: Optional[list[str]]) -> Iter
     except OSError as error:
         if error.errno in _GONE:
             return
-        sentence = _sentence(namespace, what, error)
         if problems is None:
-            raise BondtraceError(sentence) from error
-        problems.append(sentence)
+            raise unreadable(namespace, what, error) from error
+        problems.append(str(unreadable(namespace, what, error)))
 
 
-def _sentence(namespace: Namespace, what: str, error: OSError) -> str:
+def unreadable(namespace: Namespace, what: str, error: OSError) -> BondtraceError:
+    """Return the error for ``what`` in a namespace that cannot be read."""
     fact = f"cannot read the {what} of network namespace {namespace.label}"
     if isinstance(error, PermissionError):
-        return f"{fact}: not permitted (run as root, or with CAP_SYS_ADMIN)"
-    return f"{fact}: {error.strerror or error}"
+        return BondtraceError(f"{fact}: not permitted (run as root, or with CAP_SYS_ADMIN)")
+    return BondtraceError(f"{fact}: {error.strerror or error}")

@@ -2,7 +2,8 @@
 """Asks one network namespace by which devices packets to an address leave, and which device has an address.
 
 Invariant: what the kernel does not answer (there is no route) is no device. Source: rtnetlink, ``RTM_GETROUTE``,
-``RTM_GETADDR``, ``RTM_GETNEIGH``; layouts of ``include/uapi/linux/rtnetlink.h``, ``if_addr.h`` and ``neighbour.h``.
+``RTM_GETADDR``, ``RTM_GETNEIGH``, ``RTM_GETLINK``; layouts of ``include/uapi/linux/rtnetlink.h``, ``if_addr.h`` and
+``neighbour.h``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from . import netlink
+from .devices import IFINFOMSG, RTM_GETLINK
 from .namespaces import open_netlink
 
 LOOPBACK = 1
@@ -33,7 +35,6 @@ _TYPE_AT = 7  # of struct rtmsg: rtm_type
 _RTNEXTHOP = struct.Struct("=HBBi")
 _IFADDRMSG = struct.Struct("=BBBBI")
 _NDMSG_BYTES = 12
-_IFINFOMSG = struct.Struct("=BxHiII")
 
 
 class Routes:
@@ -82,14 +83,14 @@ class Routes:
 
     def forwarded_to(self, ifindex: int) -> list[bytes]:
         """Return the addresses of the other ends in a VXLAN device's forwarding table, each once."""
-        request = _IFINFOMSG.pack(socket.AF_BRIDGE, 0, ifindex, 0, 0)
+        request = IFINFOMSG.pack(socket.AF_BRIDGE, 0, ifindex, 0, 0)
         answers = self._netlink.dump(RTM_GETNEIGH, request)
         found = (netlink.attributes(one.payload, _NDMSG_BYTES).get(NDA_DST) for one in answers)
         return list(dict.fromkeys(one for one in found if one is not None))
 
-    def link(self, ifindex: int, kind: int) -> bytes:
-        """Return what RTM_GETLINK (``kind``) answers about one device, from ``struct ifinfomsg`` on."""
-        return self._netlink.request(kind, _IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0)).payload
+    def link(self, ifindex: int) -> bytes:
+        """Return what RTM_GETLINK answers about one device, from ``struct ifinfomsg`` on."""
+        return self._netlink.request(RTM_GETLINK, IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0)).payload
 
     def _route(self, remote: bytes, source: Optional[bytes], mark: int, flags: int) -> Optional[bytes]:
         family, bits = _FAMILIES[len(remote)], 8 * len(remote)

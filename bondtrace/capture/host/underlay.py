@@ -20,16 +20,13 @@ from typing import Optional
 from ...model import Device
 from ...net.topology import Key, is_tunnel, key_of
 from . import endpoints, netlink
+from .devices import IFINFOMSG, IFLA_INFO_DATA, IFLA_LINKINFO
 from .endpoints import WIREGUARD, XFRM, Endpoints
 from .namespaces import Namespace, open_netlink, run_in
 from .routes import LOOPBACK, Routes
 
 MOST_REMOTES = 64
 """Of a tunnel with more other ends only so many routes are asked for."""
-
-RTM_GETLINK = 18
-IFLA_LINKINFO, IFLA_INFO_DATA = 18, 2
-_IFINFOMSG_BYTES = 16
 
 
 def with_underlays(devices: Iterable[Device], namespaces: Iterable[Namespace]) -> list[Device]:
@@ -89,8 +86,8 @@ class _Host:
         yield from ((outer, ifindex) for ifindex in self._by_addresses(outer, ends))
 
     def _data(self, tunnel: Device) -> dict[int, bytes]:
-        payload = self._at(tunnel.netns).link(tunnel.ifindex, RTM_GETLINK)
-        info = netlink.attributes(payload, _IFINFOMSG_BYTES).get(IFLA_LINKINFO, b"")
+        payload = self._at(tunnel.netns).link(tunnel.ifindex)
+        info = netlink.attributes(payload, IFINFOMSG.size).get(IFLA_LINKINFO, b"")
         return netlink.attributes(netlink.attributes(info).get(IFLA_INFO_DATA, b""))
 
     def _by_addresses(self, netns: int, ends: Endpoints) -> set[int]:

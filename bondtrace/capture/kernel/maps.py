@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...format.wire import COUNT, COUNT_KEY, COUNTERS, Array
-from ...net.topology import Family
+from ...net.topology import Family, key_number
 from . import source
 
 _SEVERAL, _FOLLOW_LOWER, _FOLLOW_UPPER = (1 << 64) - 1, 1, 2  # bpf/pass.c
@@ -29,9 +29,8 @@ class DeviceMaps:
         """Trace these devices, and at once what joins them, below those that are ``below`` and on
         top of those that are ``above``."""
         wanted = {
-            netns << 32 | ifindex: _FOLLOW_LOWER * ((netns, ifindex) in devices.below)
-            | _FOLLOW_UPPER * ((netns, ifindex) in devices.above)
-            for netns, ifindex in devices.all
+            key_number(key): _FOLLOW_LOWER * (key in devices.below) | _FOLLOW_UPPER * (key in devices.above)
+            for key in devices.all
         }
         there = {int(key.value): int(value.value) for key, value in self._table.items()}
         # What has joined since the last time stays: its notification may not have been read yet.

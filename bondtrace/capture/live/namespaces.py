@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 
 from ...format.events import Event, namespace_event
 from ..host.devices import Change, ElsewhereMonitor, LinkMonitor
-from ..host.namespaces import Namespace
+from ..host.namespaces import Namespace, unreadable
 from .clock import Every
 
 EVERY_NS = 5_000_000_000
@@ -54,13 +54,16 @@ class NamespaceFollower:
 
 
 class Monitors:
-    """The monitors of devices of each traced namespace, and of those elsewhere that it knows; a context manager."""
+    """The monitors of devices of each traced namespace, and of those elsewhere that it knows; a context manager.
+
+    :raises BondtraceError: where devices cannot be monitored.
+    """
 
     def __init__(self, traced: Iterable[Namespace]) -> None:
         self._monitors: dict[int, tuple[LinkMonitor, ...]] = {}
         with ExitStack() as stack:
             for namespace in traced:
-                monitors = [stack.enter_context(LinkMonitor(namespace))]
+                monitors = [stack.enter_context(_monitor(namespace))]
                 with suppress(PermissionError):  # without CAP_NET_BROADCAST what is elsewhere is only read now and then
                     monitors.append(stack.enter_context(ElsewhereMonitor(namespace)))
                 self._monitors[namespace.inode] = tuple(monitors)
@@ -85,3 +88,10 @@ class Monitors:
         """Stop monitoring a namespace, and no longer keep it alive."""
         for monitor in self._monitors.pop(netns):
             monitor.close()
+
+
+def _monitor(namespace: Namespace) -> LinkMonitor:
+    try:
+        return LinkMonitor(namespace)
+    except OSError as error:
+        raise unreadable(namespace, "changes of devices", error) from error

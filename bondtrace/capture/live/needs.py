@@ -19,10 +19,18 @@ LOOK_EVERY_NS = 1_000_000_000  # modules are loaded without a notification
 Loading = Callable[[str], Optional[int]]
 
 
-def needed(kinds: Collection[str], symbols: Mapping[str, Symbol], loading: Loading = loading_of) -> frozenset[str]:
-    """Return the names of the stages that are needed where there are devices of these kinds and these symbols."""
-    loaded = {module for one in needs().values() for module in one.modules if loading(module) is not None}
-    return frozenset(name for name, one in needs().items() if one.is_there(kinds, loaded.__contains__, symbols))
+def needed(
+    kinds: Collection[str],
+    symbols: Mapping[str, Symbol],
+    loading: Loading = loading_of,
+    among: Optional[Mapping[str, Need]] = None,
+) -> list[str]:
+    """Return the names of the stages that are needed where there are devices of these kinds and these symbols.
+
+    :param among: the needs that are asked for, by the stage's name; all where not given.
+    """
+    asked = needs() if among is None else among
+    return [name for name, one in asked.items() if one.is_there(kinds, lambda of: loading(of) is not None, symbols)]
 
 
 class NeedFollower:
@@ -35,7 +43,7 @@ class NeedFollower:
 
     def __init__(self, plan: Plan, attach: Callable[[str], Stage], loading: Loading = loading_of) -> None:
         self._attach, self._loading = attach, loading
-        self._needs: dict[str, Need] = {name: one for name, one in needs().items() if plan.stage(name)}
+        self._needs = {name: one for name, one in needs().items() if plan.stage(name)}
         waiting = {stage.name for stage in plan.waiting}
         self._attached = {
             one.name: self._loadings(one) for one in plan.stages if one.name in self._needs.keys() - waiting
@@ -51,9 +59,7 @@ class NeedFollower:
         was reloaded; return events and notes."""
         self._look.restart(time_ns)
         events, notes = [], []
-        for name, need in self._needs.items():
-            if not need.is_there(kinds, lambda module: self._loading(module) is not None, {}):
-                continue
+        for name in needed(kinds, {}, self._loading, self._needs):  # what is built in was attached at the start
             before = self._attached.get(name)
             if before is not None and before == {module: self._loading(module) for module in before}:
                 continue

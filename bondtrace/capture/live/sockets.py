@@ -20,7 +20,7 @@ from ...model import Process, Socket
 from ..host.taps import find_holders
 from .clock import now_ns
 
-SHARE = 20
+SHARE = 5
 SEARCHES = 3
 KEPT = 1 << 15  # the kernel side tells again of one that is forgotten
 _ADDRESS_BYTES = {socket.AF_INET: 4, socket.AF_INET6: 16}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Optional
@@ -147,7 +147,7 @@ class LiveSource:
         self._loop = Loop(self._tracer, monitors, self._followers, events, count_every_s, keeps_bytes, self._tell)
         self._drop()
 
-    def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...], wanted: frozenset[str]) -> loader.Tracer:
+    def _attached(self, kernel: loader.Kernel, handlers: tuple[str, ...], wanted: Collection[str]) -> loader.Tracer:
         """Attach; where the kernel refuses programs with typed arguments, once more without those."""
         return loader.attached(
             lambda plan: self._compiled(kernel, plan),

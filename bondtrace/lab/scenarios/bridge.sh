@@ -5,17 +5,7 @@
 # trace: --netns /proc/self/ns/net --netns guest --iface bond0 --iface veth0 --iface eth9
 
 setup() {
-    make_gateway
-    make_bond bond0 active-backup eth0 eth1
-    make_namespace guest
-    ip link add br1 type bridge forward_delay 0 mcast_snooping 0
-    ip link set bond0 master br1
-    ip link set br1 up
-    ip addr add 10.9.0.2/24 dev br1
-    ip link add veth0 type veth peer name eth9 netns guest
-    ip link set veth0 master br1 up
-    ip -n guest link set eth9 up
-    ip -n guest addr add 10.9.0.3/24 dev eth9
+    make_bridged_host
     start_taps eth0 bond0 br1 veth0
     start_tap_in guest eth9 eth9
 }

@@ -6,17 +6,7 @@
 # needs: nft (nftables)
 
 setup() {
-    make_gateway
-    make_bond bond0 active-backup eth0 eth1
-    make_namespace guest
-    ip link add br1 type bridge forward_delay 0 mcast_snooping 0
-    ip link set bond0 master br1
-    ip link set br1 up
-    ip addr add 10.9.0.2/24 dev br1
-    ip link add veth0 type veth peer name eth9 netns guest
-    ip link set veth0 master br1 up
-    ip -n guest link set eth9 up
-    ip -n guest addr add 10.9.0.3/24 dev eth9
+    make_bridged_host
     modprobe br_netfilter
     echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables
     nft -f - <<'RULES'

@@ -194,6 +194,32 @@ make_guest() {
     echo 1 >/proc/sys/net/ipv4/ip_forward
 }
 
+# make_bridged_host: make_gateway, and the bridge br1 with 10.9.0.2. Its ports are bond0, active-backup with eth0
+# active, and veth0, the other end of which, eth9, has 10.9.0.3 in the namespace guest.
+make_bridged_host() {
+    make_gateway
+    make_bond bond0 active-backup eth0 eth1
+    make_namespace guest
+    ip link add br1 type bridge forward_delay 0 mcast_snooping 0
+    ip link set bond0 master br1
+    ip link set br1 up
+    ip addr add 10.9.0.2/24 dev br1
+    ip link add veth0 type veth peer name eth9 netns guest
+    ip link set veth0 master br1 up
+    ip -n guest link set eth9 up
+    ip -n guest addr add 10.9.0.3/24 dev eth9
+}
+
+# make_vxlan: after make_bonded_host a VXLAN between vx0 here, 10.42.0.2, and vx42 of the gateway, 10.42.0.1.
+make_vxlan() {
+    ip link add vx0 type vxlan id 42 dstport 4789 local 10.9.0.2 remote 10.9.0.1 dev bond0
+    ip addr add 10.42.0.2/24 dev vx0
+    ip link set vx0 up
+    ip -n gw link add vx42 type vxlan id 42 dstport 4789 local 10.9.0.1 remote 10.9.0.2 dev br0
+    ip -n gw addr add 10.42.0.1/24 dev vx42
+    ip -n gw link set vx42 up
+}
+
 # use_ipv6 DEVICE ADDRESS: IPv6 on one device of the current namespace, which it does not announce.
 use_ipv6() {
     echo 0 >"/proc/sys/net/ipv6/conf/$1/accept_ra"

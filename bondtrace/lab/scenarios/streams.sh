@@ -33,12 +33,7 @@ PYTHON
 setup() {
     make_bonded_host
     make_guest docker0 cont 172.18.0
-    ip link add vx0 type vxlan id 42 dstport 4789 local 10.9.0.2 remote 10.9.0.1 dev bond0
-    ip addr add 10.42.0.2/24 dev vx0
-    ip link set vx0 up
-    ip -n gw link add vx42 type vxlan id 42 dstport 4789 local 10.9.0.1 remote 10.9.0.2 dev br0
-    ip -n gw addr add 10.42.0.1/24 dev vx42
-    ip -n gw link set vx42 up
+    make_vxlan
     nft -f - <<'RULES'
 table ip nat {
     chain c_pre {

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model import Packet, Tag
+from ..ethertypes import ETH_P_8021AD, ETH_P_8021Q
 
-_PLAIN = (0x8100, None)
-_TPIDS = {0x88A8: "802.1ad"}  # as ip writes it
+_PLAIN = (ETH_P_8021Q, None)
+_TPIDS = {ETH_P_8021AD: "802.1ad"}  # as ip writes it
 
 
 def one_line(packet: Packet) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ...model import Tag
+from ..ethertypes import VLAN_TYPES
 from .arp import decode_arp
 from .control import (
     decode_eapol,
@@ -49,7 +50,7 @@ ARPHRD_BARE = frozenset({512, 519, 768, 769, 776, 778, 823, 65534})
 _ETH_P_802_3_MIN = 0x0600  # below: a length (include/uapi/linux/if_ether.h)
 _ETH_P_802_3 = 0x0001  # the kernel's numbers for frames without an Ethernet type
 _ETH_P_802_2 = 0x0004
-_VLAN_TYPES = frozenset({0x8100, 0x88A8, 0x9100})
+_VLAN_TYPES = frozenset({*VLAN_TYPES, 0x9100})
 _SNAP = Struct("!3sH")
 
 

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Namespaces are followed: new ones are named, and what nothing keeps is let go."""
 
+import errno
+import os
+
+import pytest
+
 from bondtrace.capture.host.namespaces import Namespace
-from bondtrace.capture.live.namespaces import EVERY_NS, NamespaceFollower, is_at_its_path
+from bondtrace.capture.live import namespaces as module
+from bondtrace.capture.live.namespaces import EVERY_NS, Monitors, NamespaceFollower, is_at_its_path
+from bondtrace.errors import BondtraceError
 
 HERE, THERE = Namespace(1, "", "/proc/self/ns/net"), Namespace(2, "blue", "/no/such/path")
 
@@ -45,3 +52,23 @@ def test_a_namespace_is_at_its_path_where_that_has_its_inode(tmp_path):
     assert is_at_its_path(Namespace(there.stat().st_ino, "blue", str(there)))
     assert not is_at_its_path(Namespace(1, "blue", str(there)))
     assert not is_at_its_path(THERE)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (errno.EPERM, "not permitted (run as root, or with CAP_SYS_ADMIN)"),
+        (errno.ENOBUFS, os.strerror(errno.ENOBUFS)),
+        (errno.ENOENT, os.strerror(errno.ENOENT)),
+    ],
+)
+def test_a_monitor_that_cannot_be_opened_is_told_with_its_namespace(monkeypatch, failure, said):
+    def fails(namespace):
+        raise OSError(failure, os.strerror(failure))
+
+    monkeypatch.setattr(module, "LinkMonitor", fails)
+
+    with pytest.raises(BondtraceError) as told:
+        Monitors([THERE])
+
+    assert str(told.value) == f"cannot read the changes of devices of network namespace blue: {said}"
