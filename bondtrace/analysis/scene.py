@@ -62,6 +62,14 @@ class Known:
     unseen: dict[object, tuple[Unseen, ...]] = field(default_factory=dict)  # by what passes say: why_unseen.py
 
 
+@dataclass
+class Concluded:
+    """What was concluded so far: for the state that was last asked for, and which devices were traced, by state."""
+
+    known: Known = field(default_factory=lambda: Known((-1, -1)))
+    traced: dict[tuple[int, int], set[Key]] = field(default_factory=dict)  # few are asked for in turn
+
+
 class Scene:
     """Everything known of the surroundings so far."""
 
@@ -77,8 +85,7 @@ class Scene:
         self.stages: dict[str, Event] = {}
         self.ended = False
         self._changes = Changes()
-        self._known = Known((-1, -1))
-        self._traced: dict[tuple[int, int], set[Key]] = {}  # by state: few are asked for in turn
+        self._concluded = Concluded()
 
     # --- events ---
 
@@ -268,9 +275,9 @@ class Scene:
     def known(self, time_ns: int) -> Known:
         """Return what was concluded for this time so far, to be read and added to."""
         state = self._changes.state(time_ns)
-        if state != self._known.state:
-            self._known = Known(state)
-        return self._known
+        if state != self._concluded.known.state:
+            self._concluded.known = Known(state)
+        return self._concluded.known
 
     def namespace_name(self, netns: int) -> str:
         """Return the name that a namespace has of its own, as `ip netns` shows it; "" for one that is known only by its
@@ -314,13 +321,14 @@ class Scene:
         if "namespaces" not in self.start:
             return None
         state = self._changes.state(time_ns)
-        if state not in self._traced:
-            if len(self._traced) >= _TRACED_KEPT:
-                self._traced.clear()
+        traced = self._concluded.traced
+        if state not in traced:
+            if len(traced) >= _TRACED_KEPT:
+                traced.clear()
             names, namespaces = self.start.get("interfaces", ()), self.start["namespaces"]
             reaches_out, start_ns = self.start["reaches_out"], event_time_ns(self.start)
-            self._traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out, start_ns)
-        return self._traced[state]
+            traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out, start_ns)
+        return traced[state]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
         """Return the tap as it was then, as far as that is known, or as it last was."""

@@ -153,6 +153,14 @@ _TRACE_OPTIONS = _apply(
 )
 
 
+def _filter(expression: Optional[str], words: str) -> Optional[Filter]:
+    """Return the filter that was given in one of two ways; ``None`` where none was."""
+    if expression and words:
+        raise UsageError(f"two filters were given ({expression!r} and {words!r}): join them with `and` or `or`")
+    wanted = expression or words
+    return make_filter(wanted) if wanted.strip() else None
+
+
 def trace_options(function: Function) -> Function:
     """Add the options of a live trace to a command, which receives them as one ``TraceOptions`` named ``options``.
 
@@ -175,10 +183,6 @@ def trace_options(function: Function) -> Function:
         filter: tuple[str, ...] = (),
         **more: Any,
     ) -> Any:
-        words = " ".join(filter)
-        if expression and words:
-            raise UsageError(f"two filters were given ({expression!r} and {words!r}): join them with `and` or `or`")
-        wanted = expression or words
         return function(
             options=TraceOptions(
                 interfaces,
@@ -187,7 +191,7 @@ def trace_options(function: Function) -> Function:
                 count,
                 duration,
                 kprobes,
-                make_filter(wanted) if wanted.strip() else None,
+                _filter(expression, " ".join(filter)),
                 privacy=privacy,
                 sockets=sockets,
             ),

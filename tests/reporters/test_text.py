@@ -57,7 +57,7 @@ def test_text_of_a_reply_through_the_bond():
        3.0 µs  eth0                 bond_handle_frame → ANOTHER, next bond0 (active slave)
        4.0 µs  bond0 (orig eth0)    rx tap tcpdump -i any [41004]: captured
        5.0 µs  bond0 (orig eth0)    rx tap tcpdump -i bond0 [41003]: captured
-       6.0 µs  bond0 (orig eth0)    → ip_rcv
+       6.0 µs  bond0 (orig eth0)    → ip_rcv (beyond IP not watched: --sockets)
     tcpdump -i any [41004] saw it twice: on eth0, then bond0
 """
     )

@@ -213,6 +213,10 @@ _UDPV6 = ("udpv6_queue_rcv_one_skb", "udpv6_queue_rcv_skb")
 _PING = ("__ping_queue_rcv_skb", "ping_queue_rcv_skb")  # the first since 5.18
 
 
+def _on_request(name: str, tells: str, without: str, *wants: Wanted) -> StageSpec:
+    return StageSpec(name, tells, wants, f"{without} is not told", on_request=True)
+
+
 def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
     """Return the stages that show what becomes of packets beyond IP."""
 
@@ -220,43 +224,34 @@ def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
         return Wanted(program, next((one for one in functions if one in symbols), functions[0]), "entry")
 
     return (
-        StageSpec(
+        _on_request(
             stages.SOCKETS,
             "which sockets are given a packet, and what is answered",
-            (
-                entry("ip_deliver", "ip_protocol_deliver_rcu"),  # net, skb, protocol
-                entry("socket_udp", *_UDP),
-                entry("socket_raw", "raw_rcv"),
-                entry("socket_ping", *_PING),
-                entry("arp_answer", "arp_xmit"),
-            ),
-            "which sockets took a packet of IPv4, and whether ARP was answered, is not told",
-            on_request=True,
+            "which sockets took a packet of IPv4, and whether ARP was answered,",
+            entry("ip_deliver", "ip_protocol_deliver_rcu"),  # net, skb, protocol
+            entry("socket_udp", *_UDP),
+            entry("socket_raw", "raw_rcv"),
+            entry("socket_ping", *_PING),
+            entry("arp_answer", "arp_xmit"),
         ),
-        StageSpec(
+        _on_request(
             stages.TCP_SOCKETS,
             "which sockets of TCP are given a packet",
-            (
-                entry("socket_tcp", "tcp_v4_do_rcv"),
-                entry("socket_backlog", "tcp_add_backlog"),
-                entry("socket_timewait", "tcp_timewait_state_process"),
-                entry("socket_request", "tcp_check_req"),
-            ),
-            "which sockets took a packet of TCP is not told",
-            on_request=True,
+            "which sockets took a packet of TCP",
+            entry("socket_tcp", "tcp_v4_do_rcv"),
+            entry("socket_backlog", "tcp_add_backlog"),
+            entry("socket_timewait", "tcp_timewait_state_process"),
+            entry("socket_request", "tcp_check_req"),
         ),
-        StageSpec(
+        _on_request(
             stages.SOCKETS6,
             "the same for IPv6",
-            (
-                entry("ip6_deliver", "ip6_protocol_deliver_rcu"),  # net, skb, protocol
-                entry("socket_udpv6", *_UDPV6),
-                entry("socket_rawv6", "rawv6_rcv"),
-                entry("socket_tcpv6", "tcp_v6_do_rcv"),
-                entry("nd_answer", "ndisc_send_na"),
-            ),
-            "which sockets took a packet of IPv6 is not told",
-            on_request=True,
+            "which sockets took a packet of IPv6",
+            entry("ip6_deliver", "ip6_protocol_deliver_rcu"),  # net, skb, protocol
+            entry("socket_udpv6", *_UDPV6),
+            entry("socket_rawv6", "rawv6_rcv"),
+            entry("socket_tcpv6", "tcp_v6_do_rcv"),
+            entry("nd_answer", "ndisc_send_na"),
         ),
     )
 
