@@ -176,6 +176,9 @@ class Packet:
     the payload (after VLAN tags); ``tags`` the VLAN tags, outermost first; ``ports`` (source, destination) of TCP, UDP
     and their like.
 
+    ``segments`` is for how many packets on the wire it stands (GRO made it of them, or GSO is to make them of it): 0
+    where they are several and nobody counted them; ``None`` for one that is one, or is not longer than 1,518 bytes.
+
     ``encapsulation`` names the tunnel that the packet is a packet of ("VXLAN vni 42", "ESP spi 0x00001234"; "" for
     none), ``inner`` describes what it carries as far as that was captured; ``None`` where nothing of it can be read
     (encrypted, cut off).
@@ -197,6 +200,7 @@ class Packet:
     ports: Optional[tuple[int, int]] = None
     encapsulation: str = ""
     inner: Optional[Packet] = None
+    segments: Optional[int] = None
 
     @property
     def vlan(self) -> tuple[int, ...]:
