@@ -65,6 +65,8 @@ def beside_steps(journey: Journey, scene: Scene) -> list[str]:
 
 def outcome_words(step: Step) -> str:
     """Return what became of a packet that was given to a socket, as a phrase."""
+    if step.outcome == "full" and step.state == "LISTEN":
+        return "no room among its connections that wait for accept()"
     words = _OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
     state = f" ({step.state})" if step.state and step.state != "ESTABLISHED" else ""
     reason = f" ({step.reason})" if step.reason and step.outcome == "refused" else ""

@@ -8,8 +8,9 @@
     arp SOURCE TARGET TEXT [OPTION=VALUE...]                     a request, with the text behind it
     solicit SOURCE DESTINATION TARGET TEXT [OPTION=VALUE...]     of neighbour discovery, the text in an option
 
-Addresses are of IPv4 or IPv6. OPTIONs: vlan=ID, mac=MAC (to another one), ttl=N, flags=HEX, seq=N, ack=N, op=N (of ARP);
-sum=bad (of UDP), ipsum=bad; pad=N (bytes behind the text), times=N; split=N (two fragments, the first with N bytes).
+Addresses are of IPv4 or IPv6. OPTIONs: vlan=ID, mac=MAC (to another one), ttl=N, flags=HEX, seq=N, ack=N, op=N (of
+ARP); sum=bad (of UDP), ipsum=bad; pad=N (bytes behind the text), times=N; split=N (two fragments, the first with N
+bytes).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ IPV4, ARP, IPV6, VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
 
 def checksum(data: bytes) -> int:
     """Return the checksum of the Internet's protocols."""
-    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
+    total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF

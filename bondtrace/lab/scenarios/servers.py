@@ -51,7 +51,8 @@ class Server:
     def __init__(self, words: str, log: list[str]) -> None:
         self.name, kind, address, port, *options = words.split(",")
         self.options = {key: value for key, _, value in (option.partition("=") for option in options)}
-        self.is_tcp, self._log, self.marks = kind.startswith("tcp"), log, []
+        self.is_tcp, self._log = kind.startswith("tcp"), log
+        self.marks: list[str] = []
         family = socket.AF_INET6 if kind.endswith("6") else socket.AF_INET
         protocol = int(port) if kind.startswith("raw") else 0
         self.socket = socket.socket(family, KINDS[kind.rstrip("6")][0], protocol)
@@ -100,7 +101,7 @@ class Server:
 
     def read(self) -> list[socket.socket]:
         """Read all that waits; return new connections."""
-        found = []
+        found: list[socket.socket] = []
         while True:
             try:
                 if not self.is_tcp:
@@ -161,14 +162,15 @@ def counters() -> dict[str, int]:
         for names, values in zip(lines[::2], lines[1::2]):
             for key, value in zip(names[1:], values[1:]):
                 found[names[0].rstrip(":") + key] = int(value)
-    if Path("/proc/self/net/snmp6").exists():
-        found.update((key, int(value)) for key, value in map(str.split, open("/proc/self/net/snmp6")))
+    six = Path("/proc/self/net/snmp6")
+    if six.exists():
+        found.update((key, int(value)) for key, value in map(str.split, six.read_text().splitlines()))
     return found
 
 
 def main() -> None:
     """Open the sockets of the command line, and read them until a signal comes."""
-    directory, lines = Path(sys.argv[1]), []
+    directory, lines = Path(sys.argv[1]), list[str]()
     selector, wake = selectors.DefaultSelector(), socket.socketpair()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: wake[1].send(b"x"))
@@ -196,16 +198,16 @@ def main() -> None:
 
 def serve(key: selectors.SelectorKey, selector: selectors.BaseSelector, directory: Path) -> None:
     """Read what waits at a socket or a connection."""
-    server = key.data
-    if key.fileobj is not server.socket:
+    server, ready = key.data, key.fileobj
+    if isinstance(ready, socket.socket) and ready is not server.socket:
         try:
-            data = key.fileobj.recv(65536)
+            data = ready.recv(65536)
         except ConnectionError:
             data = b""
         server.note(data)
         if not data:
-            selector.unregister(key.fileobj)
-            key.fileobj.close()
+            selector.unregister(ready)
+            ready.close()
         return
     for connection in server.read():
         selector.register(connection, selectors.EVENT_READ, server)
