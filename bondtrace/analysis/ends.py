@@ -127,6 +127,8 @@ def _left_open(place: int, one: Pass, scene: Scene) -> End:
     if last.kind == "protocol":
         if not is_watched(last.function, scene):
             return End("not-watched", place, NOT_WATCHED)
+        if one.packet.message == "fragment":
+            return End("handed-on", place, "a fragment: held until the others of its packet are there")
         if last.function == "arp_rcv":
             return _unanswered(place, one, scene) or End("protocol", place, "taken by the kernel's own ARP")
     if last.verdict == "CONSUMED":
