@@ -147,6 +147,7 @@ DEMANDED = {
 505 *
 506 *
 507 socket | ?dnsmasq taken/backlog; ?nobody taken
+508 socket | chronyd queued
 509 dropped NO_SOCKET | | port 514
 510 socket | dhclient queued
 """,

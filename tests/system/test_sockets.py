@@ -242,7 +242,7 @@ def test_the_daemons_log_what_they_were_given(daemons):
         "507": ("dnsmasq.log", r"query\[A\] packet-507\.test from 10\.9\.0\.1"),
         "510": ("dhclient.log", "bound to 10.20.0.1"),
     }
-    assert answers == ["501", "502", "503", "507"]
+    assert answers == ["501", "502", "503", "508", "507"]
     assert [mark for mark, (file, words) in logs.items() if not re.search(words, (out / file).read_text())] == []
 
 
@@ -264,5 +264,6 @@ def test_sockets_have_their_processes_and_addresses(daemons):
         for inode in daemons.scene.sockets
     }
     assert {"dnsmasq's UDP socket 10.9.0.2:53", "chronyd's UDP socket 10.9.0.2:123"} <= labels
+    assert {"chronyd's UDP socket 10.40.0.2%red:123"} <= labels
     assert {"dhclient's UDP socket *:68", "dnsmasq's UDP socket *%bond0:67"} <= labels
     assert any(re.fullmatch(r"keepalived's raw VRRP socket \S+", label) for label in labels)
