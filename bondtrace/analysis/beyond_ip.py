@@ -99,10 +99,18 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             result.append(step)
             continue
         given = result[place]
+        if _is_worked_on(given, step):
+            result.append(step)
+            continue
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
         if not (step.clone and given.function in _OF_CLONES):
             result.append(step)
     return result
+
+
+def _is_worked_on(given: Step, drop: Step) -> bool:
+    """Was the packet released after TCP had worked on it? In TIME_WAIT it is always released as if it were dropped."""
+    return given.function == "tcp_timewait_state_process" and drop.reason in (None, "NOT_SPECIFIED")
 
 
 def with_protocols(steps: Sequence[Step], packet: Packet) -> list[Step]:

@@ -100,7 +100,7 @@ DEMANDED = {
 433 socket | listening taken/backlog
 434 socket | nobody taken
 435 refused | overrun full | accept()
-436 refused | nobody refused
+436 socket | nobody taken
 437 socket | held backlog/taken
 438 refused | listening refused
 # ARP: this host's addresses, whichever device has them; nobody's; an answer; arp_ignore 1; 8; arp_filter
