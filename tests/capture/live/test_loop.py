@@ -78,7 +78,8 @@ class World:
             ),
             FunctionNames(lambda: Addresses(b"")),
             ChainNames(lambda numbers: {}),
-            WallClock(self.offset_ns),
+            clock=WallClock(self.offset_ns),
+            sockets=SocketFollower(True, self.holders, lambda: self.now_ns),
         )
         host = Host(
             lambda: self.now_ns,
