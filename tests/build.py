@@ -15,15 +15,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bondtrace.analysis import assemble
+from bondtrace.analysis.beyond_ip import TCP_STATES
 from bondtrace.analysis.scene import Scene
 from bondtrace.analysis.stitch import Stitcher
-from bondtrace.format.events import device_event, tap_event
+from bondtrace.format.events import device_event, socket_event, tap_event
 from bondtrace.format.recording import Recorder
 from bondtrace.format.rotation import RotatingRecorder, existing_parts
+from bondtrace.format.stages import BEYOND_IP, DROPS
 from bondtrace.format.wire import (
     EMPTY,
     FUNC_HANDLER,
+    FUNC_SOCKET,
     FUNCTIONS,
+    GIVEN_STATE_SHIFT,
+    GIVEN_TO_TUNNEL,
     OUTCOMES,
     PACKET_BYTES,
     RECORD,
@@ -37,20 +42,23 @@ from bondtrace.format.wire import (
     RECORD_VLAN,
     RECORD_VLAN_AD,
     STEP,
+    STEP_ANSWERED,
     STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
     STEP_HOOK,
+    STEP_LOCAL,
     STEP_NETNS,
     STEP_PROTOCOL,
     STEP_QUEUED,
+    STEP_SOCKET,
     STEP_TAP,
     STEP_VLAN,
     VERDICTS,
     Passes,
     concatenate,
 )
-from bondtrace.model import Device, Process, Tap
+from bondtrace.model import Device, Process, Socket, Tap
 from bondtrace.stats.summary import Summary
 
 HERE, THERE = 4026531840, 4026532999
@@ -73,10 +81,15 @@ ADDRESSES = {
     "nf_hook_slow": 0x81006000,
     "vlan_do_receive": 0x81007000,
     "ip_rcv_core": 0x81008000,
+    "__udp4_lib_rcv": 0x81009000,
+    "tcp_v4_rcv": 0x8100A000,
+    "icmp_rcv": 0x8100B000,
 }
 DROP_REASONS = {
     "2": "NOT_SPECIFIED",
     "3": "NO_SOCKET",
+    "5": "SOCKET_FILTER",
+    "6": "SOCKET_RCVBUFF",
     "16": "NETFILTER_DROP",
     "29": "XDP",
     "30": "TC_INGRESS",
@@ -148,6 +161,14 @@ TAPS = {
         running=True,
         processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),),
     ),
+}
+
+#: A program's socket, one of TCP that listens, and one that nobody holds.
+ON_5354, ON_8080, RAW = 12385, 12386, 12387
+SOCKETS = {
+    ON_5354: Socket(ON_5354, HERE, 2, 2, 17, port=5354, uid=0, processes=(Process(900, "dnsd", "dnsd -p 5354"),)),
+    ON_8080: Socket(ON_8080, HERE, 2, 1, 6, address="10.9.0.2", port=8080, ifindex=4),
+    RAW: Socket(RAW, HERE, 10, 3, 58, uid=0, processes=(Process(901, "radvd", "radvd"),)),
 }
 
 FEW = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0, ON_ANY)}
@@ -277,6 +298,27 @@ def queued(onto, skb=0):
 def protocol(function, **more):
     """Return the step of a protocol handler."""
     return Said(STEP_PROTOCOL, _number(FUNCTIONS, function), **more)
+
+
+def local(number, function="ip_protocol_deliver_rcu"):
+    """Return the step by which IP gave the packet to a protocol of this host."""
+    return Said(STEP_LOCAL, _number(FUNCTIONS, function), number)
+
+
+def given(inode, function="udp_queue_rcv_one_skb", state="ESTABLISHED", tunnel=False):
+    """Return the step by which the packet was given to a socket; ``state`` is TCP's."""
+    result = _number(TCP_STATES, state) << GIVEN_STATE_SHIFT | (GIVEN_TO_TUNNEL if tunnel else 0)
+    return Said(STEP_SOCKET, _number(FUNCTIONS, function), inode, result)
+
+
+def refusal(inode, reason, function="udp_queue_rcv_one_skb", **more):
+    """Return the step of a drop of what had been given to this socket."""
+    return replace(drop(reason, function, **more), func=FUNC_SOCKET, decided_by=inode)
+
+
+def answered(function="arp_xmit"):
+    """Return the step of a request's answer by this host."""
+    return Said(STEP_ANSWERED, _number(FUNCTIONS, function))
 
 
 # --- passes --------------------------------------------------------------------------------------------
@@ -470,6 +512,18 @@ def hostile_scene():
 
 
 HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
+
+
+def stage(name, missing=""):
+    """Return a stage as a start event has it."""
+    return {"name": name, "tells": name, "without": f"no {name}", "missing": missing, "probes": []}
+
+
+def beyond_ip(*further, sockets=SOCKETS, missing=(), **more):
+    """Return a scene in which the stages beyond IP and of drops are attached, and these sockets are known."""
+    stages = [stage(name, "not there" if name in missing else "") for name in (*BEYOND_IP, DROPS)]
+    told = [socket_event(BEGIN_NS, one) for one in sockets.values()]
+    return scene(*told, *further, **{"taps": FEW, "stages": stages, **more})
 
 
 def losses(at=0, **counters):

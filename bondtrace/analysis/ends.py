@@ -21,10 +21,12 @@ from .scene import Scene
 
 #: What is said where the stages beyond IP were not asked for.
 NOT_WATCHED = "beyond IP not watched: --sockets"
-_REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
+#: The outcomes of a packet that a socket was given and did not take.
+REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
 _IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
 _REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
-_OUTCOMES = {
+#: What became of a packet that was given to a socket, as a phrase.
+OUTCOMES = {
     "queued": "queued",
     "taken": "taken by TCP",
     "backlog": "put into its backlog",
@@ -65,7 +67,7 @@ def beside_steps(journey: Journey, scene: Scene) -> list[str]:
 
 def outcome_words(step: Step) -> str:
     """Return what became of a packet that was given to a socket, as a phrase."""
-    words = _OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
+    words = OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
     state = f" ({step.state})" if step.state and step.state != "ESTABLISHED" else ""
     reason = f" ({step.reason})" if step.reason and step.outcome == "refused" else ""
     return words + state + reason
@@ -96,8 +98,8 @@ def _is_only_released(step: Step) -> bool:
 
 def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: int) -> End:
     """Return the end of a packet that was given to sockets."""
-    is_taken = any(step.outcome not in _REFUSED for step in given)
-    shown = [step for step in given if not is_taken or step.outcome not in _REFUSED]
+    is_taken = any(step.outcome not in REFUSED for step in given)
+    shown = [step for step in given if not is_taken or step.outcome not in REFUSED]
     words = (
         f"{socket_names.name(step.socket or 0, step.state, scene, time_ns)}: {outcome_words(step)}" for step in shown
     )

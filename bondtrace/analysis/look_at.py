@@ -84,8 +84,14 @@ def said(template: Optional[str], step: Step, packet: Packet) -> str:
     """Return a template with the words of a packet and of the device of a step; "" of none."""
     if not template:
         return ""
-    inner = packet
-    while inner.inner is not None:
-        inner = inner.inner
-    port = inner.ports[1] if inner.ports else "?"
-    return template.format(dev=step.dev, src=inner.src or "?", dst=inner.dst or "?", port=port)
+    port = port_of(packet)
+    words = {"src": packet.src or "?", "dst": packet.dst or "?", "port": port[1] if port else "?"}
+    return template.format(dev=step.dev, **words)
+
+
+def port_of(packet: Packet) -> Optional[tuple[str, int]]:
+    """Return the protocol and the port to which a packet was sent; ``None`` of one without. Of a tunnel's over UDP they
+    are those of the tunnel."""
+    if packet.ports is not None:
+        return packet.protocol, packet.ports[1]
+    return port_of(packet.inner) if packet.inner is not None else None

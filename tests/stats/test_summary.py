@@ -8,27 +8,37 @@ from bondtrace.analysis import assemble
 from bondtrace.analysis.stitch import Stitcher
 from bondtrace.format.events import tap_event
 from bondtrace.model import Tap
+from bondtrace.stats.ended import Ended
 from bondtrace.stats.summary import Summary, shapes
 from build import (
     BEGIN_NS,
     LLDP,
+    ON_5354,
     ON_ANY,
     ON_ETH0,
     SKB,
     TAPS,
     THERE,
     altered,
+    answered,
     arp,
+    beyond_ip,
     both,
     counted,
+    drop,
+    echo,
     ether,
     fanout,
+    given,
     handler,
     hook,
     ip4,
+    ip6,
+    local,
     losses,
     protocol,
     received,
+    refusal,
     refused,
     reply,
     rx,
@@ -36,8 +46,10 @@ from build import (
     sent,
     stitched,
     tap,
+    tcp,
     tcpdump,
     tx,
+    udp,
 )
 
 
@@ -156,13 +168,57 @@ def one_by_one(columns, around):
 def plain(summary):
     """The counts that are not zero, and the examples."""
     return {
-        name: {key: count for key, count in value.items() if count} if hasattr(value, "items") else value
+        name: {key: count for key, count in value.items() if count}
+        if hasattr(value, "items")
+        else plain(value)
+        if isinstance(value, Ended)
+        else value
         for name, value in vars(summary).items()
     }
 
 
+def beyond_ip_kinds(rng):
+    """Kinds of packets of which answers beyond IP depend on the bytes: what is asked, and the port."""
+
+    def to_port(protocol_, **more):
+        ports = {"source": int(rng.integers(4000, 4100)), "destination": [9, 53, 256, 4789, 65535][rng.integers(5)]}
+        return ether(ip4(udp(**ports) if protocol_ == 17 else tcp(**ports), protocol_, **more))
+
+    def closed(packet, number=17, function="__udp4_lib_rcv"):
+        steps = local(number), drop("NO_SOCKET", function)
+        return lambda at, **m: rx("eth2", protocol("ip_rcv"), *steps, at=at, **{**m, "packet": packet()})
+
+    def asks(packet, *steps):
+        return lambda at, **m: rx("eth0", handler("ANOTHER", "bond0"), *steps, at=at, **{**m, "packet": packet()})
+
+    in_ipv6, solicits = local(58, "ip6_protocol_deliver_rcu"), bytes([135, 0]) + bytes(22)
+    return [
+        closed(lambda: to_port(17)),
+        closed(lambda: to_port(6), 6, "tcp_v4_rcv"),
+        closed(lambda: ether(ip4(echo(seq=int(rng.integers(9))))), 1, "icmp_rcv"),
+        closed(lambda: to_port(17, offset=[0x2000, 0x2005][rng.integers(2)])),
+        closed(lambda: ether(ip6(udp(destination=int(rng.integers(7, 10)))), 0x86DD)),
+        closed(lambda: ether(ip6(bytes([17, 0]) + bytes(6) + udp(destination=int(rng.integers(7, 10))), 0), 0x86DD)),
+        closed(lambda: ether(ip4(ip4(udp(destination=int(rng.integers(7, 10))), 17), 4)), 4),
+        closed(lambda: to_port(17)[: 37 + int(rng.integers(2))]),
+        asks(
+            lambda: arp() if rng.integers(2) else ether(arp()[14:20] + b"\0\2" + arp()[22:], 0x0806),
+            protocol("arp_rcv"),
+        ),
+        asks(lambda: arp()[:12] + b"\x81\0\0\7" + arp()[12:], protocol("arp_rcv")),
+        asks(arp, protocol("arp_rcv"), answered()),
+        asks(lambda: ether(ip6(solicits if rng.integers(2) else echo(128), 58), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
+        asks(lambda: ether(ip6(bytes([58, 0]) + bytes(6) + solicits, 60), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
+        lambda at, **m: rx("eth2", given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=at, **m),
+        lambda at, **m: rx("eth2", given(ON_5354), at=at, **m),
+        lambda at, **m: rx(
+            "eth2", given(0, "tcp_v4_do_rcv", ["ESTABLISHED", "TIME_WAIT"][rng.integers(2)]), at=at, **m
+        ),
+    ]
+
+
 def large_trace(seed):
-    """(passes, scene): 400 packets of many kinds, during which devices and taps change, told by events and by hooks
+    """(passes, scene): 800 packets of many kinds, during which devices and taps change, told by events and by hooks
     that come in no order."""
     rng = np.random.default_rng(seed)
     fresh = {600 + n: tcpdump(600 + n, ["eth0", "eth1", "bond0", None][n % 4], pid=n) for n in range(6)}
@@ -185,7 +241,7 @@ def large_trace(seed):
         altered("bond0", swap, active_slave=3),
     ]
     happened.sort(key=lambda event: event["time_ns"])
-    around = scene()
+    around = beyond_ip(taps=TAPS)
     hooks = [
         hook(inode, bool(added), at=int(at))
         for inode, added, at in zip(
@@ -201,8 +257,9 @@ def large_trace(seed):
         lambda at, **m: sent(at, skb=m["skb"]),
         lambda at, **m: rx("eth1", tap(601), handler("ANOTHER", "bond0"), protocol("ip_rcv"), at=at, **m),
         lambda at, **m: rx("eth2", at=at, **m),
+        *beyond_ip_kinds(rng),
     ]
-    parts = [kinds[int(rng.integers(len(kinds)))](150 * n, skb=SKB + 64 * (n % 7)) for n in range(400)]
+    parts = [kinds[int(rng.integers(len(kinds)))](150 * n, skb=SKB + 64 * (n % 7)) for n in range(800)]
     return both(*parts), around
 
 
@@ -222,7 +279,10 @@ def test_counting_by_shape_is_counting_one_by_one(seed):
     # then every count, and the first example of each reason, is that of counting journey by journey
     expected = plain(one_by_one(columns, around))
     assert plain(summary) == expected
-    assert expected["journeys"] == 400 and len(expected["unseen"]) > 12
+    assert expected["journeys"] == 800 and len(expected["unseen"]) > 12
+    assert len(expected["ended"]["ports"]) > 9 and {"unanswered", "answered", "protocol"} <= set(
+        expected["ended"]["ends"]
+    )
 
 
 def test_the_taps_of_a_summary_are_the_known_and_those_that_were_offered_something():
