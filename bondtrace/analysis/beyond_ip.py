@@ -17,6 +17,7 @@ from ..format.wire import (
     FUNC_TCP_ADD_BACKLOG,
     FUNCTIONS,
     GIVEN_STATE_SHIFT,
+    GIVEN_TO_FULL,
     GIVEN_TO_TUNNEL,
     STEP_ANSWERED,
     STEP_DROP,
@@ -71,7 +72,7 @@ def outcome_of(raw: Array, scene: Scene) -> str:
     if raw["func"] == FUNC_TCP_ADD_BACKLOG:
         return "backlog"
     if FUNCTIONS.get(int(raw["func"]), "").startswith("tcp"):
-        return "taken"
+        return "full" if int(raw["result"]) & GIVEN_TO_FULL else "taken"
     if int(raw["result"]) & GIVEN_TO_TUNNEL:
         return "tunnel"
     drops = scene.stages.get(DROPS)

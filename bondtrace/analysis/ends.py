@@ -67,6 +67,8 @@ def beside_steps(journey: Journey, scene: Scene) -> list[str]:
 
 def outcome_words(step: Step) -> str:
     """Return what became of a packet that was given to a socket, as a phrase."""
+    if step.outcome == "full" and step.state == "LISTEN":
+        return "no room among its connections that wait for accept()"
     words = OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
     state = f" ({step.state})" if step.state and step.state != "ESTABLISHED" else ""
     reason = f" ({step.reason})" if step.reason and step.outcome == "refused" else ""
@@ -130,6 +132,8 @@ def _left_open(place: int, one: Pass, scene: Scene) -> End:
     if last.kind == "protocol":
         if not is_watched(last.function, scene):
             return End("not-watched", place, NOT_WATCHED)
+        if one.packet.message == "fragment":
+            return End("handed-on", place, "a fragment: held until the others of its packet are there")
         if last.function == "arp_rcv":
             return _unanswered(place, one, scene) or End("protocol", place, "taken by the kernel's own ARP")
     if last.verdict == "CONSUMED":
