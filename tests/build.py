@@ -38,9 +38,11 @@ from bondtrace.format.wire import (
     RECORD_LIST,
     RECORD_RECEIVED,
     RECORD_RX,
+    RECORD_SOCKET,
     RECORD_TX,
     RECORD_VLAN,
     RECORD_VLAN_AD,
+    SOCKET_FACTS,
     STEP,
     STEP_ANSWERED,
     STEP_DROP,
@@ -345,6 +347,19 @@ def hook(inode, added, at=0):
     record["time_ns"], record["netns"], record["kind"] = BEGIN_NS + at * 1000, HERE, RECORD_HOOK
     record["steps"], steps["kind"], steps["arg"], steps["result"] = 1, STEP_HOOK, inode, added
     return Passes(record, steps, np.array([0, 1]))
+
+
+def socket_record(inode, at=0, **more):
+    """Return what the kernel side tells of a socket, one RECORD_SOCKET; by default of one of UDP that is bound to port
+    5354 of any address. ``bound``: the ifindex of the device to which it is bound; other words as in SOCKET_FACTS."""
+    record, facts = np.zeros(1, RECORD), np.zeros(1, SOCKET_FACTS)
+    told = {"family": 2, "type": 2, "protocol": 17, "port": 5354, **more, "inode": inode}
+    record["time_ns"], record["kind"] = BEGIN_NS + at * 1000, RECORD_SOCKET
+    record["netns"], record["ifindex"] = told.pop("netns", HERE), told.pop("bound", 0)
+    for name, value in told.items():
+        facts[name] = np.frombuffer(value.ljust(16, b"\0"), np.uint8) if isinstance(value, bytes) else value
+    record["packet"][0, : SOCKET_FACTS.itemsize] = np.frombuffer(facts.tobytes(), np.uint8)
+    return record
 
 
 def _pass(
