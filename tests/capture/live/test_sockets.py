@@ -184,5 +184,5 @@ def test_of_many_sockets_the_first_are_forgotten(world, monkeypatch):
     # then those are told of again, where the kernel side does, and the others are not
     assert [one.inode for one in world.take(socket_record(5), socket_record(4), socket_record(1))] == [1]
     # and a process that is found for a forgotten one is no event: what it is is not known
-    world.held = {inode: (DNSD,) for inode in range(1, 6)}
+    world.held = dict.fromkeys(range(1, 6), (DNSD,))
     assert sorted(one.inode for one in world.found()) == [1, 4, 5]
