@@ -11,6 +11,7 @@ where it has the same ifindex as eth0.
 
 import struct
 from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
@@ -247,7 +248,7 @@ class Said:
     skb: int = 0
     gone: bool = False
     aside: str = ""  # the step's device, which is not where the packet is
-    decided_by: int = 0  # of a drop: the number of a chain, or an address
+    decided_by: Optional[int] = None  # of a drop: the number of a chain, an address, or a socket
 
 
 def _number(names, name):
@@ -431,7 +432,7 @@ def _pass(
         rows[place] = (
             (place + 1) * 1000,
             ALL_DEVICES[said.aside or now].ifindex,
-            said.decided_by or device.ifindex,
+            device.ifindex if said.decided_by is None else said.decided_by,
             onto or said.arg,
             said.kind,
             number if rounds else 0,

@@ -57,8 +57,8 @@ _OUTCOMES = {
     "SKB_CSUM": "checksum",
     "XFRM_POLICY": "policy",
 }
-# What gives raw and ping sockets clones: that one is dropped says nothing of the packet.
-_OF_CLONES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
+#: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
+OF_COPIES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
 
 
 def state_of(raw: Array) -> Optional[str]:
@@ -98,7 +98,7 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             continue
         given = result[place]
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
-        if not (step.clone and given.function in _OF_CLONES):
+        if not (step.clone and given.function in OF_COPIES):
             result.append(step)
     return result
 
