@@ -19,6 +19,8 @@ from ..model import End, Journey, Packet, Pass, Step
 from . import look_at, socket_names
 from .scene import Scene
 
+#: The kinds of steps that only the stages beyond IP show.
+BEYOND_IP = ("local", "socket", "answered")
 #: What is said where the stages beyond IP were not asked for.
 NOT_WATCHED = "beyond IP not watched: --sockets"
 #: The outcomes of a packet that a socket was given and did not take.
@@ -51,6 +53,11 @@ def of_journey(passes: Sequence[Pass], scene: Scene, time_ns: int) -> tuple[End,
         if one.steps and not one.shown
     )
     return tuple(end for end in found if end is not None)
+
+
+def of_pass(journey: Journey, one: Pass) -> Optional[End]:
+    """Return how the packet's way ended in this pass of the journey; ``None`` where it went on from there."""
+    return next((end for end in journey.ends if journey.passes[end.place] is one), None)
 
 
 def is_watched(function: Optional[str], scene: Scene) -> bool:
