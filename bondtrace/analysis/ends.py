@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from ..format.stages import SOCKETS, SOCKETS6
+from ..format.stages import DROPS, SOCKETS, SOCKETS6
 from ..model import End, Journey, Packet, Pass, Step
 from . import look_at, socket_names
 from .scene import Scene
@@ -26,6 +26,8 @@ NOT_WATCHED = "beyond IP not watched: --sockets"
 #: The outcomes of a packet that a socket was given and did not take.
 REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
 _IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
+# What these carry is for a socket, or dropped: TCP, UDP, DCCP, SCTP, UDP-Lite.
+_ONLY_FOR_SOCKETS = (6, 17, 33, 132, 136)
 _REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
 #: What became of a packet that was given to a socket, as a phrase.
 OUTCOMES = {
@@ -93,9 +95,17 @@ def _end(place: int, one: Pass, is_last: bool, scene: Scene, time_ns: int) -> Op
         return _dropped(place, dropped[-1], one.packet)
     local = [step for step in one.steps if step.kind == "local"]
     if local:
-        name = socket_names.protocol_name(local[-1].ip_protocol or 0)
-        return _unanswered(place, one, scene) or End("protocol", place, f"taken by the kernel's own {name}")
+        return _unanswered(place, one, scene) or _of_protocol(place, local[-1].ip_protocol or 0, scene)
     return _left_open(place, one, scene) if is_last else None
+
+
+def _of_protocol(place: int, number: int, scene: Scene) -> End:
+    """Return the end of a packet that was given to a protocol, and neither to a socket nor dropped there."""
+    name = socket_names.protocol_name(number)
+    drops = scene.stages.get(DROPS)
+    if number in _ONLY_FOR_SOCKETS or drops is None or drops.get("missing"):
+        return End("unknown", place, f"given to {name}; what became of it there was not seen")
+    return End("protocol", place, f"taken by the kernel's own {name}")
 
 
 def _is_only_released(step: Step) -> bool:
