@@ -6,8 +6,9 @@ taps, once for each tracer.
     guest.py CASES.json
 
 A case is an object: ``name``, ``command`` (none: no tracer), ``ready`` (what it says once it is attached), ``packets``
-(how many in each of the runs), ``runs``, ``kill`` (do not wait for the rest of its output), ``flood`` (it reads
-meanwhile), ``programs`` (report its BPF programs), ``start`` (it measures itself, and prints the result as JSON).
+(how many in each run), ``runs``, ``kill`` (do not wait for the rest of its output), ``flood`` (it reads meanwhile),
+``programs`` (report its BPF programs), ``start`` (it measures itself, and prints the result as JSON), ``to_socket``
+(the packets are for a socket of this host, and not dropped by IP).
 Writes one object per case, one per line, to $LAB_OUT/results.jsonl: the runs' instructions per packet and packets per
 second; what was sent; ``ran``: how often each BPF program ran per packet, and its instructions per packet, by the
 kernel's own statistics; what the tracer said, which is also in $LAB_OUT/NAME.err and .out; ``started``: what such a
@@ -33,6 +34,7 @@ OUT = Path(os.environ["LAB_OUT"])
 WORK = Path("/tmp/bench")  # in memory
 PKTGEN = Path("/proc/net/pktgen")
 WARM_UP = 500
+DROPPED, DELIVERED = "198.51.100.1", "10.9.0.2"  # addresses to which packets are sent
 
 SETUP = """
 set -e
@@ -49,16 +51,17 @@ def main() -> None:
     WORK.mkdir(exist_ok=True)
     subprocess.run(["bash", "-c", SETUP], check=True)
     taps = [_tap(device) for device in ("eth0", "bond0")]
-    _pktgen_setup()
+    reader = _reader()
     with (OUT / "results.jsonl").open("w") as file:
         for case in json.loads(Path(sys.argv[1]).read_text()):
             print(f"{case['name']} ...", flush=True)
+            _pktgen_setup("10.9.0.1" if case["to_socket"] else "192.0.2.1", DELIVERED if case["to_socket"] else DROPPED)
             told = measure(case)
             print(f"{case['name']}: {told}", flush=True)
             file.write(json.dumps({**case, **told}) + "\n")
             file.flush()
-    for tap in taps:
-        tap.terminate()
+    for one in (*taps, reader):
+        one.terminate()
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
@@ -158,7 +161,19 @@ def _pg(file: str, *words: str) -> None:
         (PKTGEN / file).write_text(f"{word}\n")
 
 
-def _pktgen_setup() -> None:
+def _reader() -> subprocess.Popen[bytes]:
+    """Start a program whose socket takes what is sent to its address; its buffer holds all of a run."""
+    program = (
+        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        f"s.setsockopt(socket.SOL_SOCKET, 33, 1 << 28)\ns.bind(('{DELIVERED}', 9))\nprint('ready', flush=True)\n"
+        "while True:\n    s.recv(100)"
+    )
+    reader = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert reader.stdout and reader.stdout.readline() == b"ready\n"
+    return reader
+
+
+def _pktgen_setup(source: str, destination: str) -> None:
     mac = Path("/sys/class/net/eth0/address").read_text().strip()
     _pg("kpktgend_0", "rem_device_all", "add_device eth0@0")
     _pg(
@@ -167,9 +182,11 @@ def _pktgen_setup() -> None:
         "pkt_size 60",
         "delay 0",
         f"dst_mac {mac}",
-        "src_min 192.0.2.1",
-        "src_max 192.0.2.1",
-        "dst 198.51.100.1",
+        f"src_min {source}",
+        f"src_max {source}",
+        f"dst {destination}",
+        "udp_dst_min 9",
+        "udp_dst_max 9",
     )
 
 

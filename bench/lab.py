@@ -33,6 +33,7 @@ LIB = Path(machine.__file__).resolve().parent / "scenarios" / "lib.sh"
 #: sleep=off: idle time is skipped. shift=0: an instruction takes a nanosecond.
 COUNTING = ("-icount shift=0,sleep=off",)
 ATTACHED = "bondtrace: attached"
+TO_SOCKET = ", to a socket of UDP"  # a packet that a socket takes; in the other rows IP drops it
 NOTHING = "tcp port 4242"  # what is sent is UDP
 BPFTRACE = """
 tracepoint:net:netif_receive_skb { printf("receive %p %d\\n", args->skbaddr, args->len); }
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep what the guest left here")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
-    sections: dict[str, list[str]] = {"cost": [], "loss": [], "attach": []}
+    sections: dict[str, list[str]] = {"cost": [], "sockets": [], "loss": [], "attach": []}
     for spec in options.kernel or ["6.1", "6.12", "7.3"]:
         kernel = kernels.resolve(spec, lambda text: print(text, file=sys.stderr))
         with tempfile.TemporaryDirectory(prefix="bondtrace-bench-") as name:
@@ -67,7 +68,13 @@ def main() -> None:
             rows = run(kernel, out, [{**row, "programs": options.programs} for row in asked], options.only)
         if options.programs:
             print(program_table(rows), flush=True)
-        for section, text in (("cost", cost_table(rows)), ("loss", loss_table(rows)), ("attach", start_table(rows))):
+        tables = {
+            "cost": cost_table([row for row in rows if not row["to_socket"]]),
+            "sockets": cost_table([row for row in rows if row["to_socket"]]),
+            "loss": loss_table(rows),
+            "attach": start_table(rows),
+        }
+        for section, text in tables.items():
             sections[section].append(f"Linux {kernel.release}:\n\n{text}")
             print(f"{sections[section][-1]}\n", flush=True)
     for section, texts in sections.items():
@@ -89,6 +96,12 @@ def cases(packets: int, flood: int) -> list[dict[str, Any]]:
             _case(counted, ["python3", str(HERE / "floor.py"), "--counted", *options], packets),
             _case(f"{mechanism}, summary only", [*live, "--summary-only", "--json"], packets, counted),
         ]
+    rows.append({**_case(f"no tracer{TO_SOCKET}", [], packets), "to_socket": True})
+    for mechanism, options in (("kprobes", ["--kprobes"]), ("fentry", [])):
+        live = [*_bondtrace("live", options), "--json"]
+        for name, command in (("journeys", live), ("journeys with --sockets", [*live, "--sockets"])):
+            row = _case(f"{mechanism}, {name}{TO_SOCKET}", command, packets, kill=True)
+            rows.append({**row, "to_socket": True})
     rows += [
         _flood("record", [*_bondtrace("record", []), "-o", "/tmp/bench/flood.arrows"], flood),
         _flood("record, kprobes", [*_bondtrace("record", ["--kprobes"]), "-o", "/tmp/bench/kprobes.arrows"], flood),
@@ -129,6 +142,7 @@ def _case(
         "kill": kill,
         "flood": False,
         "start": False,
+        "to_socket": False,
     }
 
 
@@ -180,7 +194,7 @@ def _pwru() -> Optional[Path]:
 def cost_table(rows: list[dict[str, Any]]) -> str:
     """Return the table of costs: instructions per packet, the smaller of the runs."""
     costs = {row["name"]: min(row["instructions"]) for row in rows if "instructions" in row}
-    alone = costs["no tracer"]
+    alone = next((cost for name, cost in costs.items() if name.startswith("no tracer")), 0.0)
     lines = []
     for row in rows:
         name = row["name"]

@@ -158,6 +158,17 @@ class Socket:
 
 
 @dataclass(frozen=True)
+class IpSettings:
+    """What decides whether IP takes or answers packets on a device: its addresses, as text, and ``settings``, each as
+    (name of the sysctl, its value for the device, that for "all")."""
+
+    netns: int
+    ifindex: int
+    addresses: tuple[str, ...] = ()
+    settings: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class Tag:
     """A VLAN tag. ``tpid`` is its Ethernet type, ``None`` where it was not recorded. ``in_frame``: it lay in the
     frame's bytes; else beside them (``skb->vlan_tci``, where a device puts the outermost tag that it took out or is to
@@ -175,6 +186,9 @@ class Packet:
     """A packet as one line describes it. ``length`` is the frame's length in bytes on the wire; ``ethertype`` that of
     the payload (after VLAN tags); ``tags`` the VLAN tags, outermost first; ``ports`` (source, destination) of TCP, UDP
     and their like.
+
+    ``segments`` is for how many packets on the wire it stands (GRO made it of them, or GSO is to make them of it): 0
+    where they are several and nobody counted them; ``None`` for one that is one, or is not longer than 1,518 bytes.
 
     ``encapsulation`` names the tunnel that the packet is a packet of ("VXLAN vni 42", "ESP spi 0x00001234"; "" for
     none), ``inner`` describes what it carries as far as that was captured; ``None`` where nothing of it can be read
@@ -197,6 +211,7 @@ class Packet:
     ports: Optional[tuple[int, int]] = None
     encapsulation: str = ""
     inner: Optional[Packet] = None
+    segments: Optional[int] = None
 
     @property
     def vlan(self) -> tuple[int, ...]:

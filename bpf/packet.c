@@ -161,6 +161,21 @@ static __always_inline void describe_nesting(struct cpu_state *cpu, struct frame
 	}
 }
 
+#define LEN_OF_ONE 1518 /* no longer is a frame of Ethernet's usual MTU, with a tag; of others it is not asked */
+
+/* Note for how many packets on the wire a long one stands. */
+static __always_inline void note_segments(struct frame *frame, struct part *part)
+{
+	if (record_of(frame)->len <= LEN_OF_ONE)
+		return;
+	u64 head = PART_ADDRESS(part, SK_BUFF__HEAD);
+	u64 shared = head + READ(u32, part->skb, SK_BUFF__END);
+	u16 size = READ(u16, shared, SKB_SHARED_INFO__GSO_SIZE);
+
+	if (size)
+		ADD_STEP(frame, STEP_SEGMENTS, FUNC_NONE, 0, size, READ(u16, shared, SKB_SHARED_INFO__GSO_SEGS), part->skb);
+}
+
 /* The head of a pass's record, without steps. */
 static __always_inline void begin_record(struct cpu_state *cpu, struct frame *frame, struct part *part, u64 dev,
 					 u8 kind)
@@ -185,6 +200,7 @@ static __always_inline void begin_record(struct cpu_state *cpu, struct frame *fr
 	describe_packet(cpu, record, part, kind == RECORD_TX);
 	frame->round = 1;
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
+	note_segments(frame, part);
 }
 #endif
 

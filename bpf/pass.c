@@ -121,6 +121,13 @@ struct call {
 	u64 arguments[3];
 };
 
+/* A socket of which the user side was told (socket.c). */
+#define KNOWN_SOCKETS 16
+struct known_socket {
+	u64 names;
+	u32 inode;
+};
+
 #define STACK_DEPTH 14
 
 /* A frame as the packet filter sees it (filter.c). */
@@ -152,6 +159,7 @@ struct cpu_state {
 	u64 handled_skb;   /* what a protocol was last given (socket.c), */
 	u64 handled_dev;   /* on this device, */
 	u32 handled_frame; /* in the frame of this number */
+	struct known_socket known_sockets[KNOWN_SOCKETS];
 	struct decision decision;
 	struct call calls[CALLS_MAX];
 	u64 stack[STACK_DEPTH];

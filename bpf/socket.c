@@ -31,7 +31,7 @@ static __always_inline struct frame *late_in_list(struct cpu_state *cpu, struct 
 	return OR_NULL(frame);
 }
 
-/* A step beyond IP, in the record where it belongs. */
+/* A step beyond IP, in the record where it belongs. `dev`: the packet's device, 0: skb->dev. */
 static __always_inline void step_beyond(struct cpu_state *cpu, u64 skb, u64 dev, u8 kind, u8 func, u8 result, u32 arg)
 {
 	struct frame *frame = top(cpu);
@@ -42,7 +42,7 @@ static __always_inline void step_beyond(struct cpu_state *cpu, u64 skb, u64 dev,
 	if (!in_frame && frame->kind != FRAME_RX_LIST)
 		return;
 	if (!in_frame)
-		frame = late_in_list(cpu, frame, skb, dev, func);
+		frame = late_in_list(cpu, frame, skb, dev ? dev : READ(u64, skb, SK_BUFF__DEV), func);
 	if (!frame)
 		return;
 	ADD_STEP(frame, kind, func, result, record_of(frame)->ifindex, arg, skb);
@@ -50,39 +50,34 @@ static __always_inline void step_beyond(struct cpu_state *cpu, u64 skb, u64 dev,
 		send_single(frame);
 }
 
-/* A number that changes where what a RECORD_SOCKET says does. */
-static __always_inline u64 socket_names(u64 sk)
+/* What says which socket it is: the begin of struct sock_common, read by one call. */
+#define NAMES_WORDS 3
+#define NAMED(type, names, field) (*(type *)((char *)(names) + (field) - SOCK__SKC_ADDRPAIR))
+
+static __always_inline void read_names(u64 *names, u64 sk)
 {
-	u64 pair = READ(u64, sk, SOCK__SKC_ADDRPAIR);
-	u32 ports = READ(u32, sk, SOCK__SKC_PORTPAIR);
-	u32 bound = READ(u32, sk, SOCK__SKC_BOUND_DEV_IF);
+	bpf_probe_read_kernel(names, 8 * NAMES_WORDS, (void *)(sk + SOCK__SKC_ADDRPAIR));
+}
+
+/* A number that changes where what a RECORD_SOCKET says does. */
+static __always_inline u64 mixed(u64 *names, u64 sk)
+{
+	u64 pair = NAMED(u64, names, SOCK__SKC_ADDRPAIR);
+	u32 ports = NAMED(u32, names, SOCK__SKC_PORTPAIR);
+	u32 bound = NAMED(u32, names, SOCK__SKC_BOUND_DEV_IF);
 
 	return sk ^ pair * 0x9E3779B97F4A7C15ULL ^ (u64)ports << 32 ^ bound;
 }
 
-/* Tell the user side once what this socket is. */
-static __always_inline void tell_socket(struct cpu_state *cpu, u64 sk, u32 inode)
+static __always_inline void fill_facts(struct socket_facts *facts, u64 *names, u64 sk, u32 inode)
 {
-	u64 names = socket_names(sk);
-	u64 *told = told_sockets.lookup(&inode);
-	if (told && *told == names)
-		return;
-	struct frame *frame = &cpu->late;
-	struct record *record = record_of(frame);
-	struct socket_facts *facts = (struct socket_facts *)record->packet;
-
-	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));
-	record->time_ns = bpf_ktime_get_ns();
-	record->kind = RECORD_SOCKET;
-	record->netns = READ(u32, READ(u64, sk, SOCK__SKC_NET), NET__INUM);
-	record->ifindex = READ(u32, sk, SOCK__SKC_BOUND_DEV_IF);
 	facts->inode = inode;
 	facts->uid = READ(u32, sk, SOCK__SK_UID);
-	facts->family = READ(u16, sk, SOCK__SKC_FAMILY);
+	facts->family = NAMED(u16, names, SOCK__SKC_FAMILY);
 	facts->type = READ(u16, sk, SOCK__SK_TYPE);
 	facts->protocol = READ(u16, sk, SOCK__SK_PROTOCOL);
-	facts->port = READ(u16, sk, SOCK__SKC_NUM);
-	facts->remote_port = swap16(READ(u16, sk, SOCK__SKC_DPORT));
+	facts->port = NAMED(u16, names, SOCK__SKC_NUM);
+	facts->remote_port = swap16(NAMED(u16, names, SOCK__SKC_DPORT));
 #ifdef SOCK__SKC_V6_RCV_SADDR
 	if (facts->family == AF_INET6) {
 		bpf_probe_read_kernel(facts->address, 16, (void *)(sk + SOCK__SKC_V6_RCV_SADDR));
@@ -90,15 +85,39 @@ static __always_inline void tell_socket(struct cpu_state *cpu, u64 sk, u32 inode
 	}
 #endif
 	if (facts->family == AF_INET) {
-		*(u32 *)facts->address = READ(u32, sk, SOCK__SKC_RCV_SADDR);
-		*(u32 *)facts->remote = READ(u32, sk, SOCK__SKC_DADDR);
+		*(u32 *)facts->address = NAMED(u32, names, SOCK__SKC_RCV_SADDR);
+		*(u32 *)facts->remote = NAMED(u32, names, SOCK__SKC_DADDR);
 	}
-	frame->skb = 0;
+}
+
+/* Tell the user side what this socket is, unless it knows. A CPU remembers the last ones, which saves a call. */
+static __always_inline void tell_socket(struct cpu_state *cpu, u64 *names, u64 sk, u32 inode)
+{
+	u64 now = mixed(names, sk);
+	struct known_socket *known = &cpu->known_sockets[BOUNDED(inode, KNOWN_SOCKETS - 1)];
+	if (known->inode == inode && known->names == now)
+		return;
+	known->inode = inode;
+	known->names = now;
+	u64 *told = told_sockets.lookup(&inode);
+	if (told && *told == now)
+		return;
+	struct frame *frame = &cpu->late;
+	struct record *record = record_of(frame);
+
+	__builtin_memset(record, 0, __builtin_offsetof(struct record, first));
+	record->time_ns = bpf_ktime_get_ns();
+	record->kind = RECORD_SOCKET;
+	record->netns = READ(u32, READ(u64, sk, SOCK__SKC_NET), NET__INUM);
+	record->ifindex = NAMED(u32, names, SOCK__SKC_BOUND_DEV_IF);
+	fill_facts((struct socket_facts *)record->packet, names, sk, inode);
 	frame->pos = 8 + __builtin_offsetof(struct record, first);
-	if (send_copy(frame))
-		told_sockets.update(&inode, &names);
-	else
+	if (send_copy(frame)) {
+		told_sockets.update(&inode, &now);
+	} else {
+		known->inode = 0;
 		count(COUNT_LOST);
+	}
 }
 
 /* A packet is given to a socket. `flags`: of enum given. */
@@ -107,18 +126,19 @@ static __always_inline int given(u64 sk, u64 skb, u8 func, u8 flags)
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu || cpu->quiet)
 		return 0;
-	u8 state = READ(u8, sk, SOCK__SKC_STATE);
-	u32 inode = func == FUNC_TCP_TIMEWAIT_STATE_PROCESS ? 0 : socket_inode(sk); /* the former is no whole struct sock */
-
 	struct frame *frame = top(cpu);
 	if (!frame)
 		return 0;
+	u64 names[NAMES_WORDS];
+	u32 inode = func == FUNC_TCP_TIMEWAIT_STATE_PROCESS ? 0 : socket_inode(sk); /* the former is no whole struct sock */
+
+	read_names(names, sk);
 	cpu->given_skb = skb;
 	cpu->given_to = inode;
 	cpu->given_frame = frame->number;
 	if (inode)
-		tell_socket(cpu, sk, inode);
-	step_beyond(cpu, skb, READ(u64, skb, SK_BUFF__DEV), STEP_SOCKET, func, flags | state << GIVEN_STATE_SHIFT, inode);
+		tell_socket(cpu, names, sk, inode);
+	step_beyond(cpu, skb, 0, STEP_SOCKET, func, flags | NAMED(u8, names, SOCK__SKC_STATE) << GIVEN_STATE_SHIFT, inode);
 	return 0;
 }
 
@@ -134,10 +154,9 @@ static __always_inline int delivered(u64 skb, u32 protocol, u8 func)
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu || cpu->quiet)
 		return 0;
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
-
-	note_handled(cpu, skb, dev);
-	step_beyond(cpu, skb, dev, STEP_LOCAL, func, 0, protocol);
+	if (func == FUNC_IP6_PROTOCOL_DELIVER_RCU) /* neighbour discovery may answer it */
+		note_handled(cpu, skb, READ(u64, skb, SK_BUFF__DEV));
+	step_beyond(cpu, skb, 0, STEP_LOCAL, func, 0, protocol);
 	return 0;
 }
 

@@ -44,6 +44,7 @@ enum step_kind {
 	STEP_LOCAL = 10, /* IP gave it to a protocol of this host */
 	STEP_SOCKET = 11, /* a protocol gave it to a socket */
 	STEP_ANSWERED = 12, /* a request of ARP or neighbour discovery, which this host answers */
+	STEP_SEGMENTS = 13, /* the packet stands for several on the wire (GRO, GSO); the first step, of a long packet only */
 };
 
 /* step.result of a tap */
@@ -135,10 +136,10 @@ struct count_key {
 struct step {
 	unsigned int t_ns;         /* since the record's time_ns; the largest number where that is longer */
 	unsigned int ifindex;      /* skb->dev now; drop: that of what was dropped */
-	unsigned int orig_ifindex; /* orig_dev */
+	unsigned int orig_ifindex; /* orig_dev; segments: gso_size */
 	unsigned int arg;          /* tap, hook, socket: socket inode; rx_handler, VLAN: ifindex of skb->dev after it;
 				    * drop: enum skb_drop_reason; netns: inode of skb->dev's namespace from here on;
-				    * local: the IP protocol */
+				    * local: the IP protocol; segments: gso_segs, their number, 0 where nobody counted */
 	unsigned char kind;
 	unsigned char round;
 	unsigned char result; /* tap: outcome; rx_handler: verdict */

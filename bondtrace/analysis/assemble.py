@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Optional
 
-from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
+from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, STEP_SEGMENTS, Array, Passes
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
 from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
@@ -32,7 +32,8 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
     begin, end = int(columns.offsets[place]), int(columns.offsets[place + 1])
     records = columns.passes.records[begin:end]
     begin_ns = int(records["time_ns"].min())
-    packets, inferred = _packets(records, scene), columns.inferred[begin:end].tolist()
+    segments = [_segments(columns.passes, at) for at in range(begin, end)]
+    packets, inferred = _packets(records, segments, scene), columns.inferred[begin:end].tolist()
     told = [
         assembled(columns.passes, begin + nth, begin_ns, packet, at, scene)
         for nth, (packet, at) in enumerate(zip(packets, branches.places(records, inferred)))
@@ -108,11 +109,17 @@ def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:
     return f"{label(tap)} [{inode}]" if tap else f"[{inode}]"
 
 
-def _packets(records: Array, scene: Scene) -> list[Packet]:
+def _segments(passes: Passes, place: int) -> Optional[int]:
+    """Return for how many packets on the wire that of a pass stands: its first step says so."""
+    first = passes.steps[passes.offsets[place] : passes.offsets[place + 1]][:1]
+    return int(first["arg"][0]) if len(first) and first["kind"][0] == STEP_SEGMENTS else None
+
+
+def _packets(records: Array, segments: list[Optional[int]], scene: Scene) -> list[Packet]:
     """Return the packet of every pass. What is the same as in the pass before is described once."""
     found: list[Packet] = []
     before: tuple[object, ...] = ()
-    for record in records:
+    for record, count in zip(records, segments):
         if record["kind"] == RECORD_LATE:
             found.append(Packet(0, 0, "unknown", "", "", "its begin was not recorded"))
             before = ()
@@ -120,8 +127,9 @@ def _packets(records: Array, scene: Scene) -> list[Packet]:
         now = (
             record["packet"].tobytes()[: int(record["captured"])],
             *(int(record[name]) for name in ("len", "protocol", "arphrd", "vlan_tci", "flags")),
+            count,
         )
-        found.append(found[-1] if now == before else _packet(record, scene))
+        found.append(found[-1] if now == before else replace(_packet(record, scene), segments=count))
         before = now
     return found
 

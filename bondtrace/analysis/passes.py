@@ -23,6 +23,7 @@ from ..format.wire import (
     STEP_NETNS,
     STEP_PROTOCOL,
     STEP_QUEUED,
+    STEP_SEGMENTS,
     STEP_TAP,
     STEP_VLAN,
     VERDICTS,
@@ -96,7 +97,9 @@ def assembled(
 def _is_left_out(raw: Array, scene: Scene) -> bool:
     """Is it a step of which nothing is said by itself?"""
     kind = raw["kind"]
-    return bool(kind == STEP_NETNS or (kind == STEP_DROP and is_only_freed(int(raw["skb_low"]), scene)))
+    return bool(
+        kind in (STEP_NETNS, STEP_SEGMENTS) or (kind == STEP_DROP and is_only_freed(int(raw["skb_low"]), scene))
+    )
 
 
 def _namespaces(netns: int, raw: Array) -> tuple[list[int], list[bool]]:

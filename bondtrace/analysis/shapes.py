@@ -24,6 +24,7 @@ from ..format.wire import (
     STEP_LOCAL,
     STEP_NETNS,
     STEP_QUEUED,
+    STEP_SEGMENTS,
     STEP_VLAN,
     VERDICT_ANOTHER,
     Array,
@@ -291,6 +292,7 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
         upper_half(steps["arg"]) | steps["skb_low"] * named,
         upper_half(order) | what,
     )
+    each[kind == STEP_SEGMENTS] = 0  # says how long a packet was, on which no answer depends
     sums = np.zeros(len(steps) + 1, np.uint64)
     np.cumsum(each, out=sums[1:])
     of = sums.take(offsets)

@@ -111,6 +111,8 @@ def _packet_object(packet: Packet) -> dict[str, Any]:
         "ports": None if packet.ports is None else list(packet.ports),
         "encapsulation": packet.encapsulation or None,
     }
+    if packet.segments is not None:
+        values["segments"] = packet.segments or None
     if packet.inner is not None:
         values["inner"] = _packet_object(packet.inner)
     return values

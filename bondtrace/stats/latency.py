@@ -18,7 +18,7 @@ from ..analysis.passes import function_name
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..analysis.whereabouts import namespaces
-from ..format.wire import RECORD_LATE, RECORD_TX, STEP_DROP, STEP_HANDLER, STEP_NETNS, Array
+from ..format.wire import RECORD_LATE, RECORD_TX, STEP_DROP, STEP_HANDLER, STEP_NETNS, STEP_SEGMENTS, Array
 from ..net.topology import key_from
 from ..util.arrays import upper_half
 
@@ -72,7 +72,8 @@ class Latencies:
         """Count the steps of these journeys, without those of a pass whose beginning is not known."""
         passes = columns.passes
         owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
-        told = np.flatnonzero((passes.steps["kind"] != STEP_NETNS) & (passes.records["kind"][owner] != RECORD_LATE))
+        is_step = ~np.isin(passes.steps["kind"], (STEP_NETNS, STEP_SEGMENTS))
+        told = np.flatnonzero(is_step & (passes.records["kind"][owner] != RECORD_LATE))
         if not len(told):
             return
         netns = namespaces(passes.records["netns"], passes.steps, passes.offsets)[told]

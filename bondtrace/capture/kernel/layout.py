@@ -34,6 +34,7 @@ WANTED = (
     Wanted("SK_BUFF__HEAD", "sk_buff", "head"),
     Wanted("SK_BUFF__DATA", "sk_buff", "data"),
     Wanted("SK_BUFF__TAIL", "sk_buff", "tail"),
+    Wanted("SK_BUFF__END", "sk_buff", "end"),
     Wanted("SK_BUFF__MAC_HEADER", "sk_buff", "mac_header"),
     Wanted("SK_BUFF__PROTOCOL", "sk_buff", "protocol"),
     Wanted("SK_BUFF__PKT_TYPE", "sk_buff", "pkt_type"),
@@ -74,6 +75,8 @@ WANTED = (
     Wanted("SOCK__SK_PROTOCOL", "sock", "sk_protocol"),
     Wanted("SOCK__SK_UID", "sock", "sk_uid.val"),
     Wanted("UDP_SOCK__ENCAP_TYPE", "udp_sock", "encap_type"),
+    Wanted("SKB_SHARED_INFO__GSO_SIZE", "skb_shared_info", "gso_size"),
+    Wanted("SKB_SHARED_INFO__GSO_SEGS", "skb_shared_info", "gso_segs"),
 )
 
 # Read by one call, where they are no farther apart than this: it is on the programs' stack.

@@ -18,7 +18,14 @@ def one_line(packet: Packet) -> str:
     An address that is not known is "?". What a tunnel's packet carries follows behind "carrying".
     """
     carried = f" carrying {described(packet.inner)}" if packet.inner else ""
-    return f"{described(packet)}{carried}, {packet.length} bytes"
+    return f"{described(packet)}{carried}, {packet.length} bytes{_segments(packet)}"
+
+
+def _segments(packet: Packet) -> str:
+    """Return for how many packets on the wire it stands, where that is more than one."""
+    if packet.segments is None:
+        return ""
+    return f" in {packet.segments or 'several'} segments" if packet.segments != 1 else ""
 
 
 def described(packet: Packet) -> str:

@@ -20,6 +20,7 @@ HEADERS = """
     SK_BUFF__HEAD               192   200   200   200
     SK_BUFF__DATA               200   208   208   208
     SK_BUFF__TAIL               184   188   188   188
+    SK_BUFF__END                188   192   192   192
     SK_BUFF__MAC_HEADER         182   186   186   186
     SK_BUFF__PROTOCOL           176   180   180   180
     SK_BUFF__PKT_TYPE           128   128   128   128
@@ -61,6 +62,8 @@ HEADERS = """
     SOCK__SK_PROTOCOL           540   516   574   540
     SOCK__SK_UID                584   560   612   536
     UDP_SOCK__ENCAP_TYPE        984  1004  1012  1060
+    SKB_SHARED_INFO__GSO_SIZE     4     4     4     4
+    SKB_SHARED_INFO__GSO_SEGS     6     6     6     6
     SK_BUFF__PART               112   112   112   112
     SK_BUFF__PART_WORDS          12    13    13    13
     SOCKET__INODE               192   192   192   192

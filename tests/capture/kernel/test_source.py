@@ -121,7 +121,7 @@ def test_a_pointer_that_may_be_null_leaves_its_function_whole():
 
 
 SURE = re.compile(r"(\d+|[A-Z][A-Z_]*|sizeof\([^()]*\))( [-+*] (\d+|[A-Z][A-Z_]*|sizeof\([^()]*\)))*")
-BUFFERS = r"(?:->buf|->bytes|->frames|->known|->packet)"
+BUFFERS = r"(?:->buf|->bytes|->frames|->known|->known_sockets|->packet)"
 
 
 def arguments(text):
