@@ -422,7 +422,7 @@ def _pass(
         rows[place] = (
             (place + 1) * 1000,
             ALL_DEVICES[said.aside or now].ifindex,
-            said.decided_by or device.ifindex,
+            said.decided_by if said.func == FUNC_SOCKET else said.decided_by or device.ifindex,
             onto or said.arg,
             said.kind,
             number if rounds else 0,

@@ -56,6 +56,8 @@ _OUTCOMES = {
     "SKB_CSUM": "checksum",
     "XFRM_POLICY": "policy",
 }
+# tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it.
+_ONLY_RELEASED = (None, "NOT_SPECIFIED")
 # What gives raw and ping sockets clones: that one is dropped says nothing of the packet.
 _OF_CLONES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
 
@@ -96,6 +98,8 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             result.append(step)
             continue
         given = result[place]
+        if given.function == "tcp_timewait_state_process" and step.reason in _ONLY_RELEASED:
+            continue
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
         if not (step.clone and given.function in _OF_CLONES):
             result.append(step)

@@ -6,7 +6,7 @@ import pytest
 
 from bondtrace.analysis import look_at
 from bondtrace.format.stages import DROPS
-from build import beyond_ip, drop, echo, ether, ip4, journeys, local, protocol, rx, udp
+from build import beyond_ip, drop, echo, ether, given, ip4, journeys, local, protocol, refusal, rx, tcp, udp
 
 
 def end_of(*steps, packet, **more):
@@ -47,3 +47,20 @@ def test_the_port_of_what_is_inside_counts_where_the_tunnel_has_none():
     (journey,) = journeys(rx("eth0", packet=ether(ip4(ip4(udp(destination=53), 17), 4))))
 
     assert look_at.port_of(journey.packet) == ("UDP", 53)
+
+
+@pytest.mark.parametrize(("reasons", "reason"), [(None, "NOT_SPECIFIED"), ({}, "NOT_SPECIFIED")])
+def test_what_a_connection_that_is_over_was_given_is_released_and_not_refused(reasons, reason):
+    # given that tcp_v4_rcv frees what it gave to time-wait, on a kernel with reasons and on one without
+    around = {} if reasons is None else {"drop_reasons": reasons}
+    over = given(0, "tcp_timewait_state_process", "TIME_WAIT"), refusal(0, reason, "tcp_v4_rcv")
+
+    end = end_of(local(6), *over, packet=ether(ip4(tcp(), 6)), **around)
+
+    assert (end.kind, end.detail) == ("socket", "a connection that is over (TIME_WAIT): taken by TCP (TIME_WAIT)")
+
+
+def test_what_a_connection_that_is_over_refused_for_a_reason_is_refused():
+    over = given(0, "tcp_timewait_state_process", "TIME_WAIT"), refusal(0, "SOCKET_FILTER", "tcp_v4_rcv")
+
+    assert end_of(local(6), *over, packet=ether(ip4(tcp(), 6))).kind == "refused"
