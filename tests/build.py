@@ -11,6 +11,7 @@ where it has the same ifindex as eth0.
 
 import struct
 from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
@@ -38,9 +39,11 @@ from bondtrace.format.wire import (
     RECORD_LIST,
     RECORD_RECEIVED,
     RECORD_RX,
+    RECORD_SOCKET,
     RECORD_TX,
     RECORD_VLAN,
     RECORD_VLAN_AD,
+    SOCKET_FACTS,
     STEP,
     STEP_ANSWERED,
     STEP_DROP,
@@ -246,7 +249,7 @@ class Said:
     skb: int = 0
     gone: bool = False
     aside: str = ""  # the step's device, which is not where the packet is
-    decided_by: int = 0  # of a drop: the number of a chain, or an address
+    decided_by: Optional[int] = None  # of a drop: the number of a chain, an address, or a socket
 
 
 def _number(names, name):
@@ -353,6 +356,19 @@ def hook(inode, added, at=0):
     return Passes(record, steps, np.array([0, 1]))
 
 
+def socket_record(inode, at=0, **more):
+    """Return what the kernel side tells of a socket, one RECORD_SOCKET; by default of one of UDP that is bound to port
+    5354 of any address. ``bound``: the ifindex of the device to which it is bound; other words as in SOCKET_FACTS."""
+    record, facts = np.zeros(1, RECORD), np.zeros(1, SOCKET_FACTS)
+    told = {"family": 2, "type": 2, "protocol": 17, "port": 5354, **more, "inode": inode}
+    record["time_ns"], record["kind"] = BEGIN_NS + at * 1000, RECORD_SOCKET
+    record["netns"], record["ifindex"] = told.pop("netns", HERE), told.pop("bound", 0)
+    for name, value in told.items():
+        facts[name] = np.frombuffer(value.ljust(16, b"\0"), np.uint8) if isinstance(value, bytes) else value
+    record["packet"][0, : SOCKET_FACTS.itemsize] = np.frombuffer(facts.tobytes(), np.uint8)
+    return record
+
+
 def _pass(
     kind,
     dev,
@@ -422,7 +438,7 @@ def _pass(
         rows[place] = (
             (place + 1) * 1000,
             ALL_DEVICES[said.aside or now].ifindex,
-            said.decided_by if said.func == FUNC_SOCKET else said.decided_by or device.ifindex,
+            device.ifindex if said.decided_by is None else said.decided_by,
             onto or said.arg,
             said.kind,
             number if rounds else 0,

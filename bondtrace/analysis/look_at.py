@@ -15,6 +15,10 @@ from ..model import Packet, Step
 _BUFFER = (
     "the socket's receive buffer was full: `ss -m`, SO_RCVBUF, sysctl net.core.rmem_max; does its program keep up?"
 )
+_ACCEPT = (
+    "connections waited for accept(): `ss -ltn` (Recv-Q, Send-Q), listen()'s backlog, sysctl net.core.somaxconn; does "
+    "its program keep up?"
+)
 _MEMORY = "the protocol's memory was used up: sysctl net.ipv4.udp_mem or tcp_mem, /proc/net/sockstat"
 _CHECKSUM = "the checksum was wrong: the sender's offloads (`ethtool -k`), or what changed the packet on its way"
 _SOURCE = "the packet's source address {src}: it is this host's own, or no host can have it"
@@ -66,6 +70,8 @@ def after_drop(step: Step, packet: Packet) -> str:
     """Return what to look at where the kernel dropped a packet; "" where its reason names nothing."""
     if step.netfilter:
         return netfilter(step.netfilter)
+    if step.outcome == "full" and step.state == "LISTEN":
+        return _ACCEPT
     return said(_OF_REASON.get(step.reason or ""), step, packet)
 
 

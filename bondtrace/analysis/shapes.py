@@ -95,7 +95,7 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
     np.bitwise_or(cpu, records["seq"], out=told["own"])
     nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
     np.multiply(cpu | records["parent"], nested, out=told["parent"])
-    told["print"][:] = _prints(records)
+    told["print"][:] = prints(records)
     types = _types(records)
     few = _few(records, types, steps, offsets, is_rare)
     told["shape"][:] = _shapes(records, types, told["device"], _of_steps(steps, offsets), few)
@@ -319,7 +319,8 @@ def fingerprint(passes: Passes) -> Array:
     return facts(passes)["print"]
 
 
-def _prints(records: Array) -> Array:
+def prints(records: Array) -> Array:
+    """Return ``fingerprint`` for each record, shape (n,)."""
     body = untagged_bodies(records)
     words = body.view("<u8")
     words &= _kept(body)

@@ -163,13 +163,15 @@ def _pair(value: Any) -> tuple[int, int]:
 def read_tap(value: Any) -> Tap:
     """Return a tap from JSON, likewise."""
     given = mapping(value)
-    return Tap(**{**_typed(Tap, {**given, "processes": ()}), "processes": _processes(given)})
+    processes = _processes(given)
+    return Tap(**{**_typed(Tap, {**given, "processes": ()}), "processes": processes})
 
 
 def read_socket(value: Any) -> Socket:
     """Return a socket from JSON, likewise."""
     given = mapping(value)
-    return Socket(**{**_typed(Socket, {**given, "processes": ()}), "processes": _processes(given)})
+    processes = _processes(given)
+    return Socket(**{**_typed(Socket, {**given, "processes": ()}), "processes": processes})
 
 
 def read_ip_settings(value: Any) -> IpSettings:

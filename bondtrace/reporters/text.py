@@ -200,8 +200,8 @@ def beyond_ip_words(step: Step, scene: Scene, time_ns: int, paint: Paint = _plai
 def _beyond(line: Line, journey: Journey, paint: Paint) -> str:
     """Return what is said where the trace does not see what becomes of a packet that a protocol handler was given."""
     is_open = any(end.kind == "not-watched" and end.place == line.place for end in journey.ends)
-    is_last = line.step is line.one.steps[-1]
-    return paint(f" ({ends.NOT_WATCHED})", "unseen") if is_open and is_last else ""
+    delivered = [step for step in line.one.steps if step.kind == "protocol"]
+    return paint(f" ({ends.NOT_WATCHED})", "unseen") if is_open and line.step is delivered[-1] else ""
 
 
 def drop_words(step: Step) -> str:
