@@ -54,6 +54,7 @@ from bondtrace.format.wire import (
     STEP_NETNS,
     STEP_PROTOCOL,
     STEP_QUEUED,
+    STEP_SEGMENTS,
     STEP_SOCKET,
     STEP_TAP,
     STEP_VLAN,
@@ -296,6 +297,11 @@ def drop(reason, function="sch_handle_ingress", by="", **more):
 def queued(onto, skb=0):
     """Return the step by which a tunnel's inner packet was handed to its device, to be received there by this skb."""
     return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto, skb=skb)
+
+
+def segments(count, size=1448):
+    """Return the step that says for how many packets on the wire the packet stands; the first one of its pass."""
+    return Said(STEP_SEGMENTS, 0, count, decided_by=size)
 
 
 def protocol(function, **more):

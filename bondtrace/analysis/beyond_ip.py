@@ -57,6 +57,8 @@ _OUTCOMES = {
     "SKB_CSUM": "checksum",
     "XFRM_POLICY": "policy",
 }
+# tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it.
+_ONLY_RELEASED = (None, "NOT_SPECIFIED")
 #: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
 OF_COPIES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
 
@@ -97,6 +99,8 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             result.append(step)
             continue
         given = result[place]
+        if given.function == "tcp_timewait_state_process" and step.reason in _ONLY_RELEASED:
+            continue
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
         if not (step.clone and given.function in OF_COPIES):
             result.append(step)

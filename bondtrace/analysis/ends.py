@@ -15,18 +15,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
-from ..format.stages import SOCKETS, SOCKETS6
+from ..format.stages import DROPS, SOCKETS, SOCKETS6
 from ..model import End, Journey, Pass, Step
 from . import ip_reasons, look_at, socket_names
 from .beyond_ip import OF_COPIES
 from .scene import Scene
 
+#: The kinds of steps that only the stages beyond IP show.
+BEYOND_IP = ("local", "socket", "answered")
 #: What is said where the stages beyond IP were not asked for.
 NOT_WATCHED = "beyond IP not watched: --sockets"
 #: The outcomes of a packet that a socket was given and did not take.
 REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
 _OF_ICMP = ("icmp_rcv", "icmpv6_rcv", "ping_rcv")
-_WITH_SOCKETS = frozenset((6, 17, 136))  # TCP, UDP, UDP-Lite
+_FOR_SOCKETS = frozenset((6, 17, 33, 132, 136))  # TCP, UDP, DCCP, SCTP, UDP-Lite
 _IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
 _REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
 #: What became of a packet that was given to a socket, as a phrase.
@@ -55,6 +57,11 @@ def of_journey(passes: Sequence[Pass], scene: Scene, time_ns: int) -> tuple[End,
         if one.steps and not one.shown
     )
     return tuple(end for end in found if end is not None)
+
+
+def of_pass(journey: Journey, one: Pass) -> Optional[End]:
+    """Return how the packet's way ended in this pass of the journey; ``None`` where it went on from there."""
+    return next((end for end in journey.ends if journey.passes[end.place] is one), None)
 
 
 def _goes_on(passes: Sequence[Pass]) -> dict[int, int]:
@@ -112,7 +119,7 @@ def _end(place: int, one: Pass, is_last: bool, scene: Scene, time_ns: int) -> Op
         return End("sent", place, f"sent by {one.steps[-1].dev}") if is_last else None
     local = [step for step in one.steps if step.kind == "local"]
     if local:
-        return _taken(place, local[-1])
+        return _taken(place, local[-1], scene)
     return _left_open(place, one, scene) if is_last else None
 
 
@@ -126,11 +133,12 @@ def _own_end(place: int, one: Pass, scene: Scene) -> Optional[End]:
     return _unanswered(place, one, scene) if any(step.kind == "local" for step in one.steps) else None
 
 
-def _taken(place: int, step: Step) -> End:
-    """Return the end of a packet that IP gave to a protocol, and of which nothing more was seen. Of protocols whose
-    sockets are seen that is too little to say that it took it."""
+def _taken(place: int, step: Step, scene: Scene) -> End:
+    """Return the end of a packet that IP gave to a protocol, and of which nothing more was seen. Of protocols that
+    work for sockets only, or drop it, and where drops are not seen, that is too little to say that it took it."""
     name = socket_names.protocol_name(step.ip_protocol or 0)
-    if step.ip_protocol in _WITH_SOCKETS:
+    drops = scene.stages.get(DROPS)
+    if step.ip_protocol in _FOR_SOCKETS or drops is None or drops.get("missing"):
         return End("unknown", place, f"given to {name}; what became of it there was not seen")
     return End("protocol", place, f"taken by the kernel's own {name}")
 

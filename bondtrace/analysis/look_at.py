@@ -93,6 +93,8 @@ def said(template: Optional[str], step: Step, packet: Packet) -> str:
     if not template:
         return ""
     port = port_of(packet)
+    if "{port}" in template and not port:
+        return ""
     words = {"src": packet.src or "?", "dst": packet.dst or "?", "port": port[1] if port else "?"}
     return template.format(dev=step.dev, **words)
 

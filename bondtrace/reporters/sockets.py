@@ -89,7 +89,7 @@ def lines_below(summary: Summary, scene: Scene) -> list[str]:
     ended = summary.ended
     if not are_watched(scene):
         count = ended.ends["not-watched"]
-        return [f"{ends.NOT_WATCHED} ({count} packets went there)"] if count else []
+        return [f"{ends.NOT_WATCHED} ({count} packet{'s' * (count != 1)} went on)"] if count else []
     rest = [given for _, given in ended.in_order()[ROWS_MAX:]]
     told = [f"and {len(rest)} more sockets, which were given {sum(given.total for given in rest)} packets"]
     counts = [f"{ended.ends[kind]} {_ENDS[kind]}" for kind in ENDS if ended.ends[kind]]
