@@ -9,7 +9,7 @@ from shell import as_root, bondtrace, failure
 from bondtrace.capture.capabilities import drop_all_rights
 
 
-@pytest.mark.parametrize("words", [["--count", "3"], ["--write", "x.arrows"]])
+@pytest.mark.parametrize("words", [["--count", "3"], ["--write", "x.arrows"], ["--sockets"]])
 def test_what_is_about_journeys_is_refused_where_packets_are_only_counted(run, words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert run("--summary-only", *words) == (
