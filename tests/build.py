@@ -454,9 +454,9 @@ def _pass(
 # --- whole packets -------------------------------------------------------------------------------------
 
 
-def received(at=0, **more):
+def received(at=0, *further, **more):
     """Return a reply through the bond's active slave, seen by the taps on eth0 and bond0, and by the unbound one
-    twice."""
+    twice; ``further`` steps follow."""
     return rx(
         "eth0",
         tap(ON_ANY),
@@ -465,6 +465,7 @@ def received(at=0, **more):
         tap(ON_ANY),
         tap(ON_BOND0),
         protocol("ip_rcv"),
+        *further,
         at=at,
         **more,
     )

@@ -150,9 +150,13 @@ def numbered(text):
 
 
 def test_every_word_of_the_project_is_explained_with_an_example():
-    wanted = ["Tap", "Pass", "Round", "Step", "Verdict", "Outcome", "Unseen", "Journey"]
+    wanted = ["Tap", "Pass", "Round", "Step", "Verdict", "Outcome", "Unseen", "Socket", "Given", "End", "Journey"]
     assert headings("words.md")[1:] == [*wanted, "Words of the code"]
     assert [word for word in wanted if "\n> " not in section("words.md", word)] == []
+
+
+def test_every_kind_of_end_has_a_row_and_every_row_is_one():
+    assert [cells[0].strip("`") for cells in rows(section("words.md", "End"))] == list(ENDS)
 
 
 # --- the receive path ----------------------------------------------------------------------------------
@@ -169,6 +173,23 @@ def test_every_outcome_has_a_row_and_every_row_is_an_outcome():
     assert sorted(cells[0].strip("`") for cells in rows(section("receive-path.md", "Outcomes"))) == sorted(
         OUTCOMES.values()
     )
+
+
+def test_every_outcome_of_a_socket_has_a_row_and_every_row_is_one():
+    told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Outcomes of sockets"))]
+    assert told == list(SOCKET_OUTCOMES)
+
+
+FIRST_BEYOND_IP = 48  # of the functions' numbers
+
+
+def test_every_function_beyond_ip_is_described():
+    beyond = {name for number, name in FUNCTIONS.items() if number >= FIRST_BEYOND_IP}
+    assert len(beyond) == 14 and beyond - names(without_arguments(section("receive-path.md", "Beyond IP"))) == set()
+
+
+def without_arguments(text):
+    return re.sub(r"\([a-z, ]+\)`", "`", text)
 
 
 def test_every_rx_handler_of_the_plan_is_described():

@@ -28,7 +28,7 @@ NOT_WATCHED = "beyond IP not watched: --sockets"
 #: The outcomes of a packet that a socket was given and did not take.
 REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
 _OF_ICMP = ("icmp_rcv", "icmpv6_rcv", "ping_rcv")
-_FOR_SOCKETS = frozenset((6, 17, 33, 132, 136))  # TCP, UDP, DCCP, SCTP, UDP-Lite
+_WITH_SOCKETS = frozenset((6, 17, 136))  # TCP, UDP, UDP-Lite
 _IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
 _REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
 #: What became of a packet that was given to a socket, as a phrase.
@@ -134,11 +134,11 @@ def _own_end(place: int, one: Pass, scene: Scene) -> Optional[End]:
 
 
 def _taken(place: int, step: Step, scene: Scene) -> End:
-    """Return the end of a packet that IP gave to a protocol, and of which nothing more was seen. Of protocols that
-    work for sockets only, or drop it, and where drops are not seen, that is too little to say that it took it."""
+    """Return the end of a packet that IP gave to a protocol, and of which nothing more was seen. Of protocols whose
+    sockets are seen, and where drops are not seen, that is too little to say that it took it."""
     name = socket_names.protocol_name(step.ip_protocol or 0)
     drops = scene.stages.get(DROPS)
-    if step.ip_protocol in _FOR_SOCKETS or drops is None or drops.get("missing"):
+    if step.ip_protocol in _WITH_SOCKETS or drops is None or drops.get("missing"):
         return End("unknown", place, f"given to {name}; what became of it there was not seen")
     return End("protocol", place, f"taken by the kernel's own {name}")
 

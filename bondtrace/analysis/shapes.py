@@ -19,7 +19,6 @@ from ..format.wire import (
     RECORD_VLAN,
     RECORD_VLAN_AD,
     STEP_DROP,
-    STEP_FANOUT,
     STEP_HANDLER,
     STEP_LOCAL,
     STEP_NETNS,
@@ -36,13 +35,15 @@ from .whereabouts import namespaces
 
 Facts = Mapping[str, Array]
 
-# ``device`` and ``left``: the first and the last device of the pass, as ``topology.key_number``. ``queued`` and
-# ``queued_skb``: the device on which it is to be received once more (0: none), and the low half of its skb then.
+# ``last_ns``: when its last step was. ``device`` and ``left``: the first and the last device of the pass, as
+# ``topology.key_number``. ``queued`` and ``queued_skb``: the device on which it is to be received once more (0: none),
+# and the low half of its skb then.
 # ``own`` and ``parent``: its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq.
 # ``print``: ``fingerprint``. ``shape``: a hash of all that an answer can depend on, except the times.
 _KINDS = {
     "time_ns": "u8",
     "end_ns": "u8",
+    "last_ns": "u8",
     "kind": "u1",
     "flags": "u1",
     "skb": "u8",
@@ -86,7 +87,7 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
         told[name][:] = records[name]
     np.add(told["time_ns"], records["duration_ns"], out=told["end_ns"])
     np.bitwise_or(upper_half(records["netns"]), records["ifindex"], out=told["device"])
-    told["left"][:] = _left(told["device"], records["netns"], steps, offsets)
+    told["left"][:], told["last_ns"][:] = _left(told["device"], told["time_ns"], records["netns"], steps, offsets)
     told["queued"][:] = told["queued_skb"][:] = 0
     is_rare = bool((steps["kind"] >= STEP_NETNS).any())
     if is_rare:
@@ -101,14 +102,16 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
     told["shape"][:] = _shapes(records, types, told["device"], _of_steps(steps, offsets), few)
 
 
-def _left(device: Array, netns: Array, steps: Array, offsets: Array) -> Array:
-    """Return the device on which the packet was last, shape (n,), where that is in the namespace of its pass."""
+def _left(device: Array, time_ns: Array, netns: Array, steps: Array, offsets: Array) -> tuple[Array, Array]:
+    """Return the device on which the packet was last, where that is in the namespace of its pass, and when its last
+    step was; both of shape (n,)."""
     if not len(steps):
-        return device
+        return device, time_ns
     last = steps.take(np.maximum(offsets[1:] - 1, 0))
     onward = ((last["kind"] == STEP_HANDLER) | (last["kind"] == STEP_VLAN)) & (last["result"] == VERDICT_ANOTHER)
     left: Array = upper_half(netns) | np.where(onward, last["arg"], last["ifindex"])
-    return np.where(offsets[1:] > offsets[:-1], left, device)
+    has_steps = offsets[1:] > offsets[:-1]
+    return np.where(has_steps, left, device), time_ns + last["t_ns"] * has_steps
 
 
 def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Array) -> None:
@@ -145,12 +148,12 @@ def _types(records: Array) -> Types:
 
 
 class Few(NamedTuple):
-    """The places of the few passes of which an answer depends on more of the packet's bytes: those with a tag; offered
-    to a fanout group; of ARP, or with a tag behind which that may be; given to ICMPv6; given to a protocol and dropped.
+    """The places of the few passes of which an answer depends on more of the packet's bytes: those with a tag; that
+    may be fragments; of ARP, or with a tag behind which that may be; given to ICMPv6; given to a protocol and dropped.
     """
 
     tagged: Array
-    grouped: Array
+    fragments: Array
     arp: Array
     icmpv6: Array
     addressed: Array
@@ -171,8 +174,7 @@ def _shapes(records: Array, types: Types, device: Array, of_steps: Array, few: F
 
 def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bool) -> Few:
     """Return which passes these are. ``is_rare``: are there any steps of rare kinds?"""
-    grouped = _passes_of(steps["kind"] == STEP_FANOUT, offsets)
-    icmpv6 = addressed = grouped[:0]
+    icmpv6 = addressed = np.zeros(0, np.int64)
     if is_rare:
         is_local = steps["kind"] == STEP_LOCAL
         icmpv6 = _passes_of(is_local & (steps["arg"] == _ICMPV6), offsets)
@@ -180,11 +182,34 @@ def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bo
         addressed = np.intersect1d(_passes_of(is_local, offsets), dropped, assume_unique=True)
     return Few(
         np.flatnonzero(types.is_tag | (records["flags"] & RECORD_VLAN).view(bool)),
-        grouped,
+        _maybe_fragments(records, types),
         np.flatnonzero((types.first == ETH_P_ARP) | np.isin(types.inner, (ETH_P_ARP, *VLAN_TYPES))),
         icmpv6,
         addressed,
     )
+
+
+def _maybe_fragments(records: Array, types: Types) -> Array:
+    """Return the places of those that may be fragments: nearly all of them are."""
+    packet = records["packet"]
+    told = _has_fragment(types.first, packet[:, 20], packet[:, 21])
+    if types.is_tag.any():
+        told |= _has_fragment(types.inner, packet[:, 24], packet[:, 25]) | np.isin(types.inner, VLAN_TYPES)
+    if (records["arphrd"] != 1).any():
+        told |= np.isin(records["arphrd"], _BARE) & _has_fragment(records["protocol"], packet[:, 6], packet[:, 7])
+    return np.flatnonzero(told)
+
+
+def _has_fragment(kind: Array, first: Array, second: Array) -> Array:
+    """Return whether the bytes at the place of IPv4's fragment offset, where IPv6 has its next header, are those of a
+    fragment."""
+    found: Array = ((first & 0x3F | second) > 0) & (kind == ETH_P_IP)  # IP_MF | IP_OFFSET
+    found |= (kind == ETH_P_IPV6) & np.isin(first, _EXTENSIONS)
+    return found
+
+
+_EXTENSIONS = (0, 43, 44, 60)
+_FRAGMENT_HEADER = 44
 
 
 def _passes_of(which: Array, offsets: Array) -> Array:
@@ -195,16 +220,13 @@ def _passes_of(which: Array, offsets: Array) -> Array:
 
 def _of_few(records: Array, few: Few) -> Array:
     """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64; 0 for the others: the tags'
-    ids, the type behind a second tag; in a fanout group whether it is a fragment; what ARP or ICMPv6 asks; and to which
-    port it went.
+    ids, the type behind a second tag; whether it is a fragment; what ARP or ICMPv6 asks; and to which port it went.
     """
     found = np.zeros(len(records), np.uint64)
     if len(few.tagged):
         found[few.tagged] = _tags(records[few.tagged])
-    if len(few.grouped):
-        bodies = untagged_bodies(records[few.grouped]).astype(np.uint16)
-        found[few.grouped] ^= (bodies[:, 8] << 8 | bodies[:, 9]) & 0x3FFF > 0  # IP_MF | IP_OFFSET
-    for places, told_by in ((few.arp, _arp), (few.icmpv6, _solicitations), (few.addressed, _ports)):
+    told = (few.fragments, _fragments), (few.arp, _arp), (few.icmpv6, _solicitations), (few.addressed, _ports)
+    for places, told_by in told:
         if len(places):
             found[places] = mix(found[places], told_by(records[places]))
     return found
@@ -221,6 +243,17 @@ def _tags(records: Array) -> Array:
 
 
 _VLAN_ID = 0xFFF
+
+
+def _fragments(records: Array) -> Array:
+    """Return whether each is a fragment; where further extension headers, or a cut, hide it, a hash of the packet."""
+    bodies, captured = untagged_bodies(records), records["captured"]
+    is_ipv4 = (_type(bodies) == ETH_P_IP) & (bodies[:, 2] == 0x45) & (captured >= 14 + 8 + 12)
+    is_ipv4 &= (_u16(bodies, 4) >= 20) | (_u16(bodies, 4) == 0)
+    is_ipv6 = (_type(bodies) == ETH_P_IPV6) & (bodies[:, 2] >> 4 == 6) & (captured >= _READ) & (_u16(bodies, 6) >= 8)
+    is_plain = is_ipv4 | (is_ipv6 & (bodies[:, 8] == _FRAGMENT_HEADER))
+    bits = np.where(is_ipv4, _u16(bodies, 8) & 0x3FFF, _u16(bodies, 44) & 0xFFF9)
+    return np.where(is_plain, (bits > 0).astype(np.uint64), _whole(records))
 
 
 def _arp(records: Array) -> Array:

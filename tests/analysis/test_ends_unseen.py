@@ -23,7 +23,6 @@ def end_of(*steps, packet, **more):
         (1, (DROPS,), ("unknown", "given to ICMP; what became of it there was not seen")),
         (17, (), ("unknown", "given to UDP; what became of it there was not seen")),
         (6, (), ("unknown", "given to TCP; what became of it there was not seen")),
-        (132, (), ("unknown", "given to SCTP; what became of it there was not seen")),
     ],
 )
 def test_what_was_not_seen_is_not_known(number, missing, expected):

@@ -127,13 +127,13 @@ def test_what_a_reason_depends_on_in_the_bytes_is_part_of_the_shape(first, other
     assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
 
 
-def test_fragments_without_a_fanout_group_are_of_one_shape():
+def test_how_a_fragment_ends_is_part_of_the_shape():
     around = scene()
     columns = stitched(
         rx("eth0", at=10, packet=FRAGMENT), rx("eth0", at=50, packet=ether(ip4(bytes(8)))), around=around
     )
 
-    assert list(shapes(columns, around)) == [(0, 2)]
+    assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
 
 
 def test_changes_that_are_told_late_divide_shapes_too():
@@ -180,9 +180,12 @@ def plain(summary):
 def beyond_ip_kinds(rng):
     """Kinds of packets of which answers beyond IP depend on the bytes: what is asked, and the port."""
 
-    def to_port(protocol_, **more):
+    def to_port(protocol_, tag=None, **more):
         ports = {"source": int(rng.integers(4000, 4100)), "destination": [9, 53, 256, 4789, 65535][rng.integers(5)]}
-        return ether(ip4(udp(**ports) if protocol_ == 17 else tcp(**ports), protocol_, **more))
+        return ether(ip4(udp(**ports) if protocol_ == 17 else tcp(**ports), protocol_, **more), tag=tag)
+
+    def fragment6(more):
+        return ether(ip6(bytes([17, 0, 0, more, 0, 0, 0, 1]) + udp(), 44), 0x86DD)
 
     def closed(packet, number=17, function="__udp4_lib_rcv"):
         steps = local(number), drop("NO_SOCKET", function)
@@ -210,6 +213,10 @@ def beyond_ip_kinds(rng):
         asks(lambda: ether(ip6(solicits if rng.integers(2) else echo(128), 58), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
         asks(lambda: ether(ip6(bytes([58, 0]) + bytes(6) + solicits, 60), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
         lambda at, **m: rx("eth2", given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=at, **m),
+        asks(lambda: to_port(17, offset=[0, 0x2000, 0x2005][rng.integers(3)]), protocol("ip_rcv")),
+        asks(lambda: to_port(17, offset=[0, 3][rng.integers(2)])[:30], protocol("ip_rcv")),
+        asks(lambda: to_port(17, offset=[0, 3][rng.integers(2)], tag=7), protocol("ip_rcv")),
+        asks(lambda: fragment6(int(rng.integers(2))), protocol("ipv6_rcv")),
         lambda at, **m: rx("eth2", given(ON_5354), at=at, **m),
         lambda at, **m: rx(
             "eth2", given(0, "tcp_v4_do_rcv", ["ESTABLISHED", "TIME_WAIT"][rng.integers(2)]), at=at, **m
@@ -280,9 +287,34 @@ def test_counting_by_shape_is_counting_one_by_one(seed):
     expected = plain(one_by_one(columns, around))
     assert plain(summary) == expected
     assert expected["journeys"] == 800 and len(expected["unseen"]) > 12
-    assert len(expected["ended"]["ports"]) > 9 and {"unanswered", "answered", "protocol"} <= set(
-        expected["ended"]["ends"]
-    )
+    assert len(expected["ended"]["ports"]) > 9
+    assert {"unanswered", "answered", "protocol", "handed-on"} <= set(expected["ended"]["ends"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whether_a_copy_left_before_or_after_a_step_is_part_of_the_shape(seed):
+    # given packets of the same steps of which a copy was sent, which began before, between or after these
+    rng, packet = np.random.default_rng(seed), ether(ip4(udp(), 17))
+    parts = []
+    for n in range(200):
+        same = {"head": 7 + n, "packet": packet, "cpu": n % 2}
+        parts.append(tx("eth2", at=400 * n + int(rng.integers(1, 8)), seq=2 * n + 2, parent=2 * n + 1, lasts=1, **same))
+        parts.append(
+            rx("eth0", handler("ANOTHER", "bond0"), protocol("ip_rcv"), at=400 * n, seq=2 * n + 1, lasts=20, **same)
+        )
+    around = beyond_ip(taps={})
+    columns = stitched(*parts, around=around)
+
+    # when they are counted by shape
+    summary = Summary()
+    summary.add(columns, around)
+
+    # then that is counting one by one, and some of them ended twice
+    expected = plain(one_by_one(columns, around))
+    assert plain(summary) == expected
+    assert expected["journeys"] == expected["ended"]["ends"]["sent"] == 200
+    assert 0 < expected["ended"]["ends"]["unknown"] < 200
+    assert len(list(shapes(columns, around))) < 20
 
 
 def test_the_taps_of_a_summary_are_the_known_and_those_that_were_offered_something():
