@@ -66,8 +66,8 @@ def refused(*told):
         ),
         (
             (settings(rp_filter=(0, 1)), way(ETH2, ETH0)),
-            "the way back to 10.9.0.1 leads by eth2 and eth0 (`ip route get 10.9.0.1`); rp_filter of bond0 is 0, of all "
-            "1",
+            "the way back to 10.9.0.1 leads by eth2 and eth0 (`ip route get 10.9.0.1`); rp_filter of bond0 is 0, of "
+            "all 1",
         ),
         (
             (settings(rp_filter=(1, 2)), way()),
