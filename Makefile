@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libc6-dev libteam-utils tshark \
          mmdebstrap man-db mandoc bpftool bpftrace file procps util-linux git nftables iptables wireguard-tools
+# Daemons that scenarios run: unpacked, not installed, as some would start here, or replace this machine's own.
+UNPACKED := dnsmasq=dnsmasq-base chronyd=chrony keepalived=keepalived lldpd=lldpd lldpcli=lldpd dhclient=isc-dhcp-client
 
 .PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
@@ -26,10 +28,12 @@ test-kernels: setup
 		tests/system/test_scenarios.py tests/system/test_first_slice.py tests/system/test_filter.py \
 		tests/system/test_snaplen.py tests/system/test_truth.py
 
-# What people stack around a bond, on the oldest, the current and the newest kernels; an hour or so. One scenario alone:
+# What people stack around a bond, and where packets end beyond IP, on the oldest, the current and the newest kernels; an
+# hour or more. One scenario alone:
 # BONDTRACE_KERNELS=7.3 BONDTRACE_SCENARIOS=vxlan .venv/bin/python -m pytest tests/system/test_stacks.py
 test-stacks: setup
-	BONDTRACE_KERNELS=5.10,6.1,6.12,7.3 $(BIN)/python -m pytest -n 2 -m lab tests/system/test_stacks.py
+	BONDTRACE_KERNELS=5.10,6.1,6.12,7.3 $(BIN)/python -m pytest -n 2 -m lab \
+		tests/system/test_stacks.py tests/system/test_sockets.py
 
 # The compiler of every Debian with every kernel: loading, filters, the taps' files; an hour or more. Prints a matrix.
 test-platforms: setup
@@ -100,6 +104,7 @@ setup: $(VENV)/ready
 $(VENV)/ready: setup.cfg Makefile tests/constraints.txt
 	./scripts/install-tools $(TOOLS)
 	$(PYTHON) -m venv --system-site-packages $(VENV)
+	-./scripts/unpack-tools $(VENV) $(UNPACKED)
 	$(BIN)/pip install --quiet --disable-pip-version-check 'numpy>=2' -e '.[test,lab]' \
 		-c tests/constraints.txt
 	$(BIN)/python -m compileall -q bondtrace

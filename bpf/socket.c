@@ -15,6 +15,7 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define TCP_LISTEN 10
 
 /* The sockets that the user side knows, by inode: a mixture of all that a RECORD_SOCKET says. */
 BPF_TABLE("lru_hash", u32, u64, told_sockets, 4096);
@@ -148,6 +149,15 @@ static __always_inline u8 flags_of_udp(u64 sk)
 	return READ(u8, sk, UDP_SOCK__ENCAP_TYPE) ? GIVEN_TO_TUNNEL : 0;
 }
 
+/* A listening socket of TCP takes nothing while as many connections wait for accept() as may (sk_acceptq_is_full). The
+ * kernel then releases a SYN as if it had worked on it. */
+static __always_inline u8 flags_of_tcp(u64 sk)
+{
+	if (READ(u8, sk, SOCK__SKC_STATE) != TCP_LISTEN)
+		return 0;
+	return READ(u32, sk, SOCK__SK_ACK_BACKLOG) > READ(u32, sk, SOCK__SK_MAX_ACK_BACKLOG) ? GIVEN_TO_FULL : 0;
+}
+
 /* IP gives a packet to this protocol. */
 static __always_inline int delivered(u64 skb, u32 protocol, u8 func)
 {
@@ -174,6 +184,7 @@ static __always_inline int answered(u8 func)
 
 #define given(sk, skb, func, flags) 0
 #define flags_of_udp(sk) 0
+#define flags_of_tcp(sk) 0
 #define delivered(skb, protocol, func) 0
 #define answered(func) 0
 
@@ -183,6 +194,8 @@ static __always_inline int answered(u8 func)
 	PROBE(name) { return given(ARG(name, 0), ARG(name, 1), func, 0); }
 #define UDP_SOCKET(name, func) \
 	PROBE(name) { return given(ARG(name, 0), ARG(name, 1), func, flags_of_udp(ARG(name, 0))); }
+#define TCP_SOCKET(name, func) \
+	PROBE(name) { return given(ARG(name, 0), ARG(name, 1), func, flags_of_tcp(ARG(name, 0))); }
 
 PROBE(ip_deliver) { return delivered(ARG(ip_deliver, 1), ARG(ip_deliver, 2), FUNC_IP_PROTOCOL_DELIVER_RCU); }
 PROBE(ip6_deliver) { return delivered(ARG(ip6_deliver, 1), ARG(ip6_deliver, 2), FUNC_IP6_PROTOCOL_DELIVER_RCU); }
@@ -191,8 +204,8 @@ UDP_SOCKET(socket_udpv6, FUNC_UDPV6_QUEUE_RCV_ONE_SKB)
 SOCKET(socket_raw, FUNC_RAW_RCV)
 SOCKET(socket_rawv6, FUNC_RAWV6_RCV)
 SOCKET(socket_ping, FUNC_PING_QUEUE_RCV_SKB)
-SOCKET(socket_tcp, FUNC_TCP_V4_DO_RCV)
-SOCKET(socket_tcpv6, FUNC_TCP_V6_DO_RCV)
+TCP_SOCKET(socket_tcp, FUNC_TCP_V4_DO_RCV)
+TCP_SOCKET(socket_tcpv6, FUNC_TCP_V6_DO_RCV)
 SOCKET(socket_backlog, FUNC_TCP_ADD_BACKLOG)
 SOCKET(socket_timewait, FUNC_TCP_TIMEWAIT_STATE_PROCESS)
 SOCKET(socket_request, FUNC_TCP_CHECK_REQ)

@@ -64,7 +64,7 @@ enum netns_scope { NETNS_FROM_HERE = 0, NETNS_NEXT_STEP = 1 };
 enum dropped { DROPPED_SKB = 0, DROPPED_CLONE = 1 };
 
 /* step.result of STEP_SOCKET: a flag, and above it the socket's state (TCP_ESTABLISHED, ... of tcp_states.h) */
-enum given { GIVEN_TO_TUNNEL = 1, GIVEN_STATE_SHIFT = 4 };
+enum given { GIVEN_TO_TUNNEL = 1, GIVEN_TO_FULL = 2, GIVEN_STATE_SHIFT = 4 };
 
 /* step.func */
 enum function {

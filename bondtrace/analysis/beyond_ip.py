@@ -17,6 +17,7 @@ from ..format.wire import (
     FUNC_TCP_ADD_BACKLOG,
     FUNCTIONS,
     GIVEN_STATE_SHIFT,
+    GIVEN_TO_FULL,
     GIVEN_TO_TUNNEL,
     STEP_ANSWERED,
     STEP_DROP,
@@ -56,8 +57,10 @@ _OUTCOMES = {
     "SKB_CSUM": "checksum",
     "XFRM_POLICY": "policy",
 }
-# What gives raw and ping sockets clones: that one is dropped says nothing of the packet.
-_OF_CLONES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
+# tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it.
+_ONLY_RELEASED = (None, "NOT_SPECIFIED")
+#: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
+OF_COPIES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
 
 
 def state_of(raw: Array) -> Optional[str]:
@@ -71,7 +74,7 @@ def outcome_of(raw: Array, scene: Scene) -> str:
     if raw["func"] == FUNC_TCP_ADD_BACKLOG:
         return "backlog"
     if FUNCTIONS.get(int(raw["func"]), "").startswith("tcp"):
-        return "taken"
+        return "full" if int(raw["result"]) & GIVEN_TO_FULL else "taken"
     if int(raw["result"]) & GIVEN_TO_TUNNEL:
         return "tunnel"
     drops = scene.stages.get(DROPS)
@@ -96,8 +99,10 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             result.append(step)
             continue
         given = result[place]
+        if given.function == "tcp_timewait_state_process" and step.reason in _ONLY_RELEASED:
+            continue
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
-        if not (step.clone and given.function in _OF_CLONES):
+        if not (step.clone and given.function in OF_COPIES):
             result.append(step)
     return result
 

@@ -15,6 +15,10 @@ from ..model import Packet, Step
 _BUFFER = (
     "the socket's receive buffer was full: `ss -m`, SO_RCVBUF, sysctl net.core.rmem_max; does its program keep up?"
 )
+_ACCEPT = (
+    "connections waited for accept(): `ss -ltn` (Recv-Q, Send-Q), listen()'s backlog, sysctl net.core.somaxconn; does "
+    "its program keep up?"
+)
 _MEMORY = "the protocol's memory was used up: sysctl net.ipv4.udp_mem or tcp_mem, /proc/net/sockstat"
 _CHECKSUM = "the checksum was wrong: the sender's offloads (`ethtool -k`), or what changed the packet on its way"
 _SOURCE = "the packet's source address {src}: it is this host's own, or no host can have it"
@@ -25,6 +29,7 @@ _OF_REASON = {
     "SOCKET_FILTER": "the socket's own filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), or one of its control group",
     "SOCKET_RCVBUFF": _BUFFER,
     "SOCKET_BACKLOG": "the program held its socket for too long: SO_RCVBUF, sysctl net.ipv4.tcp_rmem",
+    "TCP_LISTEN_OVERFLOW": _ACCEPT,
     "PROTO_MEM": _MEMORY,
     "UDP_CSUM": _CHECKSUM,
     "TCP_CSUM": _CHECKSUM,
@@ -42,6 +47,7 @@ _OF_REASON = {
     "IP_NOPROTO": "nobody on this host speaks that protocol of IP",
     "OTHERHOST": "the frame was for another MAC address: it is seen in promiscuous mode only",
     "UNHANDLED_PROTO": "nobody on this device asked for that Ethernet type, or VLAN: `ip -d link`",
+    "SECURITY_HOOK": "a security module (SELinux, AppArmor, Smack) refused it: its log",
     "XFRM_POLICY": "IPsec's policies: `ip xfrm policy`, `ip xfrm state`",
     "IPV6DISABLED": "sysctl net.ipv6.conf.{dev}.disable_ipv6",
     "TC_INGRESS": "`tc filter show dev {dev} ingress`, and its actions",
@@ -66,6 +72,8 @@ def after_drop(step: Step, packet: Packet) -> str:
     """Return what to look at where the kernel dropped a packet; "" where its reason names nothing."""
     if step.netfilter:
         return netfilter(step.netfilter)
+    if step.outcome == "full" and step.state == "LISTEN":
+        return _ACCEPT
     return said(_OF_REASON.get(step.reason or ""), step, packet)
 
 
@@ -84,8 +92,16 @@ def said(template: Optional[str], step: Step, packet: Packet) -> str:
     """Return a template with the words of a packet and of the device of a step; "" of none."""
     if not template:
         return ""
-    inner = packet
-    while inner.inner is not None:
-        inner = inner.inner
-    port = inner.ports[1] if inner.ports else "?"
-    return template.format(dev=step.dev, src=inner.src or "?", dst=inner.dst or "?", port=port)
+    port = port_of(packet)
+    if "{port}" in template and not port:
+        return ""
+    words = {"src": packet.src or "?", "dst": packet.dst or "?", "port": port[1] if port else "?"}
+    return template.format(dev=step.dev, **words)
+
+
+def port_of(packet: Packet) -> Optional[tuple[str, int]]:
+    """Return the protocol and the port to which a packet was sent; ``None`` of one without. Of a tunnel's over UDP they
+    are those of the tunnel."""
+    if packet.ports is not None:
+        return packet.protocol, packet.ports[1]
+    return port_of(packet.inner) if packet.inner is not None else None

@@ -81,6 +81,8 @@ def test_what_the_lab_checks_for_is_what_make_installs():
     # given the packages that `make` installs, and those that the lab, and each scenario, names where one is missing
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     installed = set(re.search(r"^TOOLS := (.*)$", makefile, re.MULTILINE).group(1).split())
+    unpacked = re.search(r"^UNPACKED := (.*)$", makefile, re.MULTILINE).group(1).split()
+    installed |= {one.partition("=")[2] for one in unpacked}
     commands = [need.install["Debian, Ubuntu"].split() for need in machine._NEEDED]
     wanted = {package for first, _, *packages in commands if first == "apt" for package in packages}
     own = [read_scenario(path) for path in (ROOT / "tests/system/faults").glob("*.sh")]
@@ -88,6 +90,9 @@ def test_what_the_lab_checks_for_is_what_make_installs():
     # then they are among these
     assert {"qemu-system-x86", "tcpdump", "libteam-utils"} <= wanted
     assert wanted - installed == set()
+    # and each program that is unpacked is one that a scenario says it needs
+    needs = {f"{need.program}={need.package}" for one in lab.scenarios() for need in one.needs}
+    assert unpacked and set(unpacked) - needs == set()
 
 
 # --- the documents -------------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ WANTED = (
     Wanted("SOCK__SK_TYPE", "sock", "sk_type"),
     Wanted("SOCK__SK_PROTOCOL", "sock", "sk_protocol"),
     Wanted("SOCK__SK_UID", "sock", "sk_uid.val"),
+    Wanted("SOCK__SK_ACK_BACKLOG", "sock", "sk_ack_backlog"),
+    Wanted("SOCK__SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
     Wanted("UDP_SOCK__ENCAP_TYPE", "udp_sock", "encap_type"),
     Wanted("SKB_SHARED_INFO__GSO_SIZE", "skb_shared_info", "gso_size"),
     Wanted("SKB_SHARED_INFO__GSO_SEGS", "skb_shared_info", "gso_segs"),

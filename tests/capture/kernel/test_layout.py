@@ -61,6 +61,8 @@ HEADERS = """
     SOCK__SK_TYPE               538   514   572   542
     SOCK__SK_PROTOCOL           540   516   574   540
     SOCK__SK_UID                584   560   612   536
+    SOCK__SK_ACK_BACKLOG        576   552   604   616
+    SOCK__SK_MAX_ACK_BACKLOG    580   556   608   620
     UDP_SOCK__ENCAP_TYPE        984  1004  1012  1060
     SKB_SHARED_INFO__GSO_SIZE     4     4     4     4
     SKB_SHARED_INFO__GSO_SEGS     6     6     6     6

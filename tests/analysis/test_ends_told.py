@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ends that take more than one fact: a listening socket without room, a fragment that waits for the others."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import build
+from bondtrace.analysis import beyond_ip, ends, look_at
+from bondtrace.format.stages import SOCKETS
+from bondtrace.format.wire import FUNCTIONS, GIVEN_STATE_SHIFT, GIVEN_TO_FULL, STEP, STEP_SOCKET
+
+WATCHED = SimpleNamespace(stages={SOCKETS: {}})
+STATES = {name: number for number, name in beyond_ip.TCP_STATES.items()}
+NUMBERS = {name: number for number, name in FUNCTIONS.items()}
+
+
+def given(function, state, flags=0):
+    step = np.zeros(1, STEP)[0]
+    step["kind"], step["func"] = STEP_SOCKET, NUMBERS[function]
+    step["result"] = flags | STATES[state] << GIVEN_STATE_SHIFT
+    return step
+
+
+@pytest.mark.parametrize(
+    ("flags", "outcome", "words"),
+    [
+        (0, "taken", "taken by TCP (LISTEN)"),
+        (GIVEN_TO_FULL, "full", "no room among its connections that wait for accept()"),
+    ],
+)
+def test_a_listening_socket_without_room_for_a_connection_does_not_take_it(flags, outcome, words):
+    raw = given("tcp_v4_do_rcv", "LISTEN", flags)
+    assert (beyond_ip.state_of(raw), beyond_ip.outcome_of(raw, WATCHED)) == ("LISTEN", outcome)
+    step = SimpleNamespace(outcome=outcome, state="LISTEN", reason=None, netfilter=None)
+    assert ends.outcome_words(step) == words
+    assert ("accept()" in look_at.after_drop(step, None)) is bool(flags)
+
+
+def ends_of(packet):
+    [journey] = build.journeys(build.rx("eth0", build.protocol("ip_rcv"), packet=packet))
+    return [(end.kind, end.detail) for end in ends.of_journey(journey.passes, WATCHED, 0)]
+
+
+@pytest.mark.parametrize("offset", [0x2000, 0x2003, 3], ids=["first", "middle", "last"])
+def test_a_fragment_waits_for_the_others(offset):
+    packet = build.ether(build.ip4(bytes(24), protocol=17, offset=offset))
+    assert ends_of(packet) == [("handed-on", "a fragment: held until the others of its packet are there")]
+
+
+def test_a_whole_packet_of_which_nothing_was_seen_is_unknown():
+    packet = build.ether(build.ip4(build.udp(), protocol=17))
+    assert ends_of(packet) == [("unknown", "what became of it was not seen")]

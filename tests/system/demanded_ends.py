@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the kernel's rules let every marked packet of the scenarios of test_sockets.py end, written out by hand
+(docs/receive-path.md), and a reader for it.
+
+A line is a mark, the kind of its end (``model.ENDS``; several, between slashes: any of them; ``*``: whatever), of a
+drop also the kernel's reason as 6.1 has it (``*``: any); after a bar the sockets that it was given to, between
+semicolons, each with what became of it. A socket is called as servers.py calls it, one of a daemon by its process; one
+that no process holds yet, or any more, is ``nobody``. A socket that may or may not be there has a ``?`` before it.
+After another bar are words that what to look at next must have.
+
+A packet that TCP sends again has several journeys with its mark: each must end so.
+
+``OF_KERNEL`` has the lines that differ on other kernels, and says why.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One line."""
+
+    mark: str
+    kinds: tuple
+    reason: str  # "": none; "*": any
+    sockets: tuple  # of (name, outcomes)
+    maybe: tuple  # the same
+    look: str
+
+
+def demanded(scenario, kernel):
+    """[Demand] of a scenario on a kernel, such as "6.1.0-50-amd64"."""
+    lines = {one.mark: one for one in read(DEMANDED[scenario])}
+    for version, differing in OF_KERNEL.get(scenario, {}).items():
+        if kernel.startswith(f"{version}."):
+            lines.update((one.mark, one) for one in read(differing))
+    return list(lines.values())
+
+
+def read(lines):
+    """[Demand] of lines."""
+    return [one_demand(line) for line in lines.strip().splitlines() if not line.startswith("#")]
+
+
+def one_demand(line):
+    end, sockets, look = ([part.strip() for part in line.split("|")] + ["", ""])[:3]
+    mark, kinds, *reason = end.split()
+    told = [tuple(one.split()) for one in sockets.split(";") if one.strip()]
+    found = [(name, tuple(outcome.split("/"))) for name, outcome in told]
+    sure = tuple(one for one in found if not one[0].startswith("?"))
+    maybe = tuple((name[1:], outcomes) for name, outcomes in found if name.startswith("?"))
+    return Demand(mark, tuple(kinds.split("/")), reason[0] if reason else "", sure, maybe, look)
+
+
+DEMANDED = {
+    "ends": """
+# UDP: nobody's port; a socket; one that is bound to a slave, which skb->dev no longer is
+401 dropped NO_SOCKET | | port 4001
+402 socket | plain queued
+403 dropped NO_SOCKET | | port 4003
+# a full receive buffer; a filter
+404 refused | full full | SO_RCVBUF
+405 refused | filtered filtered | SO_ATTACH_FILTER
+# a wrong checksum: of up to 76 bytes it is summed before a socket is looked for; a longer one when it is read,
+# unless there is a filter, before which it is
+406 dropped UDP_CSUM | | checksum
+407 socket | unchecked queued
+408 refused | checked checksum | checksum
+# rp_filter; another's address, where nothing is forwarded; this host's own address as source, and 127.0.0.1
+409 dropped IP_RPFILTER | | conf.bond0.50.rp_filter
+410 dropped IP_INADDRERRORS | | 10.9.0.77
+411 dropped *
+412 dropped *
+# groups
+413 socket | group-a queued; group-b full
+414 dropped *
+# raw sockets, and a protocol that nobody has
+415 socket | raw-a queued; raw-b queued
+416 dropped IP_NOPROTO
+422 refused | raw-full full | SO_RCVBUF
+# a socket that is connected, before one of any address
+417 socket | connected queued
+418 socket | wild queued
+# ping: answered by the kernel; an answer, for a socket
+419 protocol
+421 socket | ?ping queued; ?nobody queued
+# TCP: nobody listens; a SYN; a connection; one that nobody accepted; the queue of such is full; time-wait; a socket
+# that its process works on; an ACK for a socket that only listens
+431 dropped NO_SOCKET | | port 4031
+432 socket | listening taken
+433 socket | listening taken/backlog
+434 socket | nobody taken
+435 refused | overrun full | accept()
+436 refused | nobody refused
+437 socket | held backlog/taken
+438 refused | listening refused
+# ARP: this host's addresses, whichever device has them; nobody's; an answer; arp_ignore 1; 8; arp_filter
+441 answered
+442 answered
+443 unanswered | | arp_ignore
+444 protocol
+445 unanswered | | conf.bond0.30.arp_ignore
+446 answered
+447 unanswered | | conf.bond0.50.arp_ignore
+448 unanswered | | arp_filter
+449 answered
+# IPv6
+451 socket | six queued
+452 refused | six-full full | SO_RCVBUF
+453 dropped NO_SOCKET | | port 4001
+454 answered
+455 unanswered | | ip -6 address
+456 dropped *
+457 socket | six-raw queued
+458 socket | six-group queued
+459 socket | six-tcp taken/backlog
+460 protocol
+469 dropped NO_SOCKET | | port 4031
+# a VLAN: a socket that is bound to it, and what comes by another device; a VRF: bound to it, to nothing, to its port
+461 socket | on-vlan queued
+462 dropped NO_SOCKET
+465 socket | in-vrf queued
+466 dropped NO_SOCKET
+468 socket | under-vrf queued
+# a rule; a policy
+471 dropped NETFILTER_DROP
+473 refused | policed policy | ip xfrm policy
+# forwarded; no hop left; not forwarded
+481 sent
+482 dropped *
+483 dropped IP_INADDRERRORS
+# another's MAC address; IP's checksum; a VLAN that there is not
+484 dropped OTHERHOST
+485 dropped IP_CSUM
+488 dropped OTHERHOST
+# a datagram in two fragments
+486 handed-on
+487 socket | fragments queued
+498 socket | plain queued
+499 socket | plain queued
+""",
+    "daemons": """
+501 socket | dnsmasq queued
+502 socket | dnsmasq queued
+503 socket | chronyd queued
+504 socket | keepalived queued; ?keepalived queued/full
+505 *
+506 *
+507 socket | ?dnsmasq taken/backlog; ?nobody taken
+509 dropped NO_SOCKET | | port 514
+510 socket | dhclient queued
+""",
+}
+OF_KERNEL = {
+    "ends": {
+        # since 6.17 a raw socket without room is passed over before the packet is copied for it (raw_v4_input)
+        "7.3": "422 dropped IP_NOPROTO"
+    }
+}
