@@ -11,19 +11,25 @@ where it has the same ifindex as eth0.
 
 import struct
 from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
 from bondtrace.analysis import assemble
+from bondtrace.analysis.beyond_ip import TCP_STATES
 from bondtrace.analysis.scene import Scene
 from bondtrace.analysis.stitch import Stitcher
-from bondtrace.format.events import device_event, tap_event
+from bondtrace.format.events import device_event, socket_event, tap_event
 from bondtrace.format.recording import Recorder
 from bondtrace.format.rotation import RotatingRecorder, existing_parts
+from bondtrace.format.stages import BEYOND_IP, DROPS
 from bondtrace.format.wire import (
     EMPTY,
     FUNC_HANDLER,
+    FUNC_SOCKET,
     FUNCTIONS,
+    GIVEN_STATE_SHIFT,
+    GIVEN_TO_TUNNEL,
     OUTCOMES,
     PACKET_BYTES,
     RECORD,
@@ -33,24 +39,30 @@ from bondtrace.format.wire import (
     RECORD_LIST,
     RECORD_RECEIVED,
     RECORD_RX,
+    RECORD_SOCKET,
     RECORD_TX,
     RECORD_VLAN,
     RECORD_VLAN_AD,
+    SOCKET_FACTS,
     STEP,
+    STEP_ANSWERED,
     STEP_DROP,
     STEP_FANOUT,
     STEP_HANDLER,
     STEP_HOOK,
+    STEP_LOCAL,
     STEP_NETNS,
     STEP_PROTOCOL,
     STEP_QUEUED,
+    STEP_SEGMENTS,
+    STEP_SOCKET,
     STEP_TAP,
     STEP_VLAN,
     VERDICTS,
     Passes,
     concatenate,
 )
-from bondtrace.model import Device, Process, Tap
+from bondtrace.model import Device, Process, Socket, Tap
 from bondtrace.stats.summary import Summary
 
 HERE, THERE = 4026531840, 4026532999
@@ -73,10 +85,15 @@ ADDRESSES = {
     "nf_hook_slow": 0x81006000,
     "vlan_do_receive": 0x81007000,
     "ip_rcv_core": 0x81008000,
+    "__udp4_lib_rcv": 0x81009000,
+    "tcp_v4_rcv": 0x8100A000,
+    "icmp_rcv": 0x8100B000,
 }
 DROP_REASONS = {
     "2": "NOT_SPECIFIED",
     "3": "NO_SOCKET",
+    "5": "SOCKET_FILTER",
+    "6": "SOCKET_RCVBUFF",
     "16": "NETFILTER_DROP",
     "29": "XDP",
     "30": "TC_INGRESS",
@@ -148,6 +165,14 @@ TAPS = {
         running=True,
         processes=(Process(700, "lldpd", "/usr/sbin/lldpd"),),
     ),
+}
+
+#: A program's socket, one of TCP that listens, and one that nobody holds.
+ON_5354, ON_8080, RAW = 12385, 12386, 12387
+SOCKETS = {
+    ON_5354: Socket(ON_5354, HERE, 2, 2, 17, port=5354, uid=0, processes=(Process(900, "dnsd", "dnsd -p 5354"),)),
+    ON_8080: Socket(ON_8080, HERE, 2, 1, 6, address="10.9.0.2", port=8080, ifindex=4),
+    RAW: Socket(RAW, HERE, 10, 3, 58, uid=0, processes=(Process(901, "radvd", "radvd"),)),
 }
 
 FEW = {inode: TAPS[inode] for inode in (ON_ETH0, ON_BOND0, ON_ANY)}
@@ -224,7 +249,7 @@ class Said:
     skb: int = 0
     gone: bool = False
     aside: str = ""  # the step's device, which is not where the packet is
-    decided_by: int = 0  # of a drop: the number of a chain, or an address
+    decided_by: Optional[int] = None  # of a drop: the number of a chain, an address, or a socket
 
 
 def _number(names, name):
@@ -274,9 +299,35 @@ def queued(onto, skb=0):
     return Said(STEP_QUEUED, _number(FUNCTIONS, "gro_cells_receive"), aside=onto, skb=skb)
 
 
+def segments(count, size=1448):
+    """Return the step that says for how many packets on the wire the packet stands; the first one of its pass."""
+    return Said(STEP_SEGMENTS, 0, count, decided_by=size)
+
+
 def protocol(function, **more):
     """Return the step of a protocol handler."""
     return Said(STEP_PROTOCOL, _number(FUNCTIONS, function), **more)
+
+
+def local(number, function="ip_protocol_deliver_rcu"):
+    """Return the step by which IP gave the packet to a protocol of this host."""
+    return Said(STEP_LOCAL, _number(FUNCTIONS, function), number)
+
+
+def given(inode, function="udp_queue_rcv_one_skb", state="ESTABLISHED", tunnel=False):
+    """Return the step by which the packet was given to a socket; ``state`` is TCP's."""
+    result = _number(TCP_STATES, state) << GIVEN_STATE_SHIFT | (GIVEN_TO_TUNNEL if tunnel else 0)
+    return Said(STEP_SOCKET, _number(FUNCTIONS, function), inode, result)
+
+
+def refusal(inode, reason, function="udp_queue_rcv_one_skb", **more):
+    """Return the step of a drop of what had been given to this socket."""
+    return replace(drop(reason, function, **more), func=FUNC_SOCKET, decided_by=inode)
+
+
+def answered(function="arp_xmit"):
+    """Return the step of a request's answer by this host."""
+    return Said(STEP_ANSWERED, _number(FUNCTIONS, function))
 
 
 # --- passes --------------------------------------------------------------------------------------------
@@ -303,6 +354,19 @@ def hook(inode, added, at=0):
     record["time_ns"], record["netns"], record["kind"] = BEGIN_NS + at * 1000, HERE, RECORD_HOOK
     record["steps"], steps["kind"], steps["arg"], steps["result"] = 1, STEP_HOOK, inode, added
     return Passes(record, steps, np.array([0, 1]))
+
+
+def socket_record(inode, at=0, **more):
+    """Return what the kernel side tells of a socket, one RECORD_SOCKET; by default of one of UDP that is bound to port
+    5354 of any address. ``bound``: the ifindex of the device to which it is bound; other words as in SOCKET_FACTS."""
+    record, facts = np.zeros(1, RECORD), np.zeros(1, SOCKET_FACTS)
+    told = {"family": 2, "type": 2, "protocol": 17, "port": 5354, **more, "inode": inode}
+    record["time_ns"], record["kind"] = BEGIN_NS + at * 1000, RECORD_SOCKET
+    record["netns"], record["ifindex"] = told.pop("netns", HERE), told.pop("bound", 0)
+    for name, value in told.items():
+        facts[name] = np.frombuffer(value.ljust(16, b"\0"), np.uint8) if isinstance(value, bytes) else value
+    record["packet"][0, : SOCKET_FACTS.itemsize] = np.frombuffer(facts.tobytes(), np.uint8)
+    return record
 
 
 def _pass(
@@ -374,7 +438,7 @@ def _pass(
         rows[place] = (
             (place + 1) * 1000,
             ALL_DEVICES[said.aside or now].ifindex,
-            said.decided_by or device.ifindex,
+            device.ifindex if said.decided_by is None else said.decided_by,
             onto or said.arg,
             said.kind,
             number if rounds else 0,
@@ -390,9 +454,9 @@ def _pass(
 # --- whole packets -------------------------------------------------------------------------------------
 
 
-def received(at=0, **more):
+def received(at=0, *further, **more):
     """Return a reply through the bond's active slave, seen by the taps on eth0 and bond0, and by the unbound one
-    twice."""
+    twice; ``further`` steps follow."""
     return rx(
         "eth0",
         tap(ON_ANY),
@@ -401,6 +465,7 @@ def received(at=0, **more):
         tap(ON_ANY),
         tap(ON_BOND0),
         protocol("ip_rcv"),
+        *further,
         at=at,
         **more,
     )
@@ -470,6 +535,18 @@ def hostile_scene():
 
 
 HOSTILE_PASSES = rx("eth0", tap(7), handler("ANOTHER", "bond0"), tap(7)), tx("eth1", at=50, skb=SKB + 64)
+
+
+def stage(name, missing=""):
+    """Return a stage as a start event has it."""
+    return {"name": name, "tells": name, "without": f"no {name}", "missing": missing, "probes": []}
+
+
+def beyond_ip(*further, sockets=SOCKETS, missing=(), **more):
+    """Return a scene in which the stages beyond IP and of drops are attached, and these sockets are known."""
+    stages = [stage(name, "not there" if name in missing else "") for name in (*BEYOND_IP, DROPS)]
+    told = [socket_event(BEGIN_NS, one) for one in sockets.values()]
+    return scene(*told, *further, **{"taps": FEW, "stages": stages, **more})
 
 
 def losses(at=0, **counters):

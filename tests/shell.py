@@ -21,7 +21,7 @@ REPLY = """\
        3.0 µs  eth0                 bond_handle_frame → ANOTHER, next bond0 (active slave)
        4.0 µs  bond0 (orig eth0)    rx tap [41004] (known only by its inode): captured
        5.0 µs  bond0 (orig eth0)    rx tap tcpdump -i bond0 [41003]: captured
-       6.0 µs  bond0 (orig eth0)    → ip_rcv
+       6.0 µs  bond0 (orig eth0)    → ip_rcv (beyond IP not watched: --sockets)
     [41004] saw it twice: on eth0, then bond0
 """
 

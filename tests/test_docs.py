@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from bondtrace import errors
 from bondtrace.analysis import verdicts
 from bondtrace.analysis.bonds import Asked
+from bondtrace.analysis.ends import REFUSED
 from bondtrace.analysis.eras import ERAS, find_era
 from bondtrace.analysis.why_unseen import REASONS
 from bondtrace.capture.host.devices import BOND_MODES
@@ -31,9 +32,11 @@ from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.cli import COMMANDS, cli
 from bondtrace.commands.lab import observe
+from bondtrace.format.events import socket_event
 from bondtrace.format.recording import FORMAT
-from bondtrace.format.wire import COUNTERS, FUNC_HANDLER, FUNCTIONS, OUTCOMES, VERDICTS
-from bondtrace.model import Device, Process, Tap
+from bondtrace.format.stages import BEYOND_IP, DROPS
+from bondtrace.format.wire import COUNTERS, FUNC_HANDLER, FUNC_SOCKET, FUNCTIONS, OUTCOMES, VERDICTS
+from bondtrace.model import ENDS, SOCKET_OUTCOMES, Device, Process, Socket, Tap
 from bondtrace.net import rx_handlers
 from bondtrace.reporters.as_if import Counts, answer_objects, counts_object
 from bondtrace.reporters.comparison import comparison_object
@@ -45,31 +48,40 @@ from bondtrace.stats.kernel_comparison import Observation
 from bondtrace.stats.summary import Summary
 from build import (
     ALL_DEVICES,
+    BEGIN_NS,
     DEVICES,
     HERE,
     LLDP,
     ON_ANY,
     TAPS,
     THERE,
+    answered,
+    arp,
     both,
     drop,
     enters,
     ether,
     events,
     fanout,
+    given,
     handler,
     ip4,
     journeys,
     late,
+    local,
     losses,
     protocol,
     queued,
     received,
     record,
+    refusal,
     refused,
+    reply,
     rx,
     scene,
+    segments,
     sent,
+    stage,
     tap,
     tx,
     udp,
@@ -138,9 +150,13 @@ def numbered(text):
 
 
 def test_every_word_of_the_project_is_explained_with_an_example():
-    wanted = ["Tap", "Pass", "Round", "Step", "Verdict", "Outcome", "Unseen", "Journey"]
+    wanted = ["Tap", "Pass", "Round", "Step", "Verdict", "Outcome", "Unseen", "Socket", "Given", "End", "Journey"]
     assert headings("words.md")[1:] == [*wanted, "Words of the code"]
     assert [word for word in wanted if "\n> " not in section("words.md", word)] == []
+
+
+def test_every_kind_of_end_has_a_row_and_every_row_is_one():
+    assert [cells[0].strip("`") for cells in rows(section("words.md", "End"))] == list(ENDS)
 
 
 # --- the receive path ----------------------------------------------------------------------------------
@@ -157,6 +173,23 @@ def test_every_outcome_has_a_row_and_every_row_is_an_outcome():
     assert sorted(cells[0].strip("`") for cells in rows(section("receive-path.md", "Outcomes"))) == sorted(
         OUTCOMES.values()
     )
+
+
+def test_every_outcome_of_a_socket_has_a_row_and_every_row_is_one():
+    told = [cells[0].strip("`") for cells in rows(section("receive-path.md", "Outcomes of sockets"))]
+    assert told == list(SOCKET_OUTCOMES)
+
+
+FIRST_BEYOND_IP = 48  # of the functions' numbers
+
+
+def test_every_function_beyond_ip_is_described():
+    beyond = {name for number, name in FUNCTIONS.items() if number >= FIRST_BEYOND_IP}
+    assert len(beyond) == 14 and beyond - names(without_arguments(section("receive-path.md", "Beyond IP"))) == set()
+
+
+def without_arguments(text):
+    return re.sub(r"\([a-z, ]+\)`", "`", text)
 
 
 def test_every_rx_handler_of_the_plan_is_described():
@@ -216,7 +249,12 @@ def test_every_field_of_a_step_is_documented_with_its_type(schema):
 
 
 def test_the_numbers_are_those_of_the_wire():
-    functions = {0: "none", **FUNCTIONS, FUNC_HANDLER: "an rx_handler, given by its address in "}
+    functions = {
+        0: "none",
+        **FUNCTIONS,
+        FUNC_SOCKET: "a socket",
+        FUNC_HANDLER: "an rx_handler, given by its address in ",
+    }
     assert numbered(section("recording.md", "Functions")) == functions
     assert numbered(section("recording.md", "Outcomes")) == OUTCOMES
     assert numbered(section("recording.md", "Verdicts")) == VERDICTS
@@ -291,8 +329,14 @@ def test_the_format_of_recordings_is_the_one_that_is_written():
     assert section("recording.md", "Versions").strip().startswith(f"`format` is {FORMAT}.")
 
 
-@pytest.mark.parametrize("kind, value, inner", [("device", Device, ()), ("tap", Tap, Process.__dataclass_fields__)])
-def test_every_field_of_devices_and_taps_is_documented(kind, value, inner):
+@pytest.mark.parametrize(
+    "kind, value, inner",
+    [
+        ("device", Device, ()),
+        *((name, one, Process.__dataclass_fields__) for name, one in (("tap", Tap), ("socket", Socket))),
+    ],
+)
+def test_every_field_of_devices_taps_and_sockets_is_documented(kind, value, inner):
     text = section("recording.md", kind)
     assert {cells[0].strip("`") for cells in rows(text)} == {field.name for field in fields(value)}
     assert set(inner) - names(text) == set()
@@ -344,6 +388,9 @@ def test_the_python_example_reads_what_is_whole_of_a_file_that_was_cut_off(tmp_p
 MAPS = {
     "taps",
     "trust.losses",
+    "sockets",
+    "ends",
+    "sockets.*.outcomes",
     "taps.*.outcomes",
     "taps.*.unseen",
     "rows[].cells",
@@ -396,8 +443,9 @@ def documented_journey():
     found = documented("Journeys")
     packet = {path: kinds for path, kinds in found.items() if path.startswith(("packet.", "packet["))}
     for other in ("passes[].packet", "packet.inner", "passes[].packet.inner"):
+        left_out = {"packet.inner"} | ({"packet.segments"} if "inner" in other else set())
         found[other] = {"object"}
-        found.update({path.replace("packet", other, 1): kinds for path, kinds in packet.items() if "inner" not in path})
+        found.update({path.replace("packet", other, 1): packet[path] for path in set(packet) - left_out})
     return found
 
 
@@ -412,17 +460,36 @@ def undocumented(values, told):
     }
 
 
-def stage(missing=""):
+def receiving(missing=""):
     return {"name": "receive", "tells": "packets received", "without": "none is seen", "missing": missing, "probes": []}
 
 
 STRANGER = Tap(42001, DEVICES["bond0"].netns, 4, 0x0800, "raw", "bond0")
 
 
+def beyond_ip_kinds():
+    """Packets that sockets are given and refuse, that nobody has a socket for, that are answered, that are several."""
+    datagram = {"packet": ether(ip4(udp(), 17))}
+    return [
+        rx("eth2", protocol("ip_rcv"), local(6), given(1, "tcp_v4_do_rcv"), at=700, skb=30),
+        rx("eth2", given(2), refusal(2, "SOCKET_RCVBUFF"), at=720, skb=31, **datagram),
+        rx("eth2", given(3), refusal(3, "PFMEMALLOC"), at=740, skb=32, **datagram),
+        rx("eth2", local(17), drop("NO_SOCKET"), at=760, skb=33, **datagram),
+        rx("eth2", protocol("arp_rcv"), answered(), at=780, skb=34, packet=arp()),
+        rx("eth2", segments(0), at=800, skb=35, packet=reply() + bytes(2000)),
+        rx("eth2", segments(3), at=820, skb=36, packet=reply() + bytes(3000)),
+    ]
+
+
 def everything():
     """Journeys and their scene that have every key, with and without what is optional."""
+    whole = Socket(1, HERE, 2, 1, 6, "10.9.0.2", 22, "10.9.0.1", 4000, 4, 0, (Process(1, "sshd", "sshd -D"),))
     around = scene(
-        losses(lost=[1, 0]), taps={**TAPS, STRANGER.inode: STRANGER}, devices=ALL_DEVICES, stages=[stage("not there")]
+        losses(lost=[1, 0]),
+        *(socket_event(BEGIN_NS, one) for one in (whole, Socket(2, HERE, 2, 2, 17))),
+        taps={**TAPS, STRANGER.inode: STRANGER},
+        devices=ALL_DEVICES,
+        stages=[receiving("not there"), *map(stage, (*BEYOND_IP, DROPS))],
     )
     told = journeys(
         received(vlan=7),
@@ -447,6 +514,7 @@ def everything():
         rx("eth3", drop("NETFILTER_DROP", "nf_hook_slow", by="nft_do_chain", decided_by=9), at=550, skb=23, seq=8),
         rx("eth3", drop("NO_SOCKET", result=1), at=600, packet=ether(ip4(udp(), 17)), skb=19, seq=9, lasts=20),
         tx("red", at=610, packet=ether(ip4(udp(), 17)), skb=19, seq=10, parent=9),
+        *beyond_ip_kinds(),
         around=around,
     )
     around.meet(rx("eth0", tap(77)))
@@ -473,9 +541,12 @@ def test_every_key_of_a_summary_is_documented_with_its_type():
     several = ((summary, around), (by_kernel, around), (Summary(), partly))
     values = [json.loads(json.dumps(summary_object(*one))) for one in several]
     wanted = documented("Summary")
-    shared = {path: kinds for path, kinds in documented("Journeys").items() if path.startswith(("taps.", "trust."))}
+    shared = {path: kinds for path, kinds in documented("Journeys").items() if path.startswith(SHARED)}
     assert undocumented(values, {**shared, **wanted}) == {}
     assert set(wanted) - set(merged(values)) == set()
+
+
+SHARED = ("taps.", "sockets.", "trust.")
 
 
 def test_every_key_of_as_if_is_documented_with_its_type():
@@ -580,7 +651,9 @@ def test_every_key_of_a_fleet_is_documented_with_its_type():
 def test_the_closed_lists_are_those_of_the_program():
     cells = {path.strip("`"): names(meaning) for path, _, meaning in rows(section("json.md", "Journeys"))}
     assert cells["unseen[].reason"] == set(REASONS)
-    assert cells["passes[].steps[].outcome"] == {"tap", *OUTCOMES.values()}
+    assert cells["passes[].steps[].outcome"] == {"tap", "socket", *OUTCOMES.values(), *SOCKET_OUTCOMES}
+    assert cells["ends[].kind"] == set(ENDS)
+    assert set(SOCKET_OUTCOMES) - names(section("json.md", "Summary")) <= set(SOCKET_OUTCOMES) - REFUSED
     assert cells["passes[].steps[].verdict"] == {"rx_handler", "vlan", *VERDICTS.values()}
     assert {step.kind for one in everything()[1] for part in one.passes for step in part.steps} == cells[
         "passes[].steps[].kind"

@@ -59,8 +59,10 @@ _OUTCOMES = {
     "XFRM_POLICY": "policy",
 }
 _NUMBERS = {ip_protocol_name(number): number for number in range(256)}
-# What gives raw and ping sockets clones: that one is dropped says nothing of the packet.
-_OF_CLONES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
+# tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it.
+_ONLY_RELEASED = (None, "NOT_SPECIFIED")
+#: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
+OF_COPIES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
 
 
 def state_of(raw: Array) -> Optional[str]:
@@ -99,18 +101,12 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             result.append(step)
             continue
         given = result[place]
-        if _is_worked_on(given, step):
-            result.append(step)
+        if given.function == "tcp_timewait_state_process" and step.reason in _ONLY_RELEASED:
             continue
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
-        if not (step.clone and given.function in _OF_CLONES):
+        if not (step.clone and given.function in OF_COPIES):
             result.append(step)
     return result
-
-
-def _is_worked_on(given: Step, drop: Step) -> bool:
-    """Was the packet released after TCP had worked on it? In TIME_WAIT it is always released as if it were dropped."""
-    return given.function == "tcp_timewait_state_process" and drop.reason in (None, "NOT_SPECIFIED")
 
 
 def with_protocols(steps: Sequence[Step], packet: Packet) -> list[Step]:

@@ -12,19 +12,27 @@ was seen the end is "unknown".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
-from ..format.stages import SOCKETS, SOCKETS6
+from ..format.stages import DROPS, SOCKETS, SOCKETS6
 from ..model import End, Journey, Pass, Step
 from . import ip_reasons, look_at, socket_names
+from .beyond_ip import OF_COPIES
 from .scene import Scene
 
+#: The kinds of steps that only the stages beyond IP show.
+BEYOND_IP = ("local", "socket", "answered")
 #: What is said where the stages beyond IP were not asked for.
 NOT_WATCHED = "beyond IP not watched: --sockets"
-_REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
+#: The outcomes of a packet that a socket was given and did not take.
+REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
+_OF_ICMP = ("icmp_rcv", "icmpv6_rcv", "ping_rcv")
+_WITH_SOCKETS = frozenset((6, 17, 136))  # TCP, UDP, UDP-Lite
 _IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
 _REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
-_OUTCOMES = {
+#: What became of a packet that was given to a socket, as a phrase.
+OUTCOMES = {
     "queued": "queued",
     "taken": "taken by TCP",
     "backlog": "put into its backlog",
@@ -42,13 +50,37 @@ def of_journey(passes: Sequence[Pass], scene: Scene, time_ns: int) -> tuple[End,
     """Return the ends of a journey, in the order of its passes; none of one that was only sent."""
     if not any(one.direction == "rx" for one in passes):
         return ()
-    followed = {one.follows for one in passes if one.follows is not None}
+    on_ns = _goes_on(passes)
     found = (
-        _end(place, one, place not in followed, scene, time_ns)
+        _end(place, one, place not in on_ns or _last(one).t_ns > on_ns[place], scene, time_ns)
         for place, one in enumerate(passes)
         if one.steps and not one.shown
     )
     return tuple(end for end in found if end is not None)
+
+
+def of_pass(journey: Journey, one: Pass) -> Optional[End]:
+    """Return how the packet's way ended in this pass of the journey; ``None`` where it went on from there."""
+    return next((end for end in journey.ends if journey.passes[end.place] is one), None)
+
+
+def _goes_on(passes: Sequence[Pass]) -> dict[int, int]:
+    """Return when the last of those passes began, since the journey did, that followed one, by the place of that one. A
+    pass that goes on after that has an end of its own: what followed was a copy."""
+    found: dict[int, int] = {}
+    for one in passes:
+        before = one.follows
+        while before is not None and passes[before].shown:
+            before = passes[before].follows
+        if before is not None and not one.shown:
+            found[before] = max(found.get(before, 0), one.time_ns - passes[0].time_ns)
+    return found
+
+
+def _last(one: Pass) -> Step:
+    """Return the last step that says how far the packet itself came: not at a tap, and not of a copy."""
+    told = (step for step in reversed(one.steps) if step.kind not in ("tap", "fanout") and not step.clone)
+    return next(told, one.steps[-1])
 
 
 def is_watched(function: Optional[str], scene: Scene) -> bool:
@@ -67,43 +99,68 @@ def outcome_words(step: Step) -> str:
     """Return what became of a packet that was given to a socket, as a phrase."""
     if step.outcome == "full" and step.state == "LISTEN":
         return "no room among its connections that wait for accept()"
-    words = _OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
+    words = OUTCOMES.get(step.outcome or "", step.outcome or "unknown")
     state = f" ({step.state})" if step.state and step.state != "ESTABLISHED" else ""
     reason = f" ({step.reason})" if step.reason and step.outcome == "refused" else ""
     return words + state + reason
 
 
 def _end(place: int, one: Pass, is_last: bool, scene: Scene, time_ns: int) -> Optional[End]:
-    if one.direction == "tx":
-        return End("sent", place, f"sent by {one.steps[-1].dev}") if is_last else None
     given = [step for step in one.steps if step.kind == "socket"]
+    own = _own_end(place, one, scene)
+    if given and all(step.function in OF_COPIES for step in given) and own is not None:
+        beside = _given(place, one, given, scene, time_ns)
+        return replace(own, detail=f"{own.detail}; copies: {beside.detail}")
     if given:
         return _given(place, one, given, scene, time_ns)
-    if any(step.kind == "answered" for step in one.steps):
-        return End("answered", place, "answered by this host")
-    dropped = [step for step in one.steps if step.kind == "drop" and not (step.clone and not is_last)]
-    if dropped and not _is_only_released(dropped[-1]):
-        return _dropped(place, one, dropped[-1], scene)
+    if own is not None:
+        return own
+    if one.direction == "tx":
+        return End("sent", place, f"sent by {one.steps[-1].dev}") if is_last else None
     local = [step for step in one.steps if step.kind == "local"]
     if local:
-        name = socket_names.protocol_name(local[-1].ip_protocol or 0)
-        return _unanswered(place, one, scene) or End("protocol", place, f"taken by the kernel's own {name}")
+        return _taken(place, local[-1], scene)
     return _left_open(place, one, scene) if is_last else None
 
 
-def _is_only_released(step: Step) -> bool:
-    """Does the kernel release so what it has worked on? ICMPv6 does so with all, before 5.17 at least."""
-    return step.function == "icmpv6_rcv" and step.reason in (None, "NOT_SPECIFIED")
+def _own_end(place: int, one: Pass, scene: Scene) -> Optional[End]:
+    """Return the end of a packet that this host answered, was asked to, or dropped, whichever sockets got copies."""
+    if any(step.kind == "answered" for step in one.steps):
+        return End("answered", place, "answered by this host")
+    dropped = [step for step in one.steps if step.kind == "drop" and not step.clone]
+    if dropped and not _is_only_released(dropped[-1], one):
+        return _dropped(place, one, dropped[-1], scene)
+    return _unanswered(place, one, scene) if any(step.kind == "local" for step in one.steps) else None
+
+
+def _taken(place: int, step: Step, scene: Scene) -> End:
+    """Return the end of a packet that IP gave to a protocol, and of which nothing more was seen. Of protocols whose
+    sockets are seen, and where drops are not seen, that is too little to say that it took it."""
+    name = socket_names.protocol_name(step.ip_protocol or 0)
+    drops = scene.stages.get(DROPS)
+    if step.ip_protocol in _WITH_SOCKETS or drops is None or drops.get("missing"):
+        return End("unknown", place, f"given to {name}; what became of it there was not seen")
+    return End("protocol", place, f"taken by the kernel's own {name}")
+
+
+def _is_only_released(step: Step, one: Pass) -> bool:
+    """Does the kernel release so what it has worked on? ICMPv6 does so with all, before 5.17 at least; ICMP with what
+    raw sockets got copies of, if no ping socket waits for it."""
+    if step.function == "icmpv6_rcv" and step.reason in (None, "NOT_SPECIFIED"):
+        return True
+    is_copied = any(given.kind == "socket" for given in one.steps)
+    return is_copied and step.function in _OF_ICMP and step.reason in (None, "NOT_SPECIFIED", "NO_SOCKET")
 
 
 def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: int) -> End:
     """Return the end of a packet that was given to sockets."""
-    is_taken = any(step.outcome not in _REFUSED for step in given)
-    shown = [step for step in given if not is_taken or step.outcome not in _REFUSED]
+    is_taken = any(step.outcome not in REFUSED for step in given)
+    shown = [step for step in given if not is_taken or step.outcome != "filtered"]
     words = (
         f"{socket_names.name(step.socket or 0, step.state, scene, time_ns)}: {outcome_words(step)}" for step in shown
     )
-    advice = "" if is_taken else look_at.after_drop(shown[-1], one.packet)
+    refused = [step for step in shown if step.outcome in REFUSED]
+    advice = look_at.after_drop(refused[-1], one.packet) if refused else ""
     return End("socket" if is_taken else "refused", place, "; ".join(dict.fromkeys(words)), advice)
 
 
@@ -126,7 +183,7 @@ def _unanswered(place: int, one: Pass, scene: Scene) -> Optional[End]:
 
 def _left_open(place: int, one: Pass, scene: Scene) -> End:
     """Return the end of a pass in which neither a socket nor a drop was seen."""
-    last = next((step for step in reversed(one.steps) if step.kind not in ("tap", "fanout")), one.steps[-1])
+    last = _last(one)
     if last.kind == "protocol":
         if not is_watched(last.function, scene):
             return End("not-watched", place, NOT_WATCHED)
@@ -138,6 +195,11 @@ def _left_open(place: int, one: Pass, scene: Scene) -> End:
         return End("consumed", place, f"{last.function}: {last.reason or 'consumed'}")
     if last.kind == "queued":
         return End("handed-on", place, f"handed to {last.next_dev}, to be received there later")
+    copy = next((step for step in reversed(one.steps) if step.clone), None)
+    if copy is not None:
+        of_copy = _dropped(place, one, copy, scene)
+        words = f"what became of it was not seen; a copy of it was {of_copy.detail}"
+        return replace(of_copy, kind="unknown", detail=words)
     if last.kind == "protocol" and last.function in _IP_HANDLERS:
         return End("unknown", place, "what became of it was not seen", look_at.said(look_at.ROUTED, last, one.packet))
     if last.kind != "protocol" and any(step.outcome == "captured" for step in one.steps):

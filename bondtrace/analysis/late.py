@@ -29,10 +29,11 @@ from ..format.wire import (
     Passes,
 )
 from ..util.arrays import alike, first_like, mix, previous_like, upper_half
-from . import rewritten
+from . import rewritten, shapes
 from .whereabouts import namespaces
 
 _BEYOND_IP = (STEP_LOCAL, STEP_SOCKET, STEP_ANSWERED)
+_NONE, _UNDECIDED = -1, -2  # in place of a pass
 _LISTS = [func for func, name in FUNCTIONS.items() if name.endswith("_list_rcv")]
 
 
@@ -116,34 +117,71 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     shared = _last_like((frame | records["head"]).take(at), frame.take(owner) | head)
     clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
     targets[clones] = at[shared[clones]]
-    beyond = np.flatnonzero(np.isin(steps["kind"], _BEYOND_IP) & (records["captured"].take(owner) > 0))
+    described = records["captured"].take(owner) > 0
+    beyond = np.flatnonzero(described & (np.isin(steps["kind"], _BEYOND_IP) | (drops & ~is_apart)))
     if len(beyond):
-        targets[beyond] = _of_same_bytes(records, which, at, owner[beyond])
+        found = _of_same_bytes(records, which, at, owner[beyond])
+        # A packet out of a tunnel has other bytes than it came with: there the address has to do.
+        told = (found != _NONE) | ~drops[beyond]
+        targets[beyond[told]] = np.maximum(found[told], -1)
+        clones[beyond[told]] = drops[beyond[told]] & ~_has_skb(records, found[told], owner[beyond[told]])
     targets[of_others], clones[of_others] = _of_other_skbs(records, owner[of_others], targets[of_others])
     return targets, clones
 
 
 def _of_same_bytes(records: Array, frames: Array, at: Array, late: Array) -> Array:
-    """Return for late records, shape (n,) of their places, the pass of the same list receive whose packet each has, but
-    for what NAT rewrites; -1 where none has. Of several it is the one with the same data, or the same skb: an address
-    alone says nothing, as a clone may get that of a packet before it.
+    """Return for late records, shape (n,) of their places, the pass of the same list receive whose packet each has:
+    with the same bytes, or where there is none, the same but for what NAT rewrites; ``_NONE`` where no pass has them,
+    ``_UNDECIDED`` where several have and it cannot be told of which packet it is.
 
     :param frames: a number for each record that is the same within a list receive.
     :param at: the places of the passes.
     """
-    some = at[np.isin(frames[at], frames[late])]
-    if not len(some):
-        return np.full(len(late), -1)
-    prints = mix(frames[some], rewritten.prints(records[some]))
-    wanted = mix(frames[late], rewritten.prints(records[late]))
+    some = at.take(np.flatnonzero(np.isin(frames.take(at), frames.take(late))))
+    found = np.full(len(late), _NONE)
+    passes = records.take(some)
+    for prints in (shapes.prints, rewritten.prints):
+        rest = np.flatnonzero(found == _NONE)
+        if not len(some) or not len(rest):
+            break
+        theirs = mix(frames.take(late.take(rest)), prints(records.take(late.take(rest))))
+        found[rest] = _of_like(records, some, mix(frames.take(some), prints(passes)), late.take(rest), theirs)
+    return found
+
+
+def _of_like(records: Array, passes: Array, prints: Array, late: Array, wanted: Array) -> Array:
+    """Return for late records that of the passes, both by their places, whose print is the wanted one. Of several it is
+    the one with the same skb, or the same data: a copy of the data is in the packet's own skb, a clone has the packet's
+    data. Where the two are of different packets one of them was freed, and which is not known."""
     _, counts, which = alike(prints)
     found = _last_like(prints, wanted)
-    found[counts.take(which.take(found)) > 1] = -1
-    for name in ("last_skb", "skb", "head"):  # the last one found counts
-        low = records["skb" if name == "last_skb" else name][late].astype(records[name].dtype)
-        same = _last_like(mix(prints, records[name][some]), mix(wanted, low))
-        found = np.where(same >= 0, same, found)
-    return np.where(found >= 0, some.take(found), -1)
+    several = np.flatnonzero((found >= 0) & (counts.take(which.take(found)) > 1))
+    found = np.where(found >= 0, passes.take(found), _NONE)
+    if not len(several):
+        return found
+    skb, head = records["skb"][late[several]].astype(np.uint32), records["head"][late[several]]
+    last, first, data = (
+        _last_like(mix(prints, theirs), mix(wanted[several], own))
+        for theirs, own in (
+            (records["last_skb"][passes], skb),
+            (records["skb"][passes].astype(np.uint32), skb),
+            (records["head"][passes], head),
+        )
+    )
+    by_skb = np.where(last >= 0, last, first)
+    by_data = np.where(head > 0, data, -1)
+    agreed = (by_skb < 0) | (by_data < 0) | (by_skb == by_data)
+    chosen = np.where(agreed, np.maximum(by_skb, by_data), -1)
+    found[several] = np.where(chosen >= 0, passes.take(chosen), _UNDECIDED)
+    return found
+
+
+def _has_skb(records: Array, passes: Array, late: Array) -> Array:
+    """Return for pairs of a pass (or a negative number) and a late record, by their places, whether the record is of
+    the pass's own skb, and not of a clone."""
+    low = records["skb"][late].astype(np.uint32)
+    own: Array = (low == records["skb"][passes].astype(np.uint32)) | (low == records["last_skb"][passes])
+    return own | (passes < 0)
 
 
 def _of_other_skbs(records: Array, late: Array, parents: Array) -> tuple[Array, Array]:

@@ -30,6 +30,7 @@ _OF_REASON = {
     "SOCKET_FILTER": "the socket's own filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), or one of its control group",
     "SOCKET_RCVBUFF": _BUFFER,
     "SOCKET_BACKLOG": "the program held its socket for too long: SO_RCVBUF, sysctl net.ipv4.tcp_rmem",
+    "TCP_LISTEN_OVERFLOW": _ACCEPT,
     "PROTO_MEM": _MEMORY,
     "UDP_CSUM": _CHECKSUM,
     "TCP_CSUM": _CHECKSUM,
@@ -47,6 +48,7 @@ _OF_REASON = {
     "IP_NOPROTO": "nobody on this host speaks that protocol of IP",
     "OTHERHOST": "the frame was for another MAC address: it is seen in promiscuous mode only",
     "UNHANDLED_PROTO": "nobody on this device asked for that Ethernet type, or VLAN: `ip -d link`",
+    "SECURITY_HOOK": "a security module (SELinux, AppArmor, Smack) refused it: its log",
     "XFRM_POLICY": "IPsec's policies: `ip xfrm policy`, `ip xfrm state`",
     "IPV6_NDISC_NS_OTHERHOST": _ASKED_OF_ND,
     "IPV6DISABLED": "sysctl net.ipv6.conf.{dev}.disable_ipv6",
@@ -96,8 +98,16 @@ def said(template: Optional[str], step: Step, packet: Packet) -> str:
     """Return a template with the words of a packet and of the device of a step; "" of none."""
     if not template:
         return ""
-    inner = packet
-    while inner.inner is not None:
-        inner = inner.inner
-    port = inner.ports[1] if inner.ports else "?"
-    return template.format(dev=step.dev, src=inner.src or "?", dst=inner.dst or "?", port=port)
+    port = port_of(packet)
+    if "{port}" in template and not port:
+        return ""
+    words = {"src": packet.src or "?", "dst": packet.dst or "?", "port": port[1] if port else "?"}
+    return template.format(dev=step.dev, **words)
+
+
+def port_of(packet: Packet) -> Optional[tuple[str, int]]:
+    """Return the protocol and the port to which a packet was sent; ``None`` of one without. Of a tunnel's over UDP they
+    are those of the tunnel."""
+    if packet.ports is not None:
+        return packet.protocol, packet.ports[1]
+    return port_of(packet.inner) if packet.inner is not None else None

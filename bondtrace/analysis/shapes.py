@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from ..format.wire import (
     RECORD_VLAN,
     RECORD_VLAN_AD,
     STEP_DROP,
-    STEP_FANOUT,
     STEP_HANDLER,
+    STEP_LOCAL,
     STEP_NETNS,
     STEP_QUEUED,
     STEP_SEGMENTS,
@@ -28,19 +29,21 @@ from ..format.wire import (
     Array,
     Passes,
 )
-from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
+from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, VLAN_TYPES
 from ..util.arrays import mix, upper_half
 from .whereabouts import namespaces
 
 Facts = Mapping[str, Array]
 
-# ``device`` and ``left``: the first and the last device of the pass, as ``topology.key_number``. ``queued`` and
-# ``queued_skb``: the device on which it is to be received once more (0: none), and the low half of its skb then.
+# ``last_ns``: when its last step was. ``device`` and ``left``: the first and the last device of the pass, as
+# ``topology.key_number``. ``queued`` and ``queued_skb``: the device on which it is to be received once more (0: none),
+# and the low half of its skb then.
 # ``own`` and ``parent``: its number and that of the pass that it was nested in (0: none), each as cpu << 32 | seq.
 # ``print``: ``fingerprint``. ``shape``: a hash of all that an answer can depend on, except the times.
 _KINDS = {
     "time_ns": "u8",
     "end_ns": "u8",
+    "last_ns": "u8",
     "kind": "u1",
     "flags": "u1",
     "skb": "u8",
@@ -84,27 +87,31 @@ def _fill(told: dict[str, Array], records: Array, steps: Array, offsets: Array) 
         told[name][:] = records[name]
     np.add(told["time_ns"], records["duration_ns"], out=told["end_ns"])
     np.bitwise_or(upper_half(records["netns"]), records["ifindex"], out=told["device"])
-    told["left"][:] = _left(told["device"], records["netns"], steps, offsets)
+    told["left"][:], told["last_ns"][:] = _left(told["device"], told["time_ns"], records["netns"], steps, offsets)
     told["queued"][:] = told["queued_skb"][:] = 0
-    rare = steps["kind"] >= STEP_NETNS
-    if rare.any():
+    is_rare = bool((steps["kind"] >= STEP_NETNS).any())
+    if is_rare:
         _fill_rare(told, namespaces(records["netns"], steps, offsets), steps, offsets)
     cpu = upper_half(records["cpu"])
     np.bitwise_or(cpu, records["seq"], out=told["own"])
     nested = (records["parent"] > 0) & (told["kind"] != RECORD_LATE)
     np.multiply(cpu | records["parent"], nested, out=told["parent"])
-    told["print"][:] = _prints(records)
-    told["shape"][:] = _shapes(records, told["device"], _of_steps(steps, offsets), _grouped(steps, offsets))
+    told["print"][:] = prints(records)
+    types = _types(records)
+    few = _few(records, types, steps, offsets, is_rare)
+    told["shape"][:] = _shapes(records, types, told["device"], _of_steps(steps, offsets), few)
 
 
-def _left(device: Array, netns: Array, steps: Array, offsets: Array) -> Array:
-    """Return the device on which the packet was last, shape (n,), where that is in the namespace of its pass."""
+def _left(device: Array, time_ns: Array, netns: Array, steps: Array, offsets: Array) -> tuple[Array, Array]:
+    """Return the device on which the packet was last, where that is in the namespace of its pass, and when its last
+    step was; both of shape (n,)."""
     if not len(steps):
-        return device
+        return device, time_ns
     last = steps.take(np.maximum(offsets[1:] - 1, 0))
     onward = ((last["kind"] == STEP_HANDLER) | (last["kind"] == STEP_VLAN)) & (last["result"] == VERDICT_ANOTHER)
     left: Array = upper_half(netns) | np.where(onward, last["arg"], last["ifindex"])
-    return np.where(offsets[1:] > offsets[:-1], left, device)
+    has_steps = offsets[1:] > offsets[:-1]
+    return np.where(has_steps, left, device), time_ns + last["t_ns"] * has_steps
 
 
 def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Array) -> None:
@@ -125,48 +132,181 @@ def _fill_rare(told: dict[str, Array], netns: Array, steps: Array, offsets: Arra
 _SHAPE_WEIGHTS = np.random.default_rng(20161016).integers(1, 1 << 63, 8, dtype=np.uint64) | np.uint64(1)
 
 
-def _shapes(records: Array, device: Array, of_steps: Array, grouped: Array) -> Array:
-    """Return a number for each pass, equal for the same shape, shape (n,) of uint64.
+class Types(NamedTuple):
+    """The Ethernet type of each frame, whether that is a tag's, and the type behind it (0 without a tag)."""
 
-    :param grouped: the places of those that were offered to a fanout group.
-    """
+    first: Array
+    is_tag: Array
+    inner: Array
+
+
+def _types(records: Array) -> Types:
     packet = records["packet"]
-    ethertype, inner = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
-    in_bytes = (ethertype == ETH_P_8021Q) | (ethertype == ETH_P_8021AD)
-    inner *= in_bytes
-    tagged = np.flatnonzero(in_bytes | (records["flags"] & RECORD_VLAN).view(bool))
+    first, second = (packet[:, at].astype(np.uint32) << 8 | packet[:, at + 1] for at in (12, 16))
+    is_tag = (first == ETH_P_8021Q) | (first == ETH_P_8021AD)
+    return Types(first, is_tag, second * is_tag)
+
+
+class Few(NamedTuple):
+    """The places of the few passes of which an answer depends on more of the packet's bytes: those with a tag; that
+    may be fragments; of ARP, or with a tag behind which that may be; given to ICMPv6; given to a protocol and dropped.
+    """
+
+    tagged: Array
+    fragments: Array
+    arp: Array
+    icmpv6: Array
+    addressed: Array
+
+
+def _shapes(records: Array, types: Types, device: Array, of_steps: Array, few: Few) -> Array:
+    """Return a number for each pass, equal for the same shape, shape (n,) of uint64."""
     return _hashed(
         of_steps,
         device,
-        upper_half(records["sender"]) | (ethertype << 16 | inner),
+        upper_half(records["sender"]) | (types.first << 16 | types.inner),
         upper_half(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
         | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
         (records["captured"] < 18).astype(np.uint64),
-        *([_of_few(records, tagged, grouped)] if len(tagged) or len(grouped) else []),
+        *([_of_few(records, few)] if any(map(len, few)) else []),
     )
 
 
-def _of_few(records: Array, tagged: Array, grouped: Array) -> Array:
-    """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64: the tags' ids, the type
-    behind a second tag, and in a fanout group whether it is a fragment. 0 for the others.
+def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bool) -> Few:
+    """Return which passes these are. ``is_rare``: are there any steps of rare kinds?"""
+    icmpv6 = addressed = np.zeros(0, np.int64)
+    if is_rare:
+        is_local = steps["kind"] == STEP_LOCAL
+        icmpv6 = _passes_of(is_local & (steps["arg"] == _ICMPV6), offsets)
+        dropped = _passes_of(steps["kind"] == STEP_DROP, offsets)
+        addressed = np.intersect1d(_passes_of(is_local, offsets), dropped, assume_unique=True)
+    return Few(
+        np.flatnonzero(types.is_tag | (records["flags"] & RECORD_VLAN).view(bool)),
+        _maybe_fragments(records, types),
+        np.flatnonzero((types.first == ETH_P_ARP) | np.isin(types.inner, (ETH_P_ARP, *VLAN_TYPES))),
+        icmpv6,
+        addressed,
+    )
 
-    :param tagged: the places of those with a tag.
-    """
-    found = np.zeros(len(records), np.uint64)
-    if len(tagged):
-        few, data = records[tagged], records["packet"][tagged].astype(np.uint64)
-        outer, second, third = (data[:, at] << np.uint64(8) | data[:, at + 1] for at in (14, 18, 20))
-        flags = few["flags"] & (RECORD_VLAN | RECORD_VLAN_AD)
-        beside = (flags > 0) * (few["vlan_tci"] & _VLAN_ID) | flags.astype(np.uint32) << 16
-        ids = (outer & np.uint64(_VLAN_ID)) << np.uint64(12) | second & np.uint64(_VLAN_ID)
-        found[tagged] = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
-    if len(grouped):
-        bodies = untagged_bodies(records[grouped]).astype(np.uint16)
-        found[grouped] ^= (bodies[:, 8] << 8 | bodies[:, 9]) & 0x3FFF > 0  # IP_MF | IP_OFFSET
+
+def _maybe_fragments(records: Array, types: Types) -> Array:
+    """Return the places of those that may be fragments: nearly all of them are."""
+    packet = records["packet"]
+    told = _has_fragment(types.first, packet[:, 20], packet[:, 21])
+    if types.is_tag.any():
+        told |= _has_fragment(types.inner, packet[:, 24], packet[:, 25]) | np.isin(types.inner, VLAN_TYPES)
+    if (records["arphrd"] != 1).any():
+        told |= np.isin(records["arphrd"], _BARE) & _has_fragment(records["protocol"], packet[:, 6], packet[:, 7])
+    return np.flatnonzero(told)
+
+
+def _has_fragment(kind: Array, first: Array, second: Array) -> Array:
+    """Return whether the bytes at the place of IPv4's fragment offset, where IPv6 has its next header, are those of a
+    fragment."""
+    found: Array = ((first & 0x3F | second) > 0) & (kind == ETH_P_IP)  # IP_MF | IP_OFFSET
+    found |= (kind == ETH_P_IPV6) & np.isin(first, _EXTENSIONS)
     return found
 
 
+_EXTENSIONS = (0, 43, 44, 60)
+_FRAGMENT_HEADER = 44
+
+
+def _passes_of(which: Array, offsets: Array) -> Array:
+    """Return the places of the passes that have one of these steps, each once."""
+    found = np.flatnonzero(which)
+    return np.unique(np.searchsorted(offsets, found, side="right") - 1) if len(found) else found
+
+
+def _of_few(records: Array, few: Few) -> Array:
+    """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64; 0 for the others: the tags'
+    ids, the type behind a second tag; whether it is a fragment; what ARP or ICMPv6 asks; and to which port it went.
+    """
+    found = np.zeros(len(records), np.uint64)
+    if len(few.tagged):
+        found[few.tagged] = _tags(records[few.tagged])
+    told = (few.fragments, _fragments), (few.arp, _arp), (few.icmpv6, _solicitations), (few.addressed, _ports)
+    for places, told_by in told:
+        if len(places):
+            found[places] = mix(found[places], told_by(records[places]))
+    return found
+
+
+def _tags(records: Array) -> Array:
+    data = records["packet"].astype(np.uint64)
+    outer, second, third = (data[:, at] << np.uint64(8) | data[:, at + 1] for at in (14, 18, 20))
+    flags = records["flags"] & (RECORD_VLAN | RECORD_VLAN_AD)
+    beside = (flags > 0) * (records["vlan_tci"] & _VLAN_ID) | flags.astype(np.uint32) << 16
+    ids = (outer & np.uint64(_VLAN_ID)) << np.uint64(12) | second & np.uint64(_VLAN_ID)
+    told: Array = ids << np.uint64(40) | third << np.uint64(24) | beside.astype(np.uint64)
+    return told
+
+
 _VLAN_ID = 0xFFF
+
+
+def _fragments(records: Array) -> Array:
+    """Return whether each is a fragment; where further extension headers, or a cut, hide it, a hash of the packet."""
+    bodies, captured = untagged_bodies(records), records["captured"]
+    is_ipv4 = (_type(bodies) == ETH_P_IP) & (bodies[:, 2] == 0x45) & (captured >= 14 + 8 + 12)
+    is_ipv4 &= (_u16(bodies, 4) >= 20) | (_u16(bodies, 4) == 0)
+    is_ipv6 = (_type(bodies) == ETH_P_IPV6) & (bodies[:, 2] >> 4 == 6) & (captured >= _READ) & (_u16(bodies, 6) >= 8)
+    is_plain = is_ipv4 | (is_ipv6 & (bodies[:, 8] == _FRAGMENT_HEADER))
+    bits = np.where(is_ipv4, _u16(bodies, 8) & 0x3FFF, _u16(bodies, 44) & 0xFFF9)
+    return np.where(is_plain, (bits > 0).astype(np.uint64), _whole(records))
+
+
+def _arp(records: Array) -> Array:
+    """Return the head of ARP, which says what is asked; 0 of what is not ARP."""
+    bodies = untagged_bodies(records)
+    head: Array = np.ascontiguousarray(bodies[:, 2:10]).view("<u8")[:, 0] * (_type(bodies) == ETH_P_ARP)
+    return head
+
+
+_TCP, _UDP, _ICMPV6 = 6, 17, 58
+_PORTLESS = (1, 2, _ICMPV6)  # ICMP, IGMP: neither they nor what they carry have ports
+_SOLICITATION = 135
+# The captured bytes behind which what is read of a packet's bytes ends: with a link-layer header and two tags.
+_READ = 14 + 8 + 40 + 4
+
+
+def _solicitations(records: Array) -> Array:
+    """Return whether each is a neighbour solicitation; where extension headers hide it, a hash of the packet."""
+    bodies = untagged_bodies(records)
+    is_plain = (_type(bodies) == ETH_P_IPV6) & (bodies[:, 2] >> 4 == 6) & (bodies[:, 8] == _ICMPV6)
+    is_plain &= _u16(bodies, 6) >= 2
+    asks = bodies[:, 42] == _SOLICITATION
+    return np.where(is_plain & ~(asks & (records["captured"] < _READ)), asks.astype(np.uint64), _whole(records))
+
+
+def _ports(records: Array) -> Array:
+    """Return the protocol over IP and the port to which each was sent, 0 of protocols without ports; where options,
+    fragments or tunnels hide it, a hash of the packet."""
+    bodies = untagged_bodies(records)
+    is_ipv4 = (_type(bodies) == ETH_P_IP) & (bodies[:, 2] == 0x45) & (_u16(bodies, 4) >= 24)
+    is_ipv4 &= _u16(bodies, 8) & 0x3FFF == 0
+    is_ipv6 = (_type(bodies) == ETH_P_IPV6) & (bodies[:, 2] >> 4 == 6) & (_u16(bodies, 6) >= 4)
+    protocol = np.where(is_ipv6, bodies[:, 8], bodies[:, 11])
+    port = np.where(is_ipv6, _u16(bodies, 44), _u16(bodies, 24))
+    is_cut = (records["captured"] < _READ) & (port & 0xFF == 0)
+    has_port = np.isin(protocol, (_TCP, _UDP)) & ~is_cut
+    told = (protocol.astype(np.uint64) << np.uint64(16) | port) * has_port
+    return np.where((is_ipv4 | is_ipv6) & (has_port | np.isin(protocol, _PORTLESS)), told, _whole(records))
+
+
+def _type(bodies: Array) -> Array:
+    return _u16(bodies, 0)
+
+
+def _u16(bodies: Array, at: int) -> Array:
+    number: Array = bodies[:, at].astype(np.uint64) << np.uint64(8) | bodies[:, at + 1]
+    return number
+
+
+def _whole(records: Array) -> Array:
+    """Return a hash of all that was captured of each packet."""
+    words = np.ascontiguousarray(records["packet"]).view("<u8")
+    return mix(records["captured"], *(words[:, at] for at in range(words.shape[1])))
 
 
 def _of_steps(steps: Array, offsets: Array) -> Array:
@@ -192,12 +332,6 @@ def _of_steps(steps: Array, offsets: Array) -> Array:
     return of[1:] - of[:-1]
 
 
-def _grouped(steps: Array, offsets: Array) -> Array:
-    """Return the places of the passes whose packet was offered to a fanout group, each once."""
-    steps_of = np.flatnonzero(steps["kind"] == STEP_FANOUT)
-    return np.unique(np.searchsorted(offsets, steps_of, side="right") - 1) if len(steps_of) else steps_of
-
-
 def _hashed(*words: Array) -> Array:
     """Hash words together, shape (n,): sums of products, which are cheaper than ``mix`` of each."""
     total: Array = np.zeros(len(words[0]), np.uint64)
@@ -218,7 +352,8 @@ def fingerprint(passes: Passes) -> Array:
     return facts(passes)["print"]
 
 
-def _prints(records: Array) -> Array:
+def prints(records: Array) -> Array:
+    """Return ``fingerprint`` for each record, shape (n,)."""
     body = untagged_bodies(records)
     words = body.view("<u8")
     words &= _kept(body)

@@ -3,7 +3,8 @@
 
 Invariant: a socket is answered for as it was at the time that is asked for; its processes may have been found only
 later, and hold for the state before them. Memory does not grow without end: of many sockets those are forgotten that
-were told of longest ago.
+were told of longest ago, and of one that changes all the time (a resolver's, which connects for every question) its
+oldest states.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Optional
 from ..model import Socket
 
 KEPT = 1 << 15
+STATES_KEPT = 64  # of each
 
 
 class Sockets:
@@ -36,6 +38,8 @@ class Sockets:
         place = bisect_right(times_ns, time_ns)
         times_ns.insert(place, time_ns)
         states.insert(place, told)
+        if len(states) > STATES_KEPT:
+            del times_ns[0], states[0]
 
     def at(self, inode: int, time_ns: int) -> Optional[Socket]:
         """Return the socket as it was then, or first was if that is later; ``None`` where nothing is known of it."""

@@ -257,6 +257,7 @@ class Stitcher:
         whole[offsets.take(of) + within] = rest
         shapes = lot.some("shape", firsts)
         np.add.at(shapes, of, mix(lot.some("shape", rest), within))
+        _add_order(lot, whole, offsets, shapes)
         numbers = np.arange(self._next_id, self._next_id + len(firsts))
         self._next_id += len(firsts)
         return Journeys(
@@ -268,3 +269,40 @@ class Stitcher:
             shapes,
             inferred.take(whole),
         )
+
+
+def _add_order(lot: Lot, whole: Array, offsets: Array, shapes: Array) -> None:
+    """Add to the shapes of journeys, in place, before which of their passes each step came: of those of which a
+    step came after the begin of a later pass. Whether a packet went on, or a copy of it, depends on that.
+
+    :param whole: the places of the journeys' passes, by journey and time.
+    """
+    begins_ns, lasts_ns = lot["time_ns"].take(whole), lot["last_ns"].take(whole)
+    after = np.flatnonzero(lasts_ns[:-1] > begins_ns[1:])
+    of = np.searchsorted(offsets, after, side="right") - 1
+    is_within = after + 1 < offsets.take(of + 1)
+    after, of = after.compress(is_within), of.compress(is_within)
+    if not len(after):
+        return
+    passes = lot.passes(whole.take(after))
+    counts = np.diff(passes.offsets)
+    times_ns = np.repeat(passes.records["time_ns"], counts) + passes.steps["t_ns"]
+    some, which = np.unique(of, return_inverse=True)
+    sizes = np.diff(offsets).take(some)
+    others = np.arange(sizes.sum()) + np.repeat(offsets.take(some) - np.cumsum(sizes) + sizes, sizes)
+    ranks = _ranks(np.repeat(np.arange(len(some)), sizes), begins_ns.take(others), np.repeat(which, counts), times_ns)
+    place = np.repeat(after - offsets.take(of), counts)
+    np.add.at(
+        shapes, np.repeat(of, counts), mix(ranks, place, np.arange(len(ranks)) - np.repeat(passes.offsets[:-1], counts))
+    )
+
+
+def _ranks(groups: Array, numbers: Array, of: Array, wanted: Array) -> Array:
+    """Return how many numbers of its group are smaller than each wanted one; ``groups`` are ascending from 0, ``of``
+    has the group of each wanted one."""
+    group, value = np.concatenate([groups, of]), np.concatenate([numbers, wanted])
+    is_number = np.arange(len(group)) < len(groups)
+    order = np.lexsort((is_number, value, group))
+    seen = np.empty(len(group), np.int64)
+    seen[order] = np.cumsum(is_number.take(order))
+    return seen[len(groups) :] - np.searchsorted(groups, of)

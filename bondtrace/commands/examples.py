@@ -12,7 +12,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "live": (
         ("sudo bondtrace --iface bond0", "bond0, its slaves and what is stacked on it, until Ctrl-C"),
-        ("sudo bondtrace --iface bond0 'icmp and host 10.9.0.1'", "only what a tcpdump filter matches"),
+        ("sudo bondtrace --iface bond0 --sockets 'udp port 53'", "only what a filter matches, up to the sockets"),
         ("sudo bondtrace --iface bond0 --summary-only --duration 10", "ten seconds, counted exactly at any rate"),
         ("sudo bondtrace --netns blue --duration 60 --json | jq .unseen", "a namespace for a minute, for a program"),
     ),
@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "summary": (
         ("bondtrace summary trace.arrows --why", "the table of a recording, with the reasons"),
         ("sudo bondtrace summary --iface bond0 --duration 10", "ten seconds of bond0"),
+        ("sudo bondtrace summary --iface bond0 --sockets --why", "and what did not reach the sockets, and why"),
         ("bondtrace summary trace.arrows --format tsv", "for a spreadsheet"),
     ),
     "explain": (

@@ -41,7 +41,7 @@ def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str]
     if files:
         if options.only_live or options.count:
             raise UsageError(
-                "--iface, --netns, --filter, --count, --duration, --privacy and --kprobes are for live, "
+                "--iface, --netns, --filter, --count, --duration, --privacy, --sockets and --kprobes are for live, "
                 f"not for a recording ({files[0]})"
             )
         _explain_recorded(files, number or 0, options.directions, find_era(as_if) if as_if else None)

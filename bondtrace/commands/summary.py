@@ -25,7 +25,7 @@ from .replaying import heading, replay, traces_of
 @trace_options
 @as_if_option
 @json_option
-@click.option("--why", is_flag=True, help="Also list, for each tap, why it did not see packets, with examples.")
+@click.option("--why", is_flag=True, help="Also list why taps and sockets did not get packets, with examples.")
 @click.option(
     "--format",
     "form",
@@ -44,7 +44,7 @@ def summary(
     if files and options.only_live:
         raise UsageError(
             f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration, "
-            "--privacy and --kprobes are for live"
+            "--privacy, --sockets and --kprobes are for live"
         )
     if not files and not options.interfaces and not options.netns:
         raise UsageError("summary needs a recording (FILE), or --iface NAME or --netns NAME for a live trace")

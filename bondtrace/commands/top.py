@@ -44,6 +44,8 @@ def top(options: TraceOptions, interval: float) -> None:
     """
     if options.count is not None:
         raise UsageError("--count counts journeys, and top shows none: end it with --duration SECONDS or Ctrl-C")
+    if options.sockets:
+        raise UsageError("--sockets tells where single packets end, and top shows none: use live, record or summary")
     pipeline = Pipeline(directions=options.directions)
     with _screen(sys.stdout) as screen:
         pipeline.keep = _Display(pipeline, printable(", ".join(options.interfaces)) or "all devices", screen).keep

@@ -13,12 +13,21 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from ..analysis import watched
+from ..analysis import ends, watched
 from ..analysis.scene import Scene
 from ..format.payload import Payloads
 from ..format.wire import RECORD_LATE, RECORD_RX, Array
-from ..model import Device, Journey, Pass, Step
-from ..reporters.text import drop_words, namespace_name, queued_words, tap_name, trust_line, unknown_step, unseen_words
+from ..model import Device, End, Journey, Pass, Step
+from ..reporters.text import (
+    beyond_ip_words,
+    drop_words,
+    namespace_name,
+    queued_words,
+    tap_name,
+    trust_line,
+    unknown_step,
+    unseen_words,
+)
 from ..util.untrusted import printable
 from ..version import __version__
 from . import Exporter
@@ -69,6 +78,8 @@ class PcapngExporter(Exporter):
                 f"round {round_.number}"
             ]
             comments += self._happened(journey, one, record, round_)
+            if place + 1 == len(told) or told[place + 1][0] is not one:
+                comments += _end(ends.of_pass(journey, one))
             if place + 1 == len(told):
                 comments += self._at_last(journey)
             self._packet(journey, one, record, round_, comments)
@@ -99,6 +110,8 @@ class PcapngExporter(Exporter):
             text = f"{step.function}: {step.verdict}{onward}{because}"
         elif step.kind == "protocol":
             text = f"delivered to {step.function}"
+        elif step.kind in ends.BEYOND_IP:
+            text = beyond_ip_words(step, self.scene, journey.time_ns)
         else:
             text = unknown_step(step)
         return text + (" (inferred)" if step.inferred else "")
@@ -169,6 +182,13 @@ class PcapngExporter(Exporter):
         content = body + b"".join(parts) + (b"\0\0\0\0" if parts else b"")
         size = struct.pack("<I", len(content) + 12)
         self._stream.write(struct.pack("<I", kind) + size + content + size)
+
+
+def _end(end: Optional[End]) -> list[str]:
+    """Return the comment on how a packet's way ended in a pass."""
+    if end is None:
+        return []
+    return [f"end ({end.kind}): {end.detail}{f'; look at: {end.look_at}' if end.look_at else ''}"]
 
 
 def _text(code: int, text: str) -> tuple[int, bytes]:

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
+from ..analysis import ends
 from ..analysis.scene import Scene
 from ..format.batch import Batch
 from ..format.events import event_time_ns, wall_offset_ns
@@ -19,7 +20,7 @@ from ..format.wire import Array
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
 from ..reporters.json_lines import timestamp
-from ..reporters.text import namespace_name, tap_name, trust_line, unseen_words
+from ..reporters.text import beyond_ip_words, namespace_name, tap_name, trust_line, unseen_words
 from ..util.untrusted import printable
 from ..version import __version__
 from . import Exporter
@@ -82,7 +83,7 @@ class PerfettoExporter(Exporter):
         self._stream.write(f'\n], "displayTimeUnit": "ns", "otherData": {json.dumps(about)}}}\n')
 
     def _pass(self, journey: Journey, one: Pass, lasted_ns: int, title: str) -> None:
-        cpu = self._cpu(one)
+        cpu, end = self._cpu(one), ends.of_pass(journey, one)
         begin_ns = one.time_ns + self.scene.wall_offset_ns
         self._slice(
             cpu,
@@ -99,6 +100,7 @@ class PerfettoExporter(Exporter):
                 "complete": journey.complete,
                 "steps lost": one.steps_lost,
                 **{word: True for word in ("shown", "inferred") if getattr(one, word)},
+                **({"end": f"{end.kind}: {printable(end.detail)}"} if end else {}),
                 **self._unseen(journey),
             },
         )
@@ -140,12 +142,15 @@ class PerfettoExporter(Exporter):
             "reason": _printable(step.reason),
             "netfilter": _printable(step.netfilter),
             "inferred": step.inferred or None,
+            "socket": step.socket,
+            "state": step.state,
         }
         name = {
             "tap": f"{tap}: {step.outcome}",
             "drop": f"dropped in {told['function']}",
             "fanout": "fanout group",
             "queued": f"handed to {told['next_dev']}",
+            **({step.kind: beyond_ip_words(step, self.scene, journey.time_ns)} if step.kind in ends.BEYOND_IP else {}),
         }.get(step.kind) or (f"{told['function']}: {step.verdict}" if step.verdict else str(told["function"]))
         self._put(
             {"ph": "i", "s": "t", "name": name, "cat": step.kind, "ts": journey.wall_ns + step.t_ns},

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..analysis import ends, socket_names
 from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
@@ -62,6 +63,13 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("pass_parent", "int32"),
     ("pass_shown", "bool"),
     ("pass_inferred", "bool"),
+    ("socket", "int64"),
+    ("socket_name", "string"),
+    ("socket_state", "string"),
+    ("ip_protocol", "int32"),
+    ("end", "string"),
+    ("end_detail", "string"),
+    ("end_look_at", "string"),
 )
 """(name, type) of every column, in order: string, bool, int32, int64, or timestamp (ns since the Unix epoch)."""
 
@@ -106,6 +114,8 @@ def rows(journey: Journey, scene: Scene, source: Origin) -> Iterator[Row]:
                 "step": place,
                 **_of_step(step, one, scene),
                 **_of_tap(step.tap, scene, journey.time_ns),
+                **_of_socket(step, scene, journey.time_ns),
+                **(_of_end(one, journey) if place == len(one.steps) else {}),
             }
     for missed in journey.unseen:
         yield {
@@ -159,6 +169,23 @@ def _of_step(step: Step, one: Pass, scene: Scene) -> Row:
         "reason": _printable(step.reason),
         "inferred": step.inferred,
     }
+
+
+def _of_socket(step: Step, scene: Scene, time_ns: int) -> Row:
+    if step.ip_protocol is not None:
+        return {"ip_protocol": step.ip_protocol}
+    if step.socket is None:
+        return {}
+    name = printable(socket_names.name(step.socket, step.state, scene, time_ns))
+    return {"socket": step.socket, "socket_name": name, "socket_state": step.state}
+
+
+def _of_end(one: Pass, journey: Journey) -> Row:
+    """Return how the packet's way ended in a pass, for the row of its last step."""
+    end = ends.of_pass(journey, one)
+    if end is None:
+        return {}
+    return {"end": end.kind, "end_detail": printable(end.detail), "end_look_at": printable(end.look_at) or None}
 
 
 def _printable(text: Optional[str]) -> Optional[str]:

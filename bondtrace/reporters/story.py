@@ -167,7 +167,7 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
         )
     if step.kind == "rx_handler":
         return f"{_at(step)} {_handler(step)}{sure}"
-    if step.kind in ("local", "socket", "answered"):
+    if step.kind in ends.BEYOND_IP:
         return f"{_at(step)} {_beyond_ip(step, scene, journey)}{sure}"
     if step.kind != "protocol":
         return f"{_at(step)} {unknown_step(step)}, {_where(step)}.{sure}"

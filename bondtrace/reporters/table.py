@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The summary: a row per tap, a column per device and direction, offered/captured in each cell."""
+"""The summary: a row per tap, a column per device and direction, offered/captured in each cell; and the sockets."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..analysis.tap_names import label
 from ..model import OUTCOMES, Tap
 from ..stats.summary import Place, Summary
 from ..util.untrusted import printable
+from . import sockets
 from .json_lines import bound_device, tap_object, trust_object
 from .text import namespace_name, trust_line
 
@@ -25,32 +26,32 @@ _UNKNOWN = "?"
 
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
     """Write the table and, except as tsv, what it means, ``why`` taps did not see packets, and what was lost."""
-    headers, rows = table(summary, scene)
+    tables = [table(summary, scene), *([sockets.table(summary, scene)] if summary.ended.sockets else [])]
     if form == "tsv":  # tabulate would pad the cells
-        print("\n".join("\t".join(row) for row in (headers, *rows)), file=stream, flush=True)
+        blocks = ("\n".join("\t".join(row) for row in (headers, *rows)) for headers, rows in tables)
+        print("\n\n".join(blocks), file=stream, flush=True)
         return
+    told = [_drawn(*tables[0], form), "", *_notes(summary, scene), *drop_lines(summary, scene)]
+    told += ["", *(_drawn(*one, form) for one in tables[1:]), ""] if tables[1:] else []
+    told += [] if summary.counted else sockets.lines_below(summary, scene)
+    told += ["", *why_lines(summary, scene), *sockets.why_lines(summary, scene)] if why else []
+    not_traced = printable(coverage.line(scene))
+    print("\n".join([*told, *([not_traced] if not_traced else []), trust_line(scene)]), file=stream, flush=True)
+
+
+def _drawn(headers: list[str], rows: list[list[str]], form: str) -> str:
     if form == "github":
         rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True), file=stream)
-    print(
-        f"\n{_what(summary, scene)}; a cell is offers/captures; an unbound tap is offered a bonded packet once per "
-        "device.",
-        file=stream,
-    )
+    return str(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True))
+
+
+def _notes(summary: Summary, scene: Scene) -> list[str]:
+    """Return what the cells of the table mean."""
+    meaning = "a cell is offers/captures; an unbound tap is offered a bonded packet once per device."
     found = {watched.open_reason(scene.tap(inode, LAST_NS), scene) for inode in summary.inodes(scene)}
-    if found & watched.OPEN:
-        words = " or ".join(sorted(reason.replace("-", " ") for reason in found if reason))
-        print(f"{_UNKNOWN}: {words} in this trace.", file=stream)
-    for line in drop_lines(summary, scene):
-        print(line, file=stream)
-    if why:
-        print(file=stream)
-        for line in why_lines(summary, scene):
-            print(line, file=stream)
-    not_traced = printable(coverage.line(scene))
-    if not_traced:
-        print(not_traced, file=stream)
-    print(trust_line(scene), file=stream, flush=True)
+    words = " or ".join(sorted(reason.replace("-", " ") for reason in found if reason))
+    unknown = [f"{_UNKNOWN}: {words} in this trace."] if found & watched.OPEN else []
+    return [f"{_what(summary, scene)}; {meaning}", *unknown]
 
 
 def of_those(scene: Scene) -> str:
@@ -115,7 +116,7 @@ def drop_lines(summary: Summary, scene: Scene) -> list[str]:
     return [
         f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, LAST_NS))} in {function}: "
         f"{reason or 'it gives no reason'}"
-        for (netns, ifindex, function, reason), count in summary.dropped.most_common()
+        for (netns, ifindex, function, reason), count in summary.ended.dropped.most_common()
     ]
 
 
@@ -157,8 +158,9 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
         "taps": {str(inode): _tap_counts(inode, summary, scene) for inode in summary.inodes(scene)},
         "dropped": [
             {**_device(netns, ifindex, scene), "function": function, "reason": reason, "packets": count}
-            for (netns, ifindex, function, reason), count in summary.dropped.most_common()
+            for (netns, ifindex, function, reason), count in summary.ended.dropped.most_common()
         ],
+        **sockets.objects(summary, scene),
         "not_traced": [_uncovered_object(one) for one in coverage.uncovered(scene)],
         "trust": trust_object(scene),
     }

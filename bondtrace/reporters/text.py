@@ -180,23 +180,28 @@ def _step_line(line: Line, step: Step, scene: Scene, journey: Journey, paint: Pa
         what = queued_words(step)
     elif step.kind == "protocol":
         what = f"→ {step.function}{_beyond(line, journey, paint)}"
-    elif step.kind == "local":
-        what = f"→ {socket_names.protocol_name(step.ip_protocol or 0)}"
-    elif step.kind == "socket":
-        name = socket_names.name(step.socket or 0, step.state, scene, journey.time_ns)
-        what = f"given to {printable(name)}: {paint(ends.outcome_words(step), step.outcome)}"
-    elif step.kind == "answered":
-        what = f"answered by this host ({step.function})"
+    elif step.kind in ends.BEYOND_IP:
+        what = beyond_ip_words(step, scene, journey.time_ns, paint)
     else:
         what = unknown_step(step)
     return _row(step.t_ns, step, what + mark, line.depth)
 
 
+def beyond_ip_words(step: Step, scene: Scene, time_ns: int, paint: Paint = _plain) -> str:
+    """Return what a step beyond IP is: "→ UDP", "given to dnsmasq's UDP socket *:53 [12385]: queued"."""
+    if step.kind == "local":
+        return f"→ {socket_names.protocol_name(step.ip_protocol or 0)}"
+    if step.kind == "answered":
+        return f"answered by this host ({step.function})"
+    name = socket_names.name(step.socket or 0, step.state, scene, time_ns)
+    return f"given to {printable(name)}: {paint(ends.outcome_words(step), step.outcome)}"
+
+
 def _beyond(line: Line, journey: Journey, paint: Paint) -> str:
     """Return what is said where the trace does not see what becomes of a packet that a protocol handler was given."""
     is_open = any(end.kind == "not-watched" and end.place == line.place for end in journey.ends)
-    is_last = line.step is line.one.steps[-1]
-    return paint(f" ({ends.NOT_WATCHED})", "unseen") if is_open and is_last else ""
+    delivered = [step for step in line.one.steps if step.kind == "protocol"]
+    return paint(f" ({ends.NOT_WATCHED})", "unseen") if is_open and line.step is delivered[-1] else ""
 
 
 def drop_words(step: Step) -> str:

@@ -15,6 +15,7 @@ from typing import Optional
 from ..analysis.passes import function_name, is_only_freed
 from ..analysis.scene import Scene
 from ..format.wire import OUTCOMES, STEP_DROP, STEP_HANDLER, STEP_PASS, STEP_TAP, STEP_VLAN, VERDICTS, Array
+from .ended import Ended
 from .summary import Place, Summary
 
 
@@ -47,7 +48,8 @@ class KernelCounts:
 
     def summary(self) -> Summary:
         """Return the counts as a summary, as far as these can show it."""
-        result = Summary(journeys=self.passes, counted=True, passed=Counter(self.passed), dropped=Counter(self.drops))
+        ended = Ended(dropped=Counter(self.drops))
+        result = Summary(journeys=self.passes, counted=True, passed=Counter(self.passed), ended=ended)
         for (inode, place, outcome), count in self.offers.items():
             result.offered[inode, place] += count
             result.outcomes[inode, outcome] += count

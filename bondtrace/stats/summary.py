@@ -21,6 +21,7 @@ from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..model import Journey
 from ..util.arrays import alike, mix
+from .ended import Ended
 
 Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
@@ -32,9 +33,10 @@ class Summary:
 
     A packet *passes* a place when a round of it runs with skb->dev there, or it is offered to the transmit taps there.
     ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``unseen`` by (tap
-    inode, reason), ``twice`` (offered more than once) by tap inode, ``dropped`` by (netns, ifindex, the kernel's
-    function, its reason). ``examples`` has for each (tap inode, reason) a journey's number and the detail.
-    ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen`` and ``twice`` are not known.
+    inode, reason), ``twice`` (offered more than once) by tap inode. ``examples`` has for each (tap inode, reason) a
+    journey's number and the detail. ``ended`` counts what was dropped, and what became of packets beyond IP.
+    ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen``, ``twice`` and all of
+    ``ended`` but the drops are not known.
     """
 
     journeys: int = 0
@@ -48,7 +50,7 @@ class Summary:
     unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
     examples: dict[tuple[int, str], tuple[int, str]] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
-    dropped: Counter[tuple[int, int, str, Optional[str]]] = field(default_factory=Counter)
+    ended: Ended = field(default_factory=Ended)
 
     def add(self, columns: Journeys, scene: Scene) -> Journeys:
         """Count these journeys; return one of each shape."""
@@ -65,6 +67,7 @@ class Summary:
         """Count a journey ``times`` times."""
         self.journeys += times
         self.incomplete += 0 if journey.complete else times
+        self.ended.count(journey, times)
         places: set[Place] = set()
         offers: Counter[int] = Counter()
         for one in journey.passes:
@@ -73,8 +76,6 @@ class Summary:
                 places.add(place)
                 if step.next_ifindex is not None:
                     places.add((step.next_netns, step.next_ifindex, one.direction))
-                if step.kind == "drop":
-                    self.dropped[step.netns, step.ifindex, step.function or "?", step.reason] += times
                 if step.tap is None:
                     continue
                 offers[step.tap] += 0 if step.outcome == "ignored" else 1

@@ -98,4 +98,4 @@ def test_what_is_released_in_time_wait_was_worked_on(function, state, reason, ou
     given_to = Step(kind="socket", function=function, state=state, outcome="taken", **common)
     drop = Step(kind="drop", function="tcp_v4_rcv", reason=reason, **common)
     told, *rest = beyond_ip.with_outcomes([given_to, drop])
-    assert (told.outcome, rest) == (outcome, [drop])
+    assert (told.outcome, rest) == (outcome, [drop] if outcome == "refused" else [])

@@ -112,6 +112,7 @@ def test_directions(only_rx, only_tx, expected):
         {"duration_s": 5.0},
         {"kprobes": True},
         {"privacy": "drop"},
+        {"sockets": True},
         {"packet_filter": make_filter("icmp")},
     ],
 )

@@ -37,11 +37,11 @@ def test_a_summary_of_nothing_in_particular_is_refused(run, options):
     )
 
 
-@pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5")])
+@pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5"), ("--sockets",)])
 def test_a_recording_is_summarised_whole(recording, option):
     assert failure(bondtrace("summary", recording, *option), 2) == (
         f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns, --filter, --duration, "
-        "--privacy and --kprobes are for live\n"
+        "--privacy, --sockets and --kprobes are for live\n"
     )
 
 

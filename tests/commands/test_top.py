@@ -42,3 +42,11 @@ def test_a_number_of_journeys_is_refused(run):
         "",
         "bondtrace: --count counts journeys, and top shows none: end it with --duration SECONDS or Ctrl-C\n",
     )
+
+
+def test_sockets_are_refused(run):
+    assert run("top", "--sockets") == (
+        2,
+        "",
+        "bondtrace: --sockets tells where single packets end, and top shows none: use live, record or summary\n",
+    )

@@ -18,7 +18,7 @@ from bondtrace import errors
 from bondtrace.exporters import parquet as module
 from bondtrace.exporters.rows import COLUMNS, NAMES
 from bondtrace.reporters.json_lines import timestamp
-from build import DEVICES, WALL_NS, both, events, losses, received, record, refused, sent
+from build import DEVICES, WALL_NS, both, events, given, losses, received, record, refusal, refused, sent
 
 duckdb = pytest.importorskip("duckdb")
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,8 @@ DAY_NS = 86_400_000_000_000
 @pytest.fixture
 def recordings(tmp_path):
     """Two hosts, the second a day later and with losses."""
-    first = record(tmp_path / "a.arrows", (both(received(), refused(50), sent(100)), events(host="alpha")))
+    not_taken = received(0, given(7), refusal(7, "SOCKET_RCVBUFF"))
+    first = record(tmp_path / "a.arrows", (both(not_taken, refused(50), sent(100)), events(host="alpha")))
     second = record(
         tmp_path / "b c.arrows",
         (
@@ -80,7 +81,7 @@ def test_groups_are_written_while_reading(run, recordings, tmp_path, monkeypatch
     run("export", *recordings, "--format", "parquet", "-o", target)
     described = pq.read_metadata(target)
     assert described.num_row_groups == 3
-    assert sum(described.row_group(number).num_rows for number in range(3)) == described.num_rows == 39
+    assert sum(described.row_group(number).num_rows for number in range(3)) == described.num_rows == 41
 
 
 def test_a_dataset_is_partitioned_by_host_and_day(run, recordings, tmp_path):
@@ -200,6 +201,7 @@ ANSWERS = [
     ],
     [("alpha", "eth1", "inactive slave", "ARP", 1), ("beta/..=7", "eth1", "inactive slave", "ARP", 1)],
     [("alpha", "bond0", "eth0", 2, 4500, 5000)],
+    [("alpha", "socket [7] (known only by its inode)", "SOCKET_RCVBUFF", 1)],
     [("alpha", "{first}", 7, 0), ("beta/..=7", "{second}", 5, 5)],
 ]
 

@@ -23,20 +23,27 @@ from build import (
     BEGIN_NS,
     DEVICES,
     HERE,
+    ON_5354,
     ON_BOND0,
     ON_ETH0,
     TAPS,
+    answered,
     arp,
+    beyond_ip,
     both,
     drop,
     ether,
     events,
+    given,
     ip4,
     late,
+    local,
     losses,
+    protocol,
     queued,
     received,
     record,
+    refusal,
     refused,
     reply,
     rx,
@@ -111,6 +118,7 @@ def test_a_packet_is_there_once_a_device_with_what_happened_there():
             "ICMP",
             "journey #1, 2 of 2: rx on bond0, CPU 0, pass 1, round 2|captured by tcpdump -i any [41004]|"
             "captured by tcpdump -i bond0 [41003]|delivered to ip_rcv|"
+            "end (not-watched): beyond IP not watched: --sockets|"
             "tcpdump -i any [41004] saw it twice: on eth0, then bond0|"
             "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed eth0 and bond0 "
             "(bound-elsewhere)|"
@@ -127,6 +135,7 @@ def test_a_packet_is_there_once_a_device_with_what_happened_there():
             "ARP",
             "journey #2, 1 of 1: rx on eth1, CPU 1, pass 1, round 1|captured by tcpdump -i any [41004]|"
             "captured by tcpdump -i eth1 arp [41002]|bond_handle_frame: EXACT (inactive slave)|"
+            "end (unknown): what became of it was not seen|"
             "not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)|"
             "not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: "
             "inactive slave (EXACT) (inactive-slave)|"
@@ -184,6 +193,24 @@ def test_a_drop_is_told_with_netfilters_chain():
     told = "dropped by the kernel in nf_hook_slow: NETFILTER_DROP; netfilter: ip filter c_forward (hook forward)"
 
     assert f"{told} (a copy of it)".encode() in data
+
+
+def test_sockets_and_ends_are_told():
+    data = exported(
+        rx("eth0", protocol("ip_rcv"), local(17), given(ON_5354), packet=ether(ip4(udp(), 17))),
+        rx("eth0", given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=50, packet=ether(ip4(udp(), 17))),
+        rx("eth0", protocol("arp_rcv"), answered(), at=90, packet=arp()),
+        around=beyond_ip(),
+    )
+
+    for told in (
+        "given to dnsd's UDP socket *:5354 [12385]: queued",
+        "end (socket): dnsd's UDP socket *:5354 [12385]: queued",
+        "end (refused): dnsd's UDP socket *:5354 [12385]: no room in its receive buffer; look at: the socket's receive",
+        "answered by this host (arp_xmit)",
+        "end (answered): answered by this host",
+    ):
+        assert told.encode() in data
 
 
 @needs_tshark

@@ -16,14 +16,18 @@ from bondtrace.model import Process
 from build import (
     BEGIN_NS,
     DEVICES,
+    ON_8080,
     ON_ANY,
     ON_ETH0,
     TAPS,
     WALL_NS,
+    beyond_ip,
     both,
     drop,
     events,
+    given,
     late,
+    local,
     received,
     record,
     refused,
@@ -121,6 +125,18 @@ def test_a_drop_has_netfilters_chain():
     assert drops and {one["netfilter"] for one in drops} == {"ip filter c_forward (hook forward)"}
 
 
+def test_sockets_and_ends_are_told():
+    trace = exported(rx("eth0", local(6), given(ON_8080, "tcp_v4_do_rcv", "LISTEN")), around=beyond_ip())
+    [to_tcp, to_socket, *_] = [one for one in trace["traceEvents"] if one["ph"] == "i"][::2]
+    [whole, *_] = [one for one in trace["traceEvents"] if one["ph"] == "X"]
+
+    assert (to_tcp["name"], to_tcp["cat"]) == ("→ TCP", "local")
+    assert to_socket["name"] == "given to TCP socket 10.9.0.2%bond0:8080 [12386]: taken by TCP (LISTEN)"
+    args = {name: to_socket["args"][name] for name in ("function", "outcome", "socket", "state")}
+    assert args == {"function": "tcp_v4_do_rcv", "outcome": "taken", "socket": ON_8080, "state": "LISTEN"}
+    assert whole["args"]["end"] == "socket: TCP socket 10.9.0.2%bond0:8080 [12386]: taken by TCP (LISTEN)"
+
+
 def test_arguments_tell_what_happened():
     trace = exported(refused())
     [answer] = [one for one in trace["traceEvents"] if one["ph"] == "i" and one["cat"] == "rx_handler"][:1]
@@ -141,6 +157,7 @@ def test_arguments_tell_what_happened():
         "skb": "0xffff888000001100",
         "complete": True,
         "steps lost": 0,
+        "end": "unknown: what became of it was not seen",
         "not seen by": {
             "tcpdump -i eth0 [41001]": "bound-elsewhere: bound to eth0; the packet passed eth1",
             "tcpdump -i bond0 [41003]": "inactive-slave: bound to bond0, and bond_handle_frame kept the packet on "

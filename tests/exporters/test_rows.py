@@ -7,7 +7,23 @@ from exported import brief, exported_csv
 from shell import ROOT
 
 from bondtrace.exporters.rows import COLUMNS, NAMES
-from build import losses, received, rx, scene, sent, tap
+from build import (
+    ON_5354,
+    answered,
+    arp,
+    beyond_ip,
+    given,
+    handler,
+    local,
+    losses,
+    protocol,
+    received,
+    refusal,
+    rx,
+    scene,
+    sent,
+    tap,
+)
 
 
 def test_a_row_is_a_step_or_an_unseen_tap():
@@ -265,3 +281,27 @@ def test_every_column_is_documented_with_its_type_in_order():
     text = (ROOT / "docs" / "export.md").read_text()
     table = text[text.index("## Rows") :]
     assert tuple(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE)) == COLUMNS
+
+
+def test_sockets_and_ends_are_told_in_columns_of_their_own():
+    rows = exported_csv(
+        rx("eth0", protocol("ip_rcv"), local(17), given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF")),
+        rx("eth0", handler("ANOTHER", "bond0"), given(0, "tcp_v4_do_rcv"), at=50),
+        rx("eth0", protocol("arp_rcv"), answered(), at=90, packet=arp()),
+        around=beyond_ip(taps={}),
+    )
+    names = ("kind", "socket", "socket_name", "socket_state", "ip_protocol", "outcome", "reason", "end", "end_detail")
+    dnsd, nobody = "dnsd's UDP socket *:5354 [12385]", "a connection that was not yet accepted, or is closed"
+
+    assert [brief(row, *names) for row in rows if row["kind"] not in ("enter", "rx_handler")] == [
+        ("protocol", "", "", "", "", "", "", "", ""),
+        ("local", "", "", "", "17", "", "", "", ""),
+        ("socket", "12385", dnsd, "", "", "full", "SOCKET_RCVBUFF", "", ""),
+        ("drop", "12385", dnsd, "", "", "", "SOCKET_RCVBUFF", "refused", f"{dnsd}: no room in its receive buffer"),
+        ("socket", "0", nobody, "ESTABLISHED", "", "taken", "", "socket", f"{nobody}: taken by TCP"),
+        ("protocol", "", "", "", "", "", "", "", ""),
+        ("answered", "", "", "", "", "", "", "answered", "answered by this host"),
+    ]
+    assert [row["end_look_at"][:40] for row in rows if row["end"] == "refused"] == [
+        "the socket's receive buffer was full: `s"
+    ]

@@ -193,7 +193,9 @@ def test_json_of_a_reply_through_the_bond():
             ],
             "unseen": [],
             "notes": ["tcpdump -i any [41004] saw it twice: on eth0, then bond0"],
+            "ends": [{"kind": "not-watched", "pass": 0, "detail": "beyond IP not watched: --sockets"}],
             "taps": {**ETH0, **BOND0, **ANY},
+            "sockets": {},
             "trust": TRUSTED,
         }
     ]
@@ -271,6 +273,8 @@ def test_json_of_an_incomplete_journey_with_losses():
                 },
             ],
             "notes": [],
+            "ends": [{"kind": "unknown", "pass": 0, "detail": "what became of it was not seen"}],
+            "sockets": {},
             "taps": {
                 "5": {
                     "pid": None,

@@ -47,6 +47,7 @@ def test_a_reply_through_the_bond():
         "captured it.",
         "At 6.0 µs it was delivered, with skb->dev = bond0 and orig_dev = eth0, to the protocol handler ip_rcv.",
         "The journey took 7.0 µs.",
+        "Its end: beyond IP not watched: --sockets.",
         "Note: tcpdump -i any [41004] saw it twice: on eth0, then bond0.",
         "(losses: none.)",
     ]
@@ -136,6 +137,7 @@ def test_nothing_took_it_and_something_was_lost():
         "There no tap, rx_handler or protocol handler took it.",
         "3 more steps did not fit the record.",
         "The journey took 1.0 µs.",
+        "Its end: what became of it was not seen.",
         "The record of this journey is incomplete: what it does not show may still have happened.",
         "(losses: records lost 2 (so an absence may be a loss).)",
     ]

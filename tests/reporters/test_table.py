@@ -3,33 +3,55 @@
 
 import io
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from reading import TAP, counting
 
+from bondtrace.format.stages import BEYOND_IP
 from bondtrace.model import Process, Tap
-from bondtrace.reporters import table
+from bondtrace.reporters import sockets, table
 from build import (
+    ESCAPED,
     FEW,
     HERE,
+    HOSTILE,
+    ON_5354,
+    ON_8080,
     ON_ANY,
     ON_BOND0,
     ON_ETH0,
     ON_ETH1,
     SKB,
+    SOCKETS,
     TAPS,
     altered,
+    answered,
+    arp,
+    beyond_ip,
     counted,
+    drop,
+    echo,
+    ether,
+    given,
+    handler,
+    ip4,
     late,
+    local,
     losses,
+    protocol,
     received,
+    refusal,
     refused,
     reply,
     rx,
     scene,
     sent,
     tap,
+    tcp,
     tx,
+    udp,
 )
 
 # Three replies through the bond and an ARP request on the backup slave. tcpdump -i any is offered each reply twice
@@ -61,6 +83,7 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 (packets that passed)                 3          1          3
 
 4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.
+beyond IP not watched: --sockets (3 packets went on)
 losses: none
 """
     )
@@ -81,6 +104,7 @@ tcpdump -i eth0 [41001]   eth0        3/3        -          -           3       
 (packets that passed)                 3          1          3
 
 4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.
+beyond IP not watched: --sockets (3 packets went on)
 
 tcpdump -i eth0 [41001] did not see
          1  bound-elsewhere: bound to eth0; the packet passed eth1 (for example #3)
@@ -119,6 +143,7 @@ def test_the_table_for_github():
     assert [set(cell) for cell in rows[1]] == [{"-"}] * len(CELLS[0])
     assert below == [
         "4 packets; a cell is offers/captures; an unbound tap is offered a bonded packet once per device.\n"
+        "beyond IP not watched: --sockets (3 packets went on)\n"
         "losses: none\n"
     ]
 
@@ -298,6 +323,9 @@ def test_the_summary_as_json():
                 "unseen": {},
             },
         },
+        "sockets": None,
+        "no_socket": None,
+        "ends": None,
         "not_traced": [],
         "trust": {
             "clean": True,
@@ -310,6 +338,150 @@ def test_the_summary_as_json():
             "bytes_lost": 0,
         },
     }
+
+
+# --- sockets ------------------------------------------------------------------------------------------
+
+UP = handler("ANOTHER", "bond0"), protocol("ip_rcv")
+OF_FULL = (
+    "the socket's receive buffer was full: `ss -m`, SO_RCVBUF, sysctl net.core.rmem_max; does its program keep up?"
+)
+FULL = given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF")
+
+
+def sent_to(port, *steps, at=0, of=udp, number=17):
+    """A packet to this port of the host."""
+    packet = ether(ip4(of(destination=port), number))
+    return rx("eth0", *UP, local(number), *steps, at=at, packet=packet, skb=SKB + 64 * at)
+
+
+# Three packets to dnsd, of which one found its buffer full; two to closed ports and an echo reply that nobody waits
+# for; a connection that is accepted by nobody; two requests of ARP of which one is answered.
+ENDED = (
+    sent_to(5354, given(ON_5354)),
+    sent_to(5354, given(ON_5354), at=20),
+    sent_to(5354, *FULL, at=40),
+    sent_to(9, drop("NO_SOCKET", "__udp4_lib_rcv"), at=60),
+    sent_to(81, drop("NO_SOCKET", "tcp_v4_rcv"), at=80, of=tcp, number=6),
+    rx("eth0", *UP, local(1), drop("NO_SOCKET", "icmp_rcv"), at=100, skb=SKB + 6400, packet=ether(ip4(echo()))),
+    sent_to(8080, given(ON_8080, "tcp_v4_do_rcv", "LISTEN"), at=120, of=tcp, number=6),
+    sent_to(8080, given(0, "tcp_v4_do_rcv"), at=140, of=tcp, number=6),
+    sent_to(8080, given(0, "tcp_check_req", "NEW_SYN_RECV"), at=160, of=tcp, number=6),
+    rx("eth0", UP[0], protocol("arp_rcv"), answered(), at=180, packet=arp(), skb=SKB + 0x9000),
+    rx("eth0", UP[0], protocol("arp_rcv"), at=200, packet=arp(dst=9), skb=SKB + 0x9100),
+)
+
+
+def test_the_table_of_sockets():
+    head, drawn, below = written(*ENDED, around=beyond_ip(taps={})).split("\n\n")[-3:]
+
+    assert [re.split(r"\s{2,}", line) for line in drawn.splitlines() if not line.startswith("--")] == [
+        ["socket", "on", "given", "queued", "taken", "full", "refused for"],
+        ["dnsd's UDP socket *:5354 [12385]", "bond0", "3", "2", "0", "1", "SOCKET_RCVBUFF 1"],
+        ["a connection that was not yet accepted, or is closed", "bond0", "1", "0", "1", "0"],
+        ["a socket that no process holds (NEW_SYN_RECV)", "bond0", "1", "0", "1", "0"],
+        ["TCP socket 10.9.0.2%bond0:8080 [12386]", "bond0", "1", "0", "1", "0"],
+    ]
+    assert below == (
+        "ends of received packets: 5 given to a socket, 1 refused by the socket, 3 dropped, 1 answered, "
+        "1 not answered\nlosses: none\n"
+    )
+    assert head.endswith("in icmp_rcv: NO_SOCKET")
+
+
+def test_why_sockets_did_not_get_packets():
+    told = written(*ENDED, why=True, around=beyond_ip(taps={})).splitlines()
+    advice = "no socket takes it: `ss -anp` for port {}; is a program bound to this address, port and device?"
+
+    assert told[told.index("dnsd's UDP socket *:5354 [12385] did not take") :] == [
+        "dnsd's UDP socket *:5354 [12385] did not take",
+        "         1  full: no room in its receive buffer (SOCKET_RCVBUFF) (for example #3); look at: " + OF_FULL,
+        "sent to a port that no socket has",
+        f"         1  UDP port 9 (for example #4); look at: {advice.format(9)}",
+        f"         1  TCP port 81 (for example #5); look at: {advice.format(81)}",
+        "losses: none",
+    ]
+
+
+def test_sockets_for_programs():
+    blocks = written(*ENDED, form="tsv", around=beyond_ip(taps={})).split("\n\n")
+
+    assert len(blocks) == 2 and blocks[0].startswith("tap\t")
+    assert blocks[1].splitlines()[:2] == [
+        "socket\ton\tgiven\tqueued\ttaken\tfull\trefused for",
+        "dnsd's UDP socket *:5354 [12385]\tbond0\t3\t2\t0\t1\tSOCKET_RCVBUFF 1",
+    ]
+
+
+def test_states_of_tcp_without_a_process_that_are_called_the_same_are_one_row():
+    states = [given(0, "tcp_v4_do_rcv", state) for state in ("SYN_RECV", "TIME_WAIT", "SYN_RECV")]
+    passes = [sent_to(8080, step, at=20 * n, of=tcp, number=6) for n, step in enumerate(states)]
+    summary, around = counted(*passes, around=beyond_ip())
+
+    names = {"SYN_RECV": "a connection that is being made", "TIME_WAIT": "a connection that is over (TIME_WAIT)"}
+    assert sockets.table(summary, around)[1] == [
+        [names["SYN_RECV"], "bond0", "2", "2", ""],
+        [names["TIME_WAIT"], "bond0", "1", "1", ""],
+    ]
+
+
+def test_a_kernel_without_reasons_gives_none():
+    around = beyond_ip(taps={}, drop_reasons={})
+    told = written(sent_to(5354, *FULL), around=around, why=True)
+
+    assert "refused: refused (the kernel gives no reason) (for example #1)\n" in told
+    assert re.search(r"\[12385\] +bond0 +1 +1 +the kernel gives no reason 1\n", told)
+
+
+def test_of_many_sockets_the_table_has_those_that_refused_something_and_the_busiest():
+    # given as many sockets as the table has rows and two more: one that refused a packet, and one that was given two
+    passes = [sent_to(5354, given(5000 + n), at=20 * n) for n in range(sockets.ROWS_MAX)]
+    passes += [sent_to(5354, *FULL, at=9000), sent_to(5354, given(7000), at=9020), sent_to(5354, given(7000), at=9040)]
+    summary, around = counted(*passes, around=beyond_ip())
+
+    rows = sockets.table(summary, around)[1]
+    assert [row[0] for row in rows[:3]] == [
+        "dnsd's UDP socket *:5354 [12385]",
+        "socket [7000] (known only by its inode)",
+        "socket [5000] (known only by its inode)",
+    ]
+    assert len(rows) == sockets.ROWS_MAX
+    assert sockets.lines_below(summary, around)[0] == "and 2 more sockets, which were given 2 packets"
+
+
+def test_a_hostile_name_of_a_socket_is_escaped():
+    evil = replace(SOCKETS[ON_5354], processes=(Process(7, HOSTILE, HOSTILE),))
+    told = written(sent_to(5354, *FULL), why=True, around=beyond_ip(taps={}, sockets={ON_5354: evil}))
+
+    assert HOSTILE not in told and told.count(f"{ESCAPED}'s UDP socket") == 2
+
+
+def test_sockets_and_ends_as_json():
+    summary, around = counted(*ENDED, around=beyond_ip())
+    told = table.summary_object(summary, around)
+
+    assert list(told["sockets"]) == [str(ON_5354), "0:ESTABLISHED", "0:NEW_SYN_RECV", str(ON_8080)]
+    dnsd = told["sockets"][str(ON_5354)]
+    assert {name: dnsd[name] for name in ("name", "given", "outcomes", "devices", "refused")} == {
+        "name": "dnsd's UDP socket *:5354",
+        "given": 3,
+        "outcomes": {"queued": 2, "full": 1},
+        "devices": [{"netns": HERE, "dev": "bond0", "packets": 3}],
+        "refused": [{"outcome": "full", "reason": "SOCKET_RCVBUFF", "packets": 1, "example": 3, "look_at": OF_FULL}],
+    }
+    assert told["sockets"]["0:ESTABLISHED"]["name"] == "a connection that was not yet accepted, or is closed"
+    ports = [tuple(one[name] for name in ("protocol", "port", "packets", "example")) for one in told["no_socket"]]
+    assert ports == [("UDP", 9, 1, 4), ("TCP", 81, 1, 5)]
+    assert told["ends"] == {"socket": 5, "refused": 1, "dropped": 3, "answered": 1, "unanswered": 1}
+
+
+def test_without_the_stages_nothing_is_said_of_sockets_but_that():
+    missing = beyond_ip(taps={}, missing=BEYOND_IP)
+    told = written(rx("eth0", *UP), around=missing)
+    summary, _ = counted(rx("eth0", *UP), around=missing)
+
+    assert "\nbeyond IP not watched: --sockets (1 packet went on)\n" in told and "socket  " not in told
+    assert table.summary_object(summary, missing)["ends"] is None
 
 
 # --- counted in the kernel ----------------------------------------------------------------------------

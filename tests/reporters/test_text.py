@@ -3,29 +3,42 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from bondtrace.format.batch import Batch
 from bondtrace.format.events import tap_event
+from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters.text import duration, trust_line, write
 from build import (
     BEGIN_NS,
     ESCAPED,
     FEW,
+    HOSTILE,
     HOSTILE_PASSES,
+    ON_5354,
     ON_ETH0,
     SKB,
+    SOCKETS,
+    arp,
+    beyond_ip,
     both,
+    drop,
+    ether,
     fanout,
+    given,
     handler,
     hostile_scene,
+    ip4,
     journeys,
     late,
+    local,
     losses,
     protocol,
     received,
+    refusal,
     refused,
     rx,
     scene,
@@ -33,6 +46,7 @@ from build import (
     tap,
     tcpdump,
     tx,
+    udp,
 )
 
 
@@ -130,6 +144,61 @@ def test_text_marks_what_is_incomplete_and_what_is_inferred():
 12:00:00.000020 rx eth2 #3 unknown its begin was not recorded, 0 bytes (2.0 µs) (incomplete)
        1.0 µs  eth2                 rx tap [5] (known only by its inode): unknown (inferred)
 """
+    )
+
+
+@pytest.mark.parametrize("after", [tap(ON_ETH0), drop("NO_SOCKET", "udp_queue_rcv_one_skb", result=1)])
+def test_that_nothing_is_watched_beyond_ip_is_said_once_and_where_ip_was_given_it(after):
+    # given a packet of which something is told after IP was given it: a tap's turn, or a copy that was dropped
+    told = text(rx("eth2", protocol("ip_rcv"), after))
+    assert told.count("beyond IP not watched") == told.count("→ ip_rcv (beyond IP not watched: --sockets)\n") == 1
+
+
+def test_text_of_what_becomes_of_a_packet_beyond_ip():
+    # given a datagram for two sockets of which one has no room, and a request of ARP that nobody answers
+    packet = ether(ip4(udp(4000, 5354), 17))
+    passes = (
+        rx(
+            "eth2",
+            protocol("ip_rcv"),
+            local(17),
+            given(77),
+            given(ON_5354),
+            refusal(ON_5354, "SOCKET_RCVBUFF"),
+            packet=packet,
+        ),
+        rx("eth2", protocol("arp_rcv"), packet=arp(), at=60, skb=SKB + 0x300),
+    )
+
+    assert (
+        text(*passes, around=beyond_ip(taps={}))
+        == """\
+12:00:00.000000 rx eth2 #1 UDP 10.9.0.1 > 10.9.0.2 4000 > 5354 len 40, 82 bytes (6.0 µs)
+       1.0 µs  eth2                 → ip_rcv
+       3.0 µs  eth2                 given to socket [77] (known only by its inode): queued
+       4.0 µs  eth2                 given to dnsd's UDP socket *:5354 [12385]: no room in its receive buffer
+       5.0 µs  eth2                 dropped by the kernel in udp_queue_rcv_one_skb: SOCKET_RCVBUFF
+12:00:00.000060 rx eth2 #2 ARP 10.9.0.1 > 10.9.0.2 who-has 10.9.0.2 tell 10.9.0.1, 42 bytes (2.0 µs)
+       1.0 µs  eth2                 → arp_rcv
+    not answered by this host
+"""
+    )
+
+
+def test_a_protocol_is_told_where_no_socket_is():
+    told = text(rx("eth2", protocol("ip_rcv"), local(1)), around=beyond_ip(taps={}))
+    assert told.splitlines()[1:] == [
+        "       1.0 µs  eth2                 → ip_rcv",
+        "       2.0 µs  eth2                 → ICMP",
+    ]
+
+
+def test_names_of_sockets_cannot_do_anything_to_a_terminal():
+    evil = replace(SOCKETS[ON_5354], address=HOSTILE, processes=(Process(7, HOSTILE, HOSTILE),))
+    told = text(rx("eth2", protocol("ip_rcv"), given(ON_5354)), around=beyond_ip(sockets={ON_5354: evil}))
+
+    assert (
+        all(line.isprintable() for line in told.splitlines()) and f"given to {ESCAPED}'s UDP socket {ESCAPED}" in told
     )
 
 

@@ -8,27 +8,37 @@ from bondtrace.analysis import assemble
 from bondtrace.analysis.stitch import Stitcher
 from bondtrace.format.events import tap_event
 from bondtrace.model import Tap
+from bondtrace.stats.ended import Ended
 from bondtrace.stats.summary import Summary, shapes
 from build import (
     BEGIN_NS,
     LLDP,
+    ON_5354,
     ON_ANY,
     ON_ETH0,
     SKB,
     TAPS,
     THERE,
     altered,
+    answered,
     arp,
+    beyond_ip,
     both,
     counted,
+    drop,
+    echo,
     ether,
     fanout,
+    given,
     handler,
     hook,
     ip4,
+    ip6,
+    local,
     losses,
     protocol,
     received,
+    refusal,
     refused,
     reply,
     rx,
@@ -36,8 +46,10 @@ from build import (
     sent,
     stitched,
     tap,
+    tcp,
     tcpdump,
     tx,
+    udp,
 )
 
 
@@ -115,13 +127,13 @@ def test_what_a_reason_depends_on_in_the_bytes_is_part_of_the_shape(first, other
     assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
 
 
-def test_fragments_without_a_fanout_group_are_of_one_shape():
+def test_how_a_fragment_ends_is_part_of_the_shape():
     around = scene()
     columns = stitched(
         rx("eth0", at=10, packet=FRAGMENT), rx("eth0", at=50, packet=ether(ip4(bytes(8)))), around=around
     )
 
-    assert list(shapes(columns, around)) == [(0, 2)]
+    assert list(shapes(columns, around)) == [(0, 1), (1, 1)]
 
 
 def test_changes_that_are_told_late_divide_shapes_too():
@@ -156,13 +168,64 @@ def one_by_one(columns, around):
 def plain(summary):
     """The counts that are not zero, and the examples."""
     return {
-        name: {key: count for key, count in value.items() if count} if hasattr(value, "items") else value
+        name: {key: count for key, count in value.items() if count}
+        if hasattr(value, "items")
+        else plain(value)
+        if isinstance(value, Ended)
+        else value
         for name, value in vars(summary).items()
     }
 
 
+def beyond_ip_kinds(rng):
+    """Kinds of packets of which answers beyond IP depend on the bytes: what is asked, and the port."""
+
+    def to_port(protocol_, tag=None, **more):
+        ports = {"source": int(rng.integers(4000, 4100)), "destination": [9, 53, 256, 4789, 65535][rng.integers(5)]}
+        return ether(ip4(udp(**ports) if protocol_ == 17 else tcp(**ports), protocol_, **more), tag=tag)
+
+    def fragment6(more):
+        return ether(ip6(bytes([17, 0, 0, more, 0, 0, 0, 1]) + udp(), 44), 0x86DD)
+
+    def closed(packet, number=17, function="__udp4_lib_rcv"):
+        steps = local(number), drop("NO_SOCKET", function)
+        return lambda at, **m: rx("eth2", protocol("ip_rcv"), *steps, at=at, **{**m, "packet": packet()})
+
+    def asks(packet, *steps):
+        return lambda at, **m: rx("eth0", handler("ANOTHER", "bond0"), *steps, at=at, **{**m, "packet": packet()})
+
+    in_ipv6, solicits = local(58, "ip6_protocol_deliver_rcu"), bytes([135, 0]) + bytes(22)
+    return [
+        closed(lambda: to_port(17)),
+        closed(lambda: to_port(6), 6, "tcp_v4_rcv"),
+        closed(lambda: ether(ip4(echo(seq=int(rng.integers(9))))), 1, "icmp_rcv"),
+        closed(lambda: to_port(17, offset=[0x2000, 0x2005][rng.integers(2)])),
+        closed(lambda: ether(ip6(udp(destination=int(rng.integers(7, 10)))), 0x86DD)),
+        closed(lambda: ether(ip6(bytes([17, 0]) + bytes(6) + udp(destination=int(rng.integers(7, 10))), 0), 0x86DD)),
+        closed(lambda: ether(ip4(ip4(udp(destination=int(rng.integers(7, 10))), 17), 4)), 4),
+        closed(lambda: to_port(17)[: 37 + int(rng.integers(2))]),
+        asks(
+            lambda: arp() if rng.integers(2) else ether(arp()[14:20] + b"\0\2" + arp()[22:], 0x0806),
+            protocol("arp_rcv"),
+        ),
+        asks(lambda: arp()[:12] + b"\x81\0\0\7" + arp()[12:], protocol("arp_rcv")),
+        asks(arp, protocol("arp_rcv"), answered()),
+        asks(lambda: ether(ip6(solicits if rng.integers(2) else echo(128), 58), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
+        asks(lambda: ether(ip6(bytes([58, 0]) + bytes(6) + solicits, 60), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
+        lambda at, **m: rx("eth2", given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=at, **m),
+        asks(lambda: to_port(17, offset=[0, 0x2000, 0x2005][rng.integers(3)]), protocol("ip_rcv")),
+        asks(lambda: to_port(17, offset=[0, 3][rng.integers(2)])[:30], protocol("ip_rcv")),
+        asks(lambda: to_port(17, offset=[0, 3][rng.integers(2)], tag=7), protocol("ip_rcv")),
+        asks(lambda: fragment6(int(rng.integers(2))), protocol("ipv6_rcv")),
+        lambda at, **m: rx("eth2", given(ON_5354), at=at, **m),
+        lambda at, **m: rx(
+            "eth2", given(0, "tcp_v4_do_rcv", ["ESTABLISHED", "TIME_WAIT"][rng.integers(2)]), at=at, **m
+        ),
+    ]
+
+
 def large_trace(seed):
-    """(passes, scene): 400 packets of many kinds, during which devices and taps change, told by events and by hooks
+    """(passes, scene): 800 packets of many kinds, during which devices and taps change, told by events and by hooks
     that come in no order."""
     rng = np.random.default_rng(seed)
     fresh = {600 + n: tcpdump(600 + n, ["eth0", "eth1", "bond0", None][n % 4], pid=n) for n in range(6)}
@@ -185,7 +248,7 @@ def large_trace(seed):
         altered("bond0", swap, active_slave=3),
     ]
     happened.sort(key=lambda event: event["time_ns"])
-    around = scene()
+    around = beyond_ip(taps=TAPS)
     hooks = [
         hook(inode, bool(added), at=int(at))
         for inode, added, at in zip(
@@ -201,8 +264,9 @@ def large_trace(seed):
         lambda at, **m: sent(at, skb=m["skb"]),
         lambda at, **m: rx("eth1", tap(601), handler("ANOTHER", "bond0"), protocol("ip_rcv"), at=at, **m),
         lambda at, **m: rx("eth2", at=at, **m),
+        *beyond_ip_kinds(rng),
     ]
-    parts = [kinds[int(rng.integers(len(kinds)))](150 * n, skb=SKB + 64 * (n % 7)) for n in range(400)]
+    parts = [kinds[int(rng.integers(len(kinds)))](150 * n, skb=SKB + 64 * (n % 7)) for n in range(800)]
     return both(*parts), around
 
 
@@ -222,7 +286,35 @@ def test_counting_by_shape_is_counting_one_by_one(seed):
     # then every count, and the first example of each reason, is that of counting journey by journey
     expected = plain(one_by_one(columns, around))
     assert plain(summary) == expected
-    assert expected["journeys"] == 400 and len(expected["unseen"]) > 12
+    assert expected["journeys"] == 800 and len(expected["unseen"]) > 12
+    assert len(expected["ended"]["ports"]) > 9
+    assert {"unanswered", "answered", "protocol", "handed-on"} <= set(expected["ended"]["ends"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whether_a_copy_left_before_or_after_a_step_is_part_of_the_shape(seed):
+    # given packets of the same steps of which a copy was sent, which began before, between or after these
+    rng, packet = np.random.default_rng(seed), ether(ip4(udp(), 17))
+    parts = []
+    for n in range(200):
+        same = {"head": 7 + n, "packet": packet, "cpu": n % 2}
+        parts.append(tx("eth2", at=400 * n + int(rng.integers(1, 8)), seq=2 * n + 2, parent=2 * n + 1, lasts=1, **same))
+        parts.append(
+            rx("eth0", handler("ANOTHER", "bond0"), protocol("ip_rcv"), at=400 * n, seq=2 * n + 1, lasts=20, **same)
+        )
+    around = beyond_ip(taps={})
+    columns = stitched(*parts, around=around)
+
+    # when they are counted by shape
+    summary = Summary()
+    summary.add(columns, around)
+
+    # then that is counting one by one, and some of them ended twice
+    expected = plain(one_by_one(columns, around))
+    assert plain(summary) == expected
+    assert expected["journeys"] == expected["ended"]["ends"]["sent"] == 200
+    assert 0 < expected["ended"]["ends"]["unknown"] < 200
+    assert len(list(shapes(columns, around))) < 20
 
 
 def test_the_taps_of_a_summary_are_the_known_and_those_that_were_offered_something():

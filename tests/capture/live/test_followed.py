@@ -21,6 +21,7 @@ from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
 from bondtrace.capture.live.loop import Followers, Loop
 from bondtrace.capture.live.namespaces import Monitors, NamespaceFollower
 from bondtrace.capture.live.needs import NeedFollower
+from bondtrace.capture.live.sockets import SocketFollower
 from bondtrace.capture.live.taps import TapFollower
 from bondtrace.format.wire import EMPTY
 
@@ -97,7 +98,8 @@ class Trace:
             NeedFollower(Plan((), (), ()), _nothing, lambda module: None),
             FunctionNames(lambda: Addresses(b"")),
             ChainNames(lambda numbers: {}),
-            WallClock(wall_offset_ns()),
+            clock=WallClock(wall_offset_ns()),
+            sockets=SocketFollower(),
         )
         self._loop = Loop(self.tracer, self._monitors, followers, [])
 

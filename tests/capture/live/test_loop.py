@@ -19,10 +19,11 @@ from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
 from bondtrace.capture.live.loop import READINGS_A_BATCH, Followers, Host, Loop, State
 from bondtrace.capture.live.namespaces import NamespaceFollower
 from bondtrace.capture.live.needs import NeedFollower
+from bondtrace.capture.live.sockets import SocketFollower
 from bondtrace.capture.live.taps import TapFollower
 from bondtrace.format.wire import EMPTY
-from bondtrace.model import Device
-from build import ON_BOND0, ON_ETH0, TAPS, both, hook, received, sent
+from bondtrace.model import Device, Process
+from build import ON_BOND0, ON_ETH0, TAPS, both, hook, received, sent, socket_record
 
 HERE, THERE = Namespace(1, "", "/proc/self/ns/net"), Namespace(2, "blue", "/no/such/path")
 GONE, BACK = "bond0 is gone; a device of that name will be traced once there is one", "bond0 is back"
@@ -52,15 +53,17 @@ class Monitors:
 
 class World:
     """A host, and a kernel that traces it: ``came`` are the passes in the ring, read by read; ``there`` its taps, each
-    reading of which takes ``takes_s`` and leaves its begin in ``looks``; ``changes`` what its devices do."""
+    reading of which takes ``takes_s`` and leaves its begin in ``looks``; ``changes`` what its devices do; ``told`` the
+    records of sockets in the ring, read by read, and ``held`` who holds them. ``sockets``: they are asked for."""
 
-    def __init__(self):
+    def __init__(self, sockets=True):
         self.now_ns, self.offset_ns = 1_000 * 10**9, 7 * 10**18
         self.came, self.changes, self.order = [], [], []
         self.there, self.takes_s, self.looks = {}, 0.01, []
         self.listed, self.let_go_of, self.devices = [HERE, THERE], [], []
         self.traced, self.attached, self.said = None, [], []
-        self.modules = set()
+        self.modules, self.sockets = set(), sockets
+        self.told, self.held, self.asked_for = [], {}, []
         self.namespaces, self.read_ns = [], (0, 0)
         self.ring = self
         self.at_read = lambda: None
@@ -78,7 +81,8 @@ class World:
             ),
             FunctionNames(lambda: Addresses(b"")),
             ChainNames(lambda numbers: {}),
-            WallClock(self.offset_ns),
+            clock=WallClock(self.offset_ns),
+            sockets=SocketFollower(self.sockets, self.holders, lambda: self.now_ns),
         )
         host = Host(
             lambda: self.now_ns,
@@ -104,6 +108,13 @@ class World:
     def counters(self):
         return {}
 
+    def told_sockets(self, passes):
+        return self.told.pop(0) if self.told else EMPTY.records
+
+    def holders(self, inodes):
+        self.asked_for.append(inodes)
+        return {inode: self.held[inode] for inode in inodes if inode in self.held}
+
     def loading(self, module):
         return 1 if module in self.modules else None
 
@@ -127,8 +138,14 @@ class World:
 @pytest.fixture
 def world(monkeypatch):
     """A world in which a batch was made, so that the taps were read."""
+    return begun(monkeypatch)
+
+
+def begun(monkeypatch, **more):
+    """Such a world."""
+    one = World(**more)
     monkeypatch.setattr(module, "decode", lambda passes: passes)  # the ring of these tests holds passes
-    one = World()
+    monkeypatch.setattr(module, "told_sockets", one.told_sockets)
     one.loop.batch()
     one.order.clear()
     return one
@@ -328,6 +345,43 @@ def test_the_ring_is_read_after_all_that_happened_and_devices_are_followed_after
     batch(world)
 
     assert world.order == ["ring", "devices", "taps", "ring", "devices", "ring", "devices"]
+
+
+# --- sockets --------------------------------------------------------------------------------------------
+
+
+def sockets_of(events):
+    """(inode, programs) of the sockets that events tell of."""
+    told = [one["socket"] for one in events if one["kind"] == "socket"]
+    return [(one["inode"], [process["comm"] for process in one["processes"]]) for one in told]
+
+
+def test_sockets_are_told_of_with_the_passes_that_were_given_to_them_and_again_with_their_processes(world):
+    # given two sockets of which the ring tells in two reads of one batch, as taps are read between them
+    world.came, world.told = [hook(ON_ETH0, True), received()], [socket_record(7), socket_record(8, port=53)]
+    world.there, world.held = {ON_ETH0: TAPS[ON_ETH0]}, {8: (Process(900, "dnsd", "dnsd"),)}
+
+    events = batch(world)
+
+    # then both are told of before who holds them is looked for, and only once in the batch
+    assert sockets_of(events) == [(7, []), (8, []), (8, ["dnsd"])]
+    assert world.asked_for == [{7, 8}]
+
+
+def test_at_the_end_the_processes_of_the_last_sockets_are_looked_for(world):
+    world.loop.stop()
+    world.came, world.told, world.held = [received()], [socket_record(7)], {7: (Process(900, "dnsd", "dnsd"),)}
+
+    [last] = world.loop.batches()
+
+    assert sockets_of(last.events) == [(7, []), (7, ["dnsd"])] and kinds(last.events)[-1] == "end"
+
+
+def test_where_sockets_are_not_asked_for_nobody_looks_for_any(monkeypatch):
+    world = begun(monkeypatch, sockets=False)
+    world.came, world.told = [received()], [socket_record(7)]
+
+    assert sockets_of(batch(world)) == [] and len(world.told) == 1 and world.asked_for == []
 
 
 # --- namespaces, the clock -----------------------------------------------------------------------------
