@@ -9,7 +9,8 @@ that no process holds yet, or any more, is ``nobody``. A socket that may or may 
 After another bar are words that the end, or what to look at next, must have.
 
 A packet that TCP sends again has several journeys with its mark: each must end so. Where a mark has several lines (a
-group's packet comes by both slaves), each journey must be like one of them, and each line like a journey, but for those with a ``?`` before the mark.
+group's packet comes by both slaves), each journey must be like one of them, and each line like a journey, but for those
+with a ``?`` before the mark.
 
 ``OF_KERNEL`` has the lines that differ on other kernels, and says why.
 """
