@@ -158,6 +158,17 @@ class Socket:
 
 
 @dataclass(frozen=True)
+class IpSettings:
+    """What decides whether IP takes or answers packets on a device: its addresses, as text, and ``settings``, each as
+    (name of the sysctl, its value for the device, that for "all")."""
+
+    netns: int
+    ifindex: int
+    addresses: tuple[str, ...] = ()
+    settings: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class Tag:
     """A VLAN tag. ``tpid`` is its Ethernet type, ``None`` where it was not recorded. ``in_frame``: it lay in the
     frame's bytes; else beside them (``skb->vlan_tci``, where a device puts the outermost tag that it took out or is to

@@ -129,7 +129,15 @@ class Pipeline:
             self.payloads.take(batch.events)
         others = []
         for event in batch.events:
-            if event.get("kind") in ("symbol", "chain", "tap", "tap-gone", "socket") or self.scene.is_first_word(event):
+            if event.get("kind") in (
+                "symbol",
+                "chain",
+                "tap",
+                "tap-gone",
+                "socket",
+                "ip-settings",
+                "route",
+            ) or self.scene.is_first_word(event):
                 self._apply([event])
             else:
                 others.append(event)
@@ -141,7 +149,11 @@ class Pipeline:
             times_ns = [(event.get("kind"), event_time_ns(event)) for event in events]
         except ValueError as error:
             raise BondtraceError(f"the recording is damaged: an event's time is {error}") from None
-        return [time_ns for kind, time_ns in times_ns if kind not in ("symbol", "chain", "bytes", "socket")]
+        return [
+            time_ns
+            for kind, time_ns in times_ns
+            if kind not in ("symbol", "chain", "bytes", "socket", "ip-settings", "route")
+        ]
 
     def _apply(self, events: list[Event]) -> None:
         for event in events:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 from ..format.stages import SOCKETS, SOCKETS6
-from ..model import End, Journey, Packet, Pass, Step
-from . import look_at, socket_names
+from ..model import End, Journey, Pass, Step
+from . import ip_reasons, look_at, socket_names
 from .scene import Scene
 
 #: What is said where the stages beyond IP were not asked for.
@@ -83,7 +83,7 @@ def _end(place: int, one: Pass, is_last: bool, scene: Scene, time_ns: int) -> Op
         return End("answered", place, "answered by this host")
     dropped = [step for step in one.steps if step.kind == "drop" and not (step.clone and not is_last)]
     if dropped and not _is_only_released(dropped[-1]):
-        return _dropped(place, dropped[-1], one.packet)
+        return _dropped(place, one, dropped[-1], scene)
     local = [step for step in one.steps if step.kind == "local"]
     if local:
         name = socket_names.protocol_name(local[-1].ip_protocol or 0)
@@ -107,10 +107,11 @@ def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: 
     return End("socket" if is_taken else "refused", place, "; ".join(dict.fromkeys(words)), advice)
 
 
-def _dropped(place: int, step: Step, packet: Packet) -> End:
+def _dropped(place: int, one: Pass, step: Step, scene: Scene) -> End:
     why = step.reason or "the kernel gives no reason"
     by = f", netfilter: {step.netfilter}" if step.netfilter else ""
-    return End("dropped", place, f"dropped in {step.function}: {why}{by}", look_at.after_drop(step, packet))
+    advice = ip_reasons.after_drop(step, one, scene) or look_at.after_drop(step, one.packet)
+    return End("dropped", place, f"dropped in {step.function}: {why}{by}", advice)
 
 
 def _unanswered(place: int, one: Pass, scene: Scene) -> Optional[End]:
@@ -118,7 +119,9 @@ def _unanswered(place: int, one: Pass, scene: Scene) -> Optional[End]:
     message, advice = _REQUESTS.get(one.packet.protocol, ("", ""))
     if not message or one.packet.message != message:
         return None
-    return End("unanswered", place, "not answered by this host", look_at.said(advice, one.steps[-1], one.packet))
+    known = ip_reasons.of_unanswered(one, scene)
+    words = "not answered by this host" + (f": {known}" if known else "")
+    return End("unanswered", place, words, "" if known else look_at.said(advice, one.steps[-1], one.packet))
 
 
 def _left_open(place: int, one: Pass, scene: Scene) -> End:

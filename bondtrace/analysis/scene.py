@@ -22,6 +22,7 @@ from ..format.events import (
     checked,
     event_time_ns,
     read_device,
+    read_ip_settings,
     read_socket,
     read_stage,
     read_tap,
@@ -35,10 +36,11 @@ from ..net.topology import Key, key_of
 from ..util.untrusted import items, mapping, number, text
 from .device_history import Devices, above
 from .history import Changes
+from .ip_facts import IpFacts
 from .sockets import Sockets
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 
-_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol", "chain", "socket"))
+_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol", "chain", "socket", "ip-settings", "route"))
 _TRACED_KEPT = 8
 _BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
 _CHAIN = 1 << 32  # beyond the low halves of addresses
@@ -70,6 +72,14 @@ class Concluded:
     traced: dict[tuple[int, int], set[Key]] = field(default_factory=dict)  # few are asked for in turn
 
 
+@dataclass(frozen=True)
+class BeyondIp:
+    """What is known of what comes beyond IP: the sockets that were given packets, and what decides about packets."""
+
+    sockets: Sockets = field(default_factory=Sockets)
+    facts: IpFacts = field(default_factory=IpFacts)
+
+
 class Scene:
     """Everything known of the surroundings so far."""
 
@@ -77,7 +87,7 @@ class Scene:
         self.start: Event = {}
         self.devices = Devices()
         self.taps = Taps()
-        self.sockets = Sockets()
+        self.beyond = BeyondIp()
         self.namespaces: dict[int, str] = {}
         self.counters: dict[str, list[int]] = {}
         self.notes: list[tuple[int, str]] = []
@@ -183,6 +193,13 @@ class Scene:
     def _socket(self, event: Event, time_ns: int) -> None:
         self.sockets.put(time_ns, read_socket(event.get("socket")))
 
+    def _ip_settings(self, event: Event, time_ns: int) -> None:
+        self.beyond.facts.put_settings(time_ns, read_ip_settings(event.get("ip_settings")))
+
+    def _route(self, event: Event, time_ns: int) -> None:
+        devices = tuple(number(one) for one in items(event.get("devices")))
+        self.beyond.facts.put_way(time_ns, number(event.get("netns")), text(event.get("address")), devices)
+
     def _came_or_went(self, event: Event, time_ns: int) -> int:
         """Note that answers may differ from this time on, and from the last time when the change was known not to have
         happened yet; return the latter."""
@@ -215,12 +232,19 @@ class Scene:
         "tap-gone": _tap_gone,
         "namespace": _namespace,
         "socket": _socket,
+        "ip-settings": _ip_settings,
+        "route": _route,
         "losses": _losses,
         "note": _note,
         "end": _end,
     }
 
     # --- the trace ---
+
+    @property
+    def sockets(self) -> Sockets:
+        """The sockets that were given packets."""
+        return self.beyond.sockets
 
     @property
     def handlers(self) -> list[str]:

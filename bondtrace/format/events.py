@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from functools import cache
 from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
-from ..model import Device, Process, Socket, Tap
+from ..model import Device, IpSettings, Process, Socket, Tap
 from ..util.untrusted import clean, integer, items, mapping, number, shown, text
 
 Event = dict[str, Any]
@@ -64,6 +64,22 @@ def socket_event(time_ns: int, socket: Socket) -> Event:
     are others than they were."""
     values = {**vars(socket), "processes": tuple(dict(vars(one)) for one in socket.processes)}
     return {"kind": "socket", "time_ns": time_ns, "socket": values}
+
+
+def ip_settings_event(time_ns: int, settings: IpSettings) -> Event:
+    """Return the event of a device's addresses and settings of IP, as they were read."""
+    values = {
+        **vars(settings),
+        "addresses": list(settings.addresses),
+        "settings": [list(one) for one in settings.settings],
+    }
+    return {"kind": "ip-settings", "time_ns": time_ns, "ip_settings": values}
+
+
+def route_event(time_ns: int, netns: int, address: str, devices: list[int]) -> Event:
+    """Return the event which says by which devices (ifindexes) packets to an address left then; none: there was no
+    way."""
+    return {"kind": "route", "time_ns": time_ns, "netns": netns, "address": address, "devices": devices}
 
 
 def namespace_event(time_ns: int, netns: int, name: str) -> Event:
@@ -154,6 +170,21 @@ def read_socket(value: Any) -> Socket:
     """Return a socket from JSON, likewise."""
     given = mapping(value)
     return Socket(**{**_typed(Socket, {**given, "processes": ()}), "processes": _processes(given)})
+
+
+def read_ip_settings(value: Any) -> IpSettings:
+    """Return a device's settings of IP from JSON, likewise."""
+    given = mapping(value)
+    addresses = tuple(text(one) for one in items(given.get("addresses", ())))
+    settings = tuple(_setting(one) for one in items(given.get("settings", ())))
+    return IpSettings(number(given.get("netns")), number(given.get("ifindex")), addresses, settings)
+
+
+def _setting(value: Any) -> tuple[str, int, int]:
+    name, *values = items(value)
+    if len(values) != 2:
+        raise ValueError(f"{shown(value)} as a setting")
+    return text(name), integer(values[0]), integer(values[1])
 
 
 def _processes(given: dict[str, Any]) -> tuple[Process, ...]:

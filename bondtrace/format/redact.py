@@ -12,7 +12,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import numpy as np
 
@@ -26,7 +26,7 @@ WITHHELD = "(withheld)"
 # What events may say after they were treated here. Of another kind, a newer writer's, it is not known.
 _KINDS = frozenset(
     (
-        *("start", "device", "device-gone", "tap", "tap-gone", "socket", "namespace"),
+        *("start", "device", "device-gone", "tap", "tap-gone", "socket", "namespace", "ip-settings", "route"),
         *("stage", "symbol", "chain", "losses", "note", "end"),
     )
 )
@@ -61,19 +61,48 @@ class Privacy:
         kind = event.get("kind")
         if kind == "bytes" or kind not in _KINDS:  # payload, or what nobody here knows to be harmless
             return
-        if kind == "start":
-            host = f"host-{self._digest(str(event.get('host')).encode())[:4].hex()}" if self._hashes else WITHHELD
-            wanted = WITHHELD if event.get("filter") else event.get("filter")
-            event = {**event, "host": host, "filter": wanted, "privacy": "hash" if self._hashes else "drop"}
-        elif kind == "device" and isinstance(event.get("device"), dict):
-            event = {**event, "device": {**event["device"], **self._device_addresses(event["device"])}}
-        elif kind == "tap" and isinstance(event.get("tap"), dict):
-            event = {**event, "tap": _with_programs_only(event["tap"])}
-        elif kind == "socket" and isinstance(event.get("socket"), dict):
-            values = _with_programs_only(event["socket"])
-            addresses = {name: self._ip_address(values[name]) for name in ("address", "remote") if values.get(name)}
-            event = {**event, "socket": {**values, **addresses}}
-        yield event
+        treat = self._TREATED.get(str(kind))
+        yield treat(self, event) if treat else event
+
+    def _start(self, event: Event) -> Event:
+        host = f"host-{self._digest(str(event.get('host')).encode())[:4].hex()}" if self._hashes else WITHHELD
+        wanted = WITHHELD if event.get("filter") else event.get("filter")
+        return {**event, "host": host, "filter": wanted, "privacy": "hash" if self._hashes else "drop"}
+
+    def _device(self, event: Event) -> Event:
+        values = event.get("device")
+        return {**event, "device": {**values, **self._device_addresses(values)}} if isinstance(values, dict) else event
+
+    def _tap(self, event: Event) -> Event:
+        values = event.get("tap")
+        return {**event, "tap": _with_programs_only(values)} if isinstance(values, dict) else event
+
+    def _socket(self, event: Event) -> Event:
+        values = event.get("socket")
+        if not isinstance(values, dict):
+            return event
+        addresses = {name: self._ip_address(values[name]) for name in ("address", "remote") if values.get(name)}
+        return {**event, "socket": {**_with_programs_only(values), **addresses}}
+
+    def _ip_settings(self, event: Event) -> Event:
+        values = event.get("ip_settings")
+        if not isinstance(values, dict):
+            return event
+        told = values.get("addresses")
+        addresses = [self._ip_address(one) for one in told] if isinstance(told, (list, tuple)) else told
+        return {**event, "ip_settings": {**values, "addresses": addresses}}
+
+    def _route(self, event: Event) -> Event:
+        return {**event, "address": self._ip_address(event.get("address"))}
+
+    _TREATED: ClassVar[dict[str, Callable[[Privacy, Event], Event]]] = {
+        "start": _start,
+        "device": _device,
+        "tap": _tap,
+        "socket": _socket,
+        "ip-settings": _ip_settings,
+        "route": _route,
+    }
 
     def _device_addresses(self, device: dict[str, Any]) -> dict[str, Optional[str]]:
         """Return the MAC addresses that a device's values may hold, redacted: its own and its LACP partner's."""

@@ -27,6 +27,7 @@ _KEYS = {
     "tap": ("tap", "inode"),
     "tap-gone": ("inode",),
     "socket": ("socket", "inode"),
+    "ip-settings": ("ip_settings", "netns", "ifindex"),
     "symbol": ("address",),
     "chain": ("number",),
     "stage": ("stage", "name"),

@@ -8,7 +8,10 @@ import pytest
 
 from bondtrace.analysis import assemble
 from bondtrace.analysis.branches import in_order
+from bondtrace.analysis.shapes import facts
+from bondtrace.format.wire import STEP_SEGMENTS
 from bondtrace.model import Tag
+from bondtrace.net.dissect import one_line
 from build import (
     ALL_DEVICES,
     ON_ANY,
@@ -16,6 +19,7 @@ from build import (
     ON_ETH0,
     SKB,
     B,
+    Said,
     both,
     drop,
     ether,
@@ -258,3 +262,24 @@ def test_fragments_that_are_freed_with_their_packet_are_not_dropped():
     one = rx("eth0", protocol("ip_rcv"), drop("NOT_SPECIFIED", "skb_release_data"), drop("NO_SOCKET"))
     [journey] = journeys(one)
     assert [step.reason for step in journey.passes[0].steps if step.kind == "drop"] == ["NO_SOCKET"]
+
+
+def long(segments, size=1448, packet=DATAGRAM):
+    """A pass of a packet that stands for several on the wire."""
+    several = Said(STEP_SEGMENTS, 0, segments, decided_by=size)
+    return rx("eth0", several, tap(ON_ETH0), handler("ANOTHER", "bond0"), protocol("ip_rcv"), packet=packet)
+
+
+@pytest.mark.parametrize(("segments", "words"), [(7, "in 7 segments"), (0, "in several segments"), (1, "bytes")])
+def test_a_packet_says_for_how_many_on_the_wire_it_stands(segments, words):
+    journey = one(long(segments))
+
+    assert journey.packet.segments == segments
+    assert one_line(journey.packet).endswith(words)
+    # and that is no step
+    assert [step.kind for step in journey.passes[0].steps] == ["enter", "tap", "rx_handler", "protocol"]
+
+
+def test_how_long_a_packet_is_makes_no_shape_of_its_own():
+    shapes = {int(facts(long(segments, size))["shape"][0]) for segments, size in ((7, 1448), (45, 1448), (2, 536))}
+    assert len(shapes) == 1

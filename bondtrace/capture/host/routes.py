@@ -74,12 +74,16 @@ class Routes:
             found |= devices_of_route(entry)
         return found
 
-    def devices_with(self, address: bytes) -> set[int]:
-        """Return the ifindexes of the devices that have this address (4 or 16 bytes)."""
+    def addresses(self) -> dict[bytes, set[int]]:
+        """Return the ifindexes of the devices that have an address (4 or 16 bytes), by address."""
         if self._owners is None:
             answer = self._netlink.dump(RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
             self._owners = owners_of(one.payload for one in answer)
-        return self._owners.get(address, set())
+        return self._owners
+
+    def devices_with(self, address: bytes) -> set[int]:
+        """Return the ifindexes of the devices that have this address (4 or 16 bytes)."""
+        return self.addresses().get(address, set())
 
     def forwarded_to(self, ifindex: int) -> list[bytes]:
         """Return the addresses of the other ends in a VXLAN device's forwarding table, each once."""
@@ -102,6 +106,15 @@ class Routes:
             return self._netlink.request(RTM_GETROUTE, request).payload
         except OSError:
             return None
+
+
+def ip_bytes(address: str) -> Optional[bytes]:
+    """Return the 4 or 16 bytes of an address of IP that is written as text; ``None`` for another text."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.inet_pton(family, address)
+    except (OSError, ValueError):
+        return None
 
 
 def devices_of_route(payload: bytes) -> set[int]:

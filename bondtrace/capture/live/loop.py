@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Optional, Protocol
 
@@ -28,6 +28,7 @@ from .chains import ChainNames
 from .clock import Every, WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower
+from .ip_settings import IpSettingsFollower
 from .namespaces import NamespaceFollower
 from .needs import NeedFollower
 from .reach import Reach
@@ -116,8 +117,9 @@ class Followers:
     needs: NeedFollower
     functions: FunctionNames
     chains: ChainNames
-    sockets: SocketFollower
     clock: WallClock
+    sockets: SocketFollower = field(default_factory=SocketFollower)
+    ip_settings: IpSettingsFollower = field(default_factory=IpSettingsFollower)
 
 
 class Loop:
@@ -174,7 +176,7 @@ class Loop:
         passes = self._drain_and_learn()
         counts = self._count(time_ns)
         self._follow_functions(passes, counts, time_ns)
-        self._events += self._follow.sockets.find_processes()
+        self._follow_beyond_ip(passes, time_ns)
         if self.state is State.RUNNING and self._follow.needs.is_due(time_ns):
             self._follow_needs(time_ns)
         if self.state is State.ENDING or self._losses.is_due(time_ns):
@@ -303,6 +305,14 @@ class Loop:
     def _note_absences(self, time_ns: int) -> None:
         for sentence in self._follow.devices.absences():
             self._note(sentence, time_ns)
+
+    def _follow_beyond_ip(self, passes: Passes, time_ns: int) -> None:
+        """Look for who holds sockets; read what decides about packets beyond IP, where that is asked for."""
+        self._events += self._follow.sockets.find_processes()
+        follower = self._follow.ip_settings
+        if follower.is_due(time_ns):
+            self._events += follower.follow(self._follow.devices.here(), self._namespaces())
+        self._events += follower.ask_ways(passes, self._namespaces())
 
     def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
         """Name functions; attach to rx_handlers that no device led to."""

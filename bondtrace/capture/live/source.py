@@ -31,6 +31,7 @@ from .chains import ChainNames
 from .clock import WallClock, now_ns, wall_offset_ns
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower, stage_object
+from .ip_settings import IpSettingsFollower
 from .loop import Followers, Loop
 from .namespaces import Monitors, NamespaceFollower
 from .needs import NeedFollower, needed
@@ -139,8 +140,9 @@ class LiveSource:
             NeedFollower(self._tracer.plan, self._tracer.attach_stage),
             FunctionNames(),
             ChainNames(self._tracer.chains),
-            SocketFollower(self._request.sockets),
             WallClock(wall_offset_ns()),
+            SocketFollower(self._request.sockets),
+            IpSettingsFollower(self._request.sockets, kernel.btf.drop_reasons()),
         )
         events = self._first_events(kernel, listed, problems)
         count_every_s, keeps_bytes = self._request.count_every_s, self._request.snaplen > 0
