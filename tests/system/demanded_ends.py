@@ -6,7 +6,7 @@ A line is a mark, the kind of its end (``model.ENDS``; several, between slashes:
 drop also the kernel's reason as 6.1 has it (``*``: any); after a bar the sockets that it was given to, between
 semicolons, each with what became of it. A socket is called as servers.py calls it, one of a daemon by its process; one
 that no process holds yet, or any more, is ``nobody``. A socket that may or may not be there has a ``?`` before it.
-After another bar are words that what to look at next must have.
+After another bar are words that the end, or what to look at next, must have.
 
 A packet that TCP sends again has several journeys with its mark: each must end so.
 
@@ -67,7 +67,7 @@ DEMANDED = {
 407 socket | unchecked queued
 408 refused | checked checksum | checksum
 # rp_filter; another's address, where nothing is forwarded; this host's own address as source, and 127.0.0.1
-409 dropped IP_RPFILTER | | conf.bond0.50.rp_filter
+409 dropped IP_RPFILTER | | rp_filter of bond0.50 is 1
 410 dropped IP_INADDRERRORS | | 10.9.0.77
 411 dropped *
 412 dropped *
@@ -82,7 +82,7 @@ DEMANDED = {
 417 socket | connected queued
 418 socket | wild queued
 # ping: answered by the kernel; an answer, for a socket
-419 protocol
+419 protocol | | ICMP
 421 socket | ?ping queued; ?nobody queued
 # TCP: nobody listens; a SYN; a connection; one that nobody accepted; the queue of such is full; time-wait; a socket
 # that its process works on; an ACK for a socket that only listens
@@ -97,12 +97,12 @@ DEMANDED = {
 # ARP: this host's addresses, whichever device has them; nobody's; an answer; arp_ignore 1; 8; arp_filter
 441 answered
 442 answered
-443 unanswered | | arp_ignore
+443 unanswered | | no device here has 10.9.0.77
 444 protocol
-445 unanswered | | conf.bond0.30.arp_ignore
+445 unanswered | | arp_ignore of bond0.30 is 1
 446 answered
-447 unanswered | | conf.bond0.50.arp_ignore
-448 unanswered | | arp_filter
+447 unanswered | | arp_ignore of bond0.50 is 8
+448 unanswered | | arp_filter of bond0.60 is 1
 449 answered
 # IPv6
 451 socket | six queued
@@ -114,7 +114,7 @@ DEMANDED = {
 457 socket | six-raw queued
 458 socket | six-group queued
 459 socket | six-tcp taken/backlog
-460 protocol
+460 protocol | | ICMPv6
 469 dropped NO_SOCKET | | port 4031
 # a VLAN: a socket that is bound to it, and what comes by another device; a VRF: bound to it, to nothing, to its port
 461 socket | on-vlan queued
