@@ -138,4 +138,8 @@ def _left_open(place: int, one: Pass, scene: Scene) -> End:
         return End("consumed", place, f"{last.function}: {last.reason or 'consumed'}")
     if last.kind == "queued":
         return End("handed-on", place, f"handed to {last.next_dev}, to be received there later")
+    if last.kind == "protocol" and last.function in _IP_HANDLERS:
+        return End("unknown", place, "what became of it was not seen", look_at.said(look_at.ROUTED, last, one.packet))
+    if last.kind != "protocol" and any(step.outcome == "captured" for step in one.steps):
+        return End("unknown", place, "packet sockets took it; whether anything else did was not seen")
     return End("unknown", place, "what became of it was not seen")

@@ -8,7 +8,8 @@ semicolons, each with what became of it. A socket is called as servers.py calls 
 that no process holds yet, or any more, is ``nobody``. A socket that may or may not be there has a ``?`` before it.
 After another bar are words that the end, or what to look at next, must have.
 
-A packet that TCP sends again has several journeys with its mark: each must end so.
+A packet that TCP sends again has several journeys with its mark: each must end so. Where a mark has several lines (a
+group's packet comes by both slaves), each journey must be like one of them, and each line like a journey.
 
 ``OF_KERNEL`` has the lines that differ on other kernels, and says why.
 """
@@ -29,12 +30,20 @@ class Demand:
 
 
 def demanded(scenario, kernel):
-    """[Demand] of a scenario on a kernel, such as "6.1.0-50-amd64"."""
-    lines = {one.mark: one for one in read(DEMANDED[scenario])}
+    """{mark: [Demand]} of a scenario on a kernel, such as "6.1.0-50-amd64"."""
+    found = by_mark(DEMANDED[scenario])
     for version, differing in OF_KERNEL.get(scenario, {}).items():
         if kernel.startswith(f"{version}."):
-            lines.update((one.mark, one) for one in read(differing))
-    return list(lines.values())
+            found.update(by_mark(differing))
+    return found
+
+
+def by_mark(lines):
+    """{mark: [Demand]} of lines."""
+    found = {}
+    for one in read(lines):
+        found.setdefault(one.mark, []).append(one)
+    return found
 
 
 def read(lines):
@@ -143,9 +152,11 @@ DEMANDED = {
 501 socket | dnsmasq queued
 502 socket | dnsmasq queued
 503 socket | chronyd queued
-504 socket | keepalived queued; ?keepalived queued/full
-505 *
-506 *
+504 socket | keepalived queued
+504 dropped UNHANDLED_PROTO
+# only packet sockets ask for LLDP
+505 unknown | | packet sockets
+506 dropped UNHANDLED_PROTO
 507 socket | ?dnsmasq taken/backlog; ?nobody taken
 508 socket | chronyd queued
 509 dropped NO_SOCKET | | port 514

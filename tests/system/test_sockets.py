@@ -144,19 +144,21 @@ def test_nothing_was_lost(played):
 
 def test_every_packet_ends_where_the_kernel_lets_it(played):
     demands, wrong = demanded(played.name, played.kernel), []
-    for demand in demands:
-        journeys = played.received.get(demand.mark, {})
-        wrong += [] if journeys else [f"packet-{demand.mark}: not seen"]
-        for journey in journeys.values():
-            wrong += [f"packet-{demand.mark} #{journey.id}: {fault}" for fault in faults(played, demand, journey)]
-    assert {"without a demand": sorted(set(played.received) - {one.mark for one in demands})} == {
-        "without a demand": []
-    }
+    for mark, lines in demands.items():
+        journeys, met = played.received.get(mark, {}).values(), set()
+        for journey in journeys:
+            found = [faults(played, demand, journey) for demand in lines]
+            best = min(range(len(lines)), key=lambda place: len(found[place]))
+            met.add(best)
+            wrong += [f"packet-{mark} #{journey.id}: {fault}" for fault in found[best]]
+        wrong += [f"packet-{mark}: not seen: {lines[place]}" for place in range(len(lines)) if place not in met]
+    assert sorted(set(played.received) - set(demands)) == []
     assert wrong == [], "\n".join(wrong)
 
 
 def test_no_end_is_unknown(played):
-    watched = [one for one in played.stack.journeys if one.direction == "rx"]
+    only_taps = {journey.id for journey in played.received.get("505", {}).values()}
+    watched = [one for one in played.stack.journeys if one.direction == "rx" and one.id not in only_taps]
     unknown = [
         (one.id, one.packet.protocol, end.detail) for one in watched for end in one.ends if end.kind == "unknown"
     ]
