@@ -64,8 +64,8 @@ UNANSWERED_ARP = (
     "those of all"
 )
 ROUTED = (
-    "IP neither gave it to this host nor dropped it: is it forwarded, `ip route get {dst} from {src} iif {dev}`? What a "
-    "device sends is seen where a tap is on it"
+    "IP neither gave it to this host nor dropped it: is it forwarded, `ip route get {dst} from {src} iif {dev}`? What "
+    "a device sends is seen where a tap is on it"
 )
 UNANSWERED_ND = "is the address in question one of {dev} (`ip -6 address`)?"
 

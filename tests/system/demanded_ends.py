@@ -165,7 +165,9 @@ DEMANDED = {
 }
 OF_KERNEL = {
     "ends": {
-        # since 6.17 a raw socket without room is passed over before the packet is copied for it (raw_v4_input)
-        "7.3": "422 dropped IP_NOPROTO"
+        # a raw socket without room is passed over before the packet is copied for it, as if it were not there
+        # (raw_v4_input, in 6.12 as of 6.12.118)
+        "6.12": "422 dropped IP_NOPROTO",
+        "7.3": "422 dropped IP_NOPROTO",
     }
 }
