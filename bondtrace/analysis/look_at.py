@@ -65,6 +65,10 @@ UNANSWERED_ARP = (
     "is {dst} an address of {dev} (`ip address`)? sysctl net.ipv4.conf.{dev}.arp_ignore, arp_filter and rp_filter, and "
     "those of all"
 )
+ROUTED = (
+    "IP neither gave it to this host nor dropped it: is it forwarded, `ip route get {dst} from {src} iif {dev}`? What "
+    "a device sends is seen where a tap is on it"
+)
 UNANSWERED_ND = "is the address in question one of {dev} (`ip -6 address`)?"
 
 
