@@ -22,12 +22,14 @@ from bondtrace.exporters.jsonl import JsonLinesExporter
 from bondtrace.exporters.parquet import ParquetExporter
 from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.exporters.perfetto import PerfettoExporter, begin_ns
+from bondtrace.format import stages
 from bondtrace.format.arrow_ipc import END_OF_STREAM, schema_message
 from bondtrace.format.batch import SCHEMA, encode
-from bondtrace.format.events import tap_event
+from bondtrace.format.events import ip_settings_event, route_event, socket_event, tap_event
 from bondtrace.format.recording import Recording
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes
+from bondtrace.model import IpSettings
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters import as_if, json_lines, story, table, text
 from bondtrace.reporters.html import json_in_html
@@ -36,23 +38,40 @@ from bondtrace.stats.metrics import NamedCounts
 from bondtrace.stats.report_data import ReportData, Sample
 from bondtrace.util import untrusted
 from build import (
+    BEGIN_NS,
+    HERE,
+    ON_5354,
+    ON_8080,
     ON_BOND0,
+    RAW,
+    SOCKETS,
     TAPS,
+    answered,
     arp,
     both,
     drop,
+    ether,
     events,
     fanout,
+    given,
     handler,
     hook,
+    ip4,
+    ip6,
     late,
+    local,
     losses,
     protocol,
     received,
+    refusal,
     refused,
+    reply,
     rx,
     sent,
+    stage,
     tap,
+    tcp,
+    udp,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -191,6 +210,36 @@ def sound():
     return told, passes
 
 
+#: The choice of programs that alter a recording with what comes beyond IP.
+BEYOND_IP = 5
+
+
+def sound_beyond_ip():
+    """Return (events, passes) of another, in which sockets are given packets."""
+    packet = ether(ip4(udp(destination=5354), 17))
+    refused_by = given(RAW, "raw_rcv"), given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF")
+    settings = IpSettings(HERE, 2, ("10.9.0.2",), (("rp_filter", 1, 0), ("arp_ignore", 8, 0)))
+    told = [
+        *events(stages=[stage(name) for name in (*stages.BEYOND_IP, stages.DROPS)]),
+        *(socket_event(BEGIN_NS, one) for one in SOCKETS.values()),
+        ip_settings_event(BEGIN_NS, settings),
+        route_event(BEGIN_NS, HERE, "10.9.0.1", [3]),
+        {"kind": "end", "time_ns": 2_000_000_000_000},
+    ]
+    passes = both(
+        rx("eth0", protocol("ip_rcv"), local(17), *refused_by, packet=packet),
+        rx("eth0", protocol("ip_rcv"), drop("NO_SOCKET", "tcp_v4_rcv"), at=50, skb=2, packet=ether(ip4(tcp(), 6))),
+        rx("eth0", protocol("arp_rcv"), answered(), at=100, skb=3, packet=arp()),
+        rx("eth2", protocol("arp_rcv"), at=150, skb=4, packet=arp()),
+        rx("bond0", protocol("ip_list_rcv"), at=200, skb=5, head=5, packet=packet, in_list=True, frame=9),
+        rx("bond0", protocol("ip_list_rcv"), at=201, skb=6, head=6, packet=reply(), in_list=True, frame=9),
+        late("bond0", given(0, "tcp_v4_do_rcv", "TIME_WAIT"), at=210, skb=5, head=6, packet=packet, frame=9),
+        late("bond0", refusal(ON_8080, "NOT_SPECIFIED"), at=211, skb=6, head=6, packet=reply(), frame=9),
+        rx("eth0", local(58, "ip6_protocol_deliver_rcu"), at=300, skb=7, packet=ether(ip6(udp()), 0x86DD)),
+    )
+    return told, passes
+
+
 def recording_of(data):
     """Return the recording that these bytes describe."""
     program = Program(data)
@@ -199,7 +248,7 @@ def recording_of(data):
         return program.rest
     if choice == 1:
         return _altered_bytes(program.one_of(FILES).read_bytes(), program)
-    told, passes = sound()
+    told, passes = sound_beyond_ip() if choice == BEYOND_IP else sound()
     while program:
         told, passes = _altered(told, passes, program)
     cut = len(told) // 2 if choice == 2 else len(told)
@@ -268,7 +317,9 @@ def _with_references(told, program):
     things = [
         one[one["kind"]]
         for one in told
-        if isinstance(one, dict) and one.get("kind") in ("device", "tap") and isinstance(one.get(one["kind"]), dict)
+        if isinstance(one, dict)
+        and one.get("kind") in ("device", "tap", "socket")
+        and isinstance(one.get(one["kind"]), dict)
     ]
     if len(things) > 1:
         one, other = program.one_of(things), program.one_of(things)

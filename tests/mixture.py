@@ -9,20 +9,25 @@ from bondtrace.pipeline import Pipeline
 from bondtrace.stats.report_data import ReportData, Sample
 from build import (
     LLDP,
+    ON_5354,
     ON_ANY,
     ON_ETH0,
     ON_ETH1,
     SKB,
     THERE,
+    answered,
     both,
     drop,
     enters,
     events,
     fanout,
+    given,
     handler,
     late,
+    local,
     protocol,
     received,
+    refusal,
     refused,
     rx,
     scene,
@@ -59,6 +64,11 @@ KINDS = (
         **m,
     ),
     lambda at, **m: rx("peer0", fanout(), drop("NO_SOCKET", "macvlan_handle_frame"), at=at, **m),
+    lambda at, **m: rx("eth2", protocol("ip_rcv"), local(17), given(ON_5354), at=at, **m),
+    lambda at, **m: rx(
+        "eth2", protocol("ip_rcv"), local(17), given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=at, **m
+    ),
+    lambda at, **m: rx("eth2", protocol("arp_rcv"), answered(), at=at, **m),
     lambda at, **m: tx("bond0", at=at, **m),
     lambda at, **m: late("eth0", tap(ON_ETH0), at=at, **m),
 )

@@ -10,13 +10,31 @@ import numpy as np
 import pytest
 
 from bondtrace.errors import BondtraceError
-from bondtrace.format.events import device_event
+from bondtrace.format.events import device_event, socket_event
 from bondtrace.format.recording import Recording
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import Passes
 from bondtrace.model import Device
 from bondtrace.pipeline import Pipeline
-from build import BEGIN_NS, HERE, ON_ANY, ON_ETH0, TAPS, both, events, hook, late, received, record, rx, start, tap
+from build import (
+    BEGIN_NS,
+    HERE,
+    ON_5354,
+    ON_ANY,
+    ON_ETH0,
+    SOCKETS,
+    TAPS,
+    both,
+    events,
+    given,
+    hook,
+    late,
+    received,
+    record,
+    rx,
+    start,
+    tap,
+)
 
 CORPUS = sorted((Path(__file__).parent / "data" / "hostile").iterdir())
 
@@ -28,9 +46,10 @@ def path(tmp_path):
 
 def test_the_sound_recording_is_read_by_everything(path):
     """Else the alterations of it would show nothing."""
-    path.write_bytes(fuzzing.recording_of(b"\x04"))
-    for reads in (fuzzing._told, fuzzing._counted, fuzzing._as_library, fuzzing._gathered):
-        reads(path)
+    for choice in (4, fuzzing.BEYOND_IP):
+        path.write_bytes(fuzzing.recording_of(bytes([choice])))
+        for reads in (fuzzing._told, fuzzing._counted, fuzzing._as_library, fuzzing._gathered):
+            reads(path)
 
 
 @pytest.mark.parametrize("one", CORPUS, ids=lambda one: one.name)
@@ -86,6 +105,31 @@ def refusal(path):
         (
             {"kind": "tap", "time_ns": 1, "tap": {"processes": [None]}},
             "an event 'tap' is malformed (None instead of an object)",
+        ),
+        (
+            {"kind": "socket", "time_ns": 1, "socket": {"inode": 7, "netns": 1}},
+            "an event 'socket' is malformed (a socket without 'family')",
+        ),
+        (
+            {"kind": "socket", "time_ns": 1, "socket": {"processes": [None]}},
+            "an event 'socket' is malformed (None instead of an object)",
+        ),
+        (
+            socket_event(1, replace(SOCKETS[ON_5354], inode=1 << 64)),
+            "an event 'socket' is malformed (a number of more than 64 bits instead of a whole number of 64 bits)",
+        ),
+        ({"kind": "socket", "time_ns": 1}, "an event 'socket' is malformed (None instead of an object)"),
+        (
+            {"kind": "route", "time_ns": 1, "netns": 1, "address": 5, "devices": []},
+            "an event 'route' is malformed (5 instead of a text)",
+        ),
+        (
+            {"kind": "route", "time_ns": 1, "netns": 1, "address": "x", "devices": [-1]},
+            "an event 'route' is malformed (-1 instead of a whole number from 0 up)",
+        ),
+        (
+            {"kind": "ip-settings", "time_ns": 1, "ip_settings": {"netns": 1, "ifindex": 1, "settings": [[]]}},
+            "an event 'ip-settings' is malformed (a list as a setting)",
         ),
         (
             {"kind": "losses", "time_ns": 1, "counters": {"lost": [1.5]}},
@@ -177,6 +221,16 @@ class Looks(list):
     def __iter__(self):
         self.count += len(self)
         return super().__iter__()
+
+
+def test_a_socket_that_is_told_of_many_times_takes_neither_memory_nor_time_without_end(path):
+    told = [socket_event(BEGIN_NS + n, replace(SOCKETS[ON_5354], port=n)) for n in range(5000)]
+    pipeline = Pipeline()
+    record(path, (rx("eth0", given(ON_5354)), [*events(), *told, socket_event(1, SOCKETS[ON_5354])]))
+    pipeline.run(Recording(path).batches())
+
+    times_ns, states = pipeline.scene.sockets._states[ON_5354]
+    assert len(times_ns) == len(states) < 100 and pipeline.scene.sockets.at(ON_5354, 1 << 62).port == 4999
 
 
 def test_what_unpacks_to_more_than_a_batch_may_hold_is_refused(path):

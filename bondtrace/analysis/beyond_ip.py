@@ -25,7 +25,8 @@ from ..format.wire import (
     STEP_SOCKET,
     Array,
 )
-from ..model import Step
+from ..model import Packet, Step
+from ..net.dissect.names import ip_protocol_name
 from .scene import Scene
 
 KINDS = {STEP_LOCAL: "local", STEP_SOCKET: "socket", STEP_ANSWERED: "answered"}
@@ -57,6 +58,7 @@ _OUTCOMES = {
     "SKB_CSUM": "checksum",
     "XFRM_POLICY": "policy",
 }
+_NUMBERS = {ip_protocol_name(number): number for number in range(256)}
 # tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it.
 _ONLY_RELEASED = (None, "NOT_SPECIFIED")
 #: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
@@ -105,6 +107,17 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
         if not (step.clone and given.function in OF_COPIES):
             result.append(step)
     return result
+
+
+def with_protocols(steps: Sequence[Step], packet: Packet) -> list[Step]:
+    """Return a pass's steps; of IPv6, which looks for the protocol only in ``ip6_protocol_deliver_rcu`` and is called
+    with 0, with the packet's."""
+    if not any(step.kind == "local" and step.ip_protocol == 0 for step in steps):
+        return list(steps)
+    number = _NUMBERS.get(packet.protocol)
+    return [
+        replace(step, ip_protocol=number) if step.kind == "local" and not step.ip_protocol else step for step in steps
+    ]
 
 
 def _given(steps: Sequence[Step], inode: Optional[int]) -> Optional[int]:

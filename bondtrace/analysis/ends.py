@@ -196,7 +196,12 @@ def _left_open(place: int, one: Pass, scene: Scene) -> End:
     if last.kind == "queued":
         return End("handed-on", place, f"handed to {last.next_dev}, to be received there later")
     copy = next((step for step in reversed(one.steps) if step.clone), None)
-    if copy is None:
-        return End("unknown", place, "what became of it was not seen")
-    of_copy = _dropped(place, one, copy, scene)
-    return replace(of_copy, kind="unknown", detail=f"what became of it was not seen; a copy of it was {of_copy.detail}")
+    if copy is not None:
+        of_copy = _dropped(place, one, copy, scene)
+        words = f"what became of it was not seen; a copy of it was {of_copy.detail}"
+        return replace(of_copy, kind="unknown", detail=words)
+    if last.kind == "protocol" and last.function in _IP_HANDLERS:
+        return End("unknown", place, "what became of it was not seen", look_at.said(look_at.ROUTED, last, one.packet))
+    if last.kind != "protocol" and any(step.outcome == "captured" for step in one.steps):
+        return End("unknown", place, "packet sockets took it; whether anything else did was not seen")
+    return End("unknown", place, "what became of it was not seen")

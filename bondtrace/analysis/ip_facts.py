@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The addresses, settings and routes of the host, which decide whether IP takes or answers a packet, as of a time."""
+"""The addresses, settings and routes of the host, which decide whether IP takes or answers a packet, as of a time.
+
+Invariant: memory does not grow with the number of addresses that ways are asked for, which others choose: those are
+forgotten that were asked for longest ago.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import Optional
 from ..model import IpSettings
 from ..net.topology import Key
 from .history import History
+
+WAYS_KEPT = 1 << 12
 
 
 class IpFacts:
@@ -24,7 +30,12 @@ class IpFacts:
 
     def put_way(self, time_ns: int, netns: int, address: str, devices: tuple[int, ...]) -> None:
         """Take the devices by which packets to an address leave a namespace from this time on."""
-        self._ways.setdefault((netns, address), History()).put(time_ns, devices)
+        history = self._ways.pop((netns, address), None) or History()
+        if history.at(time_ns) != devices:
+            history.put(time_ns, devices)
+        self._ways[netns, address] = history
+        if len(self._ways) > WAYS_KEPT:
+            del self._ways[next(iter(self._ways))]
 
     def setting(self, key: Key, name: str, time_ns: int) -> Optional[tuple[int, int]]:
         """Return a setting of a device and that of "all"; ``None`` where it was not recorded."""

@@ -15,6 +15,7 @@ from ..net.topology import Key
 from .scene import Scene
 
 _RP_FILTER = "IP_RPFILTER"
+_STRICT, _LOOSE = 1, 2
 _NOTHING, _OWN_ONLY = 8, (1, 2)  # of arp_ignore
 
 
@@ -25,11 +26,16 @@ def after_drop(step: Step, one: Pass, scene: Scene) -> str:
     key, source = (step.netns, step.ifindex), one.packet.src
     mode = scene.beyond.facts.setting(key, "rp_filter", one.time_ns)
     devices = scene.beyond.facts.way(step.netns, source, one.time_ns)
-    if mode is None or devices is None or step.ifindex in devices:
+    if mode is None or devices is None or not _refuses(max(mode), step.ifindex, devices):
         return ""
     names = " and ".join(scene.device_name(step.netns, ifindex, one.time_ns) for ifindex in devices)
     way = f"the way back to {source} leads by {names}" if names else f"there is no way back to {source}"
     return f"{way} (`ip route get {source}`); rp_filter of {_values(step.dev, mode)}"
+
+
+def _refuses(mode: int, ifindex: int, devices: tuple[int, ...]) -> bool:
+    """Would rp_filter refuse a packet by this device, where the way back leads by those?"""
+    return (mode == _STRICT and ifindex not in devices) or (mode == _LOOSE and not devices)
 
 
 def of_unanswered(one: Pass, scene: Scene) -> str:

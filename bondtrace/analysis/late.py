@@ -137,14 +137,15 @@ def _of_same_bytes(records: Array, frames: Array, at: Array, late: Array) -> Arr
     :param frames: a number for each record that is the same within a list receive.
     :param at: the places of the passes.
     """
-    some = at[np.isin(frames[at], frames[late])]
+    some = at.take(np.flatnonzero(np.isin(frames.take(at), frames.take(late))))
     found = np.full(len(late), _NONE)
-    if not len(some):
-        return found
+    passes = records.take(some)
     for prints in (shapes.prints, rewritten.prints):
         rest = np.flatnonzero(found == _NONE)
-        theirs = mix(frames[late[rest]], prints(records[late[rest]]))
-        found[rest] = _of_like(records, some, mix(frames[some], prints(records[some])), late[rest], theirs)
+        if not len(some) or not len(rest):
+            break
+        theirs = mix(frames.take(late.take(rest)), prints(records.take(late.take(rest))))
+        found[rest] = _of_like(records, some, mix(frames.take(some), prints(passes)), late.take(rest), theirs)
     return found
 
 

@@ -29,6 +29,7 @@ _OF_REASON = {
     "SOCKET_FILTER": "the socket's own filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), or one of its control group",
     "SOCKET_RCVBUFF": _BUFFER,
     "SOCKET_BACKLOG": "the program held its socket for too long: SO_RCVBUF, sysctl net.ipv4.tcp_rmem",
+    "TCP_LISTEN_OVERFLOW": _ACCEPT,
     "PROTO_MEM": _MEMORY,
     "UDP_CSUM": _CHECKSUM,
     "TCP_CSUM": _CHECKSUM,
@@ -46,6 +47,7 @@ _OF_REASON = {
     "IP_NOPROTO": "nobody on this host speaks that protocol of IP",
     "OTHERHOST": "the frame was for another MAC address: it is seen in promiscuous mode only",
     "UNHANDLED_PROTO": "nobody on this device asked for that Ethernet type, or VLAN: `ip -d link`",
+    "SECURITY_HOOK": "a security module (SELinux, AppArmor, Smack) refused it: its log",
     "XFRM_POLICY": "IPsec's policies: `ip xfrm policy`, `ip xfrm state`",
     "IPV6DISABLED": "sysctl net.ipv6.conf.{dev}.disable_ipv6",
     "TC_INGRESS": "`tc filter show dev {dev} ingress`, and its actions",
@@ -62,6 +64,10 @@ _OF_REASON = {
 UNANSWERED_ARP = (
     "is {dst} an address of {dev} (`ip address`)? sysctl net.ipv4.conf.{dev}.arp_ignore, arp_filter and rp_filter, and "
     "those of all"
+)
+ROUTED = (
+    "IP neither gave it to this host nor dropped it: is it forwarded, `ip route get {dst} from {src} iif {dev}`? What "
+    "a device sends is seen where a tap is on it"
 )
 UNANSWERED_ND = "is the address in question one of {dev} (`ip -6 address`)?"
 

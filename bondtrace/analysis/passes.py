@@ -73,7 +73,7 @@ def assembled(
             way.is_in(of_steps[nth], of_steps[nth + leaves[nth]])
             to_step = _TO_STEP.get(int(step["kind"]), _step)
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
-    steps = beyond_ip.with_outcomes(steps)
+    steps = beyond_ip.with_protocols(beyond_ip.with_outcomes(steps), packet)
     end_ns = time_ns + max(int(record["duration_ns"]), max(raw["t_ns"].tolist(), default=0))
     sent = record["kind"] == RECORD_TX
     contents = _contents(record, packet, steps, way)

@@ -127,7 +127,7 @@ def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, pac
             "available": None if stage in waiting else stage.available,
             "missing": stage.missing,
             "without": stage.without,
-            "when": stage.when,
+            "when": "--sockets" if stage.name in BEYOND_IP else stage.when,
             "probes": [f"{probe.mechanism} {probe.symbol}" for probe in stage.probes],
         }
         for stage in (*stages, *waiting)

@@ -183,10 +183,10 @@ def read_ip_settings(value: Any) -> IpSettings:
 
 
 def _setting(value: Any) -> tuple[str, int, int]:
-    name, *values = items(value)
-    if len(values) != 2:
+    told = items(value)
+    if len(told) != 3:
         raise ValueError(f"{shown(value)} as a setting")
-    return text(name), integer(values[0]), integer(values[1])
+    return text(told[0]), integer(told[1]), integer(told[2])
 
 
 def _processes(given: dict[str, Any]) -> tuple[Process, ...]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ends that take more than one fact: a listening socket without room, a fragment that waits for the others."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import build
 from bondtrace.analysis import beyond_ip, ends, look_at
 from bondtrace.format.stages import SOCKETS
-from bondtrace.format.wire import FUNCTIONS, GIVEN_STATE_SHIFT, GIVEN_TO_FULL, STEP, STEP_SOCKET
+from bondtrace.format.wire import FUNCTIONS, GIVEN_STATE_SHIFT, GIVEN_TO_FULL, STEP, STEP_LOCAL, STEP_SOCKET
 
 WATCHED = SimpleNamespace(stages={SOCKETS: {}})
 STATES = {name: number for number, name in beyond_ip.TCP_STATES.items()}
@@ -38,8 +39,8 @@ def test_a_listening_socket_without_room_for_a_connection_does_not_take_it(flags
     assert ("accept()" in look_at.after_drop(step, None)) is bool(flags)
 
 
-def ends_of(packet):
-    [journey] = build.journeys(build.rx("eth0", build.protocol("ip_rcv"), packet=packet))
+def ends_of(packet, *steps):
+    [journey] = build.journeys(build.rx("eth0", *(steps or [build.protocol("ip_rcv")]), packet=packet))
     return [(end.kind, end.detail) for end in ends.of_journey(journey.passes, WATCHED, 0)]
 
 
@@ -52,3 +53,29 @@ def test_a_fragment_waits_for_the_others(offset):
 def test_a_whole_packet_of_which_nothing_was_seen_is_unknown():
     packet = build.ether(build.ip4(build.udp(), protocol=17))
     assert ends_of(packet) == [("unknown", "what became of it was not seen")]
+    # nor do taps that captured it before IP make it theirs
+    assert ends_of(packet, build.tap(build.ON_ETH0), build.protocol("ip_rcv")) == ends_of(packet)
+    # and where to look for it is told
+    [journey] = build.journeys(build.rx("eth0", build.protocol("ip_rcv"), packet=packet))
+    [end] = ends.of_journey(journey.passes, WATCHED, 0)
+    assert end.look_at.startswith("IP neither gave it to this host nor dropped it: is it forwarded, `ip route get ")
+
+
+def test_of_what_only_taps_were_seen_to_take_the_end_is_not_known_and_they_are_named():
+    lldp = build.ether(bytes(20), kind=0x88CC)
+    assert ends_of(lldp, build.tap(build.ON_ETH0)) == [
+        ("unknown", "packet sockets took it; whether anything else did was not seen")
+    ]
+    refused = build.tap(build.ON_ETH0, outcome="filtered")
+    assert ends_of(lldp, refused) == [("unknown", "what became of it was not seen")]
+
+
+@pytest.mark.parametrize(("following", "protocol"), [(58, 58), (17, 17), (253, 253)])
+def test_ipv6_is_given_the_protocol_that_it_finds(following, protocol):
+    # given a step of ip6_protocol_deliver_rcu, which is called with 0
+    packet = build.ether(build.ip6(bytes(16), following=following), kind=0x86DD)
+    step = replace(build.protocol("ip6_protocol_deliver_rcu"), kind=STEP_LOCAL)
+    [journey] = build.journeys(build.rx("eth0", build.protocol("ipv6_rcv"), step, packet=packet))
+    # then it has the packet's protocol
+    [local] = [step for step in journey.passes[0].steps if step.kind == "local"]
+    assert local.ip_protocol == protocol

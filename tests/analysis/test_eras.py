@@ -20,19 +20,25 @@ from build import (
     BEGIN_NS,
     DEVICES,
     LLDP,
+    ON_5354,
     ON_ANY,
     ON_BOND0,
     ON_ETH0,
     ON_ETH1,
     TAPS,
+    answered,
+    beyond_ip,
     both,
     ether,
     fanout,
+    given,
     handler,
     hook,
     journeys,
+    local,
     protocol,
     received,
+    refusal,
     refused,
     rx,
     scene,
@@ -85,6 +91,25 @@ def test_a_rule_is_its_table(rule, table, frame):
 
     expected = {name: [] if cell == "-" else [Offer(cell, "rx")] for name, cell in zip(BINDINGS, table[frame])}
     assert found == expected
+
+
+BEYOND = local(17), given(ON_5354)
+
+
+@pytest.mark.parametrize("era", ERAS, ids=lambda era: era.name)
+@pytest.mark.parametrize(
+    "steps",
+    [(protocol("ip_rcv"),), (handler("ANOTHER", "bond0"), protocol("ip_rcv")), (vlan("bond0.7"), protocol("ip_rcv"))],
+)
+def test_what_comes_beyond_ip_is_no_round_of_any_kernel(era, steps):
+    """Nor is a refusal by a socket a drop before the taps."""
+    refused_ = refusal(ON_5354, "SOCKET_RCVBUFF")
+    told = []
+    for more in ((), BEYOND, (*BEYOND, refused_), (answered(),)):
+        around = beyond_ip(taps=TAPS)
+        [journey] = journeys(rx("eth0", tap(ON_ANY), *steps, *more), around=around)
+        told.append(answers(journey, around, era))
+    assert told[1:] == told[:1] * 3 and len(told[0]) == len(TAPS)
 
 
 @pytest.mark.parametrize("rule", [by_skb_bond, by_null_or_orig])

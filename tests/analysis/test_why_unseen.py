@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bondtrace.analysis.why_unseen import NO_RULE, REASONS
-from bondtrace.format.events import tap_event
+from bondtrace.format.events import device_event, tap_event
 from bondtrace.model import Device, Tap
 from build import (
     BEGIN_NS,
@@ -14,23 +14,30 @@ from build import (
     HERE,
     LLDP,
     MORE_DEVICES,
+    ON_5354,
     ON_ANY,
     ON_BOND0,
     ON_ETH0,
     ON_ETH1,
+    SKB,
     TAPS,
     THERE,
+    answered,
     arp,
     drop,
     ether,
     fanout,
+    given,
     handler,
     hook,
     ip4,
     journeys,
+    late,
+    local,
     protocol,
     queued,
     received,
+    refusal,
     refused,
     reply,
     rx,
@@ -550,3 +557,50 @@ def test_taps_that_were_offered_it_have_no_reason():
     offered = {step.tap for passed in one.passes for step in passed.steps if step.tap}
     assert offered == {ON_ANY, ON_BOND0, ON_ETH0}
     assert {unseen.tap for unseen in one.unseen} == {ON_ETH1, LLDP}
+
+
+# --- what comes beyond IP ------------------------------------------------------------------------------
+
+FULL = refusal(ON_5354, "SOCKET_RCVBUFF")
+DELIVERED = (
+    (protocol("ip_rcv"),),
+    (tap(ON_ETH0), handler("ANOTHER", "bond0"), protocol("ip_rcv")),
+    (handler("ANOTHER", "bond0"), vlan("bond0.7"), protocol("ip_list_rcv")),
+)
+ASKING = [
+    *(tcpdump(ASKED, dev) for dev in ("eth0", "eth1", "bond0", "bond0.7", "br0", None)),
+    ARP_ON_BOND0,
+    IP_ON_BOND0,
+    replace(IP_ON_BOND0, ifindex=0, dev=""),
+    replace(tcpdump(ASKED, "bond0"), netns=THERE),
+]
+
+
+@pytest.mark.parametrize("steps", DELIVERED)
+@pytest.mark.parametrize("more", [(local(17), given(ON_5354)), (local(1),), (answered(),)])
+@pytest.mark.parametrize("packet", [None, reply(tag=7)])
+def test_what_becomes_of_a_packet_beyond_ip_explains_no_absence(steps, more, packet):
+    for asked in ASKING:
+        assert why(asked, rx("eth0", *steps, *more, packet=packet)) == why(asked, rx("eth0", *steps, packet=packet))
+
+
+@pytest.mark.parametrize("steps", DELIVERED)
+def test_a_drop_beyond_ip_explains_the_same_whether_or_not_a_socket_is_known_to_have_refused_it(steps):
+    for asked in ASKING:
+        known = why(asked, rx("eth0", *steps, local(17), given(ON_5354), FULL))
+        assert known == why(asked, rx("eth0", *steps, replace(FULL, func=0, decided_by=None)))
+        copied = given(ON_5354, "raw_rcv"), replace(FULL, result=1)
+        assert why(asked, rx("eth0", *steps, local(17), *copied)) == why(asked, rx("eth0", *steps))
+
+
+def test_a_vrfs_taps_are_answered_for_as_without_the_steps_of_its_device():
+    """What IP gives on within a VRF is on the VRF's device by then: a list's steps come from there."""
+    more = {"skb": SKB, "head": 7, "frame": 9, "packet": ether(ip4(udp(), 17))}
+    listed = rx("eth3", protocol("ip_list_rcv"), in_list=True, **more)
+    beyond = late("red", local(17), given(ON_5354), at=9, **more)
+    further = [device_event(BEGIN_NS, MORE_DEVICES[name]) for name in ("red", "eth3")]
+    for asked in (
+        Tap(ASKED, HERE, 20, 3, "raw", "red", running=True),
+        Tap(ASKED, HERE, 20, 0x0806, "raw", "red", running=True),
+    ):
+        assert why(asked, listed, beyond, further=further) == why(asked, listed, further=further)

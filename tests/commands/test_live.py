@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`bondtrace [live]`, and what all that traces live has in common: rights, devices, files to record to."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from shell import as_root, bondtrace, failure
+from shell import PING, as_root, bondtrace, failure
 
 from bondtrace.capture.capabilities import drop_all_rights
+from bondtrace.capture.live import source
 
 
-@pytest.mark.parametrize("words", [["--count", "3"], ["--write", "x.arrows"]])
+@pytest.mark.parametrize("words", [["--count", "3"], ["--write", "x.arrows"], ["--sockets"]])
 def test_what_is_about_journeys_is_refused_where_packets_are_only_counted(run, words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert run("--summary-only", *words) == (
@@ -68,3 +71,52 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are():
     assert message.startswith("bondtrace: no device named 'nosuch' in this network namespace (there are: ")
     assert message.endswith("; `ip link` lists them)\n")
     assert sorted(message.partition("there are: ")[2].partition(";")[0].split(", ")) == there
+
+
+class Asked:
+    """In place of a live trace: notes what was asked for, and traces nothing."""
+
+    requests: ClassVar[list] = []
+
+    def __init__(self, request, **_):
+        self.requests.append(request)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def stop(self):
+        pass
+
+    def describe(self):
+        return "nothing"
+
+    def does_not_see(self):
+        return []
+
+    def batches(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("words", [("live",), ("record", "-o", "x.arrows"), ("summary", "--iface", "lo")])
+@pytest.mark.parametrize("options", [(), ("--sockets",)])
+def test_what_comes_beyond_ip_is_traced_where_it_is_asked_for(run, monkeypatch, tmp_path, words, options):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(source, "LiveSource", Asked)
+    for name in ("live", "record", "summary"):
+        monkeypatch.setattr(import_module(f"bondtrace.commands.{name}"), "require_rights", lambda: None, raising=False)
+    monkeypatch.setattr(import_module("bondtrace.commands.live"), "end_on_signals", lambda *_: None)
+    Asked.requests.clear()
+
+    status, _, err = run(*words, *options)
+
+    assert status == 0, err
+    assert [one.sockets for one in Asked.requests] == [bool(options)]
+
+
+@pytest.mark.parametrize("words", [("show",), ("summary",), ("explain", "--journey", "1")])
+def test_of_a_recording_nothing_more_can_be_asked_for(run, words):
+    status, _, err = run(*words, PING, "--sockets")
+    assert status == 2 and "--sockets" in err

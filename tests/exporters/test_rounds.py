@@ -3,16 +3,21 @@
 
 from bondtrace.exporters.rounds import rounds
 from build import (
+    ON_5354,
     ON_BOND0,
     ON_ETH0,
+    SKB,
     THERE,
     drop,
     enters,
+    given,
     handler,
     journeys,
     late,
+    local,
     protocol,
     received,
+    reply,
     rx,
     sent,
     tap,
@@ -79,3 +84,16 @@ def test_what_came_late_is_in_its_round():
     passes = rx("eth0", tap(ON_ETH0), in_list=True, frame=5), late("eth0", protocol("ip_list_rcv"), at=310, frame=5)
     [[one]] = cut(*passes)
     assert one[:3] == (1, "eth0", 0) and one[4] == ["enter", "tap", "protocol"]
+
+
+def test_what_comes_beyond_ip_happened_in_the_round_in_which_ip_was_given_it():
+    """It is no round of its own, also where it came late, and from a VRF's device."""
+    beyond = local(17), given(ON_5354)
+    assert cut(rx("eth0", handler("ANOTHER", "bond0"), protocol("ip_rcv"), *beyond)) == [
+        [(1, "eth0", 0, 1, ["enter", "rx_handler"], 0), (2, "bond0", 1, 5, ["protocol", "local", "socket"], 0)]
+    ]
+    more = {"skb": SKB, "head": 7, "frame": 9}
+    listed = rx("bond0.7", protocol("ip_list_rcv"), in_list=True, **more)
+    assert cut(listed, late("bond0", *beyond, at=9, packet=reply(), **more)) == [
+        [(1, "bond0.7", 0, 11, ["enter", "protocol", "local", "socket"], 0)]
+    ]

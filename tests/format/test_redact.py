@@ -6,20 +6,25 @@ import random
 import struct
 from dataclasses import replace
 from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from bondtrace.format.batch import Batch
+from bondtrace.format.events import ip_settings_event, read_socket, route_event, socket_event
 from bondtrace.format.recording import Recording
 from bondtrace.format.redact import MODES, Privacy
-from bondtrace.format.wire import PACKET_BYTES
-from bondtrace.model import Packet, Process
+from bondtrace.format.wire import EMPTY, PACKET_BYTES
+from bondtrace.model import IpSettings, Packet, Process
 from bondtrace.pipeline import Pipeline
 from build import (
     DEVICES,
+    HERE,
+    ON_5354,
     ON_ANY,
     ON_BOND0,
+    SOCKETS,
     TAPS,
     B,
     arp,
@@ -142,7 +147,7 @@ def test_any_bytes_may_come(mode):
 
 # --- surroundings --------------------------------------------------------------------------------------
 
-SECRETS = ("10.1.2.3", "de:ad:be:ef:00:01", "de:ad:be:ef:00:02", "secret-host", "hunter2")
+SECRETS = ("10.1.2.3", "2a01:db8::a1", "de:ad:be:ef:00:01", "de:ad:be:ef:00:02", "secret-host", "hunter2")
 
 
 def secret_events():
@@ -150,8 +155,13 @@ def secret_events():
     devices = {name: replace(one, **addresses) for name, one in DEVICES.items()}
     evil = Process(7, "tcpdump", "/usr/sbin/tcpdump -i eth0 host 10.1.2.3 --password hunter2")
     taps = {inode: replace(one, processes=(evil,)) for inode, one in TAPS.items()}
+    secret = {"address": "10.1.2.3", "remote": "2a01:db8::a1", "processes": (evil,)}
+    settings = IpSettings(HERE, 2, ("10.1.2.3", "2a01:db8::a1"), (("rp_filter", 1, 0),))
     return [
         *events(taps=taps, devices=devices, host="secret-host", filter="host 10.1.2.3"),
+        socket_event(5, replace(SOCKETS[ON_5354], **secret)),
+        ip_settings_event(5, settings),
+        route_event(5, HERE, "10.1.2.3", [2]),
         {"kind": "bytes", "time_ns": 5, "packets": [[0, 1, "aHVudGVyMg=="]]},
     ]
 
@@ -186,7 +196,10 @@ def test_what_surrounds_the_packets_tells_no_secrets(mode):
     assert [one for one in (*SECRETS, "aHVudGVyMg==") if one in text] == []
     assert batch.events[0]["privacy"] == mode and batch.events[0]["filter"] == "(withheld)"
     assert {
-        process["cmdline"] for event in batch.events if event["kind"] == "tap" for process in event["tap"]["processes"]
+        process["cmdline"]
+        for event in batch.events
+        if event["kind"] in ("tap", "socket")
+        for process in event[event["kind"]]["processes"]
     } == {"tcpdump"}
     assert not any(event["kind"] == "bytes" for event in batch.events)
     if mode == "drop":
@@ -203,12 +216,71 @@ def test_what_surrounds_the_packets_tells_no_secrets(mode):
         {"kind": "tap", "tap": None},
         {"kind": "tap", "tap": {"processes": [5, {}]}},
         {"kind": "tap", "tap": {"processes": 5}},
+        {"kind": "socket", "socket": None},
+        {"kind": "socket", "socket": {"address": 5, "remote": ["10.1.2.3"], "processes": 5}},
+        {"kind": "socket", "socket": {"processes": [5, {}]}},
+        {"kind": "ip-settings", "ip_settings": []},
+        {"kind": "ip-settings", "ip_settings": {"addresses": 5}},
+        {"kind": "ip-settings", "ip_settings": {"addresses": [5, None]}},
+        {"kind": "route"},
         {"kind": "start"},
         {},
     ],
 )
 def test_events_of_hostile_recordings_are_left_to_who_checks_them(event):
     assert len(list(Privacy("hash").batches([Batch(received(), [event], 0)]))) == 1
+
+
+def socket_as_told(privacy, **more):
+    """A socket after its event was treated."""
+    event = socket_event(5, replace(SOCKETS[ON_5354], **more))
+    [batch] = privacy.batches([Batch(EMPTY, [json.loads(json.dumps(event))], 0)])
+    return read_socket(batch.events[0]["socket"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_addresses_of_sockets_are_those_of_their_packets(mode):
+    # given a packet of IPv4 and one of IPv6, and the sockets that they are sent to
+    privacy = Privacy(mode)
+    packet4 = kept(ether(ip4(udp(), protocol=17, src=1, dst=2)), privacy=privacy)
+    packet6 = kept(ether(ip6(udp(), src=1, dst=2), 0x86DD), privacy=privacy)
+    source4, target4 = (str(ip_address(packet4[at : at + 4])) for at in (26, 30))
+    source6, target6 = (str(ip_address(packet6[at : at + 16])) for at in (22, 38))
+
+    four = socket_as_told(privacy, address="10.9.0.2", remote="10.9.0.1", ifindex=4)
+    six = socket_as_told(privacy, family=10, address="fe80::2", remote="fe80::1")
+    mapped = socket_as_told(privacy, family=10, address="::ffff:10.9.0.2", remote="::ffff:10.9.0.1")
+
+    assert (four.address, four.remote) == (target4, source4) and four.address.startswith("2")
+    assert (six.address, six.remote) == (target6, source6) and six.address.startswith("2001:db8:")
+    assert (mapped.address, mapped.remote) == (f"::ffff:{target4}", f"::ffff:{source4}")
+    # and what is no secret stays
+    assert (four.inode, four.port, four.ifindex, four.protocol) == (ON_5354, 5354, 4, 17)
+
+
+def test_an_address_that_a_socket_has_not_stays_none():
+    assert (socket_as_told(Privacy("hash")).address, socket_as_told(Privacy("hash")).remote) == ("", "")
+
+
+def test_what_is_no_address_is_not_kept():
+    told = socket_as_told(Privacy("hash"), address="hunter2", remote="10.1.2.3.4")
+    assert (told.address, told.remote) == ("", "")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_ways_back_and_settings_have_the_packets_addresses(mode):
+    privacy = Privacy(mode)
+    packet = kept(ether(ip4(udp(), protocol=17, src=1, dst=2)), privacy=privacy)
+    settings = IpSettings(HERE, 2, ("10.9.0.2", "fe80::2"), (("rp_filter", 1, 0),))
+
+    [batch] = privacy.batches(
+        [Batch(EMPTY, [ip_settings_event(5, settings), route_event(5, HERE, "10.9.0.1", [2])], 0)]
+    )
+
+    own, route = batch.events
+    assert route == {**route_event(5, HERE, str(ip_address(packet[26:30])), [2])}
+    assert own["ip_settings"]["addresses"][0] == str(ip_address(packet[30:34]))
+    assert own["ip_settings"]["settings"] == [["rp_filter", 1, 0]]
 
 
 # --- journeys ------------------------------------------------------------------------------------------

@@ -7,19 +7,39 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from shell import ROOT
 
 from bondtrace.errors import UsageError
-from bondtrace.format.events import tap_event
+from bondtrace.format import rotation
+from bondtrace.format.events import socket_event, tap_event
 from bondtrace.format.recording import Recording
 from bondtrace.format.rotation import RotatingRecorder, existing_parts
 from bondtrace.format.trace_set import gather
 from bondtrace.format.wire import EMPTY
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters import table
-from build import BEGIN_NS, ON_BOND0, TAPS, begun, events, hook, in_parts, losses, received, record, refused, sent
+from build import (
+    BEGIN_NS,
+    ON_5354,
+    ON_8080,
+    ON_BOND0,
+    SOCKETS,
+    TAPS,
+    begun,
+    events,
+    given,
+    hook,
+    in_parts,
+    losses,
+    received,
+    record,
+    refused,
+    rx,
+    sent,
+)
 
 
 def told(*traces):
@@ -78,6 +98,53 @@ def test_a_tap_that_opened_in_an_earlier_part_was_there_when_a_later_one_began(t
     # then a later part alone tells why, as the whole does
     [(whole, _)], [(alone, _)] = told(*gather(tuple(parts))), told(*gather((parts[3],)))
     assert {one.reason for one in whole[-1].unseen} == {one.reason for one in alone[-1].unseen} == {"inactive-slave"}
+
+
+def sockets_of(path):
+    """(inode, port, processes) of the sockets that a part tells of, and whether it tells it again."""
+    told = [event for batch in Recording(path).batches() for event in batch.events if event["kind"] == "socket"]
+    return [
+        (one["socket"]["inode"], one["socket"]["port"], len(one["socket"]["processes"]), one.get("again", False))
+        for one in told
+    ]
+
+
+def test_sockets_are_told_again_in_a_new_part_as_they_are_by_then(tmp_path):
+    # given two sockets: of one the processes are found later, the other one connects
+    found, other = SOCKETS[ON_5354], SOCKETS[ON_8080]
+    recorder = RotatingRecorder(tmp_path / "trace.arrows", part_bytes=1)
+    recorder.write(EMPTY, [*begun("a"), socket_event(BEGIN_NS, replace(found, processes=()))])
+    recorder.write(EMPTY, [socket_event(BEGIN_NS + 1, other), socket_event(BEGIN_NS + 2, found)])
+    recorder.write(rx("eth0", given(ON_5354), at=9), [socket_event(BEGIN_NS + 3, replace(other, port=81))])
+    recorder.close()
+    parts = existing_parts(tmp_path / "trace.arrows")
+
+    assert [sockets_of(part) for part in parts] == [
+        [(ON_5354, 5354, 0, False)],
+        [(ON_5354, 5354, 0, True), (ON_8080, 8080, 0, False), (ON_5354, 5354, 1, False)],
+        [(ON_5354, 5354, 1, True), (ON_8080, 8080, 0, True), (ON_8080, 81, 0, False)],
+        [(ON_5354, 5354, 1, True), (ON_8080, 81, 0, True)],
+    ]
+    # then the part of the packet alone names the socket as the whole does
+    [(whole, _)], [(alone, _)] = told(*gather(tuple(parts))), told(*gather((parts[2],)))
+    assert [[end.detail for end in one.ends] for one in (whole[-1], alone[-1])] == [
+        ["dnsd's UDP socket *:5354 [12385]: whether it took it is not known"]
+    ] * 2
+
+
+def test_only_the_sockets_that_were_told_of_last_are_told_again(monkeypatch):
+    monkeypatch.setattr(rotation, "SOCKETS_KEPT", 3)
+    around = rotation.Surroundings()
+    around.learn(begun("a"))
+    others = len(around.told_again(2))
+
+    around.learn([socket_event(n, replace(SOCKETS[ON_5354], inode=n)) for n in (1, 2, 3, 1, 4)])
+
+    again = [one["socket"]["inode"] for one in around.told_again(2) if one["kind"] == "socket"]
+    assert sorted(again) == [1, 3, 4] and len(around.told_again(2)) == others + 3
+    # and one that was forgotten is there once it is told of again
+    around.learn([socket_event(9, replace(SOCKETS[ON_5354], inode=2))])
+    assert sorted(one["socket"]["inode"] for one in around.told_again(2) if one["kind"] == "socket") == [1, 2, 4]
 
 
 def test_of_the_parts_the_last_are_kept(tmp_path):

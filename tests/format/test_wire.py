@@ -356,3 +356,74 @@ def test_kept_bytes_stand_beside_the_passes(size):
     assert plain(wire.decode(slots)) == plain(wire.decode(slots_of(rng, passes)))
     assert len(wire.decode(slots)) == 2
     assert wire.kept_bytes(slots_of(rng, passes)) == wire.kept_bytes(slots[:0]) == []
+
+
+# --- sockets ---
+
+SOCKET_FACTS = struct.Struct("<IIHHHHHH16s16s")
+FACTS = ("inode", "uid", "family", "type", "protocol", "port", "remote_port", "unused", "address", "remote")
+
+
+def socket_slot(rng, facts, **more):
+    """What the kernel side tells of a socket, as the ring holds it: behind the facts is what was there before."""
+    values = {**dict.fromkeys(RECORD_FIELDS, 0), "kind": 6, **more}
+    packed = SOCKET_FACTS.pack(*facts)
+    values["packet"] = packed + rng.randbytes(80 - len(packed))
+    body = RECORD.pack(*(values[name] for name in RECORD_FIELDS))
+    return np.frombuffer(struct.pack("<II", 248, 3) + body + rng.randbytes(248 - len(body)), np.uint8)
+
+
+def random_facts(rng):
+    return SOCKET_FACTS.unpack(rng.randbytes(SOCKET_FACTS.size))
+
+
+def told(slots):
+    """(time, namespace, device, facts) of the sockets in these slots, the facts by the structs of these tests."""
+    return [
+        (int(one["time_ns"]), int(one["netns"]), int(one["ifindex"]), SOCKET_FACTS.unpack_from(one["packet"].tobytes()))
+        for one in wire.told_sockets(slots)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sockets_come_out_as_they_went_in_and_are_no_passes(seed):
+    # given sockets between passes of any length, whose further slots are of any bytes, and packets' bytes
+    rng = random.Random(seed)
+    slots, passes, expected = [], [], []
+    for number in range(rng.randint(1, 30)):
+        if rng.random() < 0.5:
+            facts, where = random_facts(rng), {"time_ns": number, "netns": rng.getrandbits(32), "ifindex": number}
+            expected.append((number, where["netns"], number, facts))
+            slots.append(socket_slot(rng, facts, **where).reshape(1, 256))
+        else:
+            one = random_pass(rng, rng.choice((0, 3, 20, STEPS_MAX)))
+            passes.append(one)
+            slots += [slots_of(rng, [one]), data_slots(rng, 1, number, rng.randbytes(300))]
+    slots = np.concatenate(slots)
+
+    assert told(slots) == expected
+    assert plain(wire.decode(slots)) == passes
+
+
+def test_the_fields_of_a_sockets_facts_are_those_of_the_file():
+    rng = random.Random(1)
+    facts = random_facts(rng)
+    [record] = wire.told_sockets(socket_slot(rng, facts).reshape(1, 256))
+    [found] = np.frombuffer(record["packet"].tobytes()[: SOCKET_FACTS.size], wire.SOCKET_FACTS)
+
+    assert wire.SOCKET_FACTS.names == FACTS and wire.SOCKET_FACTS.itemsize == SOCKET_FACTS.size
+    assert tuple(found[name].tobytes() if name in FACTS[-2:] else int(found[name]) for name in FACTS) == facts
+
+
+def test_without_slots_or_sockets_none_are_told():
+    assert len(wire.told_sockets(np.zeros((0, 256), np.uint8))) == 0
+    assert len(wire.told_sockets(slots_of(random.Random(1), [random_pass(random.Random(2), 20)]))) == 0
+
+
+def test_told_sockets_outlive_their_slots():
+    rng = random.Random(3)
+    facts = random_facts(rng)
+    slots = socket_slot(rng, facts).reshape(1, 256).copy()
+    records = wire.told_sockets(slots)
+    slots[:] = 0xFF
+    assert SOCKET_FACTS.unpack_from(records[0]["packet"].tobytes()) == facts

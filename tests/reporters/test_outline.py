@@ -283,6 +283,11 @@ SOURCES = [
 ]
 
 
+def said_later(step, one):
+    """Does the step of a socket say to which protocol IP gave it?"""
+    return step.kind == "local" and any(later.kind == "socket" for later in one.steps if later.t_ns > step.t_ns)
+
+
 @pytest.mark.parametrize("batches", SOURCES)
 def test_times_never_run_backwards_and_every_step_is_told_once(batches):
     found, around = recorded(batches())
@@ -292,7 +297,10 @@ def test_times_never_run_backwards_and_every_step_is_told_once(batches):
         steps = [line.step for line in outline(journey) if line.kind == "step"]
         assert [step.t_ns for step in steps] == sorted(step.t_ns for step in steps)
         assert sorted(map(id, steps)) == sorted(
-            id(step) for one in journey.passes for step in one.steps if step.kind != "enter"
+            id(step)
+            for one in journey.passes
+            for step in one.steps
+            if step.kind != "enter" and not said_later(step, one)
         )
         begun = [line.place for line in outline(journey) if line.kind == "begin"]
         assert sorted(begun) == list(range(1, len(journey.passes)))

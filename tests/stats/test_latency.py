@@ -28,7 +28,10 @@ def test_latencies_are_those_of_going_through_the_journeys(seed):
 
     spreads = digested(passes).latencies.spreads
 
-    names = {1: "tap", 2: "fanout", 3: "rx_handler", 4: "protocol", 6: "vlan", 7: "drop"}
+    names = {
+        **{1: "tap", 2: "fanout", 3: "rx_handler", 4: "protocol", 6: "vlan", 7: "drop"},
+        **{10: "local", 11: "socket", 12: "answered"},
+    }
     found = {
         (kind.netns, kind.ifindex, "tx" if kind.sent else "rx", names[kind.step], kind.function(around)): spread
         for kind, spread in spreads.items()

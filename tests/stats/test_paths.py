@@ -6,18 +6,30 @@ from collections import Counter
 import pytest
 from mixture import KINDS, digested, many, one_by_one
 
+from bondtrace.format.events import device_event
 from bondtrace.stats.paths import Link, Node, Paths, path
 from build import (
     ALL_DEVICES,
     HERE,
+    MORE_DEVICES,
+    ON_5354,
+    ON_8080,
     ON_ETH0,
+    RAW,
+    SKB,
+    answered,
+    beyond_ip,
     drop,
+    given,
     handler,
     journeys,
     late,
+    local,
     protocol,
     received,
+    refusal,
     refused,
+    reply,
     rx,
     scene,
     sent,
@@ -42,6 +54,42 @@ def test_paths_are_those_of_going_through_the_journeys(seed):
 
     assert flow.paths == expected and len(expected) >= len(KINDS)
     assert {way: journey.id for way, journey in flow.examples.items()} == first
+
+
+UDP_TO_SOCKET = local(17), given(ON_5354)
+
+
+@pytest.mark.parametrize(
+    "steps", [UDP_TO_SOCKET, (local(1),), (answered(),), (local(6), given(ON_8080, "tcp_v4_do_rcv", "LISTEN"))]
+)
+def test_what_comes_beyond_ip_is_no_stop_and_no_end_of_the_way(steps):
+    before = tap(ON_ETH0), handler("ANOTHER", "bond0"), protocol("ip_rcv")
+    [plain], [beyond] = (journeys(rx("eth0", *before, *more), around=beyond_ip()) for more in ((), steps))
+    assert path(beyond) == path(plain) and path(plain)[-1].kind == "protocol"
+
+
+def test_a_refusal_by_a_socket_ends_the_way_as_a_drop_and_that_of_a_copy_for_a_raw_socket_does_not():
+    refused_, copied = refusal(ON_5354, "SOCKET_RCVBUFF"), refusal(RAW, "SOCKET_RCVBUFF", result=1)
+    [one], [other] = (
+        journeys(rx("eth2", protocol("ip_rcv"), *more), around=beyond_ip())
+        for more in ((*UDP_TO_SOCKET, refused_), (given(RAW, "raw_rcv"), copied))
+    )
+    assert path(one)[-1] == Node("drop", (HERE, 0, ""), "udp_queue_rcv_one_skb", "SOCKET_RCVBUFF")
+    assert path(other)[-1] == Node("protocol", (HERE, 0, ""), "ip_rcv")
+
+
+def test_steps_that_came_late_from_a_vrfs_device_are_no_visit_of_it():
+    # given a list's packet on a device of a VRF, which IP takes for one of the VRF's
+    more = {"skb": SKB, "head": 7, "frame": 9}
+    devices = [device_event(1, MORE_DEVICES[name]) for name in ("red", "eth3")]
+    passes = (
+        rx("eth3", protocol("ip_rcv"), in_list=True, **more),
+        late("red", *UDP_TO_SOCKET, at=9, **more, packet=reply()),
+    )
+    [journey] = journeys(*passes, around=beyond_ip(*devices))
+
+    assert [node.kind for node in path(journey)] == ["source", "device", "protocol"]
+    assert {step.dev for step in journey.passes[0].steps} == {"eth3"} and len(journey.passes[0].steps) == 4
 
 
 def test_the_path_of_a_packet_through_a_bond():

@@ -6,9 +6,10 @@ A line is a mark, the kind of its end (``model.ENDS``; several, between slashes:
 drop also the kernel's reason as 6.1 has it (``*``: any); after a bar the sockets that it was given to, between
 semicolons, each with what became of it. A socket is called as servers.py calls it, one of a daemon by its process; one
 that no process holds yet, or any more, is ``nobody``. A socket that may or may not be there has a ``?`` before it.
-After another bar are words that what to look at next must have.
+After another bar are words that the end, or what to look at next, must have.
 
-A packet that TCP sends again has several journeys with its mark: each must end so.
+A packet that TCP sends again has several journeys with its mark: each must end so. Where a mark has several lines (a
+group's packet comes by both slaves), each journey must be like one of them, and each line like a journey.
 
 ``OF_KERNEL`` has the lines that differ on other kernels, and says why.
 """
@@ -29,12 +30,20 @@ class Demand:
 
 
 def demanded(scenario, kernel):
-    """[Demand] of a scenario on a kernel, such as "6.1.0-50-amd64"."""
-    lines = {one.mark: one for one in read(DEMANDED[scenario])}
+    """{mark: [Demand]} of a scenario on a kernel, such as "6.1.0-50-amd64"."""
+    found = by_mark(DEMANDED[scenario])
     for version, differing in OF_KERNEL.get(scenario, {}).items():
         if kernel.startswith(f"{version}."):
-            lines.update((one.mark, one) for one in read(differing))
-    return list(lines.values())
+            found.update(by_mark(differing))
+    return found
+
+
+def by_mark(lines):
+    """{mark: [Demand]} of lines."""
+    found = {}
+    for one in read(lines):
+        found.setdefault(one.mark, []).append(one)
+    return found
 
 
 def read(lines):
@@ -67,7 +76,7 @@ DEMANDED = {
 407 socket | unchecked queued
 408 refused | checked checksum | checksum
 # rp_filter; another's address, where nothing is forwarded; this host's own address as source, and 127.0.0.1
-409 dropped IP_RPFILTER | | conf.bond0.50.rp_filter
+409 dropped IP_RPFILTER | | rp_filter of bond0.50 is 1
 410 dropped IP_INADDRERRORS | | 10.9.0.77
 411 dropped *
 412 dropped *
@@ -82,7 +91,7 @@ DEMANDED = {
 417 socket | connected queued
 418 socket | wild queued
 # ping: answered by the kernel; an answer, for a socket
-419 protocol
+419 protocol | | ICMP
 421 socket | ?ping queued; ?nobody queued
 # TCP: nobody listens; a SYN; a connection; one that nobody accepted; the queue of such is full; time-wait; a socket
 # that its process works on; an ACK for a socket that only listens
@@ -97,12 +106,12 @@ DEMANDED = {
 # ARP: this host's addresses, whichever device has them; nobody's; an answer; arp_ignore 1; 8; arp_filter
 441 answered
 442 answered
-443 unanswered | | arp_ignore
+443 unanswered | | no device here has 10.9.0.77
 444 protocol
-445 unanswered | | conf.bond0.30.arp_ignore
+445 unanswered | | arp_ignore of bond0.30 is 1
 446 answered
-447 unanswered | | conf.bond0.50.arp_ignore
-448 unanswered | | arp_filter
+447 unanswered | | arp_ignore of bond0.50 is 8
+448 unanswered | | arp_filter of bond0.60 is 1
 449 answered
 # IPv6
 451 socket | six queued
@@ -114,7 +123,7 @@ DEMANDED = {
 457 socket | six-raw queued
 458 socket | six-group queued
 459 socket | six-tcp taken/backlog
-460 protocol
+460 protocol | | ICMPv6
 469 dropped NO_SOCKET | | port 4031
 # a VLAN: a socket that is bound to it, and what comes by another device; a VRF: bound to it, to nothing, to its port
 461 socket | on-vlan queued
@@ -143,17 +152,22 @@ DEMANDED = {
 501 socket | dnsmasq queued
 502 socket | dnsmasq queued
 503 socket | chronyd queued
-504 socket | keepalived queued; ?keepalived queued/full
-505 *
-506 *
+504 socket | keepalived queued
+504 dropped UNHANDLED_PROTO
+# only packet sockets ask for LLDP
+505 unknown | | packet sockets
+506 dropped UNHANDLED_PROTO
 507 socket | ?dnsmasq taken/backlog; ?nobody taken
+508 socket | chronyd queued
 509 dropped NO_SOCKET | | port 514
 510 socket | dhclient queued
 """,
 }
 OF_KERNEL = {
     "ends": {
-        # since 6.17 a raw socket without room is passed over before the packet is copied for it (raw_v4_input)
-        "7.3": "422 dropped IP_NOPROTO"
+        # a raw socket without room is passed over before the packet is copied for it, as if it were not there
+        # (raw_v4_input, in 6.12 as of 6.12.118)
+        "6.12": "422 dropped IP_NOPROTO",
+        "7.3": "422 dropped IP_NOPROTO",
     }
 }

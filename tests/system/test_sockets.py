@@ -124,8 +124,9 @@ def faults(played, demand, journey):
     drops = [step.reason for one in journey.passes for step in one.steps if step.kind == "drop"]
     if played.kernel.startswith("6.1.") and demand.reason not in ("", "*") and demand.reason not in drops:
         found.append(f"dropped for {drops}, not {demand.reason}")
-    if played.gives_reasons and not any(demand.look in end.look_at for end in journey.ends):
-        found.append(f"look at {[end.look_at for end in journey.ends]}, without {demand.look!r}")
+    words = [f"{end.detail}; {end.look_at}" for end in journey.ends]
+    if played.gives_reasons and not any(demand.look in one for one in words):
+        found.append(f"says {words}, without {demand.look!r}")
     return found
 
 
@@ -143,19 +144,21 @@ def test_nothing_was_lost(played):
 
 def test_every_packet_ends_where_the_kernel_lets_it(played):
     demands, wrong = demanded(played.name, played.kernel), []
-    for demand in demands:
-        journeys = played.received.get(demand.mark, {})
-        wrong += [] if journeys else [f"packet-{demand.mark}: not seen"]
-        for journey in journeys.values():
-            wrong += [f"packet-{demand.mark} #{journey.id}: {fault}" for fault in faults(played, demand, journey)]
-    assert {"without a demand": sorted(set(played.received) - {one.mark for one in demands})} == {
-        "without a demand": []
-    }
+    for mark, lines in demands.items():
+        journeys, met = played.received.get(mark, {}).values(), set()
+        for journey in journeys:
+            found = [faults(played, demand, journey) for demand in lines]
+            best = min(range(len(lines)), key=lambda place: len(found[place]))
+            met.add(best)
+            wrong += [f"packet-{mark} #{journey.id}: {fault}" for fault in found[best]]
+        wrong += [f"packet-{mark}: not seen: {lines[place]}" for place in range(len(lines)) if place not in met]
+    assert sorted(set(played.received) - set(demands)) == []
     assert wrong == [], "\n".join(wrong)
 
 
 def test_no_end_is_unknown(played):
-    watched = [one for one in played.stack.journeys if one.direction == "rx"]
+    only_taps = {journey.id for journey in played.received.get("505", {}).values()}
+    watched = [one for one in played.stack.journeys if one.direction == "rx" and one.id not in only_taps]
     unknown = [
         (one.id, one.packet.protocol, end.detail) for one in watched for end in one.ends if end.kind == "unknown"
     ]
@@ -164,8 +167,9 @@ def test_no_end_is_unknown(played):
 
 # --- the servers' own words ----------------------------------------------------------------------------
 
-# What was queued and is not in the log: nobody reads those sockets; a wrong checksum is found when it is read.
-NOT_READ = {("group-b", "413"), ("unchecked", "407")}
+# What was queued and is not in the log: a wrong checksum is found when it is read. What a first fragment holds is read
+# with the last, in whose journey the whole datagram was given to the socket.
+NOT_READ, WITH_THE_LAST = {("unchecked", "407")}, {("fragments", "486")}
 
 
 def test_what_a_server_read_was_given_to_it_and_the_other_way_round(ends):
@@ -179,10 +183,10 @@ def test_what_a_server_read_was_given_to_it_and_the_other_way_round(ends):
     read = {(one["name"], mark) for one in ends.told["servers"] for mark in one["marks"]}
     syn_only, pings = {("listening", "432")}, {(name, "421") for name, mark in said if mark == "421"}
     assert len(read) > 15
-    assert {"said, not read": said - read - NOT_READ - syn_only - pings, "read, not said": read - said} == {
-        "said, not read": set(),
-        "read, not said": set(),
-    }
+    assert {
+        "said, not read": said - read - NOT_READ - syn_only - pings,
+        "read, not said": read - said - WITH_THE_LAST,
+    } == {"said, not read": set(), "read, not said": set()}
 
 
 def test_a_sockets_drops_are_what_it_refused(ends):
@@ -242,7 +246,7 @@ def test_the_daemons_log_what_they_were_given(daemons):
         "507": ("dnsmasq.log", r"query\[A\] packet-507\.test from 10\.9\.0\.1"),
         "510": ("dhclient.log", "bound to 10.20.0.1"),
     }
-    assert answers == ["501", "502", "503", "507"]
+    assert answers == ["501", "502", "503", "508", "507"]
     assert [mark for mark, (file, words) in logs.items() if not re.search(words, (out / file).read_text())] == []
 
 
@@ -264,5 +268,6 @@ def test_sockets_have_their_processes_and_addresses(daemons):
         for inode in daemons.scene.sockets
     }
     assert {"dnsmasq's UDP socket 10.9.0.2:53", "chronyd's UDP socket 10.9.0.2:123"} <= labels
+    assert {"chronyd's UDP socket 10.40.0.2%red:123"} <= labels
     assert {"dhclient's UDP socket *:68", "dnsmasq's UDP socket *%bond0:67"} <= labels
     assert any(re.fullmatch(r"keepalived's raw VRRP socket \S+", label) for label in labels)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # title: daemons of Debian around a bond
-# description: dnsmasq, chronyd, keepalived and lldpd on a bonded host, dhclient on a VLAN; the gateway asks, and notes the answers
+# description: dnsmasq, chronyd, keepalived and lldpd on a bonded host, dhclient on a VLAN, chronyd in a VRF; the gateway asks, and notes the answers
 # iface: bond0
 # trace: --iface bond0 --sockets
 # needs: dnsmasq (dnsmasq-base)
@@ -30,6 +30,13 @@ dnsmasq_on() {
         --log-facility=- --log-queries --log-dhcp --no-ping --no-resolv --no-hosts --bind-interfaces "$@"
 }
 
+# chronyd_on NAME ADDRESS [SETTING]: an NTP server, which leaves the clock alone.
+chronyd_on() {
+    printf '%s\n' 'allow all' 'local stratum 8' "bindaddress $2" 'cmdport 0' "bindcmdaddress $private/$1" \
+        "pidfile $private/$1.pid" "${@:3}" >"$LAB_OUT/$1.conf"
+    daemon "$1" chronyd -d -x -u root -f "$LAB_OUT/$1.conf"
+}
+
 # lldpd_here DIRECTORY: with a passwd of its own, as lldpd separates its privileges, and wants its user and directory.
 lldpd_here() {
     mount -t tmpfs tmpfs /run
@@ -44,15 +51,20 @@ lldpd_here() {
 
 setup() {
     make_bonded_host
-    ip link add link bond0 name bond0.20 type vlan id 20
-    ip link set bond0.20 up
-    ip -n gw link add link br0 name br0.20 type vlan id 20
-    ip -n gw link set br0.20 up
-    ip -n gw addr add 10.20.0.1/24 dev br0.20
+    for number in 20 40; do
+        ip link add link bond0 name "bond0.$number" type vlan id "$number"
+        ip link set "bond0.$number" up
+        ip -n gw link add link br0 name "br0.$number" type vlan id "$number"
+        ip -n gw link set "br0.$number" up
+        ip -n gw addr add "10.$number.0.1/24" dev "br0.$number"
+    done
+    ip link add red type vrf table 10
+    ip link set red up
+    ip link set bond0.40 master red
+    ip addr add 10.40.0.2/24 dev bond0.40
     daemon dnsmasq dnsmasq_on --interface=bond0 --address=/test/10.9.0.9 --dhcp-range=10.9.0.100,10.9.0.110
-    printf '%s\n' 'allow all' 'local stratum 8' 'bindaddress 10.9.0.2' 'cmdport 0' "bindcmdaddress $private/chronyd" \
-        "pidfile $private/chronyd.pid" >"$LAB_OUT/chrony.conf"
-    daemon chronyd chronyd -d -x -u root -f "$LAB_OUT/chrony.conf"
+    chronyd_on chronyd 10.9.0.2
+    chronyd_on chronyd-red 10.40.0.2 'binddevice red'
     cat >"$LAB_OUT/keepalived.conf" <<'CONF'
 vrrp_instance ours {
     state BACKUP
@@ -72,7 +84,8 @@ CONF
     daemon gateway ip netns exec gw bash -c "$(declare -f dnsmasq_on); dnsmasq_on \"\$@\"" - --port=0 \
         --interface=br0.20 --dhcp-range=10.20.0.100,10.20.0.110 --dhcp-broadcast --dhcp-option=15,packet-510.test
     wait_until listens 'sport = 53'
-    wait_until listens 'sport = 123'
+    wait_until listens 'src 10.9.0.2:123'
+    wait_until listens 'src 10.40.0.2:123'
     wait_until listens 'sport = 112'
     wait_until test -S "$private/lldpd"
     start_taps bond0
@@ -89,11 +102,11 @@ def answered(mark, one, size=512):
     if one.recv(size):
         print(mark, file=answers, flush=True)
 
-def udp(port=0):
+def udp(port=0, device=b"br0", address="10.9.0.1"):
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"br0")
-    one.bind(("" if port else "10.9.0.1", port))
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+    one.bind(("" if port else address, port))
     return one
 
 def question(mark):
@@ -109,9 +122,12 @@ options = b"\x63\x82\x53\x63" + b"\x35\1\1" + b"\x0c\x0apacket-502" + b"\xff"
 dhcp.sendto(head + bytes(192) + options, ("255.255.255.255", 67))
 answered(502, dhcp)
 
-ntp = udp()
-ntp.sendto(b"\x23\0\6\xec" + bytes(12) + b"packet-503".ljust(32, b"\0"), (HOST, 123))
-answered(503, ntp)
+def ask_time(mark, ntp, host):
+    ntp.sendto(b"\x23\0\6\xec" + bytes(12) + (b"packet-%d" % mark).ljust(32, b"\0"), (host, 123))
+    answered(mark, ntp)
+
+ask_time(503, udp(), HOST)
+ask_time(508, udp(0, b"br0.40", "10.40.0.1"), "10.40.0.2")
 
 # not a right advertisement: keepalived tells of it
 with socket.socket(socket.AF_INET, socket.SOCK_RAW, 112) as vrrp:

@@ -47,7 +47,7 @@ RULES
     echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range
     echo 0 >/proc/sys/net/ipv4/tcp_syncookies
     start_servers
-    start_taps bond0
+    start_taps bond0 out0 # what a device sends is only shown where a tap is
 }
 
 start_servers() {

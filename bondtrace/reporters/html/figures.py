@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...analysis import beyond_ip
 from ...analysis.scene import Scene
-from ...format.wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_TAP, STEP_VLAN
+from ...format.wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_QUEUED, STEP_TAP, STEP_VLAN
 from ...model import Journey
 from ...stats.latency import EDGES_NS, Kind, Spread
 from ...stats.paths import Graph, Node
@@ -34,6 +35,8 @@ _STEPS = {
     STEP_VLAN: "vlan",
     STEP_PROTOCOL: "protocol",
     STEP_DROP: "drop",
+    STEP_QUEUED: "queued",
+    **beyond_ip.KINDS,
 }
 
 

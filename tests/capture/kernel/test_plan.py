@@ -13,7 +13,7 @@ from bondtrace.capture.kernel.btf import Btf
 from bondtrace.capture.kernel.plan import Abilities, Probe, Stage, make, programs, where_found
 from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
-from bondtrace.format.stages import NETFILTER_FUNCTIONS
+from bondtrace.format.stages import BEYOND_IP, NETFILTER_FUNCTIONS, SOCKETS, SOCKETS6, TCP_SOCKETS
 from bondtrace.net.rx_handlers import FUNCTIONS as HANDLERS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -288,6 +288,113 @@ def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
         "-    frame_exit: fexit dev_queue_xmit_nit",
         "+transmit MISSING: kprobe dev_queue_xmit_nit: Permission denied",
     ]
+
+
+# --- what is asked for ---------------------------------------------------------------------------------
+
+BEYOND_IP_6_1 = """\
+sockets
+    ip_deliver: fentry ip_protocol_deliver_rcu
+    socket_udp: fentry udp_queue_rcv_one_skb
+    socket_raw: fentry raw_rcv
+    socket_ping: fentry __ping_queue_rcv_skb
+    arp_answer: fentry arp_xmit
+TCP sockets
+    socket_tcp: fentry tcp_v4_do_rcv
+    socket_backlog: fentry tcp_add_backlog
+    socket_timewait: fentry tcp_timewait_state_process
+    socket_request: fentry tcp_check_req
+IPv6 sockets
+    ip6_deliver: fentry ip6_protocol_deliver_rcu
+    socket_udpv6: fentry udpv6_queue_rcv_one_skb
+    socket_rawv6: fentry rawv6_rcv
+    socket_tcpv6: fentry tcp_v6_do_rcv
+    nd_answer: fentry ndisc_send_na
+"""
+ADDED = [f"+{line}" for line in BEYOND_IP_6_1.splitlines()]
+
+
+@pytest.mark.parametrize("version", ["5.10", "6.1", "6.12", "7.3"])
+def test_what_comes_beyond_ip_is_only_in_a_plan_that_asks_for_it(version):
+    offered = abilities(version)
+    plain, asking = make(offered), make(offered, asked=BEYOND_IP)
+    ping = "ping_queue_rcv_skb" if version == "5.10" else "__ping_queue_rcv_skb"
+
+    assert changes(asking, text(plain)) == [line.replace("__ping_queue_rcv_skb", ping) for line in ADDED]
+    programs_of_it = {probe.program for probe in asking.probes} - {probe.program for probe in plain.probes}
+    assert len(programs_of_it) == 14
+    # not even compiled, nor waiting, nor missing
+    assert not programs_of_it & {probe.program for probe in plain.compiled}
+    assert not any(plain.stage(name) for name in BEYOND_IP)
+    assert plain.waiting == asking.waiting
+
+
+def test_each_stage_is_asked_for_by_its_name():
+    assert changes(make(abilities("6.1"), asked=[TCP_SOCKETS])) == ADDED[6:11]
+    assert changes(make(abilities("6.1"), asked=["transmit", "no such stage"])) == []
+
+
+def test_kprobes_alone_show_what_comes_beyond_ip():
+    offered = abilities("6.1", fentry=False)
+    expected = [line.replace("fentry", "kprobe") for line in ADDED]
+    assert changes(make(offered, asked=BEYOND_IP), text(make(offered))) == expected
+
+
+@pytest.mark.parametrize(
+    ("gone", "program", "instead"),
+    [
+        (["udp_queue_rcv_one_skb"], "socket_udp", "udp_queue_rcv_skb"),
+        (["udp_queue_rcv_one_skb", "udp_queue_rcv_skb"], "socket_udp", "__udp_enqueue_schedule_skb"),
+        (["udpv6_queue_rcv_one_skb"], "socket_udpv6", "udpv6_queue_rcv_skb"),
+        (["__ping_queue_rcv_skb"], "socket_ping", "ping_queue_rcv_skb"),
+    ],
+)
+def test_of_functions_that_compilers_inline_another_is_probed(gone, program, instead):
+    every = abilities("6.1")
+    offered = replace(every, symbols={**every.symbols, **{name: Symbol(name) for name in wanted_functions()}})
+
+    plan = make(without(offered, *gone), asked=BEYOND_IP)
+
+    [probe] = [probe for probe in plan.probes if probe.program == program]
+    assert probe.function == instead and all(plan.stage(name).available for name in BEYOND_IP)
+
+
+@pytest.mark.parametrize(
+    ("gone", "stage", "named"),
+    [
+        (["arp_xmit"], SOCKETS, "arp_xmit"),
+        (
+            ["udp_queue_rcv_one_skb", "udp_queue_rcv_skb", "__udp_enqueue_schedule_skb"],
+            SOCKETS,
+            "udp_queue_rcv_one_skb",
+        ),
+        (["tcp_check_req"], TCP_SOCKETS, "tcp_check_req"),
+        (["ip6_protocol_deliver_rcu", "rawv6_rcv"], SOCKETS6, "ip6_protocol_deliver_rcu"),
+    ],
+)
+def test_without_a_function_the_stage_is_kept_with_the_reason_and_the_others_stand(gone, stage, named):
+    plan = make(without(abilities("6.1"), *gone), asked=BEYOND_IP)
+
+    assert {name: plan.stage(name).missing for name in BEYOND_IP} == {
+        **dict.fromkeys(BEYOND_IP, ""),
+        stage: f"this kernel has no function {named}",
+    }
+    assert plan.stage(stage).probes == () and plan.stage(stage).without.endswith(" is not told")
+
+
+@pytest.mark.parametrize("gone", ["__netif_receive_skb_one_core", "__netif_receive_skb_list_core"])
+def test_where_the_bracket_ends_before_ip_begins_there_are_no_such_stages(gone):
+    plan = make(without(abilities("6.1"), gone), asked=BEYOND_IP)
+
+    assert "rx_core_enter" in {probe.program for probe in plan.probes}
+    assert not any(plan.stage(name) for name in BEYOND_IP)
+    assert text(plan) == text(make(without(abilities("6.1"), gone)))
+
+
+def test_a_suffixed_function_beyond_ip_is_probed_by_kprobe():
+    plan = make(renamed(abilities("6.1"), "tcp_add_backlog", "tcp_add_backlog.isra.0"), asked=BEYOND_IP)
+    [probe] = [probe for probe in plan.probes if probe.program == "socket_backlog"]
+    assert (probe.mechanism, probe.symbol) == ("kprobe", "tcp_add_backlog.isra.0")
 
 
 # --- what is not always needed -------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def programs_in_c():
     found = []
     for path in bpf_dir().glob("*.c"):
         code = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.S)
-        found += re.findall(r"^(?:PROBE|PROTOCOL|PROTOCOL_LIST|SOCKET|UDP_SOCKET)\((\w+)", code, flags=re.M)
+        found += re.findall(r"^(?:PROBE|PROTOCOL|PROTOCOL_LIST|SOCKET|UDP_SOCKET|TCP_SOCKET)\((\w+)", code, flags=re.M)
     return sorted(set(found))
 
 

@@ -6,7 +6,7 @@ from mixture import digested, many
 
 from bondtrace.reporters.html import figures
 from bondtrace.stats.paths import Node
-from build import HERE, THERE, scene
+from build import HERE, THERE, both, protocol, queued, rx, scene
 
 ETH0, PEER = (HERE, 2, "rx"), (THERE, 2, "rx")
 
@@ -70,3 +70,17 @@ def test_the_most_frequent_paths_and_steps_are_drawn_and_the_others_counted(monk
     most = sorted((one["count"] for one in steps), reverse=True)[:4]
     assert sorted((one["count"] for one in short["latencies"]["steps"]), reverse=True) == most
     assert (short["latencies"]["left_out"], whole["latencies"]["left_out"]) == (len(steps) - 4, 0) and len(steps) > 4
+
+
+def test_every_kind_of_step_has_its_name_among_the_steps():
+    told = figures.report_object(digested(many(1)), "trace.arrows", [])["latencies"]["steps"]
+    kinds = {one["kind"] for one in told}
+
+    assert kinds == {"tap", "fanout", "rx_handler", "vlan", "protocol", "drop", "local", "socket", "answered"}
+    assert {one["function"] for one in told if one["kind"] == "socket"} == {"udp_queue_rcv_one_skb"}
+
+
+def test_what_was_handed_on_has_its_name_among_the_steps():
+    passes = both(rx("eth2", protocol("ip_rcv"), queued("bond0.7")), rx("eth2", at=90, skb=9))
+    told = figures.report_object(digested(passes, batches=1), "trace.arrows", [])["latencies"]["steps"]
+    assert [one["kind"] for one in told if one["function"] == "gro_cells_receive"] == ["queued"]
