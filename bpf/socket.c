@@ -208,6 +208,6 @@ TCP_SOCKET(socket_tcp, FUNC_TCP_V4_DO_RCV)
 TCP_SOCKET(socket_tcpv6, FUNC_TCP_V6_DO_RCV)
 SOCKET(socket_backlog, FUNC_TCP_ADD_BACKLOG)
 SOCKET(socket_timewait, FUNC_TCP_TIMEWAIT_STATE_PROCESS)
-SOCKET(socket_request, FUNC_TCP_CHECK_REQ)
+TCP_SOCKET(socket_request, FUNC_TCP_CHECK_REQ)
 PROBE(arp_answer) { return answered(FUNC_ARP_XMIT); }
 PROBE(nd_answer) { return answered(FUNC_NDISC_SEND_NA); }

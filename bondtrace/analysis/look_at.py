@@ -15,6 +15,7 @@ from ..model import Packet, Step
 _BUFFER = (
     "the socket's receive buffer was full: `ss -m`, SO_RCVBUF, sysctl net.core.rmem_max; does its program keep up?"
 )
+_ASKED_OF_ND = "is the address in question one of {dev} (`ip -6 address`)?"
 _ACCEPT = (
     "connections waited for accept(): `ss -ltn` (Recv-Q, Send-Q), listen()'s backlog, sysctl net.core.somaxconn; does "
     "its program keep up?"
@@ -49,6 +50,7 @@ _OF_REASON = {
     "UNHANDLED_PROTO": "nobody on this device asked for that Ethernet type, or VLAN: `ip -d link`",
     "SECURITY_HOOK": "a security module (SELinux, AppArmor, Smack) refused it: its log",
     "XFRM_POLICY": "IPsec's policies: `ip xfrm policy`, `ip xfrm state`",
+    "IPV6_NDISC_NS_OTHERHOST": _ASKED_OF_ND,
     "IPV6DISABLED": "sysctl net.ipv6.conf.{dev}.disable_ipv6",
     "TC_INGRESS": "`tc filter show dev {dev} ingress`, and its actions",
     "XDP": "`ip link show {dev}`, `bpftool net`: the XDP program",
@@ -69,7 +71,7 @@ ROUTED = (
     "IP neither gave it to this host nor dropped it: is it forwarded, `ip route get {dst} from {src} iif {dev}`? What "
     "a device sends is seen where a tap is on it"
 )
-UNANSWERED_ND = "is the address in question one of {dev} (`ip -6 address`)?"
+UNANSWERED_ND = _ASKED_OF_ND
 
 
 def after_drop(step: Step, packet: Packet) -> str:

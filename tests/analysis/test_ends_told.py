@@ -11,6 +11,7 @@ import build
 from bondtrace.analysis import beyond_ip, ends, look_at
 from bondtrace.format.stages import SOCKETS
 from bondtrace.format.wire import FUNCTIONS, GIVEN_STATE_SHIFT, GIVEN_TO_FULL, STEP, STEP_LOCAL, STEP_SOCKET
+from bondtrace.model import Step
 
 WATCHED = SimpleNamespace(stages={SOCKETS: {}})
 STATES = {name: number for number, name in beyond_ip.TCP_STATES.items()}
@@ -79,3 +80,22 @@ def test_ipv6_is_given_the_protocol_that_it_finds(following, protocol):
     # then it has the packet's protocol
     [local] = [step for step in journey.passes[0].steps if step.kind == "local"]
     assert local.ip_protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("function", "state", "reason", "outcome"),
+    [
+        # given what TCP worked on in TIME_WAIT, which it then always releases so
+        ("tcp_timewait_state_process", "TIME_WAIT", "NOT_SPECIFIED", "taken"),
+        ("tcp_timewait_state_process", "TIME_WAIT", None, "taken"),  # a kernel that gives no reasons
+        # and what it refused
+        ("tcp_timewait_state_process", "TIME_WAIT", "TCP_OLD_SEQUENCE", "refused"),
+        ("tcp_v4_do_rcv", "LISTEN", "NOT_SPECIFIED", "refused"),
+    ],
+)
+def test_what_is_released_in_time_wait_was_worked_on(function, state, reason, outcome):
+    common = {"t_ns": 1, "round": 1, "dev": "eth0", "orig_dev": "eth0", "ifindex": 2, "orig_ifindex": 2, "socket": 0}
+    given_to = Step(kind="socket", function=function, state=state, outcome="taken", **common)
+    drop = Step(kind="drop", function="tcp_v4_rcv", reason=reason, **common)
+    told, *rest = beyond_ip.with_outcomes([given_to, drop])
+    assert (told.outcome, rest) == (outcome, [drop] if outcome == "refused" else [])

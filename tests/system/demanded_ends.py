@@ -100,7 +100,7 @@ DEMANDED = {
 433 socket | listening taken/backlog
 434 socket | nobody taken
 435 refused | overrun full | accept()
-436 refused | nobody refused
+436 socket | nobody taken
 437 socket | held backlog/taken
 438 refused | listening refused
 # ARP: this host's addresses, whichever device has them; nobody's; an answer; arp_ignore 1; 8; arp_filter
@@ -163,11 +163,10 @@ DEMANDED = {
 510 socket | dhclient queued
 """,
 }
-OF_KERNEL = {
-    "ends": {
-        # a raw socket without room is passed over before the packet is copied for it, as if it were not there
-        # (raw_v4_input, in 6.12 as of 6.12.118)
-        "6.12": "422 dropped IP_NOPROTO",
-        "7.3": "422 dropped IP_NOPROTO",
-    }
-}
+# A raw socket without room is passed over before the packet is copied for it, as if it were not there (raw_v4_input, in
+# 6.12 as of 6.12.118). A neighbour solicitation that is not answered is dropped (ndisc_recv_ns, since 6.4).
+SINCE_6_12 = """
+422 dropped *
+455 dropped * | | ip -6 address
+"""
+OF_KERNEL = {"ends": {"6.12": SINCE_6_12, "7.3": SINCE_6_12}}
