@@ -149,13 +149,14 @@ def _types(records: Array) -> Types:
 
 class Few(NamedTuple):
     """The places of the few passes of which an answer depends on more of the packet's bytes: those with a tag; that
-    may be fragments; of ARP, or with a tag behind which that may be; given to ICMPv6; given to a protocol and dropped.
+    may be fragments; of ARP, or with a tag behind which that may be; that IPv6 gave to a protocol; that were given to a
+    protocol and dropped.
     """
 
     tagged: Array
     fragments: Array
     arp: Array
-    icmpv6: Array
+    ipv6: Array
     addressed: Array
 
 
@@ -174,17 +175,17 @@ def _shapes(records: Array, types: Types, device: Array, of_steps: Array, few: F
 
 def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bool) -> Few:
     """Return which passes these are. ``is_rare``: are there any steps of rare kinds?"""
-    icmpv6 = addressed = np.zeros(0, np.int64)
+    ipv6 = addressed = np.zeros(0, np.int64)
     if is_rare:
         is_local = steps["kind"] == STEP_LOCAL
-        icmpv6 = _passes_of(is_local & (steps["arg"] == _ICMPV6), offsets)
+        ipv6 = _passes_of(is_local & (steps["func"] == _BY_IPV6), offsets)
         dropped = _passes_of(steps["kind"] == STEP_DROP, offsets)
         addressed = np.intersect1d(_passes_of(is_local, offsets), dropped, assume_unique=True)
     return Few(
         np.flatnonzero(types.is_tag | (records["flags"] & RECORD_VLAN).view(bool)),
         _maybe_fragments(records, types),
         np.flatnonzero((types.first == ETH_P_ARP) | np.isin(types.inner, (ETH_P_ARP, *VLAN_TYPES))),
-        icmpv6,
+        ipv6,
         addressed,
     )
 
@@ -220,12 +221,13 @@ def _passes_of(which: Array, offsets: Array) -> Array:
 
 def _of_few(records: Array, few: Few) -> Array:
     """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64; 0 for the others: the tags'
-    ids, the type behind a second tag; whether it is a fragment; what ARP or ICMPv6 asks; and to which port it went.
+    ids, the type behind a second tag; whether it is a fragment; what ARP asks; the protocol over IPv6, and what ICMPv6
+    asks; and to which port it went.
     """
     found = np.zeros(len(records), np.uint64)
     if len(few.tagged):
         found[few.tagged] = _tags(records[few.tagged])
-    told = (few.fragments, _fragments), (few.arp, _arp), (few.icmpv6, _solicitations), (few.addressed, _ports)
+    told = (few.fragments, _fragments), (few.arp, _arp), (few.ipv6, _over_ipv6), (few.addressed, _ports)
     for places, told_by in told:
         if len(places):
             found[places] = mix(found[places], told_by(records[places]))
@@ -264,19 +266,23 @@ def _arp(records: Array) -> Array:
 
 
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
+_BY_IPV6 = 49  # ip6_protocol_deliver_rcu
 _PORTLESS = (1, 2, _ICMPV6)  # ICMP, IGMP: neither they nor what they carry have ports
 _SOLICITATION = 135
 # The captured bytes behind which what is read of a packet's bytes ends: with a link-layer header and two tags.
 _READ = 14 + 8 + 40 + 4
 
 
-def _solicitations(records: Array) -> Array:
-    """Return whether each is a neighbour solicitation; where extension headers hide it, a hash of the packet."""
+def _over_ipv6(records: Array) -> Array:
+    """Return the protocol over IPv6, which the step that gives the packet to it may not tell, and whether it is a
+    neighbour solicitation; where extension headers hide it, a hash of the packet."""
     bodies = untagged_bodies(records)
-    is_plain = (_type(bodies) == ETH_P_IPV6) & (bodies[:, 2] >> 4 == 6) & (bodies[:, 8] == _ICMPV6)
-    is_plain &= _u16(bodies, 6) >= 2
-    asks = bodies[:, 42] == _SOLICITATION
-    return np.where(is_plain & ~(asks & (records["captured"] < _READ)), asks.astype(np.uint64), _whole(records))
+    protocol = bodies[:, 8]
+    is_plain = (_type(bodies) == ETH_P_IPV6) & (bodies[:, 2] >> 4 == 6) & ~np.isin(protocol, _EXTENSIONS)
+    is_plain &= (_u16(bodies, 6) >= 2) & (records["captured"] >= 14 + 8 + 40)
+    asks = (protocol == _ICMPV6) & (bodies[:, 42] == _SOLICITATION)
+    is_cut = asks & (records["captured"] < _READ)
+    return np.where(is_plain & ~is_cut, protocol.astype(np.uint64) << np.uint64(8) | asks, _whole(records))
 
 
 def _ports(records: Array) -> Array:

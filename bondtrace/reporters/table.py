@@ -116,7 +116,7 @@ def drop_lines(summary: Summary, scene: Scene) -> list[str]:
     return [
         f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, LAST_NS))} in {function}: "
         f"{reason or 'it gives no reason'}"
-        for (netns, ifindex, function, reason), count in summary.ended.dropped.most_common()
+        for (netns, ifindex, function, reason), count in summary.dropped.most_common()
     ]
 
 
@@ -158,7 +158,7 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
         "taps": {str(inode): _tap_counts(inode, summary, scene) for inode in summary.inodes(scene)},
         "dropped": [
             {**_device(netns, ifindex, scene), "function": function, "reason": reason, "packets": count}
-            for (netns, ifindex, function, reason), count in summary.ended.dropped.most_common()
+            for (netns, ifindex, function, reason), count in summary.dropped.most_common()
         ],
         **sockets.objects(summary, scene),
         "not_traced": [_uncovered_object(one) for one in coverage.uncovered(scene)],

@@ -52,6 +52,11 @@ class Summary:
     twice: Counter[int] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
 
+    @property
+    def dropped(self) -> Counter[tuple[int, int, str, Optional[str]]]:
+        """What the kernel dropped: ``Ended.dropped``."""
+        return self.ended.dropped
+
     def add(self, columns: Journeys, scene: Scene) -> Journeys:
         """Count these journeys; return one of each shape."""
         found = list(shapes(columns, scene))

@@ -135,7 +135,7 @@ def test_a_packet_is_there_once_a_device_with_what_happened_there():
             "ARP",
             "journey #2, 1 of 1: rx on eth1, CPU 1, pass 1, round 1|captured by tcpdump -i any [41004]|"
             "captured by tcpdump -i eth1 arp [41002]|bond_handle_frame: EXACT (inactive slave)|"
-            "end (unknown): what became of it was not seen|"
+            "end (unknown): packet sockets took it; whether anything else did was not seen|"
             "not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)|"
             "not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: "
             "inactive slave (EXACT) (inactive-slave)|"

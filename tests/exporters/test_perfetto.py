@@ -157,7 +157,7 @@ def test_arguments_tell_what_happened():
         "skb": "0xffff888000001100",
         "complete": True,
         "steps lost": 0,
-        "end": "unknown: what became of it was not seen",
+        "end": "unknown: packet sockets took it; whether anything else did was not seen",
         "not seen by": {
             "tcpdump -i eth0 [41001]": "bound-elsewhere: bound to eth0; the packet passed eth1",
             "tcpdump -i bond0 [41003]": "inactive-slave: bound to bond0, and bond_handle_frame kept the packet on "

@@ -194,6 +194,7 @@ def beyond_ip_kinds(rng):
     def asks(packet, *steps):
         return lambda at, **m: rx("eth0", handler("ANOTHER", "bond0"), *steps, at=at, **{**m, "packet": packet()})
 
+    whichever = local(0, "ip6_protocol_deliver_rcu")  # as IPv6 itself looks for the protocol
     in_ipv6, solicits = local(58, "ip6_protocol_deliver_rcu"), bytes([135, 0]) + bytes(22)
     return [
         closed(lambda: to_port(17)),
@@ -212,6 +213,11 @@ def beyond_ip_kinds(rng):
         asks(arp, protocol("arp_rcv"), answered()),
         asks(lambda: ether(ip6(solicits if rng.integers(2) else echo(128), 58), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
         asks(lambda: ether(ip6(bytes([58, 0]) + bytes(6) + solicits, 60), 0x86DD), protocol("ipv6_rcv"), in_ipv6),
+        asks(
+            lambda: ether(ip6(solicits if rng.integers(2) else echo(128), 58), 0x86DD), protocol("ipv6_rcv"), whichever
+        ),
+        asks(lambda: ether(ip6(*[(udp(), 17), (tcp(), 6), (echo(), 47)][rng.integers(3)]), 0x86DD), whichever),
+        asks(lambda: ether(ip6(bytes([[17, 47][rng.integers(2)], 0]) + bytes(6) + udp(), 60), 0x86DD), whichever),
         lambda at, **m: rx("eth2", given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=at, **m),
         asks(lambda: to_port(17, offset=[0, 0x2000, 0x2005][rng.integers(3)]), protocol("ip_rcv")),
         asks(lambda: to_port(17, offset=[0, 3][rng.integers(2)])[:30], protocol("ip_rcv")),

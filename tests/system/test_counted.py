@@ -113,7 +113,7 @@ def test_counts_are_those_of_the_journeys(both):
     dropped = {(one["netns"], one["dev"], one["function"], one["reason"]): one["packets"] for one in told["dropped"]}
     assert dropped == {
         (netns, scene.device_name(netns, ifindex, 1 << 62), function, reason): count
-        for (netns, ifindex, function, reason), count in journeys.ended.dropped.items()
+        for (netns, ifindex, function, reason), count in journeys.dropped.items()
     }
 
 
@@ -126,4 +126,4 @@ def test_what_is_dropped_on_its_way_out_is_no_received_packet(play_all):
         len(batch.passes) and (batch.passes.records["flags"] & RECORD_LIST).any()
         for batch in Recording(out / "trace.arrows").batches()
     )
-    assert (told["dropped"], +pipeline.summary.ended.dropped) == ([], Counter())
+    assert (told["dropped"], +pipeline.summary.dropped) == ([], Counter())
