@@ -9,7 +9,8 @@ that no process holds yet, or any more, is ``nobody``. A socket that may or may 
 After another bar are words that the end, or what to look at next, must have.
 
 A packet that TCP sends again has several journeys with its mark: each must end so. Where a mark has several lines (a
-group's packet comes by both slaves), each journey must be like one of them, and each line like a journey.
+group's packet comes by both slaves), each journey must be like one of them, and each line like a journey, but for those
+with a ``?`` before the mark.
 
 ``OF_KERNEL`` has the lines that differ on other kernels, and says why.
 """
@@ -27,6 +28,7 @@ class Demand:
     sockets: tuple  # of (name, outcomes)
     maybe: tuple  # the same
     look: str
+    is_possible: bool = False  # it need not happen
 
 
 def demanded(scenario, kernel):
@@ -58,7 +60,8 @@ def one_demand(line):
     found = [(name, tuple(outcome.split("/"))) for name, outcome in told]
     sure = tuple(one for one in found if not one[0].startswith("?"))
     maybe = tuple((name[1:], outcomes) for name, outcomes in found if name.startswith("?"))
-    return Demand(mark, tuple(kinds.split("/")), reason[0] if reason else "", sure, maybe, look)
+    mark, is_possible = mark.lstrip("?"), mark.startswith("?")
+    return Demand(mark, tuple(kinds.split("/")), reason[0] if reason else "", sure, maybe, look, is_possible)
 
 
 DEMANDED = {
@@ -102,6 +105,8 @@ DEMANDED = {
 435 refused | overrun full | accept()
 436 socket | nobody taken
 437 socket | held backlog/taken
+# sent again, as it was not acknowledged, and come when its process had let go of it
+?437 refused | held refused
 438 refused | listening refused
 # ARP: this host's addresses, whichever device has them; nobody's; an answer; arp_ignore 1; 8; arp_filter
 441 answered
