@@ -60,14 +60,14 @@ static __always_inline void read_names(u64 *names, u64 sk)
 	bpf_probe_read_kernel(names, 8 * NAMES_WORDS, (void *)(sk + SOCK__SKC_ADDRPAIR));
 }
 
-/* A number that changes where what a RECORD_SOCKET says does. */
-static __always_inline u64 mixed(u64 *names, u64 sk)
+/* A number that changes where what a RECORD_SOCKET says does; `number` is the socket's address. */
+static __always_inline u64 mixed(u64 *names, u64 number)
 {
 	u64 pair = NAMED(u64, names, SOCK__SKC_ADDRPAIR);
 	u32 ports = NAMED(u32, names, SOCK__SKC_PORTPAIR);
 	u32 bound = NAMED(u32, names, SOCK__SKC_BOUND_DEV_IF);
 
-	return sk ^ pair * 0x9E3779B97F4A7C15ULL ^ (u64)ports << 32 ^ bound;
+	return number ^ pair * 0x9E3779B97F4A7C15ULL ^ (u64)ports << 32 ^ bound;
 }
 
 static __always_inline void fill_facts(struct socket_facts *facts, u64 *names, u64 sk, u32 inode)
@@ -94,7 +94,7 @@ static __always_inline void fill_facts(struct socket_facts *facts, u64 *names, u
 /* Tell the user side what this socket is, unless it knows. A CPU remembers the last ones, which saves a call. */
 static __always_inline void tell_socket(struct cpu_state *cpu, u64 *names, u64 sk, u32 inode)
 {
-	u64 now = mixed(names, sk);
+	u64 now = mixed(names, NUMBER_OF(&cpu->place, sk));
 	struct known_socket *known = &cpu->known_sockets[BOUNDED(inode, KNOWN_SOCKETS - 1)];
 	if (known->inode == inode && known->names == now)
 		return;

@@ -185,6 +185,14 @@ def test_a_pointer_is_computed_with_as_a_number():
     assert len(read) >= 5 and [one for one in read if not re.search(r"\b(PART_ADDRESS|READ)\(", one[1])] == []
 
 
+def test_no_pointer_is_mixed_with_numbers():
+    # given what programs call their arguments, which fentry gives as pointers
+    mixed = re.compile(r"\b(?:sk|skb|dev|pt)\b\s*\^|\^\s*\b(?:sk|skb|dev|pt)\b")
+    # then none is in a hash as it is (bpf/verifier.h, rule 3)
+    assert [(path.name, found) for path in bpf_dir().glob("*.c") for found in mixed.findall(code_of(path))] == []
+    assert mixed.findall("return sk ^ pair; return pair ^ skb;") == ["sk ^", "^ skb"]
+
+
 def test_a_line_holds_one_program():
     # bcc marks functions by their place in the file
     lines = [line for path in bpf_dir().glob("*.c") for line in path.read_text().splitlines()]
