@@ -97,7 +97,7 @@ struct tap_call {
 };
 
 /* The socket behind a tap's hook, as it was read when `hook_changes` had this value (tap.c). */
-#define KNOWN_TAPS 16
+#define KNOWN_TAPS 64
 struct known_tap {
 	u64 hook; /* struct packet_type */
 	u64 sk;
