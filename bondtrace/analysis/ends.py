@@ -156,9 +156,7 @@ def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: 
     """Return the end of a packet that was given to sockets."""
     is_taken = any(step.outcome not in REFUSED for step in given)
     shown = [step for step in given if not is_taken or step.outcome != "filtered"]
-    words = (
-        f"{socket_names.name(step.socket or 0, step.state, scene, time_ns)}: {outcome_words(step)}" for step in shown
-    )
+    words = (f"{socket_names.of_step(step, scene, time_ns)}: {outcome_words(step)}" for step in shown)
     refused = [step for step in shown if step.outcome in REFUSED]
     advice = look_at.after_drop(refused[-1], one.packet) if refused else ""
     return End("socket" if is_taken else "refused", place, "; ".join(dict.fromkeys(words)), advice)

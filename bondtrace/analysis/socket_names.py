@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..model import Socket
+from ..model import Socket, Step
 from .scene import Scene
 from .tap_names import process_label
 
@@ -69,3 +69,11 @@ def name(inode: int, state: Optional[str], scene: Scene, time_ns: int) -> str:
         return _OF_NOBODY.get(state or "", f"a socket that no process holds{f' ({state})' if state else ''}")
     socket = scene.sockets.at(inode, time_ns)
     return f"{label(socket, scene, time_ns)} [{inode}]" if socket else f"socket [{inode}] (known only by its inode)"
+
+
+def of_step(step: Step, scene: Scene, begin_ns: int) -> str:
+    """Return what people call the socket that a step gave the packet to, as it was then.
+
+    :param begin_ns: when the journey began.
+    """
+    return name(step.socket or 0, step.state, scene, begin_ns + step.t_ns)

@@ -176,7 +176,7 @@ def _of_socket(step: Step, scene: Scene, time_ns: int) -> Row:
         return {"ip_protocol": step.ip_protocol}
     if step.socket is None:
         return {}
-    name = printable(socket_names.name(step.socket, step.state, scene, time_ns))
+    name = printable(socket_names.of_step(step, scene, time_ns))
     return {"socket": step.socket, "socket_name": name, "socket_state": step.state}
 
 

@@ -164,10 +164,10 @@ def _end_object(end: End) -> dict[str, Any]:
 
 
 def _sockets(journey: Journey, scene: Scene) -> dict[str, Any]:
-    """Return the sockets that the journey names, by inode."""
-    inodes = sorted({step.socket for one in journey.passes for step in one.steps if step.socket})
-    found = {inode: scene.sockets.at(inode, journey.time_ns) for inode in inodes}
-    return {str(inode): socket_object(one, scene, journey.time_ns) for inode, one in found.items() if one}
+    """Return the sockets that the journey names, by inode, as they were when they were last given the packet."""
+    given = sorted((step.t_ns, step.socket) for one in journey.passes for step in one.steps if step.socket)
+    found = {inode: scene.sockets.at(inode, journey.time_ns + t_ns) for t_ns, inode in given}
+    return {str(inode): socket_object(one, scene, journey.time_ns) for inode, one in sorted(found.items()) if one}
 
 
 def socket_object(socket: Socket, scene: Scene, time_ns: int) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from bondtrace.analysis import sockets as module
-from bondtrace.analysis.socket_names import label, name, protocol_name
+from bondtrace.analysis.socket_names import label, name, of_step, protocol_name
 from bondtrace.analysis.sockets import Sockets
 from bondtrace.format.events import socket_event
-from bondtrace.model import Process, Socket
+from bondtrace.model import Process, Socket, Step
 from build import BEGIN_NS, ESCAPED, HERE, HOSTILE, THERE, altered, scene
 
 DNSD = (Process(900, "dnsd", "dnsd -p 5354"),)
@@ -151,3 +151,10 @@ def test_names_are_printable():
 @pytest.mark.parametrize(("number", "expected"), [(6, "TCP"), (17, "UDP"), (112, "VRRP"), (0, "protocol 0")])
 def test_protocols_over_ip_have_names(number, expected):
     assert protocol_name(number) == expected
+
+
+def test_a_step_names_its_socket_as_it_was_then_also_where_it_changed_since_the_packet_came():
+    around = scene(socket_event(BEGIN_NS - 10, WILD), socket_event(BEGIN_NS + 500, CONNECTED))
+    before, after = (Step(t_ns, "socket", 1, "bond0", "eth0", 4, 2, socket=7) for t_ns in (499, 500))
+    assert of_step(before, around, BEGIN_NS) == "UDP socket *:5354 [7]"
+    assert of_step(after, around, BEGIN_NS) == "UDP socket 10.9.0.2:5354 [7]"

@@ -2,7 +2,8 @@
 """Follows what decides whether IP takes or answers a packet: addresses and settings of the traced devices, and, for a
 packet that the check of its source refused (rp_filter), by which devices the way back leads.
 
-Invariant: readings take at most one part in ``SHARE`` of the time; a way is asked for again only after ``EVERY_NS``.
+Invariant: readings, and questions for ways, each take at most one part in ``SHARE`` of the time; a way is asked for
+again only after ``EVERY_NS``.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class IpSettingsFollower:
         self._read, self._ways, self._now = read, ways, now
         self._known: dict[Key, IpSettings] = {}
         self._asked_ns: dict[tuple[int, str], int] = {}
-        self._next_ns = 0
+        self._next_ns = self._next_way_ns = 0
 
     def is_due(self, time_ns: int) -> bool:
         """Is it time to read again?"""
@@ -84,7 +85,8 @@ class IpSettingsFollower:
 
     def ask_ways(self, passes: Passes, namespaces: Collection[Namespace]) -> list[Event]:
         """Ask for the ways back to the sources of packets that rp_filter refused; return an event for each."""
-        if not self.is_asked or self._refused is None or not len(passes):
+        begun_ns = self._now()
+        if not self.is_asked or self._refused is None or not len(passes) or begun_ns < self._next_way_ns:
             return []
         steps = passes.steps
         refused = np.flatnonzero((steps["kind"] == STEP_DROP) & (steps["arg"] == self._refused))
@@ -97,6 +99,8 @@ class IpSettingsFollower:
                 data, wire_len=int(record["len"]), ethertype=int(record["protocol"]), arphrd=int(record["arphrd"])
             )
             events += self._ask(int(record["netns"]), packet.src, there)
+        ended_ns = self._now()
+        self._next_way_ns = ended_ns + SHARE * (ended_ns - begun_ns)
         return events
 
     def _ask(self, netns: int, address: str, there: Mapping[int, Namespace]) -> list[Event]:

@@ -19,7 +19,7 @@ class Host:
     """A host whose reading takes a while."""
 
     def __init__(self):
-        self.time_ns, self.takes_ns, self.asked = 1_000_000_000, 0, []
+        self.time_ns, self.takes_ns, self.asking_ns, self.asked = 1_000_000_000, 0, 0, []
         self.values = {}
 
     def now(self):
@@ -32,6 +32,7 @@ class Host:
         return [IpSettings(namespace.inode, one, (), self.values.get(one, ())) for one in names]
 
     def ways(self, namespace, address):
+        self.time_ns += self.asking_ns
         self.asked.append((namespace.inode, address))
         return [6]
 
@@ -101,3 +102,16 @@ def test_a_flood_of_sources_asks_for_a_few(host):
     passes = refused(100)
     passes.records["packet"][:, 29] = np.arange(100)  # the last byte of the source's address
     assert len(host.follower().ask_ways(passes, NAMESPACES)) == WAYS_AT_ONCE
+
+
+def test_asking_takes_a_part_of_the_time_however_many_sources_there_are(host):
+    follower, host.asking_ns = host.follower(), 1000
+    # given a flood, of which some were asked for
+    passes = refused(100)
+    passes.records["packet"][:, 29] = np.arange(100)
+    follower.ask_ways(passes, NAMESPACES)
+    # when more come at once, and when they do after a rest
+    passes.records["packet"][:, 29] = np.arange(100, 200)
+    assert follower.ask_ways(passes, NAMESPACES) == []
+    host.time_ns += SHARE * 1000 * WAYS_AT_ONCE
+    assert len(follower.ask_ways(passes, NAMESPACES)) == WAYS_AT_ONCE
