@@ -165,8 +165,17 @@ def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: 
 def _dropped(place: int, one: Pass, step: Step, scene: Scene) -> End:
     why = step.reason or "the kernel gives no reason"
     by = f", netfilter: {step.netfilter}" if step.netfilter else ""
-    advice = ip_reasons.after_drop(step, one, scene) or look_at.after_drop(step, one.packet)
+    known = ip_reasons.after_drop(step, one, scene) or _kept_by_handler(step, one)
+    advice = known or look_at.after_drop(step, one.packet)
     return End("dropped", place, f"dropped in {step.function}: {why}{by}", advice)
+
+
+def _kept_by_handler(step: Step, one: Pass) -> str:
+    """Return which rx_handler kept the packet from everybody who would have taken it; "" where none did."""
+    kept = next((other for other in one.steps if other.verdict == "EXACT"), None)
+    if kept is None or step.reason != "UNHANDLED_PROTO":
+        return ""
+    return f"{kept.function} keeps what {kept.dev} receives to that device ({kept.reason}); nobody there asked for it"
 
 
 def _unanswered(place: int, one: Pass, scene: Scene) -> Optional[End]:

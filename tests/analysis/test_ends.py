@@ -422,3 +422,13 @@ def test_what_is_dropped_after_it_was_offered_to_the_transmit_taps_was_not_sent(
     assert ends(forwarded, rx("eth0", *IP, seq=5, lasts=9)) == [("dropped", 1, "dropped in ip_rcv_core: NOT_SPECIFIED")]
     copied = tx("veth0", drop("NOT_SPECIFIED", "ip_rcv_core", result=1), at=4, seq=6, parent=5, packet=FORWARDED)
     assert ends(copied, rx("eth0", *IP, seq=5, lasts=9)) == [("sent", 1, "sent by veth0")]
+
+
+def test_what_an_inactive_slave_received_is_not_told_as_a_type_that_nobody_wants():
+    kept = rx("eth1", tap(ON_ANY), handler("EXACT"), drop("UNHANDLED_PROTO"))
+    [end] = journeys(kept, around=beyond_ip())[0].ends
+    assert end.look_at == (
+        "bond_handle_frame keeps what eth1 receives to that device (inactive slave); nobody there asked for it"
+    )
+    [other] = journeys(rx("eth2", drop("UNHANDLED_PROTO")), around=beyond_ip())[0].ends
+    assert other.look_at.startswith("nobody on this device asked for that Ethernet type")
