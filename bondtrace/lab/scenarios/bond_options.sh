@@ -44,6 +44,7 @@ broadcast() {
 }
 
 play() {
+    wait_until active_is arp0 a0 # while the tracer started, answers may have come too late for the ARP monitor
     broadcast br_p packet-165
     broadcast br_l packet-166
     broadcast br_a packet-167
