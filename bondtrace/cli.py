@@ -80,6 +80,7 @@ def main() -> None:
     asked = os.environ.get("_BONDTRACE_COMPLETE")
     if asked:
         sys.exit(import_module(".commands.completion", __package__).answer(cli, asked))
+    _open_closed()
     output = _watched_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -88,6 +89,14 @@ def main() -> None:
     status = _outcome(lambda: _flush(status), output) or status
     _end_stderr()
     sys.exit(status)
+
+
+def _open_closed() -> None:
+    """Let what is printed go nowhere where standard output or standard error is closed: whoever closed it wants that.
+    Without this a file that is opened later would get its descriptor."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 class _Output(io.FileIO):
