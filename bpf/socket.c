@@ -4,7 +4,7 @@
  * attached where it is asked for.
  *
  * All happens within the bracket of the packet's receive. Seen is that a packet is given to a socket; where the socket
- * refuses it, the kernel drops the skb before it gives it, or a clone, to the next one: drop.c asks given_to(). What a
+ * refuses it, the kernel drops the skb before it gives it, or a clone, to the next one: drop.c asks was_given(). What a
  * process takes out of a socket's backlog later, outside of every bracket, is not seen again.
  *
  * In a list receive, IP gives packets on after all of them have passed __netif_receive_skb_core, and works on clones

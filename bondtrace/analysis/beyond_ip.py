@@ -19,17 +19,15 @@ from ..format.wire import (
     GIVEN_STATE_SHIFT,
     GIVEN_TO_FULL,
     GIVEN_TO_TUNNEL,
-    STEP_ANSWERED,
     STEP_DROP,
-    STEP_LOCAL,
-    STEP_SOCKET,
+    STEPS_BEYOND_IP,
     Array,
 )
 from ..model import Packet, Step
 from ..net.dissect.names import ip_protocol_name
 from .scene import Scene
 
-KINDS = {STEP_LOCAL: "local", STEP_SOCKET: "socket", STEP_ANSWERED: "answered"}
+KINDS = dict(zip(STEPS_BEYOND_IP, ("local", "socket", "answered")))
 
 #: The states of a socket of TCP, by their numbers (``include/net/tcp_states.h``).
 TCP_STATES = {
@@ -79,8 +77,7 @@ def outcome_of(raw: Array, scene: Scene) -> str:
         return "full" if int(raw["result"]) & GIVEN_TO_FULL else "taken"
     if int(raw["result"]) & GIVEN_TO_TUNNEL:
         return "tunnel"
-    drops = scene.stages.get(DROPS)
-    return "queued" if drops is not None and not drops.get("missing") else "unknown"
+    return "queued" if scene.attaches(DROPS) else "unknown"
 
 
 def refusing_socket(raw: Array) -> Optional[int]:

@@ -18,11 +18,11 @@ from typing import Optional
 from ..format.stages import DROPS, SOCKETS, SOCKETS6
 from ..model import End, Journey, Pass, Step
 from . import ip_reasons, look_at, socket_names
-from .beyond_ip import OF_COPIES
+from .beyond_ip import KINDS, OF_COPIES
 from .scene import Scene
 
 #: The kinds of steps that only the stages beyond IP show.
-BEYOND_IP = ("local", "socket", "answered")
+BEYOND_IP = tuple(KINDS.values())
 #: What is said where the stages beyond IP were not asked for.
 NOT_WATCHED = "beyond IP not watched: --sockets"
 #: The outcomes of a packet that a socket was given and did not take.
@@ -85,8 +85,7 @@ def _last(one: Pass) -> Step:
 
 def is_watched(function: Optional[str], scene: Scene) -> bool:
     """Does the trace see what becomes of packets that this protocol handler is given?"""
-    stage = scene.stages.get(_IP_HANDLERS.get(function or "", SOCKETS))
-    return stage is not None and not stage.get("missing")
+    return scene.attaches(_IP_HANDLERS.get(function or "", SOCKETS))
 
 
 def beside_steps(journey: Journey, scene: Scene) -> list[str]:
@@ -137,8 +136,7 @@ def _taken(place: int, step: Step, scene: Scene) -> End:
     """Return the end of a packet that IP gave to a protocol, and of which nothing more was seen. Of protocols whose
     sockets are seen, and where drops are not seen, that is too little to say that it took it."""
     name = socket_names.protocol_name(step.ip_protocol or 0)
-    drops = scene.stages.get(DROPS)
-    if step.ip_protocol in _WITH_SOCKETS or drops is None or drops.get("missing"):
+    if step.ip_protocol in _WITH_SOCKETS or not scene.attaches(DROPS):
         return End("unknown", place, f"given to {name}; what became of it there was not seen")
     return End("protocol", place, f"taken by the kernel's own {name}")
 

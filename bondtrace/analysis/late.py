@@ -20,11 +20,9 @@ from ..format.wire import (
     RECORD_LATE,
     RECORD_RX,
     STEP,
-    STEP_ANSWERED,
     STEP_DROP,
-    STEP_LOCAL,
     STEP_NETNS,
-    STEP_SOCKET,
+    STEPS_BEYOND_IP,
     Array,
     Passes,
 )
@@ -32,7 +30,6 @@ from ..util.arrays import alike, first_like, mix, previous_like, upper_half
 from . import rewritten, shapes
 from .whereabouts import namespaces
 
-_BEYOND_IP = (STEP_LOCAL, STEP_SOCKET, STEP_ANSWERED)
 _NONE, _UNDECIDED = -1, -2  # in place of a pass
 _LISTS = [func for func, name in FUNCTIONS.items() if name.endswith("_list_rcv")]
 
@@ -47,7 +44,7 @@ def merge_late(passes: Passes) -> Passes:
     late = (passes.records["kind"] == RECORD_LATE).take(owner)
     moved = np.flatnonzero(late & ~enters)
     target, is_clone = _late_targets(passes, owner[moved], passes.steps[moved])
-    of_others = np.isin(passes.steps["kind"][moved], (STEP_DROP, *_BEYOND_IP))
+    of_others = np.isin(passes.steps["kind"][moved], (STEP_DROP, *STEPS_BEYOND_IP))
     strays = moved[(target < 0) & of_others]  # of packets that were never recorded: of no use
     found = target >= 0
     steps, owner = passes.steps.copy(), owner.copy()
@@ -118,7 +115,7 @@ def _late_targets(passes: Passes, owner: Array, steps: Array) -> tuple[Array, Ar
     clones = drops & (targets < 0) & (shared >= 0) & (head > 0)
     targets[clones] = at[shared[clones]]
     described = records["captured"].take(owner) > 0
-    beyond = np.flatnonzero(described & (np.isin(steps["kind"], _BEYOND_IP) | (drops & ~is_apart)))
+    beyond = np.flatnonzero(described & (np.isin(steps["kind"], STEPS_BEYOND_IP) | (drops & ~is_apart)))
     if len(beyond):
         found = _of_same_bytes(records, which, at, owner[beyond])
         # A packet out of a tunnel has other bytes than it came with: there the address has to do.

@@ -267,6 +267,11 @@ class Scene:
         names = self.start.get("drop_reasons") or {}
         return str(names.get(str(reason), f"reason {reason}")) if names else None
 
+    def attaches(self, stage: str) -> bool:
+        """Does the trace have this stage, and is it attached?"""
+        found = self.stages.get(stage)
+        return found is not None and not found.get("missing")
+
     def losses(self) -> dict[str, int]:
         """Return every way in which something was lost, with its count; only those that are not zero."""
         totals = {words: sum(self.counters.get(name, ())) for name, words in _LOSSES.items()}
@@ -367,8 +372,7 @@ class Scene:
         """Return every tap as it was then, and whether it was there. Taps that had closed are left out."""
         known = self.known(time_ns)
         if known.taps is None:
-            hooks = self.stages.get(TAP_HOOKS)
-            hooks_are_recorded = hooks is not None and not hooks.get("missing")
+            hooks_are_recorded = self.attaches(TAP_HOOKS)
             states = (history.state(time_ns, hooks_are_recorded) for history in self.taps.values())
             known.taps = [
                 (tap, presence) for tap, presence in states if tap is not None and presence is not Presence.CLOSED

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..format.wire import (
+    FUNC_IP6_PROTOCOL_DELIVER_RCU,
     RECORD_LATE,
     RECORD_VLAN,
     RECORD_VLAN_AD,
@@ -178,7 +179,7 @@ def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bo
     ipv6 = addressed = np.zeros(0, np.int64)
     if is_rare:
         is_local = steps["kind"] == STEP_LOCAL
-        ipv6 = _passes_of(is_local & (steps["func"] == _BY_IPV6), offsets)
+        ipv6 = _passes_of(is_local & (steps["func"] == FUNC_IP6_PROTOCOL_DELIVER_RCU), offsets)
         dropped = _passes_of(steps["kind"] == STEP_DROP, offsets)
         addressed = np.intersect1d(_passes_of(is_local, offsets), dropped, assume_unique=True)
     return Few(
@@ -266,7 +267,6 @@ def _arp(records: Array) -> Array:
 
 
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
-_BY_IPV6 = 49  # ip6_protocol_deliver_rcu
 _PORTLESS = (1, 2, _ICMPV6)  # ICMP, IGMP: neither they nor what they carry have ports
 _SOLICITATION = 135
 # The captured bytes behind which what is read of a packet's bytes ends: with a link-layer header and two tags.

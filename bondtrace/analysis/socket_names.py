@@ -32,7 +32,7 @@ PROTOCOLS = {
     132: "SCTP",
     136: "UDP-Lite",
 }
-_AF_INET6, _SOCK_RAW, _ANY_PROTOCOL = 10, 3, 255
+_SOCK_RAW = 3
 # Sockets of TCP that no process holds, by their state.
 _OF_NOBODY = {
     "TIME_WAIT": "a connection that is over (TIME_WAIT)",

@@ -31,6 +31,7 @@ RECORD_VLAN_AD = 32
 STEP_PASS = 0  # only counted
 STEP_TAP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_HOOK, STEP_VLAN, STEP_DROP, STEP_NETNS = 1, 2, 3, 4, 5, 6, 7, 8
 STEP_QUEUED, STEP_LOCAL, STEP_SOCKET, STEP_ANSWERED, STEP_SEGMENTS = 9, 10, 11, 12, 13
+STEPS_BEYOND_IP = (STEP_LOCAL, STEP_SOCKET, STEP_ANSWERED)
 GIVEN_TO_TUNNEL, GIVEN_TO_FULL, GIVEN_STATE_SHIFT = 1, 2, 4
 NETNS_FROM_HERE, NETNS_NEXT_STEP = 0, 1
 DROPPED_SKB, DROPPED_CLONE = 0, 1
@@ -39,7 +40,7 @@ VERDICT_PENDING = 255
 FUNC_CHAINS = (34, 35, 36, 37, 38)  # of a drop: ``orig_ifindex`` is the number of a chain
 FUNC_NF_HOOK = 39  # of a drop: ``orig_ifindex`` is an address in the function whose hook it is
 FUNC_SOCKET = 40  # of a drop: ``orig_ifindex`` is the inode of the socket that it was given to
-FUNC_TCP_ADD_BACKLOG, FUNC_TCP_TIMEWAIT_STATE_PROCESS, FUNC_TCP_CHECK_REQ = 57, 58, 59
+FUNC_IP6_PROTOCOL_DELIVER_RCU, FUNC_TCP_ADD_BACKLOG = 49, 57
 FUNC_HANDLER = 63  # a function by its address; from 64 on, in older recordings, by its place in the start event
 
 FUNCTIONS = {

@@ -37,8 +37,7 @@ _ENDS = {
 
 def are_watched(scene: Scene) -> bool:
     """Does the trace see what becomes of packets beyond IP, of one of its parts at least?"""
-    stages = (scene.stages.get(name) for name in BEYOND_IP)
-    return any(stage is not None and not stage.get("missing") for stage in stages)
+    return any(map(scene.attaches, BEYOND_IP))
 
 
 def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:

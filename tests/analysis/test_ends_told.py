@@ -9,11 +9,10 @@ import pytest
 
 import build
 from bondtrace.analysis import beyond_ip, ends, look_at
-from bondtrace.format.stages import SOCKETS
 from bondtrace.format.wire import FUNCTIONS, GIVEN_STATE_SHIFT, GIVEN_TO_FULL, STEP, STEP_LOCAL, STEP_SOCKET
 from bondtrace.model import Step
 
-WATCHED = SimpleNamespace(stages={SOCKETS: {}})
+WATCHED = build.beyond_ip()
 STATES = {name: number for number, name in beyond_ip.TCP_STATES.items()}
 NUMBERS = {name: number for number, name in FUNCTIONS.items()}
 
