@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
 from . import netlink
+from .addresses import size_of
 
 WIREGUARD, XFRM = "wireguard", "xfrm"
 
@@ -31,7 +32,6 @@ IFLA_XFRM_IF_ID = 2
 _GENLMSGHDR = struct.Struct("=BBH")
 _SA_BYTES = 224  # struct xfrm_usersa_info
 _SA_DADDR, _SA_SADDR, _SA_FAMILY = 56, 80, 212
-_ADDRESS_BYTES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 _SOCKADDR_AT = {socket.AF_INET: 4, socket.AF_INET6: 8}  # of sockaddr_in, sockaddr_in6: the address
 
 
@@ -126,7 +126,7 @@ def _of_sockaddr(value: bytes) -> bytes:
     """Return the address in a struct sockaddr_in or sockaddr_in6, as 4 or 16 bytes; empty without one."""
     family = netlink.number(value[:2]) or 0
     at = _SOCKADDR_AT.get(socket.AddressFamily(family), 0) if family in _SOCKADDR_AT else 0
-    found = value[at : at + _ADDRESS_BYTES[socket.AddressFamily(family)]] if at else b""
+    found = value[at : at + size_of(family)] if at else b""
     return found if any(found) else b""
 
 

@@ -7,17 +7,16 @@ Invariant: a setting that cannot be read is left out. Source: rtnetlink, ``RTM_G
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
 from ...model import IpSettings
+from .addresses import ip_text
 from .namespaces import Namespace, run_in
 from .routes import Routes
 
 SETTINGS = ("rp_filter", "arp_ignore", "arp_filter", "accept_local", "forwarding", "route_localnet")
-_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 
 def read_settings(namespace: Namespace, names: Mapping[int, str]) -> list[IpSettings]:
@@ -32,7 +31,7 @@ def read_settings(namespace: Namespace, names: Mapping[int, str]) -> list[IpSett
         IpSettings(
             namespace.inode,
             ifindex,
-            tuple(sorted(_written(address) for address, owners in owned.items() if ifindex in owners)),
+            tuple(sorted(ip_text(address) for address, owners in owned.items() if ifindex in owners)),
             tuple((one, values[name, one], values["all", one]) for one in SETTINGS if (name, one) in values),
         )
         for ifindex, name in sorted(names.items())
@@ -47,7 +46,3 @@ def _read_values(names: Iterable[str]) -> dict[tuple[str, str], int]:
             with suppress(OSError, ValueError), open(f"/proc/sys/net/ipv4/conf/{name}/{one}", encoding="ascii") as file:
                 found[name, one] = int(file.read())
     return {key: value for key, value in found.items() if ("all", key[1]) in found}
-
-
-def _written(address: bytes) -> str:
-    return socket.inet_ntop(_FAMILIES[len(address)], address)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from . import netlink
+from .addresses import FAMILIES
 from .devices import IFINFOMSG, RTM_GETLINK
 from .namespaces import open_netlink
 
@@ -28,7 +29,6 @@ RTM_F_FIB_MATCH = 0x2000
 RTN_UNICAST = 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 NDA_DST = 1
-_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _TYPE_AT = 7  # of struct rtmsg: rtm_type
@@ -97,7 +97,7 @@ class Routes:
         return self._netlink.request(RTM_GETLINK, IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0)).payload
 
     def _route(self, remote: bytes, source: Optional[bytes], mark: int, flags: int) -> Optional[bytes]:
-        family, bits = _FAMILIES[len(remote)], 8 * len(remote)
+        family, bits = FAMILIES[len(remote)], 8 * len(remote)
         request = _RTMSG.pack(family, bits, bits if source else 0, 0, 0, 0, 0, 0, flags)
         request += netlink.attribute(RTA_DST, remote)
         request += netlink.attribute(RTA_SRC, source) if source else b""
@@ -106,15 +106,6 @@ class Routes:
             return self._netlink.request(RTM_GETROUTE, request).payload
         except OSError:
             return None
-
-
-def ip_bytes(address: str) -> Optional[bytes]:
-    """Return the 4 or 16 bytes of an address of IP that is written as text; ``None`` for another text."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.inet_pton(family, address)
-    except (OSError, ValueError):
-        return None
 
 
 def devices_of_route(payload: bytes) -> set[int]:

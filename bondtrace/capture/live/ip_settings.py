@@ -19,9 +19,10 @@ from ...format.wire import STEP_DROP, Passes
 from ...model import Device, IpSettings
 from ...net.dissect import describe
 from ...net.topology import Key
+from ..host.addresses import ip_bytes
 from ..host.ip_settings import read_settings
 from ..host.namespaces import Namespace
-from ..host.routes import Routes, ip_bytes
+from ..host.routes import Routes
 from .clock import now_ns
 
 EVERY_NS = 5_000_000_000

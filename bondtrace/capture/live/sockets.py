@@ -8,7 +8,6 @@ processes were found; one that nobody holds (a tunnel's, or one whose owner has 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,13 +16,13 @@ import numpy as np
 from ...format.events import Event, socket_event
 from ...format.wire import SOCKET_FACTS, Array
 from ...model import Process, Socket
+from ..host.addresses import ip_text, size_of
 from ..host.taps import find_holders
 from .clock import now_ns
 
 SHARE = 5
 SEARCHES = 3
 KEPT = 1 << 15  # the kernel side tells again of one that is forgotten
-_ADDRESS_BYTES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
 class SocketFollower:
@@ -97,6 +96,5 @@ def parse_socket(record: Array) -> Socket:
 
 def _address(family: int, value: Array) -> str:
     """Return an address as people write it; "" for "any", and in a family that is not known."""
-    size = _ADDRESS_BYTES.get(socket.AddressFamily(family), 0) if family in _ADDRESS_BYTES else 0
-    data = value.tobytes()[:size]
-    return socket.inet_ntop(family, data) if any(data) else ""
+    data = value.tobytes()[: size_of(family)]
+    return ip_text(data) if any(data) else ""
