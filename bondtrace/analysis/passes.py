@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 import numpy as np
@@ -215,42 +216,35 @@ def _netfilter(raw: Array, scene: Scene) -> Optional[str]:
 
 def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
     """Return the step by which the packet was handed to another device, which receives it later."""
-    number, netns, ifindex = way.here
-    orig, onward = int(record["ifindex"]), int(raw["ifindex"])
-    return Step(
-        t_ns=int(raw["t_ns"]) + offset_ns,
-        kind="queued",
-        round=number,
-        dev=way.name(ifindex, netns),
-        orig_dev=way.name(orig, way.own),
-        ifindex=ifindex,
-        orig_ifindex=orig,
-        function=FUNCTIONS.get(int(raw["func"])),
-        next_dev=way.name(onward),
-        inferred=not int(raw["round"]),
-        netns=netns,
-    )
+    told = _where_it_is(raw, record, offset_ns, way)
+    return replace(told, kind="queued", next_dev=way.name(int(raw["ifindex"])), inferred=not int(raw["round"]))
 
 
 def _beyond(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:
     """Return the step of what becomes of the packet beyond IP, on the device where it is."""
+    told = replace(_where_it_is(raw, record, offset_ns, way), kind=beyond_ip.KINDS[int(raw["kind"])])
+    if told.kind == "local":
+        return replace(told, ip_protocol=int(raw["arg"]))
+    if told.kind != "socket":
+        return told
+    outcome, state = beyond_ip.outcome_of(raw, scene), beyond_ip.state_of(raw)
+    return replace(told, outcome=outcome, state=state, socket=int(raw["arg"]))
+
+
+def _where_it_is(raw: Array, record: Array, offset_ns: int, way: _Way) -> Step:
+    """Return a step on the device where the packet is, whatever device the step itself names."""
     number, netns, ifindex = way.here
-    kind, orig = beyond_ip.KINDS[int(raw["kind"])], int(record["ifindex"])
-    is_given = kind == "socket"
+    orig = int(record["ifindex"])
     return Step(
         t_ns=int(raw["t_ns"]) + offset_ns,
-        kind=kind,
+        kind="",
         round=number,
         dev=way.name(ifindex, netns),
         orig_dev=way.name(orig, way.own),
         ifindex=ifindex,
         orig_ifindex=orig,
         function=FUNCTIONS.get(int(raw["func"])),
-        outcome=beyond_ip.outcome_of(raw, scene) if is_given else None,
         netns=netns,
-        socket=int(raw["arg"]) if is_given else None,
-        state=beyond_ip.state_of(raw) if is_given else None,
-        ip_protocol=int(raw["arg"]) if kind == "local" else None,
     )
 
 
