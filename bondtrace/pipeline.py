@@ -25,6 +25,11 @@ from .stats import kernel_counts
 from .stats.kernel_counts import KernelCounts
 from .stats.summary import Summary
 
+# Kinds of events: those that a scene keeps by their time or for all times, so that it can take them before the packets
+# of their batch; and those that change no answer from their time on.
+_KEPT = frozenset(("symbol", "chain", "socket", "ip-settings", "route"))
+_LEARNED_FIRST, _OF_NO_MOMENT = _KEPT | {"tap", "tap-gone"}, _KEPT | {"bytes"}
+
 
 @dataclass
 class Pipeline:
@@ -129,15 +134,7 @@ class Pipeline:
             self.payloads.take(batch.events)
         others = []
         for event in batch.events:
-            if event.get("kind") in (
-                "symbol",
-                "chain",
-                "tap",
-                "tap-gone",
-                "socket",
-                "ip-settings",
-                "route",
-            ) or self.scene.is_first_word(event):
+            if event.get("kind") in _LEARNED_FIRST or self.scene.is_first_word(event):
                 self._apply([event])
             else:
                 others.append(event)
@@ -149,11 +146,7 @@ class Pipeline:
             times_ns = [(event.get("kind"), event_time_ns(event)) for event in events]
         except ValueError as error:
             raise BondtraceError(f"the recording is damaged: an event's time is {error}") from None
-        return [
-            time_ns
-            for kind, time_ns in times_ns
-            if kind not in ("symbol", "chain", "bytes", "socket", "ip-settings", "route")
-        ]
+        return [time_ns for kind, time_ns in times_ns if kind not in _OF_NO_MOMENT]
 
     def _apply(self, events: list[Event]) -> None:
         for event in events:

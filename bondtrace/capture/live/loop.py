@@ -310,9 +310,12 @@ class Loop:
         """Look for who holds sockets; read what decides about packets beyond IP, where that is asked for."""
         self._events += self._follow.sockets.find_processes()
         follower = self._follow.ip_settings
+        if not follower.is_asked:
+            return
+        namespaces = self._namespaces()
         if follower.is_due(time_ns):
-            self._events += follower.follow(self._follow.devices.here(), self._namespaces())
-        self._events += follower.ask_ways(passes, self._namespaces())
+            self._events += follower.follow(self._follow.devices.here(), namespaces)
+        self._events += follower.ask_ways(passes, namespaces)
 
     def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
         """Name functions; attach to rx_handlers that no device led to."""
