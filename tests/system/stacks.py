@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import pytest
 from truth import comparable, link_type, read_pcap, traced_time
 
 from bondtrace.analysis.watched import OPEN
@@ -19,7 +20,27 @@ from bondtrace.pipeline import Pipeline
 MARK = re.compile(rb"packet-(\d{3})")
 ETHERNET_AND_IPV4 = 34  # bytes of their headers
 ANSWERS = {(1, 0): " answer", (1, 3): " error", (58, 129): " answer"}  # by type of ICMP and ICMPv6: they repeat marks
+COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
 WHOLE = 65536  # bytes of a packet in a file
+
+
+def plays(make, kernels, scenarios):
+    """A fixture for the whole session: what ``make(scenario, its run)`` makes of each of these scenarios on each of
+    these kernels, which are played once."""
+    done = {}
+
+    @pytest.fixture(
+        scope="session",
+        params=[(kernel, name) for kernel in kernels for name in scenarios],
+        ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
+    )
+    def played(request, play_all):
+        kernel, name = request.param
+        if request.param not in done:
+            done[request.param] = make(name, play_all(kernel, tuple(scenarios), COMMAND)[name])
+        return done[request.param]
+
+    return played
 
 
 @dataclass

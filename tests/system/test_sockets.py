@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 from demanded_ends import demanded
-from stacks import Stack
+from stacks import Stack, plays
 
 from bondtrace.analysis import socket_names
 
@@ -24,7 +24,6 @@ SCENARIOS = [
     name for name in os.environ.get("BONDTRACE_SCENARIOS", "ends,daemons").split(",") if name in ("ends", "daemons")
 ]
 KERNELS = EVERY.split(",") if EVERY else [None]
-COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
 REFUSED = "full", "filtered", "checksum", "policy", "refused"
 TAKEN = "queued", "taken", "backlog"
 UDP, IPV4 = 17, "."
@@ -82,16 +81,7 @@ class Played:
         return found
 
 
-@pytest.fixture(
-    scope="session",
-    params=[(kernel, name) for kernel in KERNELS for name in SCENARIOS],
-    ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
-)
-def played(request, play_all, done={}):  # noqa: B006
-    kernel, name = request.param
-    if request.param not in done:
-        done[request.param] = Played(name, play_all(kernel, tuple(SCENARIOS), COMMAND)[name])
-    return done[request.param]
+played = plays(Played, KERNELS, SCENARIOS)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import os
 
 import pytest
 from demanded import COPIES, DEMANDED, unlike
-from stacks import Stack, false_absences, out_of_order, unknowns
+from stacks import Stack, false_absences, out_of_order, plays, unknowns
 
 pytestmark = pytest.mark.lab
 
@@ -18,7 +18,6 @@ EVERY = os.environ.get("BONDTRACE_KERNELS", "")
 WANTED = os.environ.get("BONDTRACE_SCENARIOS", ",".join(DEMANDED) if EVERY else SOME)
 SCENARIOS = [name for name in WANTED.split(",") if name in DEMANDED]
 KERNELS = EVERY.split(",") if EVERY else [None]
-COMMAND = 'exec bondtrace record $LAB_TRACE -o "$LAB_OUT/trace.arrows"'
 
 
 class Played:
@@ -32,16 +31,7 @@ class Played:
         self.absent = false_absences(self.stack, self.matched, COPIES)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[(kernel, name) for kernel in KERNELS for name in SCENARIOS],
-    ids=lambda case: f"{case[0] or 'default'}-{case[1]}",
-)
-def played(request, play_all, done={}):  # noqa: B006
-    kernel, name = request.param
-    if request.param not in done:
-        done[request.param] = Played(name, play_all(kernel, tuple(SCENARIOS), COMMAND)[name])
-    return done[request.param]
+played = plays(Played, KERNELS, SCENARIOS)
 
 
 def test_nothing_was_lost(played):
