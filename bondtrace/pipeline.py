@@ -27,8 +27,8 @@ from .stats.summary import Summary
 
 # Kinds of events: those that a scene keeps by their time or for all times, so that it can take them before the packets
 # of their batch; and those that change no answer from their time on.
-_KEPT = frozenset(("symbol", "chain", "socket", "ip-settings", "route"))
-_LEARNED_FIRST, _OF_NO_MOMENT = _KEPT | {"tap", "tap-gone"}, _KEPT | {"bytes"}
+_KEPT = "symbol", "chain", "socket", "ip-settings", "route"  # no sets: a hostile event's kind may be a list
+_LEARNED_FIRST, _OF_NO_MOMENT = (*_KEPT, "tap", "tap-gone"), (*_KEPT, "bytes")
 
 
 @dataclass
