@@ -11,7 +11,8 @@ scripts/extract-vmlinux of the kernel's sources unpacks boot/vmlinuz-*, and
 `objcopy -O binary --only-section=.BTF vmlinux vmlinux.btf` takes the section out.
 
 What stays: the structs of bondtrace.capture.kernel.layout with all their members at their places, the enum of drop
-reasons, and the functions of bondtrace.capture.kernel.plan that the kernel describes. A member on the way to a field
+reasons, and the functions of bondtrace.capture.kernel.plan that the kernel describes, with the number of their
+arguments. A member on the way to a field
 that is wanted, or without a name, keeps its type; of every other one only the size stays, as an array of bytes (a bit
 field keeps its width). When layout or plan want more than before, the data is made again from the same kernels.
 
@@ -116,8 +117,9 @@ class Writer:
         words = [word for key, value in values.items() for word in (self.string(key), value)]
         return self.add(ENUM, name, 4, *words, count=len(values))
 
-    def function(self, name: str) -> int:
-        return self.add(FUNC, name, self.add(FUNC_PROTO), count=1)
+    def function(self, name: str, arguments: int = 0) -> int:
+        """A function of so many arguments, of no names and types."""
+        return self.add(FUNC, name, self.add(FUNC_PROTO, "", 0, *(0, 0) * arguments, count=arguments), count=1)
 
     def data(self) -> bytes:
         types = b"".join(self._types)
@@ -268,8 +270,9 @@ def reduce(data: bytes) -> bytes:
             reducer.copy(reducer.old.find(name, STRUCT), frozenset(paths))
     reducer.enum("skb_drop_reason")
     for name in sorted(wanted_functions()):
-        if reducer.old.find(name, FUNC):
-            reducer.new.function(name)
+        number = reducer.old.find(name, FUNC)
+        if number:
+            reducer.new.function(name, reducer.old.types[reducer.old.types[number][4]][3])
     return reducer.new.data()
 
 

@@ -28,6 +28,8 @@ _MAGIC = 0xEB9F
 _KIND_MASK, _COUNT_MASK = 0x7F, 0xFFFFFF
 _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC = 4, 5, 6, 8, 12
 _MODIFIERS = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
+# What an fentry or fexit program takes on x86-64; 12 since 6.6 (473e3150e30a).
+_TYPED_ARGUMENTS = 6
 # Words that follow the three of `struct btf_type`: per kind, fixed and per member.
 _EXTRA_WORDS = {
     1: (1, 0),
@@ -148,12 +150,19 @@ class Btf:
         return {**others, **found}
 
     def functions(self, names: set[str]) -> set[str]:
-        """Return which of these functions the blob (or its base) describes."""
+        """Return at which of these functions programs with typed arguments can be attached."""
         return set(self.function_ids(names))
 
     def function_ids(self, names: set[str]) -> dict[str, int]:
-        """Return the numbers of the types of these functions."""
-        return self.find_many(names, (_KIND_FUNC,))
+        """Return the numbers of the types of these functions, of those that the blob (or its base) describes and that
+        have not more arguments than programs can take on every kernel."""
+        found = self.find_many(names, (_KIND_FUNC,))
+        return {name: number for name, number in found.items() if self._arguments(number) <= _TYPED_ARGUMENTS}
+
+    def _arguments(self, function_id: int) -> int:
+        blob, at = self._at(function_id)
+        blob, at = self._at(blob._words[at + 2])
+        return int(blob._words[at + 1] & _COUNT_MASK)
 
     def tracepoint_ids(self, names: set[str]) -> dict[str, int]:
         """Return the numbers of the types of these tracepoints' functions."""

@@ -2,8 +2,8 @@
 """Chooses the probes: for every stage (``stage_specs``) the best mechanism that the kernel and bcc offer.
 
 fentry and fexit come first (a third of a kprobe's cost and never skipped); kprobe and kretprobe where those cannot
-attach: a suffixed symbol, a function of a module before the kernel has types of modules (5.11), a kernel without
-trampolines.
+attach: a suffixed symbol, a function of more than six arguments or of a module before the kernel has types of modules
+(5.11), a kernel without trampolines.
 
 Invariant: a stage that is not available is kept, with the reason and with what will be missing: ``doctor``, the output
 and the recording show it.

@@ -309,7 +309,7 @@ IPv6 sockets
     socket_udpv6: fentry udpv6_queue_rcv_one_skb
     socket_rawv6: fentry rawv6_rcv
     socket_tcpv6: fentry tcp_v6_do_rcv
-    nd_answer: fentry ndisc_send_na
+    nd_answer: kprobe ndisc_send_na
 """
 ADDED = [f"+{line}" for line in BEYOND_IP_6_1.splitlines()]
 
