@@ -230,7 +230,8 @@ class Step:
     dropped the packet in ``function``, or why a socket refused it. ``next_dev`` is the device of the next round; of
     "queued" the one on which the packet is to be received later, by a pass of its own. ``clone``: it was not the pass's
     skb that was dropped but a clone of it. ``netfilter`` says of a drop by netfilter which chain decided, or at least
-    at which hook ("ip filter c_forward (hook forward)", "hook input").
+    at which hook ("ip filter c_forward (hook forward)", "hook input"); ``tc`` of a drop at tc ingress which filter did
+    ("filter protocol ip pref 1 u32 chain 0, action gact").
     ``inferred`` is true where bondtrace concluded the round rather than saw it. ``netns`` is the namespace of ``dev``,
     ``next_netns`` that of ``next_dev``: not always the pass's own (a macvlan's).
 
@@ -258,6 +259,7 @@ class Step:
     next_netns: int = 0
     clone: bool = False
     netfilter: Optional[str] = None
+    tc: Optional[str] = None
     socket: Optional[int] = None
     state: Optional[str] = None
     ip_protocol: Optional[int] = None

@@ -27,7 +27,14 @@ from .stats.summary import Summary
 
 # Kinds of events: those that a scene keeps by their time or for all times, so that it can take them before the packets
 # of their batch; and those that change no answer from their time on.
-_KEPT = "symbol", "chain", "socket", "ip-settings", "route"  # no sets: a hostile event's kind may be a list
+_KEPT = (
+    "symbol",
+    "chain",
+    "tc-filter",
+    "socket",
+    "ip-settings",
+    "route",
+)  # no sets: a hostile event's kind may be a list
 _LEARNED_FIRST, _OF_NO_MOMENT = (*_KEPT, "tap", "tap-gone"), (*_KEPT, "bytes")
 
 

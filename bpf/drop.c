@@ -54,7 +54,7 @@ static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame
 #ifdef COUNT_ONLY
 	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
 #else
-	ADD_STEP(frame, STEP_DROP, cpu->dropped_by, whose, /* netfilter.c */
+	ADD_STEP(frame, STEP_DROP, cpu->dropped_by, whose, /* netfilter.c, tc.c, socket.c */
 		 cpu->dropped_by ? cpu->dropped_chain : record_of(frame)->ifindex, reason, location);
 #endif
 	step_back(frame, ifindex, netns);
@@ -106,7 +106,9 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 	struct frame *frame = top(cpu);
 	if (!frame && IS_VAGUE(reason))
 		return 0;
+	cpu->dropped_by = FUNC_NONE;
 	note_dropper(cpu, frame, ctx, skb, location, reason);
+	note_filter(cpu, frame, skb);
 #ifdef PROBE_SOCKETS
 	if (!cpu->dropped_by && was_given(cpu, frame, skb)) {
 		cpu->dropped_by = FUNC_SOCKET;

@@ -153,16 +153,11 @@ static __always_inline void describe_chain(struct decision *decision, struct net
 	}
 }
 
-/* The number of a chain, under which it is in the map. FNV-1a, by words. */
+/* The number of a chain, under which it is in the map. */
 static __always_inline u32 number_of(struct chain *chain)
 {
-	u64 *words = (u64 *)chain;
-	u64 hash = 0xcbf29ce484222325ULL;
+	u32 number = hash_of((u64 *)chain, sizeof(*chain) / 8);
 
-#pragma unroll
-	for (int i = 0; i < sizeof(*chain) / 8; i++)
-		hash = (hash ^ words[i]) * 0x100000001b3ULL;
-	u32 number = hash ^ hash >> 32;
 	if (!chains.lookup(&number))
 		chains.update(&number, chain);
 	return number;
@@ -284,7 +279,6 @@ static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *fr
 					 u32 reason)
 {
 #if defined(CHAINS_TOLD) && defined(NF_HOOK_SLOW)
-	cpu->dropped_by = FUNC_NONE;
 	if (BY_NETFILTER(reason) || is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
 		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
 		cpu->dropped_chain = deciding_chain(cpu, frame, skb, location);

@@ -121,6 +121,16 @@ struct call {
 	u64 arguments[3];
 };
 
+/* The filter of tc that was asked last, and the actions that it had run (tc.c). */
+struct tc_state {
+	u64 skb;
+	u64 filter;  /* struct tcf_proto */
+	u64 actions; /* struct tc_action ** */
+	u32 count;   /* of these */
+	u32 frame;   /* the number of the innermost frame */
+	u8 is_shot;  /* the packet is dropped next */
+};
+
 /* A socket of which the user side was told (socket.c). */
 #define KNOWN_SOCKETS 16
 struct known_socket {
@@ -162,6 +172,7 @@ struct cpu_state {
 	struct known_socket known_sockets[KNOWN_SOCKETS];
 	struct decision decision;
 	struct call calls[CALLS_MAX];
+	struct tc_state tc;
 	u64 stack[STACK_DEPTH];
 	struct tap_call tap;
 	struct known_tap known[KNOWN_TAPS];
@@ -194,6 +205,17 @@ BPF_HASH(devices, u64, u8, 4096);
 		bpf_probe_read_kernel(&value_, sizeof(value_), (void *)((u64)(base) + (offset))); \
 		value_;                                                                   \
 	})
+
+/* FNV-1a, by words. The count is constant. */
+static __always_inline u32 hash_of(u64 *words, int count)
+{
+	u64 hash = 0xcbf29ce484222325ULL;
+
+#pragma unroll
+	for (int i = 0; i < count; i++)
+		hash = (hash ^ words[i]) * 0x100000001b3ULL;
+	return hash ^ hash >> 32;
+}
 
 /* A field by a plain load where the verifier knows the structure's type, else by a call. */
 #define FIELD(typed, type, base, offset) ((typed) ? LOAD(type, base, offset) : READ(type, base, offset))

@@ -89,6 +89,7 @@ enum function {
 	FUNC_EBT_DO_TABLE = 38,
 	FUNC_NF_HOOK_SLOW = 39,
 	FUNC_SOCKET = 40, /* the socket to which it was given: orig_ifindex is then its inode (socket.c) */
+	FUNC_TCF_CLASSIFY = 41, /* a filter of tc: orig_ifindex is then its number (tc.c) */
 	FUNC_IP_PROTOCOL_DELIVER_RCU = 48,
 	FUNC_IP6_PROTOCOL_DELIVER_RCU = 49,
 	FUNC_UDP_QUEUE_RCV_ONE_SKB = 50,

@@ -512,6 +512,7 @@ def everything():
             "eth0", queued("vx0"), at=500, skb=18, packet=ether(ip4(b"\0\0\x65\x58" + ether(ip4(udp(), 17), tag=7), 47))
         ),
         rx("eth3", drop("NETFILTER_DROP", "nf_hook_slow", by="nft_do_chain", decided_by=9), at=550, skb=23, seq=8),
+        rx("eth3", drop("TC_INGRESS", by="tcf_classify", decided_by=9), at=580, skb=24, seq=11),
         rx("eth3", drop("NO_SOCKET", result=1), at=600, packet=ether(ip4(udp(), 17)), skb=19, seq=9, lasts=20),
         tx("red", at=610, packet=ether(ip4(udp(), 17)), skb=19, seq=10, parent=9),
         *beyond_ip_kinds(),

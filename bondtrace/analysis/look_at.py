@@ -78,6 +78,8 @@ def after_drop(step: Step, packet: Packet) -> str:
     """Return what to look at where the kernel dropped a packet; "" where its reason names nothing."""
     if step.netfilter:
         return netfilter(step.netfilter)
+    if step.tc:
+        return f"`tc -s filter show dev {step.dev} ingress`"
     if step.outcome == "full" and step.state == "LISTEN":
         return _ACCEPT
     return said(_OF_REASON.get(step.reason or ""), step, packet)

@@ -13,6 +13,7 @@ from ..format.wire import (
     FUNC_CHAINS,
     FUNC_HANDLER,
     FUNC_NF_HOOK,
+    FUNC_TC,
     FUNCTIONS,
     NETNS_FROM_HERE,
     OUTCOMES,
@@ -172,9 +173,9 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
     number = way.number(int(raw["round"]), ifindex)
     way.progress.step(int(raw["round"]))
     function = function_name(int(raw["func"]), int(raw["skb_low"]), kind, scene)
-    netfilter = _netfilter(raw, scene)
+    netfilter, tc = _netfilter(raw, scene), _tc(raw, scene)
     refusing = beyond_ip.refusing_socket(raw)
-    if netfilter or refusing is not None:
+    if netfilter or tc or refusing is not None:
         orig = int(record["ifindex"])  # its place in the step has another number
     verdict = _verdict(raw)
     onward = int(raw["arg"]) if verdict == "ANOTHER" else None
@@ -200,6 +201,7 @@ def _step(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) ->
         next_netns=0 if onward is None else way.next_netns,
         clone=kind == STEP_DROP and int(raw["result"]) == DROPPED_CLONE,
         netfilter=netfilter,
+        tc=tc,
         socket=refusing,
     )
 
@@ -212,6 +214,13 @@ def _netfilter(raw: Array, scene: Scene) -> Optional[str]:
     if func == FUNC_NF_HOOK:
         return hook_of_caller(scene.symbols.get(number, f"0x{number:08x}"))
     return scene.chain(number) or "a chain whose name was not recorded"
+
+
+def _tc(raw: Array, scene: Scene) -> Optional[str]:
+    """Return which filter of tc had the packet dropped."""
+    if raw["kind"] != STEP_DROP or raw["func"] != FUNC_TC:
+        return None
+    return scene.tc_filter(int(raw["orig_ifindex"])) or "a filter that was not recorded"
 
 
 def _queued(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) -> Step:

@@ -28,10 +28,11 @@ from ..format.events import (
     read_tap,
     wall_offset_ns,
 )
-from ..format.stages import NETFILTER_FUNCTIONS, TAP_HOOKS
+from ..format.stages import TAP_HOOKS, WHO_DROPPED
 from ..format.wire import RECORD_HOOK, STEP_TAP, Passes
 from ..model import Device, Tap, Unseen
 from ..net.netfilter import chain_phrase
+from ..net.tc import filter_phrase
 from ..net.topology import Key, key_of
 from ..util.untrusted import items, mapping, number, text
 from .device_history import Devices, above
@@ -40,10 +41,12 @@ from .ip_facts import IpFacts
 from .sockets import Sockets
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 
-_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", "symbol", "chain", "socket", "ip-settings", "route"))
+_OF_NO_ANSWER = frozenset(
+    ("losses", "namespace", "note", "symbol", "chain", "tc-filter", "socket", "ip-settings", "route")
+)
 _TRACED_KEPT = 8
 _BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
-_CHAIN = 1 << 32  # beyond the low halves of addresses
+_CHAIN, _TC_FILTER = 1 << 32, 1 << 33  # beyond the low halves of addresses
 _LOSSES = {
     "lost": "records lost",
     "steps_lost": "steps that did not fit",
@@ -164,6 +167,14 @@ class Scene:
         family, table, chain, hook = (text(event.get(name)) for name in ("family", "table", "chain", "hook"))
         self.symbols[_CHAIN | number(event.get("number"))] = chain_phrase(family, table, chain, hook)
 
+    def _tc_filter(self, event: Event, time_ns: int) -> None:
+        protocol, priority, chain, left = (
+            number(event.get(name)) for name in ("protocol", "priority", "chain", "actions_left")
+        )
+        actions = [text(one) for one in items(event.get("actions"))]
+        phrase = filter_phrase(text(event.get("filter")), protocol, priority, chain, actions, left)
+        self.symbols[_TC_FILTER | number(event.get("number"))] = phrase
+
     def _device(self, event: Event, time_ns: int) -> None:
         device = read_device(event.get("device"))
         self._came_or_went(event, time_ns)
@@ -226,6 +237,7 @@ class Scene:
         "stage": _stage,
         "symbol": _symbol,
         "chain": _chain,
+        "tc-filter": _tc_filter,
         "device": _device,
         "device-gone": _device_gone,
         "tap": _tap,
@@ -262,6 +274,10 @@ class Scene:
         """Return the netfilter chain that drops have by this number; ``None`` where it was not recorded."""
         return self.symbols.get(_CHAIN | number)
 
+    def tc_filter(self, number: int) -> Optional[str]:
+        """Return the filter of tc that drops have by this number; ``None`` where it was not recorded."""
+        return self.symbols.get(_TC_FILTER | number)
+
     def drop_reason(self, reason: int) -> Optional[str]:
         """Return the kernel's name for why it dropped a packet; ``None`` where this kernel has none (before 5.17)."""
         names = self.start.get("drop_reasons") or {}
@@ -288,10 +304,8 @@ class Scene:
 
     def missing_stages(self) -> list[str]:
         """Return a sentence for each stage that is not attached and whose absence may hide something. Which chain of
-        netfilter dropped a packet only explains a drop that is told anyway."""
-        missing = [
-            stage for name, stage in self.stages.items() if stage.get("missing") and name not in NETFILTER_FUNCTIONS
-        ]
+        netfilter, or filter of tc, dropped a packet only explains a drop that is told anyway."""
+        missing = [stage for name, stage in self.stages.items() if stage.get("missing") and name not in WHO_DROPPED]
         return [f"{stage['name']}: {stage['without']} ({stage['missing']})" for stage in missing]
 
     # --- as of a time ---

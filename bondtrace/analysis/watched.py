@@ -40,7 +40,7 @@ _TAKES_NOTHING = (
     stages.JOINS,
     stages.QUEUED,
     *stages.BEYOND_IP,
-    *stages.NETFILTER_FUNCTIONS,
+    *stages.WHO_DROPPED,
 )
 
 

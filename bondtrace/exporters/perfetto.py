@@ -32,7 +32,7 @@ _Track = tuple[int, int]
 
 def begin_ns(batch: Batch) -> Optional[int]:
     """Return the earliest time in a recording's first batch, in nanoseconds since the Unix epoch."""
-    events = [event for event in batch.events if event.get("kind") not in ("symbol", "chain")]
+    events = [event for event in batch.events if event.get("kind") not in ("symbol", "chain", "tc-filter")]
     try:
         times_ns = [event_time_ns(event) for event in events]
         offset_ns = next((wall_offset_ns(event) for event in events if event.get("kind") == "start"), 0)
@@ -141,6 +141,7 @@ class PerfettoExporter(Exporter):
             "next_dev": _printable(step.next_dev),
             "reason": _printable(step.reason),
             "netfilter": _printable(step.netfilter),
+            "tc": _printable(step.tc),
             "inferred": step.inferred or None,
             "socket": step.socket,
             "state": step.state,

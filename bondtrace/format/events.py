@@ -106,6 +106,25 @@ def chain_event(time_ns: int, number: int, family: str, table: str, chain: str, 
     return {"kind": "chain", "time_ns": time_ns, "number": number, **names}
 
 
+def tc_filter_event(
+    time_ns: int, number: int, kind: str, protocol: int, priority: int, chain: int, actions: list[str], left: int
+) -> Event:
+    """Return the event which names the filter of tc that drops have by this number; it holds for all times.
+
+    :param protocol: the Ethernet type that it is for.
+    :param actions: the kinds of its first actions; ``left`` counts the others.
+    """
+    place = {"filter": kind, "protocol": protocol, "priority": priority, "chain": chain}
+    return {
+        "kind": "tc-filter",
+        "time_ns": time_ns,
+        "number": number,
+        **place,
+        "actions": actions,
+        "actions_left": left,
+    }
+
+
 def losses_event(time_ns: int, counters: dict[str, list[int]]) -> Event:
     """Return the event with the counters of what was lost, each a list by CPU."""
     return {"kind": "losses", "time_ns": time_ns, "counters": counters}

@@ -27,7 +27,7 @@ WITHHELD = "(withheld)"
 _KINDS = frozenset(
     (
         *("start", "device", "device-gone", "tap", "tap-gone", "socket", "namespace", "ip-settings", "route"),
-        *("stage", "symbol", "chain", "losses", "note", "end"),
+        *("stage", "symbol", "chain", "tc-filter", "losses", "note", "end"),
     )
 )
 _KNOWN_MAX = 1 << 20  # pseudonyms that are cached

@@ -30,6 +30,7 @@ _KEYS = {
     "ip-settings": ("ip_settings", "netns", "ifindex"),
     "symbol": ("address",),
     "chain": ("number",),
+    "tc-filter": ("number",),
     "stage": ("stage", "name"),
     "losses": (),
     "start": (),

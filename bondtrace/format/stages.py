@@ -29,6 +29,22 @@ NETFILTER_FUNCTIONS = {
     "arpt_do_table": "arp_tables",
 }
 
+#: What asks a filter of tc about a packet: the kernel's functions, and the modules that they are in.
+TC_FUNCTIONS = {
+    "basic_classify": "cls_basic",
+    "cls_bpf_classify": "cls_bpf",
+    "cls_cgroup_classify": "cls_cgroup",
+    "fl_classify": "cls_flower",
+    "flow_classify": "cls_flow",
+    "fw_classify": "cls_fw",
+    "mall_classify": "cls_matchall",
+    "route4_classify": "cls_route",
+    "u32_classify": "cls_u32",
+}
+
+#: The stages that only say who decided on a drop, which is told without them, too.
+WHO_DROPPED = (*NETFILTER_FUNCTIONS, *TC_FUNCTIONS)
+
 #: The stages that see packets, by direction.
 OF_DIRECTION = {"rx": RECEIVE, "tx": TRANSMIT}
 

@@ -40,6 +40,7 @@ VERDICT_PENDING = 255
 FUNC_CHAINS = (34, 35, 36, 37, 38)  # of a drop: ``orig_ifindex`` is the number of a chain
 FUNC_NF_HOOK = 39  # of a drop: ``orig_ifindex`` is an address in the function whose hook it is
 FUNC_SOCKET = 40  # of a drop: ``orig_ifindex`` is the inode of the socket that it was given to
+FUNC_TC = 41  # of a drop: ``orig_ifindex`` is the number of a filter of tc
 FUNC_IP6_PROTOCOL_DELIVER_RCU, FUNC_TCP_ADD_BACKLOG = 49, 57
 FUNC_HANDLER = 63  # a function by its address; from 64 on, in older recordings, by its place in the start event
 
@@ -61,6 +62,7 @@ FUNCTIONS = {
     37: "arpt_do_table",
     38: "ebt_do_table",
     39: "nf_hook_slow",
+    41: "tcf_classify",
     48: "ip_protocol_deliver_rcu",
     49: "ip6_protocol_deliver_rcu",
     50: "udp_queue_rcv_one_skb",

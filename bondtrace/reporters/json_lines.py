@@ -81,6 +81,7 @@ def _step_object(step: Step, netns: int) -> dict[str, Any]:
         "inferred": step.inferred or None,
         "clone": step.clone or None,
         "netfilter": printable(step.netfilter) if step.netfilter else None,
+        "tc": printable(step.tc) if step.tc else None,
         "socket": step.socket,
         "state": step.state,
         "ip_protocol": step.ip_protocol,

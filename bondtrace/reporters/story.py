@@ -158,6 +158,7 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
     if step.kind == "drop":
         why = f"for the reason {step.reason}" if step.reason else "and this kernel gives no reason"
         why += f": netfilter's {printable(step.netfilter)}" if step.netfilter else ""
+        why += f": tc's {printable(step.tc)}" if step.tc else ""
         what = "a copy of it" if step.clone else "it"
         return f"{_at(step)} the kernel dropped {what} in {step.function}, {_where(step)}, {why}.{sure}"
     if step.kind == "queued":

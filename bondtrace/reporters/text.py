@@ -205,8 +205,9 @@ def _beyond(line: Line, journey: Journey, paint: Paint) -> str:
 
 
 def drop_words(step: Step) -> str:
-    """Return where and why a packet was dropped, as it follows "dropped"; with netfilter's chain or hook."""
+    """Return where and why a packet was dropped, as it follows "dropped"; with netfilter's chain or tc's filter."""
     chain = f"; netfilter: {printable(step.netfilter)}" if step.netfilter else ""
+    chain += f"; tc: {printable(step.tc)}" if step.tc else ""
     of = " (a copy of it)" if step.clone else ""
     return f"by the kernel in {step.function}: {step.reason or 'it gives no reason'}{chain}{of}"
 

@@ -34,7 +34,7 @@ def given(function, state, flags=0):
 def test_a_listening_socket_without_room_for_a_connection_does_not_take_it(flags, outcome, words):
     raw = given("tcp_v4_do_rcv", "LISTEN", flags)
     assert (beyond_ip.state_of(raw), beyond_ip.outcome_of(raw, WATCHED)) == ("LISTEN", outcome)
-    step = SimpleNamespace(outcome=outcome, state="LISTEN", reason=None, netfilter=None)
+    step = SimpleNamespace(outcome=outcome, state="LISTEN", reason=None, netfilter=None, tc=None)
     assert ends.outcome_words(step) == words
     assert ("accept()" in look_at.after_drop(step, None)) is bool(flags)
 

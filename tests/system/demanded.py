@@ -300,6 +300,15 @@ DEMANDED = {
 128 rx eth0 bond0 eth6 | eth0 bond0 dhcp eth6
 128 rx eth6 bond0 eth0 | = | dhcp outgoing-not-offered
 """,
+    "tc_filters": """
+221 rx eth0 | = | bond0 dropped-before; drop eth0 TC_INGRESS;
+    says tc: filter protocol ip pref 11 u32 chain 0, action gact
+222 rx eth0 bond0 | = | drop bond0 TC_INGRESS; says tc: filter protocol ip pref 2 flower chain 7, action gact
+223 rx eth0 bond0 | = | drop bond0 TC_INGRESS; says tc: filter protocol ip pref 1 bpf chain 9; never chain 9, action
+224 rx eth0 bond0 copies | = | drop bond0 TC_INGRESS;
+    says tc: filter protocol ip pref 7 flower chain 0, actions mirred, gact
+225 rx eth0 bond0 | = | drop bond0 NO_SOCKET; never tc:
+""",
     "bridge_forward": """
 131 rx eth0 bond0 veth0 br1 eth9 | = | drop br1 OTHERHOST
 131 tx eth9 veth0 bond0 eth0 br1 | = | drop br1 OTHERHOST

@@ -18,7 +18,7 @@ from ...format.stages import CHAINS, NETFILTER_FUNCTIONS, OF_DIRECTION, TAP_HOOK
 from ...format.wire import Array
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from ...net.topology import Family
-from . import compiler, layout, source, symbols
+from . import compiler, layout, source, symbols, tc
 from .attacher import Attacher
 from .btf import Btf, BtfError, have_modules_btf, read_kernel_btf
 from .filter import Filter
@@ -40,6 +40,7 @@ from .plan import (
 )
 from .ring import Ring
 from .stage_specs import FILTERING, HOOKING, TRACEPOINT_OF_PACKETS, wanted_functions
+from .tc import TcFilter
 from .verifier import Refusal
 
 RING_BYTES = 16 << 20
@@ -219,6 +220,10 @@ class Tracer:
     def chains(self, numbers: Collection[int]) -> dict[int, Chain]:
         """Return the chains of these numbers (``Chains.read``)."""
         return self._chains().read(numbers) if numbers else {}
+
+    def tc_filters(self, numbers: Collection[int]) -> dict[int, TcFilter]:
+        """Return the filters of tc of these numbers, as far as they are known."""
+        return tc.read(self.bpf["tc_filters"], numbers) if numbers else {}
 
     def _chains(self) -> Chains:
         return Chains(self.bpf["netfilter"], self.bpf["chains"])

@@ -39,6 +39,7 @@ FILES = (
     "queue.c",
     "socket.c",
     "netfilter.c",
+    "tc.c",
     "drop.c",
 )
 DEVICE_PLACES = 4096  # a power of two

@@ -206,6 +206,29 @@ def _netfilter(function: str, module: str) -> StageSpec:
     )
 
 
+def _tc_filter(function: str, module: str, classify: str) -> StageSpec:
+    """Return the stage of a function that asks a filter of tc. ``classify`` is what asks all of a device's."""
+    shared = Wanted("tc_exit", classify, "exit"), Wanted("tc_actions", "tcf_action_exec", "entry")
+    return StageSpec(
+        function,
+        "the filter of tc that has a packet dropped",
+        (*shared, Wanted("tc_filter", function, "entry")),
+        "which filter of tc dropped a packet is not told",
+        Need(module, modules=(module,), functions=(function,)),
+        (*shared, Wanted("tc_filter_fentry", function, "entry")),
+        module,
+    )
+
+
+# Before 5.15 (3aa260559455) another function is called at ingress; both have five arguments there.
+CLASSIFYING = ("tcf_classify_ingress", "tcf_classify")
+
+
+def _tc_filters(symbols: Collection[str]) -> tuple[StageSpec, ...]:
+    classify = next((name for name in CLASSIFYING if name in symbols), CLASSIFYING[-1])
+    return tuple(_tc_filter(*one, classify) for one in stages.TC_FUNCTIONS.items())
+
+
 # What comes beyond IP. Each function is given (sk, skb), unless it says otherwise; of several the first that is there.
 # Some compilers leave none but the last.
 _UDP = ("udp_queue_rcv_one_skb", "udp_queue_rcv_skb", "__udp_enqueue_schedule_skb")
@@ -277,6 +300,7 @@ def specs(symbols: Collection[str]) -> list[StageSpec]:
         *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS, _QUEUED),
         *_PROTOCOL_HANDLERS,
         *_NETFILTER,
+        *_tc_filters(symbols),
         *(_beyond_ip(symbols) if rx is _RX else ()),  # else the bracket ends before IP begins
     ]
 
@@ -294,6 +318,6 @@ def needs() -> dict[str, Need]:
 def wanted_functions() -> set[str]:
     """Return every function name that a plan may ask the symbol list for."""
     names = {want.function for spec in all_specs() for want in spec.wants if want.where != "tracepoint"}
-    names |= {*HOOKING, *_UDP, *_UDPV6, *_PING}
+    names |= {*HOOKING, *CLASSIFYING, *_UDP, *_UDPV6, *_PING}
     built_in = {function for need in needs().values() for function in need.functions}
     return names | built_in | set(HANDLERS) | {"bpf_trampoline_link_prog", *REFUSING}

@@ -24,8 +24,8 @@ from ...net.topology import Family, Key
 from ..host.devices import Change, read_devices
 from ..host.namespaces import Namespace, list_namespaces
 from ..host.underlay import underlays
-from .chains import ChainNames
 from .clock import Every, WallClock, now_ns, wall_offset_ns
+from .deciders import DeciderNames
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower
 from .ip_settings import IpSettingsFollower
@@ -116,7 +116,7 @@ class Followers:
     handlers: HandlerFollower
     needs: NeedFollower
     functions: FunctionNames
-    chains: ChainNames
+    deciders: DeciderNames
     clock: WallClock
     sockets: SocketFollower = field(default_factory=SocketFollower)
     ip_settings: IpSettingsFollower = field(default_factory=IpSettingsFollower)
@@ -320,7 +320,7 @@ class Loop:
     def _follow_functions(self, passes: Passes, counts: Optional[Array], time_ns: int) -> None:
         """Name functions; attach to rx_handlers that no device led to."""
         events, handlers = self._follow.functions.follow(passes, counts, time_ns)
-        self._events += [*events, *self._follow.chains.follow(passes, time_ns)]
+        self._events += [*events, *self._follow.deciders.follow(passes, time_ns)]
         for function in handlers:
             if not self._follow.handlers.knows(function):
                 self._events.append(self._follow.handlers.attach(function, time_ns))

@@ -17,7 +17,7 @@ from typing import Optional
 from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
-from ...format.stages import BEYOND_IP, FANOUT, NETFILTER_FUNCTIONS, PROTOCOL_FUNCTIONS, QUEUED, essential, phrase
+from ...format.stages import BEYOND_IP, FANOUT, PROTOCOL_FUNCTIONS, QUEUED, WHO_DROPPED, essential, phrase
 from ...version import __version__
 from .. import capabilities
 from ..host.devices import read_devices, require_names
@@ -27,8 +27,8 @@ from ..host.underlay import with_underlays
 from ..kernel import loader
 from ..kernel.filter import Filter
 from ..kernel.plan import Plan
-from .chains import ChainNames
 from .clock import WallClock, now_ns, wall_offset_ns
+from .deciders import DeciderNames
 from .devices import DeviceFollower
 from .handlers import FunctionNames, HandlerFollower, stage_object
 from .ip_settings import IpSettingsFollower
@@ -39,9 +39,7 @@ from .sockets import SocketFollower
 from .taps import TapFollower
 
 NAMES_SHOWN = 10
-NOT_COUNTED = frozenset(
-    (FANOUT, QUEUED, *BEYOND_IP, *PROTOCOL_FUNCTIONS, *NETFILTER_FUNCTIONS)
-)  # a group's members are counted
+NOT_COUNTED = frozenset((FANOUT, QUEUED, *BEYOND_IP, *PROTOCOL_FUNCTIONS, *WHO_DROPPED))  # a group's members are
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ class LiveSource:
             HandlerFollower(modules, self._tracer.attach_handler),
             NeedFollower(self._tracer.plan, self._tracer.attach_stage),
             FunctionNames(),
-            ChainNames(self._tracer.chains),
+            DeciderNames(self._tracer.chains, self._tracer.tc_filters),
             WallClock(wall_offset_ns()),
             SocketFollower(self._request.sockets),
             IpSettingsFollower(self._request.sockets, kernel.btf.drop_reasons()),

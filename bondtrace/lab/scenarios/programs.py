@@ -3,6 +3,7 @@
 
     xdp-drop                    XDP: drops everything
     xdp-redirect DEVICE         XDP: bpf_redirect() to that device
+    tc-drop                     tc: drops everything
     peer DEVICE                 tc: bpf_redirect_peer() to the other end of this one
     neigh DEVICE                tc: bpf_redirect_neigh(), routed out of that device
     ingress DEVICE              tc: bpf_redirect(), received anew on that device
@@ -28,6 +29,7 @@ BPF_F_INGRESS = 1
 PROGRAMS = {
     "xdp-drop": (XDP, 0, (1,)),
     "xdp-redirect": (XDP, REDIRECT, (0,)),
+    "tc-drop": (SCHED_CLS, 0, (2,)),
     "peer": (SCHED_CLS, REDIRECT_PEER, (0,)),
     "neigh": (SCHED_CLS, REDIRECT_NEIGH, (0, 0, 0)),
     "ingress": (SCHED_CLS, REDIRECT, (BPF_F_INGRESS,)),

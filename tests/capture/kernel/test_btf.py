@@ -27,7 +27,7 @@ from data.reduce_btf import (
 
 from bondtrace.capture.kernel.btf import Btf, BtfError, Field, read_kernel_btf
 from bondtrace.capture.kernel.stage_specs import wanted_functions
-from bondtrace.format.stages import NETFILTER_FUNCTIONS
+from bondtrace.format.stages import NETFILTER_FUNCTIONS, TC_FUNCTIONS
 
 DATA = Path(__file__).parents[2] / "data" / "btf"
 
@@ -458,15 +458,15 @@ def test_fields_of_kernels(version, struct_name, path, expected):
     ("version", "undescribed"),
     [
         ("5.10", {"sk_skb_reason_drop", "kfree_skb_reason", "__ping_queue_rcv_skb"}),
-        ("6.1", {"sk_skb_reason_drop", "kfree_skb", "__netif_receive_skb_core"}),
-        ("6.12", {"kfree_skb", "kfree_skb_reason"}),
-        ("7.3", {"kfree_skb", "kfree_skb_reason"}),
+        ("6.1", {"sk_skb_reason_drop", "kfree_skb", "__netif_receive_skb_core", "tcf_classify_ingress"}),
+        ("6.12", {"kfree_skb", "kfree_skb_reason", "tcf_classify_ingress"}),
+        ("7.3", {"kfree_skb", "kfree_skb_reason", "tcf_classify_ingress"}),
     ],
 )
 def test_functions_that_kernels_describe(version, undescribed):
-    # given the rx_handlers, ESP, nftables and x_tables, which Debian builds as modules
+    # given the rx_handlers, ESP, nftables, x_tables and filters of tc, which Debian builds as modules
     modules = {name for name in wanted_functions() if name.endswith(("_handle_frame", "_frame_hook", "esp_input"))}
-    modules |= set(NETFILTER_FUNCTIONS)
+    modules |= {*NETFILTER_FUNCTIONS, *TC_FUNCTIONS}
     # then the kernel describes all others that it has, but for one that was renamed by the compiler; of the ways to
     # give a packet up it has one; and one function has too many arguments
     found = kernel(version).functions(wanted_functions())

@@ -47,6 +47,14 @@ HEADERS = """
     PACKET_SOCK__TP_RESERVE    1296  1304  1304  1384
     NF_HOOK_STATE__HOOK           0     0     0     0
     NF_HOOK_STATE__PF             4     1     1     1
+    TCF_PROTO__PROTOCOL          24    24    24    24
+    TCF_PROTO__PRIO              28    28    28    28
+    TCF_PROTO__CHAIN             48    48    48    48
+    TCF_PROTO__OPS               40    40    40    40
+    TCF_PROTO_OPS__KIND          16    16    16    16
+    TCF_CHAIN__INDEX             64    64    64    56
+    TC_ACTION__OPS                0     0     0     0
+    TC_ACTION_OPS__KIND          16    16    16    16
     SOCK__SKC_NET                48    48    48    48
     SOCK__SKC_STATE              18    18    18    18
     SOCK__SKC_BOUND_DEV_IF       20    20    20    20

@@ -13,7 +13,7 @@ from bondtrace.capture.kernel.btf import Btf
 from bondtrace.capture.kernel.plan import Abilities, Probe, Stage, make, programs, where_found
 from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
-from bondtrace.format.stages import BEYOND_IP, NETFILTER_FUNCTIONS, SOCKETS, SOCKETS6, TCP_SOCKETS
+from bondtrace.format.stages import BEYOND_IP, NETFILTER_FUNCTIONS, SOCKETS, SOCKETS6, TCP_SOCKETS, WHO_DROPPED
 from bondtrace.net.rx_handlers import FUNCTIONS as HANDLERS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -406,7 +406,7 @@ def test_what_is_not_needed_yet_is_compiled_but_neither_attached_nor_missing():
     # then the first has nothing of it in its plan, the second the stage, and both the program
     assert text(without_tunnels) == PLAN_6_1
     assert changes(with_tunnels) == ["+queued", "+    queued: fentry gro_cells_receive"]
-    assert [stage.name for stage in without_tunnels.waiting] == ["queued", *NETFILTER_FUNCTIONS]
+    assert [stage.name for stage in without_tunnels.waiting] == ["queued", *WHO_DROPPED]
     assert "queued" not in {stage.name for stage in with_tunnels.waiting}
     for plan in (without_tunnels, with_tunnels):
         assert "queued" in {probe.program for probe in plan.compiled}
@@ -467,8 +467,33 @@ def test_what_decides_in_netfilter_is_seen_at_its_end_where_that_has_the_argumen
     kernel = kernel if is_loaded else without(kernel, *OF_CHAINS)
     # then the same programs are compiled for them
     assert changes(make(kernel, needed=OF_CHAINS), text(make(kernel))) == expected
-    waiting = {probe.program for stage in make(kernel).waiting for probe in stage.probes}
-    assert waiting - {"queued"} == {line.split(":")[0].strip("+ ") for line in expected if ":" in line}
+    netfilter = [stage for stage in make(kernel).waiting if stage.name in NETFILTER_FUNCTIONS]
+    waiting = {probe.program for stage in netfilter for probe in stage.probes}
+    assert waiting == {line.split(":")[0].strip("+ ") for line in expected if ":" in line}
+
+
+@pytest.mark.parametrize(
+    ("version", "module_btf", "classify", "asked"),
+    [
+        ("5.10", False, "tcf_classify_ingress", "tc_filter: kprobe"),
+        ("6.1", False, "tcf_classify", "tc_filter: kprobe"),
+        ("6.1", True, "tcf_classify", "tc_filter_fentry: fentry"),
+        ("7.3", True, "tcf_classify", "tc_filter_fentry: fentry"),
+    ],
+)
+def test_a_filter_of_tc_is_asked_in_its_module_and_all_of_them_together(version, module_btf, classify, asked):
+    kernel = abilities(version, module_btf=module_btf)
+    both_kinds = {"fl_classify", "u32_classify"}
+    assert changes(make(kernel, needed=both_kinds), text(make(kernel))) == [
+        "+fl_classify",
+        f"+    tc_exit: fexit {classify}",
+        "+    tc_actions: fentry tcf_action_exec",
+        f"+    {asked} fl_classify [cls_flower]",
+        "+u32_classify",
+        f"+    tc_exit: fexit {classify}",
+        "+    tc_actions: fentry tcf_action_exec",
+        f"+    {asked} u32_classify [cls_u32]",
+    ]
 
 
 def stage_in(module, mechanism="fexit"):

@@ -7,7 +7,7 @@ import pytest
 
 from bondtrace.capture.kernel.stage_specs import wanted_functions
 from bondtrace.capture.kernel.symbols import Addresses, Symbol, find, place, read_kallsyms
-from bondtrace.format.stages import NETFILTER_FUNCTIONS
+from bondtrace.format.stages import NETFILTER_FUNCTIONS, TC_FUNCTIONS
 
 DATA = Path(__file__).parents[2] / "data" / "kallsyms"
 
@@ -22,6 +22,7 @@ MODULES = {
     "macsec_handle_frame": "macsec",
     "esp_input": "esp4",
     **NETFILTER_FUNCTIONS,
+    **TC_FUNCTIONS,
 }
 # What is not called as in the source; None: the kernel has no such function.
 CORE = {"__netif_receive_skb_core": "__netif_receive_skb_core.constprop.0"}

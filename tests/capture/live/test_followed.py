@@ -14,8 +14,8 @@ from bondtrace.capture.host.underlay import with_underlays
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.symbols import Addresses
 from bondtrace.capture.live import loop as module
-from bondtrace.capture.live.chains import ChainNames
 from bondtrace.capture.live.clock import WallClock, wall_offset_ns
+from bondtrace.capture.live.deciders import DeciderNames
 from bondtrace.capture.live.devices import DeviceFollower
 from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
 from bondtrace.capture.live.loop import Followers, Loop
@@ -97,7 +97,7 @@ class Trace:
             HandlerFollower({}, _nothing),
             NeedFollower(Plan((), (), ()), _nothing, lambda module: None),
             FunctionNames(lambda: Addresses(b"")),
-            ChainNames(lambda numbers: {}),
+            DeciderNames(lambda numbers: {}, lambda numbers: {}),
             clock=WallClock(wall_offset_ns()),
             sockets=SocketFollower(),
         )

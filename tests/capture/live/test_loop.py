@@ -12,8 +12,8 @@ from bondtrace.capture.host.taps import compare
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.symbols import Addresses
 from bondtrace.capture.live import loop as module
-from bondtrace.capture.live.chains import ChainNames
 from bondtrace.capture.live.clock import WallClock
+from bondtrace.capture.live.deciders import DeciderNames
 from bondtrace.capture.live.devices import DeviceFollower
 from bondtrace.capture.live.handlers import FunctionNames, HandlerFollower
 from bondtrace.capture.live.loop import READINGS_A_BATCH, Followers, Host, Loop, State
@@ -80,7 +80,7 @@ class World:
                 Plan((), (), (Stage("queued", "tells", "without", (), when="tunnels"),)), self.attach, self.loading
             ),
             FunctionNames(lambda: Addresses(b"")),
-            ChainNames(lambda numbers: {}),
+            DeciderNames(lambda numbers: {}, lambda numbers: {}),
             clock=WallClock(self.offset_ns),
             sockets=SocketFollower(self.sockets, self.holders, lambda: self.now_ns),
         )

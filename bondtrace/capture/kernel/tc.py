@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The filters of tc that had packets dropped, as the kernel side has read them (bpf/tc.c)."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Collection
+from typing import Any, NamedTuple, Optional
+
+
+class TcFilter(NamedTuple):
+    """A filter: its ``kind`` ("flower"), the Ethernet type that it is for, its priority, the number of its chain, and
+    the kinds of its first actions ("gact"); ``actions_left`` counts the others."""
+
+    kind: str
+    protocol: int
+    priority: int
+    chain: int
+    actions: tuple[str, ...]
+    actions_left: int
+
+
+def read(table: Any, numbers: Collection[int]) -> dict[int, TcFilter]:
+    """Return the filters of these numbers, as far as they are known.
+
+    :param table: ``struct tc_filter`` by number.
+    """
+    found = {number: _filter(table, number) for number in numbers}
+    return {number: one for number, one in found.items() if one is not None}
+
+
+def _filter(table: Any, number: int) -> Optional[TcFilter]:
+    try:
+        one = table[ctypes.c_uint32(number)]
+    except KeyError:
+        return None
+    told = [_text(kind) for kind in list(one.action_kinds)[: one.actions]]
+    protocol = int.from_bytes(int(one.protocol).to_bytes(2, sys.byteorder), "big")
+    return TcFilter(
+        _text(one.kind), protocol, int(one.priority), int(one.chain), tuple(told), int(one.actions) - len(told)
+    )
+
+
+def _text(raw: Any) -> str:
+    return bytes(raw).partition(b"\0")[0].decode("utf-8", "replace")
