@@ -28,8 +28,8 @@ SOCKET_OUTCOMES = (
 )
 #: How a packet's way can end: see ``End``.
 ENDS = (
-    *("socket", "refused", "dropped", "sent", "answered", "unanswered", "protocol", "consumed", "handed-on"),
-    *("not-watched", "unknown"),
+    *("socket", "refused", "dropped", "sent", "forwarded", "answered", "unanswered", "protocol", "consumed"),
+    *("handed-on", "not-watched", "unknown"),
 )
 
 
@@ -224,7 +224,8 @@ class Step:
     """One thing that happened in a pass; fields that do not apply are ``None``.
 
     ``kind`` is "enter", "tap", "fanout", "rx_handler", "vlan", "protocol", "queued", "drop", "local" (IP gave it to
-    ``ip_protocol``), "socket" (it was given to ``socket``) or "answered" (this host answers the request in it).
+    ``ip_protocol``), "socket" (it was given to ``socket``), "answered" (this host answers the request in it) or
+    "forwarded" (IP routed it to ``next_dev``).
 
     ``reason`` explains a verdict, says what was full ("ring" or "receive buffer"), or is the kernel's name for why it
     dropped the packet in ``function``, or why a socket refused it. ``next_dev`` is the device of the next round; of
@@ -307,10 +308,11 @@ class End:
     """How one of a packet's ways through this host ended: a branch, or all of it.
 
     ``kind`` is one of ``ENDS``: given to a "socket"; "refused" by all sockets that it was given to; "dropped" by the
-    kernel; "sent" by a device; "answered", or "unanswered" by this host, a request; taken by a "protocol" of the kernel
-    itself; "consumed" by an rx_handler or a part of the bond; "handed-on" to be received later; "not-watched": beyond
-    IP nothing is recorded; "unknown". ``place`` is that of its pass in the journey. ``detail`` says it for people,
-    ``look_at`` what decides such a thing: a sysctl, a rule, an option, a command; "" where the facts name none.
+    kernel; "sent" by a device; "forwarded" by IP to a device, whose sending was not seen; "answered", or "unanswered"
+    by this host, a request; taken by a "protocol" of the kernel itself; "consumed" by an rx_handler or a part of the
+    bond; "handed-on" to be received later; "not-watched": beyond IP nothing is recorded; "unknown". ``place`` is that
+    of its pass in the journey. ``detail`` says it for people, ``look_at`` what decides such a thing: a sysctl, a rule,
+    an option, a command; "" where the facts name none.
     """
 
     kind: str

@@ -16,6 +16,7 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define TCP_LISTEN 10
+#define SKB_DST_PTRMASK (~1ULL) /* the lowest bit says that there is no reference */
 
 /* The sockets that the user side knows, by inode: a mixture of all that a RECORD_SOCKET says. */
 BPF_TABLE("lru_hash", u32, u64, told_sockets, 4096);
@@ -170,6 +171,19 @@ static __always_inline int delivered(u64 skb, u32 protocol, u8 func)
 	return 0;
 }
 
+/* IP forwards a packet, to the device of the route that it found. */
+static __always_inline int forwarded(u64 skb, u8 func)
+{
+	struct cpu_state *cpu = this_cpu();
+	if (!cpu || cpu->quiet)
+		return 0;
+	u64 dst = READ(u64, skb, SK_BUFF__SKB_REFDST) & SKB_DST_PTRMASK;
+	u64 dev = dst ? READ(u64, dst, DST_ENTRY__DEV) : 0;
+
+	step_beyond(cpu, skb, 0, STEP_FORWARDED, func, 0, dev ? READ(u32, dev, NET_DEVICE__IFINDEX) : 0);
+	return 0;
+}
+
 /* This host answers the packet that was last given to a protocol within this bracket, if there is one. */
 static __always_inline int answered(u8 func)
 {
@@ -186,6 +200,7 @@ static __always_inline int answered(u8 func)
 #define flags_of_udp(sk) 0
 #define flags_of_tcp(sk) 0
 #define delivered(skb, protocol, func) 0
+#define forwarded(skb, func) 0
 #define answered(func) 0
 
 #endif
@@ -209,5 +224,7 @@ TCP_SOCKET(socket_tcpv6, FUNC_TCP_V6_DO_RCV)
 SOCKET(socket_backlog, FUNC_TCP_ADD_BACKLOG)
 SOCKET(socket_timewait, FUNC_TCP_TIMEWAIT_STATE_PROCESS)
 TCP_SOCKET(socket_request, FUNC_TCP_CHECK_REQ)
+PROBE(ip_forward) { return forwarded(ARG(ip_forward, 0), FUNC_IP_FORWARD); }
+PROBE(ip6_forward) { return forwarded(ARG(ip6_forward, 0), FUNC_IP6_FORWARD); }
 PROBE(arp_answer) { return answered(FUNC_ARP_XMIT); }
 PROBE(nd_answer) { return answered(FUNC_NDISC_SEND_NA); }

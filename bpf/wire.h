@@ -44,6 +44,7 @@ enum step_kind {
 	STEP_LOCAL = 10, /* IP gave it to a protocol of this host */
 	STEP_SOCKET = 11, /* a protocol gave it to a socket */
 	STEP_ANSWERED = 12, /* a request of ARP or neighbour discovery, which this host answers */
+	STEP_FORWARDED = 14, /* IP forwards it; arg: the ifindex of the device to which it is routed */
 	STEP_SEGMENTS = 13, /* the packet stands for several on the wire (GRO, GSO); the first step, of a long packet only */
 };
 
@@ -90,6 +91,8 @@ enum function {
 	FUNC_NF_HOOK_SLOW = 39,
 	FUNC_SOCKET = 40, /* the socket to which it was given: orig_ifindex is then its inode (socket.c) */
 	FUNC_TCF_CLASSIFY = 41, /* a filter of tc: orig_ifindex is then its number (tc.c) */
+	FUNC_IP_FORWARD = 46,
+	FUNC_IP6_FORWARD = 47,
 	FUNC_IP_PROTOCOL_DELIVER_RCU = 48,
 	FUNC_IP6_PROTOCOL_DELIVER_RCU = 49,
 	FUNC_UDP_QUEUE_RCV_ONE_SKB = 50,

@@ -48,6 +48,7 @@ from bondtrace.format.wire import (
     STEP_ANSWERED,
     STEP_DROP,
     STEP_FANOUT,
+    STEP_FORWARDED,
     STEP_HANDLER,
     STEP_HOOK,
     STEP_LOCAL,
@@ -328,6 +329,11 @@ def refusal(inode, reason, function="udp_queue_rcv_one_skb", **more):
 def answered(function="arp_xmit"):
     """Return the step of a request's answer by this host."""
     return Said(STEP_ANSWERED, _number(FUNCTIONS, function))
+
+
+def forwarded(onto, function="ip_forward"):
+    """Return the step by which IP forwards the packet to a device, given by its number."""
+    return Said(STEP_FORWARDED, _number(FUNCTIONS, function), onto)
 
 
 # --- passes --------------------------------------------------------------------------------------------

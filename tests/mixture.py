@@ -21,6 +21,7 @@ from build import (
     enters,
     events,
     fanout,
+    forwarded,
     given,
     handler,
     late,
@@ -69,6 +70,7 @@ KINDS = (
         "eth2", protocol("ip_rcv"), local(17), given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=at, **m
     ),
     lambda at, **m: rx("eth2", protocol("arp_rcv"), answered(), at=at, **m),
+    lambda at, **m: rx("eth2", protocol("ip_rcv"), forwarded(2), at=at, **m),
     lambda at, **m: tx("bond0", at=at, **m),
     lambda at, **m: late("eth0", tap(ON_ETH0), at=at, **m),
 )

@@ -27,7 +27,7 @@ from ..model import Packet, Step
 from ..net.dissect.names import ip_protocol_name
 from .scene import Scene
 
-KINDS = dict(zip(STEPS_BEYOND_IP, ("local", "socket", "answered")))
+KINDS = dict(zip(STEPS_BEYOND_IP, ("local", "socket", "answered", "forwarded")))
 
 #: The states of a socket of TCP, by their numbers (``include/net/tcp_states.h``).
 TCP_STATES = {

@@ -200,6 +200,10 @@ def _left_open(place: int, one: Pass, scene: Scene) -> End:
         return End("consumed", place, f"{last.function}: {last.reason or 'consumed'}")
     if last.kind == "queued":
         return End("handed-on", place, f"handed to {last.next_dev}, to be received there later")
+    if last.kind == "forwarded":
+        dev = last.next_dev or "a device that is not known"
+        words = f"forwarded to {dev}; what that sends is only seen where a tap is on it"
+        return End("forwarded", place, words, look_at.said(look_at.FORWARDED, last, one.packet))
     copy = next((step for step in reversed(one.steps) if step.clone), None)
     if copy is not None:
         of_copy = _dropped(place, one, copy, scene)

@@ -67,10 +67,8 @@ UNANSWERED_ARP = (
     "is {dst} an address of {dev} (`ip address`)? sysctl net.ipv4.conf.{dev}.arp_ignore, arp_filter and rp_filter, and "
     "those of all"
 )
-ROUTED = (
-    "IP neither gave it to this host nor dropped it: is it forwarded, `ip route get {dst} from {src} iif {dev}`? What "
-    "a device sends is seen where a tap is on it"
-)
+FORWARDED = "`ip neigh show dev {next_dev}`, `tc -s qdisc show dev {next_dev}`"
+ROUTED = "IP neither gave it to this host nor forwarded or dropped it: `ip route get {dst} from {src} iif {dev}`"
 UNANSWERED_ND = _ASKED_OF_ND
 
 
@@ -104,7 +102,9 @@ def said(template: Optional[str], step: Step, packet: Packet) -> str:
     if "{port}" in template and not port:
         return ""
     words = {"src": packet.src or "?", "dst": packet.dst or "?", "port": port[1] if port else "?"}
-    return template.format(dev=step.dev, **words)
+    if "{next_dev}" in template and not step.next_dev:
+        return ""
+    return template.format(dev=step.dev, next_dev=step.next_dev, **words)
 
 
 def port_of(packet: Packet) -> Optional[tuple[str, int]]:

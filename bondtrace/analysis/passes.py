@@ -234,6 +234,8 @@ def _beyond(raw: Array, record: Array, offset_ns: int, way: _Way, scene: Scene) 
     told = replace(_where_it_is(raw, record, offset_ns, way), kind=beyond_ip.KINDS[int(raw["kind"])])
     if told.kind == "local":
         return replace(told, ip_protocol=int(raw["arg"]))
+    if told.kind == "forwarded" and raw["arg"]:
+        return replace(told, next_dev=way.name(int(raw["arg"])))  # by a pass of its own, so without next_ifindex
     if told.kind != "socket":
         return told
     outcome, state = beyond_ip.outcome_of(raw, scene), beyond_ip.state_of(raw)

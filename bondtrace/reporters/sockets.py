@@ -25,6 +25,7 @@ _ENDS = {
     "refused": "refused by the socket",
     "dropped": "dropped",
     "sent": "sent on",
+    "forwarded": "forwarded to a device",
     "answered": "answered",
     "unanswered": "not answered",
     "protocol": "taken by a protocol of the kernel",

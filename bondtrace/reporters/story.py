@@ -181,6 +181,8 @@ def _beyond_ip(step: Step, scene: Scene, journey: Journey) -> str:
         return f"IP gave it to a protocol of this host, {name} ({step.function})."
     if step.kind == "answered":
         return f"this host answered it ({step.function})."
+    if step.kind == "forwarded":
+        return f"IP forwards it to {printable(step.next_dev or 'a device that is not known')} ({step.function})."
     name = printable(socket_names.of_step(step, scene, journey.time_ns))
     return f"{step.function} gave it to {name}: {ends.outcome_words(step)}."
 

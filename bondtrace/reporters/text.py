@@ -193,6 +193,8 @@ def beyond_ip_words(step: Step, scene: Scene, time_ns: int, paint: Paint = _plai
         return f"→ {socket_names.protocol_name(step.ip_protocol or 0)}"
     if step.kind == "answered":
         return f"answered by this host ({step.function})"
+    if step.kind == "forwarded":
+        return f"→ forwarded to {printable(step.next_dev or '?')} ({step.function})"
     name = socket_names.of_step(step, scene, time_ns)
     return f"given to {printable(name)}: {paint(ends.outcome_words(step), step.outcome)}"
 

@@ -17,6 +17,7 @@ from build import (
     answered,
     beyond_ip,
     drop,
+    forwarded,
     given,
     handler,
     journeys,
@@ -78,6 +79,12 @@ def test_the_steps_beyond_ip_are_where_the_packet_is():
 def test_an_answer_is_a_step_without_a_socket():
     [step] = steps(answered())
     assert (step.kind, step.function, step.socket, step.outcome) == ("answered", "arp_xmit", None, None)
+
+
+def test_a_packet_that_is_forwarded_is_still_on_its_device_and_the_next_one_is_known():
+    [step] = steps(forwarded(2))
+    assert (step.kind, step.function, step.dev, step.ifindex) == ("forwarded", "ip_forward", "bond0", 4)
+    assert (step.next_dev, step.next_ifindex) == ("eth0", None)
 
 
 @pytest.mark.parametrize("number", TCP_STATES)

@@ -23,6 +23,7 @@ from build import (
     echo,
     ether,
     fanout,
+    forwarded,
     given,
     handler,
     ip4,
@@ -48,6 +49,7 @@ from build import (
 UP = handler("ANOTHER", "bond0")
 IP = UP, protocol("ip_rcv")
 UDP = ether(ip4(udp(destination=5354), 17))
+ETH2 = 6  # its number
 TCP = ether(ip4(tcp(destination=8080), 6))
 FULL = refusal(ON_5354, "SOCKET_RCVBUFF")
 SOLICITATION = ether(ip6(bytes([135, 0]) + bytes(22), 58), 0x86DD)
@@ -349,6 +351,23 @@ def nested(one, at=4, seq=6, **more):
 def test_a_packet_that_is_forwarded_ends_with_the_device_by_which_it_is_sent():
     passes = nested("eth2", packet=FORWARDED), rx("eth0", *IP, seq=5, lasts=9)
     assert ends(*passes) == ends(*passes, around=scene()) == [("sent", 1, "sent by eth2")]
+
+
+def test_where_no_tap_is_on_that_device_it_is_told_to_which_one_it_was_forwarded():
+    words = "forwarded to eth2; what that sends is only seen where a tap is on it"
+    [end] = journey(rx("eth0", *IP, forwarded(ETH2))).ends
+    assert (end.kind, end.detail) == ("forwarded", words)
+    assert end.look_at == "`ip neigh show dev eth2`, `tc -s qdisc show dev eth2`"
+    # but not where it is seen to be sent, or dropped after that
+    assert ends(nested("eth2", packet=FORWARDED), rx("eth0", *IP, forwarded(ETH2), seq=5, lasts=9)) == [
+        ("sent", 1, "sent by eth2")
+    ]
+    assert ends(rx("eth0", *IP, forwarded(ETH2), drop("NETFILTER_DROP", "nf_hook_slow")))[0][0] == "dropped"
+
+
+def test_a_route_without_a_device_is_told_as_such():
+    [[kind, _, words]] = ends(rx("eth0", *IP, forwarded(0, "ip6_forward")))
+    assert (kind, words.partition(";")[0]) == ("forwarded", "forwarded to a device that is not known")
 
 
 def test_through_several_devices_it_is_sent_by_the_last():

@@ -58,7 +58,7 @@ def test_a_whole_packet_of_which_nothing_was_seen_is_unknown():
     # and where to look for it is told
     [journey] = build.journeys(build.rx("eth0", build.protocol("ip_rcv"), packet=packet))
     [end] = ends.of_journey(journey.passes, WATCHED, 0)
-    assert end.look_at.startswith("IP neither gave it to this host nor dropped it: is it forwarded, `ip route get ")
+    assert end.look_at.startswith("IP neither gave it to this host nor forwarded or dropped it: `ip route get ")
 
 
 def test_of_what_only_taps_were_seen_to_take_the_end_is_not_known_and_they_are_named():

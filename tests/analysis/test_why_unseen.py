@@ -27,6 +27,7 @@ from build import (
     drop,
     ether,
     fanout,
+    forwarded,
     given,
     handler,
     hook,
@@ -577,7 +578,7 @@ ASKING = [
 
 
 @pytest.mark.parametrize("steps", DELIVERED)
-@pytest.mark.parametrize("more", [(local(17), given(ON_5354)), (local(1),), (answered(),)])
+@pytest.mark.parametrize("more", [(local(17), given(ON_5354)), (local(1),), (answered(),), (forwarded(6),)])
 @pytest.mark.parametrize("packet", [None, reply(tag=7)])
 def test_what_becomes_of_a_packet_beyond_ip_explains_no_absence(steps, more, packet):
     for asked in ASKING:

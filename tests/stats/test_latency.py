@@ -30,7 +30,7 @@ def test_latencies_are_those_of_going_through_the_journeys(seed):
 
     names = {
         **{1: "tap", 2: "fanout", 3: "rx_handler", 4: "protocol", 6: "vlan", 7: "drop"},
-        **{10: "local", 11: "socket", 12: "answered"},
+        **{10: "local", 11: "socket", 12: "answered", 14: "forwarded"},
     }
     found = {
         (kind.netns, kind.ifindex, "tx" if kind.sent else "rx", names[kind.step], kind.function(around)): spread

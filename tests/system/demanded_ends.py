@@ -139,8 +139,10 @@ DEMANDED = {
 # a rule; a policy
 471 dropped NETFILTER_DROP
 473 refused | policed policy | ip xfrm policy
-# forwarded; no hop left; not forwarded
+# forwarded to a device with a tap, and to one without; no hop left; not forwarded
 481 sent
+489 forwarded | | quiet0
+490 forwarded | | quiet0
 482 dropped *
 483 dropped IP_INADDRERRORS
 # another's MAC address; IP's checksum; a VLAN that there is not

@@ -44,6 +44,8 @@ WANTED = (
     Wanted("SK_BUFF__LIST", "sk_buff", "list"),
     Wanted("SK_BUFF__SK", "sk_buff", "sk"),
     Wanted("SK_BUFF__SKB_IIF", "sk_buff", "skb_iif"),
+    Wanted("SK_BUFF__SKB_REFDST", "sk_buff", "_skb_refdst"),
+    Wanted("DST_ENTRY__DEV", "dst_entry", "dev"),
     Wanted("NET_DEVICE__IFINDEX", "net_device", "ifindex"),
     Wanted("NET_DEVICE__NET", "net_device", "nd_net.net"),
     Wanted("NET_DEVICE__FLAGS", "net_device", "flags"),

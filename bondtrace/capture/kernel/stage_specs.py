@@ -249,9 +249,10 @@ def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
     return (
         _on_request(
             stages.SOCKETS,
-            "which sockets are given a packet, and what is answered",
-            "which sockets took a packet of IPv4, and whether ARP was answered,",
+            "which sockets are given a packet, and what is answered or forwarded",
+            "which sockets took a packet of IPv4, where it was forwarded, and whether ARP was answered,",
             entry("ip_deliver", "ip_protocol_deliver_rcu"),  # net, skb, protocol
+            entry("ip_forward", "ip_forward"),
             entry("socket_udp", *_UDP),
             entry("socket_raw", "raw_rcv"),
             entry("socket_ping", *_PING),
@@ -271,6 +272,7 @@ def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
             "the same for IPv6",
             "which sockets took a packet of IPv6",
             entry("ip6_deliver", "ip6_protocol_deliver_rcu"),  # net, skb, protocol
+            entry("ip6_forward", "ip6_forward"),
             entry("socket_udpv6", *_UDPV6),
             entry("socket_rawv6", "rawv6_rcv"),
             entry("socket_tcpv6", "tcp_v6_do_rcv"),

@@ -18,10 +18,15 @@ setup() {
     make_bonded_host
     use_ipv6 bond0 fd09::2/64
     for number in 30 50 60 70; do vlan "$number"; done
-    # Routes: what comes by bond0.30 is forwarded to out0, where it ends.
+    # Routes: what comes by bond0.30 is forwarded to out0, where a tap is, or to quiet0, where none is.
     ip link add out0 type dummy
     ip addr add 10.55.0.2/24 dev out0
     ip link set out0 up
+    ip link add quiet0 type dummy
+    ip addr add 10.56.0.2/24 dev quiet0
+    use_ipv6 quiet0 fd56::2/64
+    ip link set quiet0 up
+    echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
     echo 1 >/proc/sys/net/ipv4/conf/bond0.30/forwarding
     echo 1 >/proc/sys/net/ipv4/conf/bond0.50/rp_filter
     # ARP

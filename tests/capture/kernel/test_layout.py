@@ -32,6 +32,8 @@ HEADERS = """
     SK_BUFF__LIST                 0     0     0     0
     SK_BUFF__SK                  24    24    24    24
     SK_BUFF__SKB_IIF            144   144   148   148
+    SK_BUFF__SKB_REFDST          88    88    88    88
+    DST_ENTRY__DEV                0     0     0     0
     NET_DEVICE__IFINDEX         256   216   224   224
     NET_DEVICE__NET            1264  1280   280   264
     NET_DEVICE__FLAGS           544   192   176   176

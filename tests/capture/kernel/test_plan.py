@@ -295,6 +295,7 @@ def test_a_stage_given_up_later_keeps_its_reason_and_the_others():
 BEYOND_IP_6_1 = """\
 sockets
     ip_deliver: fentry ip_protocol_deliver_rcu
+    ip_forward: fentry ip_forward
     socket_udp: fentry udp_queue_rcv_one_skb
     socket_raw: fentry raw_rcv
     socket_ping: fentry __ping_queue_rcv_skb
@@ -306,6 +307,7 @@ TCP sockets
     socket_request: fentry tcp_check_req
 IPv6 sockets
     ip6_deliver: fentry ip6_protocol_deliver_rcu
+    ip6_forward: fentry ip6_forward
     socket_udpv6: fentry udpv6_queue_rcv_one_skb
     socket_rawv6: fentry rawv6_rcv
     socket_tcpv6: fentry tcp_v6_do_rcv

@@ -76,7 +76,18 @@ def test_every_kind_of_step_has_its_name_among_the_steps():
     told = figures.report_object(digested(many(1)), "trace.arrows", [])["latencies"]["steps"]
     kinds = {one["kind"] for one in told}
 
-    assert kinds == {"tap", "fanout", "rx_handler", "vlan", "protocol", "drop", "local", "socket", "answered"}
+    assert kinds == {
+        "tap",
+        "fanout",
+        "rx_handler",
+        "vlan",
+        "protocol",
+        "drop",
+        "local",
+        "socket",
+        "answered",
+        "forwarded",
+    }
     assert {one["function"] for one in told if one["kind"] == "socket"} == {"udp_queue_rcv_one_skb"}
 
 
