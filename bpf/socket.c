@@ -144,6 +144,15 @@ static __always_inline int given(u64 sk, u64 skb, u8 func, u8 flags)
 	return 0;
 }
 
+/* XDP gives the frame's packet to an AF_XDP socket, whose struct begins with its struct sock. */
+static __always_inline int given_by_xdp(u64 sk, u8 func)
+{
+	struct cpu_state *cpu = this_cpu();
+	struct frame *frame = cpu && !cpu->quiet ? top(cpu) : 0;
+
+	return frame && frame->kind != FRAME_TX ? given(sk, frame->skb, func, 0) : 0;
+}
+
 /* A tunnel's or a VPN's socket takes UDP's packets before its queue. */
 static __always_inline u8 flags_of_udp(u64 sk)
 {
@@ -197,6 +206,7 @@ static __always_inline int answered(u8 func)
 #else /* not asked for; and none of this is counted */
 
 #define given(sk, skb, func, flags) 0
+#define given_by_xdp(sk, func) 0
 #define flags_of_udp(sk) 0
 #define flags_of_tcp(sk) 0
 #define delivered(skb, protocol, func) 0
@@ -224,6 +234,7 @@ TCP_SOCKET(socket_tcpv6, FUNC_TCP_V6_DO_RCV)
 SOCKET(socket_backlog, FUNC_TCP_ADD_BACKLOG)
 SOCKET(socket_timewait, FUNC_TCP_TIMEWAIT_STATE_PROCESS)
 TCP_SOCKET(socket_request, FUNC_TCP_CHECK_REQ)
+PROBE(socket_xsk) { return given_by_xdp(ARG(socket_xsk, 0), FUNC_XSK_GENERIC_RCV); }
 PROBE(ip_forward) { return forwarded(ARG(ip_forward, 0), FUNC_IP_FORWARD); }
 PROBE(ip6_forward) { return forwarded(ARG(ip6_forward, 0), FUNC_IP6_FORWARD); }
 PROBE(arp_answer) { return answered(FUNC_ARP_XMIT); }

@@ -91,6 +91,7 @@ enum function {
 	FUNC_NF_HOOK_SLOW = 39,
 	FUNC_SOCKET = 40, /* the socket to which it was given: orig_ifindex is then its inode (socket.c) */
 	FUNC_TCF_CLASSIFY = 41, /* a filter of tc: orig_ifindex is then its number (tc.c) */
+	FUNC_XSK_GENERIC_RCV = 45,
 	FUNC_IP_FORWARD = 46,
 	FUNC_IP6_FORWARD = 47,
 	FUNC_IP_PROTOCOL_DELIVER_RCU = 48,

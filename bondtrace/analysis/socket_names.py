@@ -32,7 +32,7 @@ PROTOCOLS = {
     132: "SCTP",
     136: "UDP-Lite",
 }
-_SOCK_RAW = 3
+_SOCK_RAW, _AF_XDP = 3, 44
 # Sockets of TCP that no process holds, by their state.
 _OF_NOBODY = {
     "TIME_WAIT": "a connection that is over (TIME_WAIT)",
@@ -50,6 +50,8 @@ def label(socket: Socket, scene: Scene, time_ns: int) -> str:
     """Return the name of a socket: who holds it, its protocol, where it is bound."""
     processes = sorted(socket.processes, key=lambda one: (one.pid == 1, one.pid))
     whose = f"{process_label(processes[0])}'s " if processes else ""
+    if socket.family == _AF_XDP:
+        return f"{whose}AF_XDP socket"
     raw = "raw " if socket.type == _SOCK_RAW else ""
     return f"{whose}{raw}{protocol_name(socket.protocol)} socket {_where(socket, scene, time_ns)}"
 

@@ -14,10 +14,10 @@ RECEIVE, TRANSMIT = "receive", "transmit"
 RING_TAPS, QUEUE_TAPS, SOCK_PACKET_TAPS = "ring taps", "queue taps", "SOCK_PACKET taps"
 FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
 TAP_HOOKS, JOINS, QUEUED = "tap hooks", "joins", "queued"
-SOCKETS, TCP_SOCKETS, SOCKETS6 = "sockets", "TCP sockets", "IPv6 sockets"
+SOCKETS, TCP_SOCKETS, SOCKETS6, XDP_SOCKETS = "sockets", "TCP sockets", "IPv6 sockets", "AF_XDP sockets"
 
 #: The stages that show what becomes of a packet beyond IP: only attached where that is asked for.
-BEYOND_IP = (SOCKETS, TCP_SOCKETS, SOCKETS6)
+BEYOND_IP = (SOCKETS, TCP_SOCKETS, SOCKETS6, XDP_SOCKETS)
 
 #: What decides on packets in netfilter: the kernel's functions, and the modules that they are in.
 CHAINS = "nft_do_chain"

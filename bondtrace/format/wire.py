@@ -63,6 +63,7 @@ FUNCTIONS = {
     38: "ebt_do_table",
     39: "nf_hook_slow",
     41: "tcf_classify",
+    45: "xsk_generic_rcv",
     46: "ip_forward",
     47: "ip6_forward",
     48: "ip_protocol_deliver_rcu",

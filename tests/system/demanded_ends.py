@@ -145,6 +145,8 @@ DEMANDED = {
 490 forwarded | | quiet0
 482 dropped *
 483 dropped IP_INADDRERRORS
+# a program of XDP gives it to an AF_XDP socket, of xsk.py
+491 socket | python3 queued
 # another's MAC address; IP's checksum; a VLAN that there is not
 484 dropped OTHERHOST
 485 dropped IP_CSUM

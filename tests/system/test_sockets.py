@@ -94,6 +94,10 @@ def daemons(played):
     return played if played.name == "daemons" else pytest.skip("of the scenario daemons")
 
 
+def test_an_af_xdp_socket_has_read_what_it_is_told_to_have_been_given(ends):
+    assert (ends.run.out / "xsk.log").read_text().split() == ["491"]
+
+
 def faults(played, demand, journey):
     """["..."]: in what the ends of a journey differ from what is demanded."""
     found = []

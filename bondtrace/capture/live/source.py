@@ -39,7 +39,8 @@ from .sockets import SocketFollower
 from .taps import TapFollower
 
 NAMES_SHOWN = 10
-NOT_COUNTED = frozenset((FANOUT, QUEUED, *BEYOND_IP, *PROTOCOL_FUNCTIONS, *WHO_DROPPED))  # a group's members are
+# A fanout group's members are counted.
+NOT_COUNTED = frozenset((FANOUT, QUEUED, *BEYOND_IP, *PROTOCOL_FUNCTIONS, *WHO_DROPPED))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ vlan() {
 setup() {
     make_bonded_host
     use_ipv6 bond0 fd09::2/64
-    for number in 30 50 60 70; do vlan "$number"; done
+    for number in 30 50 60 70 80; do vlan "$number"; done
     # Routes: what comes by bond0.30 is forwarded to out0, where a tap is, or to quiet0, where none is.
     ip link add out0 type dummy
     ip addr add 10.55.0.2/24 dev out0
@@ -52,6 +52,7 @@ RULES
     echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range
     echo 0 >/proc/sys/net/ipv4/tcp_syncookies
     start_servers
+    start_xsk
     start_taps bond0 out0 # what a device sends is only shown where a tap is
 }
 
@@ -76,6 +77,14 @@ start_servers() {
         ruled,udp,*,4071 policed,udp,*,4073 &
     servers_pid=$!
     wait_until test -e "$LAB_OUT/servers.ready"
+}
+
+# start_xsk: what bond0.80 receives goes to an AF_XDP socket.
+start_xsk() {
+    /usr/bin/env python3 "$here_scenarios/xsk.py" bond0.80 /sys/fs/bpf/xsk "$LAB_OUT/xsk.log" &
+    xsk_pid=$!
+    wait_until test -e "$LAB_OUT/xsk.log.ready"
+    ip link set bond0.80 xdpgeneric pinned /sys/fs/bpf/xsk
 }
 
 # crafted: sends the frames that the standard input describes out of the gateway's port0, to bond0's MAC address.
@@ -137,6 +146,6 @@ play() {
     touch "$LAB_OUT/played"
     wait "$connections_pid"
     pause 1
-    kill -TERM "$servers_pid"
+    kill -TERM "$xsk_pid" "$servers_pid"
     wait "$servers_pid"
 }

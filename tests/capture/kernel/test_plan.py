@@ -13,7 +13,15 @@ from bondtrace.capture.kernel.btf import Btf
 from bondtrace.capture.kernel.plan import Abilities, Probe, Stage, make, programs, where_found
 from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
-from bondtrace.format.stages import BEYOND_IP, NETFILTER_FUNCTIONS, SOCKETS, SOCKETS6, TCP_SOCKETS, WHO_DROPPED
+from bondtrace.format.stages import (
+    BEYOND_IP,
+    NETFILTER_FUNCTIONS,
+    SOCKETS,
+    SOCKETS6,
+    TCP_SOCKETS,
+    WHO_DROPPED,
+    XDP_SOCKETS,
+)
 from bondtrace.net.rx_handlers import FUNCTIONS as HANDLERS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -324,15 +332,15 @@ def test_what_comes_beyond_ip_is_only_in_a_plan_that_asks_for_it(version):
 
     assert changes(asking, text(plain)) == [line.replace("__ping_queue_rcv_skb", ping) for line in ADDED]
     programs_of_it = {probe.program for probe in asking.probes} - {probe.program for probe in plain.probes}
-    assert len(programs_of_it) == 14
+    assert len(programs_of_it) == 16
     # not even compiled, nor waiting, nor missing
     assert not programs_of_it & {probe.program for probe in plain.compiled}
     assert not any(plain.stage(name) for name in BEYOND_IP)
-    assert plain.waiting == asking.waiting
+    assert [stage for stage in asking.waiting if stage not in plain.waiting] == [asking.stage(XDP_SOCKETS)]
 
 
 def test_each_stage_is_asked_for_by_its_name():
-    assert changes(make(abilities("6.1"), asked=[TCP_SOCKETS])) == ADDED[6:11]
+    assert changes(make(abilities("6.1"), asked=[TCP_SOCKETS])) == ADDED[7:12]
     assert changes(make(abilities("6.1"), asked=["transmit", "no such stage"])) == []
 
 
@@ -397,6 +405,13 @@ def test_a_suffixed_function_beyond_ip_is_probed_by_kprobe():
     plan = make(renamed(abilities("6.1"), "tcp_add_backlog", "tcp_add_backlog.isra.0"), asked=BEYOND_IP)
     [probe] = [probe for probe in plan.probes if probe.program == "socket_backlog"]
     assert (probe.mechanism, probe.symbol) == ("kprobe", "tcp_add_backlog.isra.0")
+
+
+def test_sockets_of_af_xdp_are_seen_where_they_are_asked_for_and_the_kernel_has_them():
+    kernel = abilities("6.1")
+    asked, needed = make(kernel, asked=BEYOND_IP), make(kernel, asked=BEYOND_IP, needed={XDP_SOCKETS})
+    assert changes(needed, text(asked)) == ["+AF_XDP sockets", "+    socket_xsk: fentry xsk_generic_rcv"]
+    assert text(make(kernel, needed={XDP_SOCKETS})) == text(make(kernel))
 
 
 # --- what is not always needed -------------------------------------------------------------------------

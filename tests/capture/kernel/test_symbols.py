@@ -26,10 +26,10 @@ MODULES = {
 }
 # What is not called as in the source; None: the kernel has no such function.
 CORE = {"__netif_receive_skb_core": "__netif_receive_skb_core.constprop.0"}
-ONE_DROP = {"kfree_skb": None, "kfree_skb_reason": None}
+ONE_DROP = {"kfree_skb": None, "kfree_skb_reason": None, "tcf_classify_ingress": None}
 DIFFERENT = {
     "5.10": {"sk_skb_reason_drop": None, "kfree_skb_reason": None, "__ping_queue_rcv_skb": None},
-    "6.1": {**CORE, "sk_skb_reason_drop": None, "kfree_skb": None},
+    "6.1": {**CORE, "sk_skb_reason_drop": None, "kfree_skb": None, "tcf_classify_ingress": None},
     "6.12": {**CORE, **ONE_DROP},
     "7.3": {**CORE, **ONE_DROP, "ebt_do_table": None},
 }
