@@ -15,10 +15,10 @@ from tabulate import tabulate
 from ..capture import capabilities
 from ..capture.kernel import compiler, loader
 from ..capture.kernel.btf import Btf
-from ..capture.kernel.filter import Filter, make_filter
 from ..capture.live.handlers import loading_of
 from ..errors import BondtraceError
 from ..format.stages import BEYOND_IP, essential
+from ..net.pcap import Filter, make_filter
 from ..util.untrusted import printable
 from .options import json_option
 

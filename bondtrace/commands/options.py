@@ -17,12 +17,12 @@ import click
 from ..analysis import watched
 from ..analysis.eras import ERAS, Era
 from ..analysis.scene import Scene
-from ..capture.kernel.filter import Filter, make_filter
 from ..errors import UsageError
 from ..format.batch import Batch
 from ..format.redact import MODES, Privacy
 from ..format.wire import SNAPLEN_MAX
 from ..model import Journey
+from ..net.pcap import Filter, make_filter
 from ..reporters import as_if as as_if_view
 from ..reporters import json_lines
 from ..reporters import text as text_view
@@ -33,7 +33,9 @@ from . import candidates
 Function = Callable[..., Any]
 
 
-def _apply(options: list[Function]) -> Callable[[Function], Function]:
+def apply(options: list[Function]) -> Callable[[Function], Function]:
+    """Return several decorators as one; help lists their options in this order."""
+
     def decorate(function: Function) -> Function:
         for option in reversed(options):
             function = option(function)
@@ -107,7 +109,7 @@ privacy_option = click.option(
     "pseudonyms that are consistent within a recording (hash).",
 )
 
-_TRACE_OPTIONS = _apply(
+_TRACE_OPTIONS = apply(
     [
         click.option(
             "-i",
@@ -208,7 +210,7 @@ snaplen_option = click.option(
     help=f"Also keep the first N bytes of each packet (at most {SNAPLEN_MAX}), for export. Default: its headers only.",
 )
 
-view_options = _apply(
+view_options = apply(
     [*_DIRECTIONS, click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys.")]
 )
 

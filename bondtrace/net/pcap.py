@@ -12,23 +12,16 @@ import ctypes
 import ctypes.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import BondtraceError, UsageError
+from .classic_bpf import RET, Instruction, jumps
 
 ETHERNET, RAW_IP = 1, 12  # DLT_EN10MB, DLT_RAW (pcap/dlt.h)
 
 _SNAPLEN = 262144
 _NETMASK_UNKNOWN = 0xFFFFFFFF
-
-
-class Instruction(NamedTuple):
-    """A struct bpf_insn (pcap/bpf.h)."""
-
-    code: int
-    jt: int
-    jf: int
-    k: int
 
 
 class _Instruction(ctypes.Structure):
@@ -109,3 +102,31 @@ def verdicts(expression: str, frames: list[bytes], link_type: int = ETHERNET) ->
             header = _Header(0, 0, len(frame), len(frame))
             found.append(bool(library.pcap_offline_filter(ctypes.byref(program), ctypes.byref(header), frame)))
         return found
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A compiled filter: the user's expression, and its programs for Ethernet and for raw IP devices."""
+
+    expression: str
+    ethernet: tuple[Instruction, ...]
+    raw: tuple[Instruction, ...]
+
+
+_NEVER = (Instruction(RET, 0, 0, 0),)
+
+
+def make_filter(expression: str) -> Filter:
+    """Compile an expression with libpcap. ``UsageError`` with libpcap's message. What only Ethernet has (addresses,
+    tags) matches nothing on a device without it."""
+    ethernet = tuple(compile_filter(expression, ETHERNET))
+    if any(jump > len(ethernet) for one in ethernet for jump in jumps(one)):  # backward
+        raise UsageError(
+            f"the filter {expression!r} needs a loop (protochain), which the kernel's verifier does not "
+            "accept: use `proto`"
+        )
+    try:
+        raw = tuple(compile_filter(expression, RAW_IP))
+    except UsageError:
+        raw = _NEVER
+    return Filter(expression, ethernet, raw)

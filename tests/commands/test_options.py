@@ -10,8 +10,8 @@ import click
 import pytest
 from shell import ROOT, bondtrace, failure
 
-from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.commands import options
+from bondtrace.net.pcap import make_filter
 
 
 def test_colour_is_for_terminals_and_for_those_who_ask(recording, monkeypatch):

@@ -11,48 +11,32 @@ division by zero refuse the packet).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ...errors import UsageError
-from ...net.pcap import ETHERNET, RAW_IP, Instruction, compile_filter
+from ...net.classic_bpf import (
+    ALU,
+    DIVISIONS,
+    IMM,
+    IND,
+    JMP,
+    LD,
+    LDX,
+    LEN,
+    MEM,
+    MSH,
+    NEG,
+    RET,
+    SHIFTS,
+    SIZES,
+    ST,
+    STX,
+    Instruction,
+    jumps,
+)
+from ...net.pcap import Filter
 
 _MEMORY_WORDS = 16
-_LD, _LDX, _ST, _STX, _ALU, _JMP, _RET, _MISC = range(8)
-_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
-_IMM, _ABS, _IND, _MEM, _LEN, _MSH = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
 _ALU_SIGNS = {0x00: "+", 0x10: "-", 0x20: "*", 0x40: "|", 0x50: "&", 0xA0: "^"}
-_SHIFTS = {0x60: "<<", 0x70: ">>"}
-_DIVISIONS = {0x30: "/", 0x90: "%"}
-_NEG = 0x80
 _JUMPS = {0x10: "==", 0x20: ">", 0x30: ">=", 0x40: "&"}
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A compiled filter: the user's expression, and its programs for Ethernet and for raw IP devices."""
-
-    expression: str
-    ethernet: tuple[Instruction, ...]
-    raw: tuple[Instruction, ...]
-
-
-_NEVER = (Instruction(_RET, 0, 0, 0),)
-
-
-def make_filter(expression: str) -> Filter:
-    """Compile an expression with libpcap. ``UsageError`` with libpcap's message. What only Ethernet has (addresses,
-    tags) matches nothing on a device without it."""
-    ethernet = tuple(compile_filter(expression, ETHERNET))
-    if any(jump > len(ethernet) for one in ethernet for jump in _jumps(one)):  # backward
-        raise UsageError(
-            f"the filter {expression!r} needs a loop (protochain), which the kernel's verifier does not "
-            "accept: use `proto`"
-        )
-    try:
-        raw = tuple(compile_filter(expression, RAW_IP))
-    except UsageError:
-        raw = _NEVER
-    return Filter(expression, ethernet, raw)
 
 
 def c_text(filter_: Filter) -> str:
@@ -62,8 +46,8 @@ def c_text(filter_: Filter) -> str:
 
 def function(name: str, program: tuple[Instruction, ...]) -> str:
     """Return the C function ``u8 NAME(struct view *)``, which returns FILTER_ACCEPT, FILTER_REJECT or FILTER_BLIND."""
-    targets = {place + 1 + jump for place, one in enumerate(program) for jump in _jumps(one)}
-    stores, loads = (_ST, _STX), (_LD | _MEM, _LDX | _MEM)
+    targets = {place + 1 + jump for place, one in enumerate(program) for jump in jumps(one)}
+    stores, loads = (ST, STX), (LD | MEM, LDX | MEM)
     slots = sorted({one.k for one in program if one.code in stores or one.code & 0xE7 in loads})
     if slots and slots[-1] >= _MEMORY_WORDS:
         raise UsageError(f"the filter uses memory word {slots[-1]}, which classic BPF does not have")
@@ -81,25 +65,19 @@ def function(name: str, program: tuple[Instruction, ...]) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def _jumps(one: Instruction) -> tuple[int, ...]:
-    if one.code & 7 != _JMP:
-        return ()
-    return (one.k,) if one.code & 0xF0 == 0 else (one.jt, one.jf)
-
-
 def _statement(one: Instruction, place: int) -> list[str]:
     kind = one.code & 7
-    if kind in (_LD, _LDX):
-        return _load("a" if kind == _LD else "x", one)
-    if kind == _ST:
+    if kind in (LD, LDX):
+        return _load("a" if kind == LD else "x", one)
+    if kind == ST:
         return [f"m{one.k} = a;"]
-    if kind == _STX:
+    if kind == STX:
         return [f"m{one.k} = x;"]
-    if kind == _ALU:
+    if kind == ALU:
         return _arithmetic(one)
-    if kind == _JMP:
+    if kind == JMP:
         return _jump(one, place)
-    if kind == _RET:
+    if kind == RET:
         value = "a" if one.code & 0x18 == 0x10 else f"{one.k}U"
         return [f"return {value} ? FILTER_ACCEPT : FILTER_REJECT;"]
     return ["a = x;" if one.code & 0x80 else "x = a;"]
@@ -107,17 +85,17 @@ def _statement(one: Instruction, place: int) -> list[str]:
 
 def _load(register: str, one: Instruction) -> list[str]:
     mode = one.code & 0xE0
-    if mode == _IMM:
+    if mode == IMM:
         return [f"{register} = {one.k}U;"]
-    if mode == _LEN:
+    if mode == LEN:
         return [f"{register} = view->len;"]
-    if mode == _MEM:
+    if mode == MEM:
         return [f"{register} = m{one.k};"]
-    size = _SIZES[one.code & 0x18]
-    offset = f"(u64)x + {one.k}U" if mode == _IND else f"{one.k}U"
+    size = SIZES[one.code & 0x18]
+    offset = f"(u64)x + {one.k}U" if mode == IND else f"{one.k}U"
     value = f"view_load(view, {offset}, {size}, &fate)"
     return [
-        f"{register} = ({value} & 0xf) * 4;" if mode == _MSH else f"{register} = {value};",
+        f"{register} = ({value} & 0xf) * 4;" if mode == MSH else f"{register} = {value};",
         "if (fate != FILTER_ACCEPT)",
         "\treturn fate;",
     ]
@@ -125,12 +103,12 @@ def _load(register: str, one: Instruction) -> list[str]:
 
 def _arithmetic(one: Instruction) -> list[str]:
     operation, operand = one.code & 0xF0, "x" if one.code & 8 else f"{one.k}U"
-    if operation == _NEG:
+    if operation == NEG:
         return ["a = -a;"]
-    if operation in _SHIFTS:
-        return [f"a = {operand} < 32 ? a {_SHIFTS[operation]} ({operand} & 31) : 0;"]
-    if operation in _DIVISIONS:
-        return [f"if (!{operand})", "\treturn FILTER_REJECT;", f"a = a {_DIVISIONS[operation]} {operand};"]
+    if operation in SHIFTS:
+        return [f"a = {operand} < 32 ? a {SHIFTS[operation]} ({operand} & 31) : 0;"]
+    if operation in DIVISIONS:
+        return [f"if (!{operand})", "\treturn FILTER_REJECT;", f"a = a {DIVISIONS[operation]} {operand};"]
     return [f"a = a {_ALU_SIGNS[operation]} {operand};"]
 
 

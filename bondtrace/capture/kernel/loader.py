@@ -16,12 +16,12 @@ from typing import Optional
 from ...errors import BondtraceError
 from ...format.stages import CHAINS, NETFILTER_FUNCTIONS, OF_DIRECTION, TAP_HOOKS, of_directions
 from ...format.wire import Array
+from ...net.pcap import Filter
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from ...net.topology import Family
 from . import compiler, layout, source, symbols, tc
 from .attacher import Attacher
 from .btf import Btf, BtfError, have_modules_btf, read_kernel_btf
-from .filter import Filter
 from .maps import CountMaps, DeviceMaps, read_counters
 from .netfilter import Chain, Chains, module_places
 from .plan import (

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import BondtraceError
-from .filter import Filter, c_text
+from ...net.pcap import Filter
+from .filter import c_text
 from .plan import TYPED, Plan, programs
 from .stage_specs import ATTACHED_LATER
 

@@ -18,6 +18,7 @@ from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
 from ...format.stages import BEYOND_IP, FANOUT, PROTOCOL_FUNCTIONS, QUEUED, WHO_DROPPED, essential, phrase
+from ...net.pcap import Filter
 from ...version import __version__
 from .. import capabilities
 from ..host.devices import read_devices, require_names
@@ -25,7 +26,6 @@ from ..host.namespaces import Namespace, current_namespace, list_namespaces, res
 from ..host.taps import TapWatcher
 from ..host.underlay import with_underlays
 from ..kernel import loader
-from ..kernel.filter import Filter
 from ..kernel.plan import Plan
 from .clock import WallClock, now_ns, wall_offset_ns
 from .deciders import DeciderNames

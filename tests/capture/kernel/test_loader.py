@@ -7,10 +7,10 @@ import pytest
 from shell import BCCS, as_root, bondtrace, failure, other_bcc
 
 from bondtrace.capture.kernel import btf, loader
-from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.errors import BondtraceError
+from bondtrace.net.pcap import make_filter
 
 # --- what the kernel refuses ---------------------------------------------------------------------------
 

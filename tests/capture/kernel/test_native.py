@@ -5,9 +5,9 @@ import pytest
 from shell import as_root
 
 from bondtrace.capture.kernel import compiler, layout, loader, plan, source
-from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.errors import BondtraceError
 from bondtrace.format.stages import BEYOND_IP
+from bondtrace.net.pcap import make_filter
 
 VARIANTS = {
     "plain": {},

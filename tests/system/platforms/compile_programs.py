@@ -16,10 +16,10 @@ from pathlib import Path
 
 from bondtrace.capture.kernel import loader, source, symbols
 from bondtrace.capture.kernel.btf import Btf
-from bondtrace.capture.kernel.filter import make_filter
 from bondtrace.capture.kernel.plan import TYPED
 from bondtrace.capture.kernel.stage_specs import wanted_functions
 from bondtrace.format.stages import OF_DIRECTION
+from bondtrace.net.pcap import make_filter
 
 LD_IMM64, PSEUDO_MAP_FD, INSTRUCTION = 0x18, 1, struct.Struct("<BBhi")
 
