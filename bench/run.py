@@ -22,6 +22,7 @@ from typing import Any
 
 import analysis
 import numpy
+import search
 import startup
 from tabulate import tabulate
 
@@ -40,6 +41,7 @@ def main() -> None:
         "ring": ring_table(options.seconds),
         "startup": startup_table(),
         "analysis": analysis_table(options.passes),
+        "search": search_table(),
     }
     for name, text in sections.items():
         print(f"{text}\n")
@@ -116,6 +118,15 @@ def analysis_table(passes: int) -> str:
         ["traffic", "million passes", "summary, s", "its CPU time, s", "peak memory, MiB", "bytes per pass on disk"],
         [*rows, goals],
     )
+
+
+def search_table() -> str:
+    """Return the table of searches, each among a million journeys."""
+    rows = [
+        [one["search"], f"{one['journeys'] / 1e6:g}", one["summary_s"], one["cpu_s"], one["peak_mib"]]
+        for one in search.run(1_000_000)
+    ]
+    return table(["selected by", "million journeys", "summary, s", "its CPU time, s", "peak memory, MiB"], rows)
 
 
 def _alone(module: str, call: str) -> Any:
