@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from .analysis.scene import Scene
+from .analysis.select import Criteria, Selection
 from .analysis.stitch import Journeys
 from .errors import UsageError, missing_package
 from .format.events import Event
@@ -58,23 +59,32 @@ class Trace:
         self._whole()
         return not self._files.cut_off and not self._files.missing
 
-    def journeys(self, directions: tuple[str, ...] = ("rx", "tx")) -> Iterator[Journey]:
-        """Yield every journey, in the order in which they began, as objects (``bondtrace.model``)."""
+    def journeys(
+        self, directions: tuple[str, ...] = ("rx", "tx"), criteria: Optional[Criteria] = None
+    ) -> Iterator[Journey]:
+        """Yield every journey, in the order in which they began, as objects (``bondtrace.model``).
+
+        :param criteria: only those that fulfil these (``bondtrace.analysis.select``).
+        """
         waiting: list[Journey] = []
-        pipeline = Pipeline(show=waiting.append, directions=directions)
+        selection = Selection(criteria) if criteria else None
+        pipeline = Pipeline(show=waiting.append, directions=directions, selection=selection)
         for _ in pipeline.batch_by_batch(self._files.batches()):
             yield from waiting
             waiting.clear()
 
-    def columns(self, directions: tuple[str, ...] = ("rx", "tx")) -> Iterator[Journeys]:
-        """Yield the journeys in columns, some thousand at a time.
+    def columns(
+        self, directions: tuple[str, ...] = ("rx", "tx"), criteria: Optional[Criteria] = None
+    ) -> Iterator[Journeys]:
+        """Yield the journeys in columns, some thousand at a time; ``criteria`` as for ``journeys``.
 
         ``passes.records`` and ``passes.steps`` are numpy structured arrays (``bondtrace.format.wire.RECORD`` and
         ``STEP``); journey ``i`` has the passes ``offsets[i]:offsets[i + 1]`` and the number ``numbers[i]``. Times are
         nanoseconds of CLOCK_MONOTONIC.
         """
         waiting: list[Journeys] = []
-        pipeline = Pipeline(columns=waiting.append, directions=directions)
+        selection = Selection(criteria) if criteria else None
+        pipeline = Pipeline(columns=waiting.append, directions=directions, selection=selection)
         for _ in pipeline.batch_by_batch(self._files.batches()):
             yield from (one for one in waiting if len(one))
             waiting.clear()

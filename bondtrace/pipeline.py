@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From batches to journeys: one loop for the live kernel and for recordings.
 
-source -> scene (events), recorder (as it came), stitcher -> journeys -> summary, reporter
+source -> scene (events), recorder (as it came), stitcher -> journeys -> selection -> summary, reporter
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Callable, Optional
 import numpy as np
 
 from .analysis import assemble
+from .analysis.filtering import NO_CONTENTS
 from .analysis.scene import Scene
+from .analysis.select import Selection
 from .analysis.stitch import REST_NS, Journeys, Stitcher
 from .errors import BondtraceError
 from .format.batch import Batch
@@ -43,10 +45,10 @@ class Pipeline:
     """The loop from batches to journeys.
 
     ``show`` is called with each journey (``None``: only count), ``columns`` with the same ones in columns; after
-    ``count`` journeys it ends. ``keep`` is called with each batch. ``payloads`` takes the packets' bytes, where they
-    were kept and are wanted. Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far.
-    Without ``stitching`` there are no journeys and no counts, which is enough for a recorder. ``rest_ns`` is the
-    stitcher's.
+    ``count`` journeys it ends. Where there is a ``selection``, all of this is about the journeys that it selects.
+    ``keep`` is called with each batch. ``payloads`` takes the packets' bytes, where they were kept and are wanted.
+    Where the kernel counts, ``counted`` and ``summary`` are what it has counted so far. Without ``stitching`` there are
+    no journeys and no counts, which is enough for a recorder. ``rest_ns`` is the stitcher's.
     """
 
     show: Optional[Callable[[Journey], None]] = None
@@ -60,6 +62,7 @@ class Pipeline:
     summary: Summary = field(default_factory=Summary)
     payloads: Optional[Payloads] = None
     counted: KernelCounts = field(default_factory=KernelCounts)
+    selection: Optional[Selection] = None
 
     def run(self, batches: Iterable[Batch], stop: Callable[[], None] = lambda: None) -> None:
         """Take every batch. Once ``count`` is reached ``stop`` is called; of later batches only the events are taken
@@ -137,6 +140,8 @@ class Pipeline:
         time (a reading holds since the tap was last hooked in or out), and the first event of a device holds for all
         times before it, too.
         """
+        if self.payloads is None and self.selection and self.selection.criteria.packet_filter:
+            self.payloads = Payloads()
         if self.payloads is not None:
             self.payloads.take(batch.events)
         others = []
@@ -166,8 +171,12 @@ class Pipeline:
 
     def _show(self, journeys: Journeys) -> None:
         journeys = only(journeys, self.directions)
-        if self.count is not None:
-            journeys = journeys.take(np.arange(min(len(journeys), self.count - self.summary.journeys)))
+        most = None if self.count is None else self.count - self.summary.journeys
+        if self.selection:
+            contents = NO_CONTENTS if self.payloads is None else self.payloads
+            journeys = self.selection.take(journeys, self.scene, contents, most)
+        elif most is not None:
+            journeys = journeys.take(np.arange(min(len(journeys), most)))
         self.scene.meet(self.summary.add(journeys, self.scene).passes)
         if self.columns:
             self.columns(journeys)

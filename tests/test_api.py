@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 
 import bondtrace
+from bondtrace.analysis.select import Criteria
 from bondtrace.errors import BondtraceError, UsageError
+from bondtrace.net.pcap import make_filter
 from bondtrace.reporters import table
 from bondtrace.reporters.json_lines import journey_object
 from build import events, received, record
@@ -46,6 +48,14 @@ def test_the_journeys_are_those_of_show(ping):
 
 def test_a_direction_alone(ping):
     assert {one.direction for one in ping.journeys(("tx",))} == {"tx"}
+
+
+def test_criteria_select_journeys_and_columns(ping):
+    dropped = Criteria(dropped=("",), packet_filter=make_filter("arp"))
+
+    assert [one.id for one in ping.journeys(criteria=dropped)] == [2, 6]
+    assert [one.id for one in ping.journeys(("tx",), Criteria(devices=("bond0",)))] == [1, 4, 8, 10]
+    assert np.concatenate([one.numbers for one in ping.columns(criteria=dropped)]).tolist() == [2, 6]
 
 
 def test_the_summary_is_that_of_the_command(ping):
@@ -106,10 +116,11 @@ def test_importing_it_reads_nothing_heavy():
     )
 
 
-def test_the_worked_example_prints_what_the_page_says():
+@pytest.mark.parametrize("nth", [0, 1])
+def test_an_example_prints_what_the_page_says(nth):
     page = (ROOT / "docs" / "library.md").read_text()
-    program = re.search(r"```python\n(.*?)```", page, re.S).group(1)
-    says = re.search(r"```text\n(.*?)```", page, re.S).group(1)
+    program = re.findall(r"```python\n(.*?)```", page, re.S)[nth]
+    says = re.findall(r"```text\n(.*?)```", page, re.S)[nth]
 
     assert (
         subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -61,7 +61,7 @@ def test_the_version():
     "words, said",
     [
         (("--bogus",), "No such option '--bogus'."),
-        (("show",), "Missing argument 'FILE...'."),
+        (("show",), "Missing argument 'FILE... [FILTER]'."),
         (("record",), "Missing option '-o' / '--output'."),
         (("taps", "x"), "Got unexpected extra argument (x)"),
         (

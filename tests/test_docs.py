@@ -24,6 +24,7 @@ from bondtrace.analysis import verdicts
 from bondtrace.analysis.bonds import Asked
 from bondtrace.analysis.ends import REFUSED
 from bondtrace.analysis.eras import ERAS, find_era
+from bondtrace.analysis.select import Criteria, Selection
 from bondtrace.analysis.why_unseen import REASONS
 from bondtrace.capture.host.devices import BOND_MODES
 from bondtrace.capture.host.namespaces import Namespace
@@ -564,6 +565,13 @@ def test_every_key_of_as_if_is_documented_with_its_type():
     assert set(wanted) - set(merged(values)) == set()
 
 
+def test_every_key_of_a_selection_is_documented_with_its_type():
+    value = {"selection": Selection(Criteria(taps=("1",))).object()}
+    wanted = documented("Selection")
+    assert undocumented([value], wanted) == {}
+    assert set(wanted) - set(merged([value])) == set()
+
+
 def test_every_era_is_documented_with_its_kernels():
     told = {cells[0].strip("`"): cells[1] for cells in rows(section("eras.md", "2.6.39 to today: rounds"))}
     assert sorted(told) == sorted(era.name for era in ERAS)
@@ -741,8 +749,8 @@ def test_every_argument_and_every_choice_is_documented(name):
         if isinstance(one.type, click.Choice):
             assert set(one.type.choices) - names(text) == set()
         elif isinstance(one, click.Argument):
-            word = re.sub(r"\W", "", one.metavar or one.name).upper()
-            assert re.search(rf"\b{word}S?\b", text), one.name
+            for word in re.findall(r"\w+", one.metavar or one.name):
+                assert re.search(rf"\b{word.upper()}S?\b", text), one.name
 
 
 def test_the_tables_of_commands_are_whole():

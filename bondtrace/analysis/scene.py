@@ -141,7 +141,7 @@ class Scene:
         self.taps.meet(np.unique(passes.steps["arg"][passes.steps["kind"] == STEP_TAP]).tolist())
 
     def _start(self, event: Event, time_ns: int) -> None:
-        for name in ("host", "kernel", "filter"):
+        for name in ("host", "kernel", "filter", "selection"):
             text(event.get(name) or "")
         wall_offset_ns(event)
         number(event.get("netns", 0))
@@ -294,11 +294,13 @@ class Scene:
         return {words: total for words, total in totals.items() if total}
 
     def filter_words(self) -> list[str]:
-        """Return, as phrases, what the trace was filtered by, how many packets were kept without being asked for, and
-        how many without their bytes."""
+        """Return, as phrases, what the trace was filtered by, what was selected of it, how many packets were kept
+        without being asked for, and how many without their bytes."""
         expression = self.start.get("filter")
         blind, without = (sum(self.counters.get(name, ())) for name in ("filter_blind", "data_lost"))
         phrases = [f"only packets that match {str(expression)!r}"] if expression else []
+        selection = self.start.get("selection")
+        phrases += [f"only journeys selected by {selection}"] if selection else []
         phrases += [f"kept unasked, their bytes out of the filter's reach: {blind}"] if blind else []
         return [*phrases, f"packets whose bytes were not kept: {without}"] if without else phrases
 

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Optional
 
 from ..model import Tap
-from .history import History
+from .history import LAST_NS, History
 
 # A packet that was under way when a tap hooked itself in or out may or may not have been offered to it.
 HOOK_MARGIN_NS = 1_000_000
@@ -129,6 +129,10 @@ class TapHistory:
     def last_known(self) -> Optional[Tap]:
         """Return the tap as it was last."""
         return self._bound.last_known()
+
+    def ever(self) -> list[Tap]:
+        """Return the tap as it was at each reading."""
+        return self._bound.until(LAST_NS)
 
     def at(self, time_ns: int) -> tuple[Optional[Tap], bool]:
         """Return the tap as it was then, or is guessed to have been, and whether that is sure."""

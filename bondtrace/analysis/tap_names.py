@@ -11,6 +11,7 @@ name or arguments.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, Optional
@@ -22,6 +23,7 @@ LABEL_CHARS = 80
 NO_PROCESS = "(no process: held by the kernel or hidden)"
 
 _COMM_BYTES = 15
+_WITH_INODE = re.compile(r".*\[(\d{1,20})\]")
 _PROGRAMS = {"systemd-network": "systemd-networkd", "Suricata-Main": "suricata"}
 
 
@@ -77,6 +79,23 @@ def _label(holders: tuple[Process, ...]) -> str:
     names = list(dict.fromkeys(process_label(process) for process in processes))
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return _cut(names[0], LABEL_CHARS - len(more)) + more
+
+
+def answers_to(name: str, inode: int, tap: Optional[Tap]) -> bool:
+    """Is the tap with this inode meant by a name? By its inode or a process's pid; as outputs name it, with or without
+    the inode in brackets (``tcpdump -i eth0 [41001]``); or by the program or the label of one of its processes.
+
+    :param tap: as it was at the time; ``None`` where it is known only by its inode.
+    """
+    numbered = _WITH_INODE.fullmatch(name)
+    if numbered:
+        return inode == int(numbered.group(1))
+    processes = tap.processes if tap else ()
+    if name.isdecimal():
+        return int(name) in (inode, *(one.pid for one in processes))
+    if tap is None:
+        return False
+    return name == label(tap) or any(name in (one.comm, _program(one), process_label(one)) for one in processes)
 
 
 def process_label(process: Process) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Completions of values for a shell: devices, namespaces, scenarios, eras.
+"""Completions of values for a shell: devices, namespaces, scenarios, eras; names of the recording in the line.
 
-They need no root and use no kernel interface that could block.
+They need no root and use no kernel interface that could block. Of a recording only the begin is read.
 
 Invariant: only names of letters, digits and ``_ . @ + -`` are offered. A device may be called ``$(reboot)``, and a
 shell puts a completion on the command line unquoted.
@@ -11,26 +11,36 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Optional
 
 import click
 from click.shell_completion import CompletionItem
 
+from ..analysis import names
 from ..analysis.eras import ERAS
+from ..analysis.scene import Scene
+from ..analysis.tap_names import label
+from ..errors import BondtraceError
+from ..format.recording import Recording
 
 Items = list["CompletionItem"]  # in quotes: generic only in later versions of click
 
 _DEVICES = "/sys/class/net"
 _SAFE = re.compile(r"[\w.@+-]+", re.ASCII)
 _PATHS = (".", "/", "~")
+_BATCHES = 4  # of a recording: the first has the devices and taps of its start
 
 
 def devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Return the network devices of this namespace."""
     try:
-        names = [name for name in os.listdir(_DEVICES) if os.path.isdir(os.path.join(_DEVICES, name))]
+        there = [name for name in os.listdir(_DEVICES) if os.path.isdir(os.path.join(_DEVICES, name))]
     except OSError:
         return []
-    return _items(dict.fromkeys(sorted(names), ""), incomplete)
+    return _items(dict.fromkeys(sorted(there), ""), incomplete)
 
 
 def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
@@ -39,13 +49,13 @@ def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> I
 
     if incomplete.startswith(_PATHS):
         return [CompletionItem(incomplete, type="file")]
-    names: set[str] = set()
+    found: set[str] = set()
     for directory in NAMED_DIRECTORIES:
         try:
-            names.update(os.listdir(directory))
+            found.update(os.listdir(directory))
         except OSError:
             continue
-    return _items(dict.fromkeys(sorted(names), ""), incomplete)
+    return _items(dict.fromkeys(sorted(found), ""), incomplete)
 
 
 def scenarios(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
@@ -60,6 +70,40 @@ def scenarios(ctx: click.Context, param: click.Parameter, incomplete: str) -> It
 def eras(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Return the kernels of --as-if."""
     return _items({era.name: era.kernels for era in ERAS}, incomplete)
+
+
+def recorded_devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Return the devices of the recording in the line; those of this namespace without one."""
+    scene = _scene(ctx)
+    return _items(dict.fromkeys(names.devices(scene), ""), incomplete) if scene else devices(ctx, param, incomplete)
+
+
+def taps(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Return the taps of the recording in the line: inodes, with what they are; names that need no quotes."""
+    scene = _scene(ctx)
+    if scene is None:
+        return []
+    last = {inode: history.last_known() for inode, history in scene.taps.items()}
+    programs = {process.comm: "" for tap in last.values() if tap for process in tap.processes}
+    return _items({**programs, **{str(inode): label(tap) if tap else "" for inode, tap in last.items()}}, incomplete)
+
+
+def drop_reasons(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Return the reasons for drops of the recording's kernel."""
+    scene = _scene(ctx)
+    return _items(dict.fromkeys(names.drop_reasons(scene), ""), incomplete) if scene else []
+
+
+def _scene(ctx: click.Context) -> Optional[Scene]:
+    """Return what the begin of the first recording in the line tells; ``None`` where that is not known."""
+    for word in ctx.params.get("files") or ():
+        with suppress(BondtraceError, ValueError, OSError):
+            scene = Scene()
+            for batch in islice(Recording(Path(word)).batches(), _BATCHES):
+                for event in batch.events:
+                    scene.apply(event)
+            return scene
+    return None
 
 
 def _items(helps: dict[str, str], incomplete: str) -> Items:

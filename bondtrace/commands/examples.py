@@ -30,23 +30,25 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "show": (
         ("bondtrace show trace.arrows", "every journey, as live would have shown it"),
-        ("bondtrace show trace.arrows --follow", "while it is being written"),
-        ("bondtrace show trace.arrows --json | jq -c .packet", "for a program"),
+        ("bondtrace show trace.arrows icmp and host 10.9.0.1", "those that a tcpdump filter matches"),
+        ("bondtrace show trace.arrows --dropped --dev eth0 --sort duration", "dropped ones, the slowest first"),
         ("bondtrace show trace.arrows --as-if 2.6.18", "what taps would have been offered by RHEL 5"),
     ),
     "summary": (
         ("bondtrace summary trace.arrows --why", "the table of a recording, with the reasons"),
         ("sudo bondtrace summary --iface bond0 --duration 10", "ten seconds of bond0"),
         ("sudo bondtrace summary --iface bond0 --sockets --why", "and what did not reach the sockets, and why"),
-        ("bondtrace summary trace.arrows --format tsv", "for a spreadsheet"),
+        ("bondtrace summary trace.arrows --unseen inactive-slave --since 12:30", "only of some packets"),
     ),
     "explain": (
         ("bondtrace explain trace.arrows --journey 5", "journey #5 of a recording"),
+        ("bondtrace explain trace.arrows --dropped NO_SOCKET", "the first that was dropped for this reason"),
         ("sudo bondtrace explain --iface bond0 --rx", "the next packet that bond0 receives"),
     ),
     "export": (
         ("bondtrace export trace.arrows --format pcapng -o trace.pcapng", "for Wireshark"),
         ("bondtrace export trace.arrows --format perfetto -o trace.json", "for ui.perfetto.dev"),
+        ("bondtrace export trace.arrows --dropped --format arrows -o small.arrows", "some as a recording"),
         ("bondtrace export *.arrows --format parquet -o fleet/", "a dataset by host and day"),
     ),
     "report": (

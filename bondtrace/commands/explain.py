@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 import click
 
 from ..analysis.eras import Era, find_era
+from ..analysis.select import Criteria
 from ..errors import UsageError
+from ..format.trace_set import TraceSet
 from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import as_if as as_if_view
@@ -18,10 +21,11 @@ from ..reporters import story
 from .live import trace
 from .options import TraceOptions, as_if_option, trace_options
 from .replaying import replay, traces_of
+from .selecting import Selecting, files_or_live, selection_of, selection_options, tell, with_filter
 
 
-@click.command()
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, metavar="[FILE...]")
+@click.command(cls=Selecting)
+@files_or_live
 @click.option(
     "--journey",
     "number",
@@ -30,39 +34,72 @@ from .replaying import replay, traces_of
     help="The number of the journey in FILE, as show prints it (#N).",
 )
 @as_if_option
+@selection_options
 @trace_options
-def explain(files: tuple[Path, ...], number: Optional[int], as_if: Optional[str], options: TraceOptions) -> None:
+def explain(
+    files: tuple[Path, ...], number: Optional[int], as_if: Optional[str], options: TraceOptions, criteria: Criteria
+) -> None:
     """Describe the path of one packet in sentences: what happened, where, and which taps saw it or not.
 
-    With FILE, journey N of a recording; without, the next packet (or the next --count packets) of a live trace.
+    With FILE, journey N of a recording, or the first (or the first --count) that a FILTER or other options select;
+    without, the next packet (or the next --count packets) of a live trace.
     """
-    if bool(files) != (number is not None):
-        raise UsageError("explain needs FILE and --journey N together, or neither for a live trace")
     if files:
-        if options.only_live or options.count:
+        criteria, options = with_filter(criteria, options.packet_filter), replace(options, packet_filter=None)
+    if bool(files) != (number is not None or bool(files and criteria)):
+        raise UsageError(
+            "explain needs FILE with --journey N, FILTER or an option that selects, or no FILE for a live trace"
+        )
+    if files:
+        if options.only_live or (options.count and number is not None):
             raise UsageError(
-                "--iface, --netns, --filter, --count, --duration, --privacy, --sockets and --kprobes are for live, "
-                f"not for a recording ({files[0]})"
+                "--iface, --netns, --duration, --privacy, --sockets and --kprobes are for live, and --count for a "
+                f"selection, not for a journey of a recording ({files[0]})"
             )
-        _explain_recorded(files, number or 0, options.directions, find_era(as_if) if as_if else None)
+        if criteria and number is not None:
+            raise UsageError(f"--journey {number} names one journey: leave it out, or {criteria.words}")
+        era = find_era(as_if) if as_if else None
+        if number is None:
+            _explain_selected(_only_trace(files), options, criteria, era)
+        else:
+            _explain_recorded(_only_trace(files), number, options.directions, era)
         return
     if as_if:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE and --journey N")
-    pipeline = Pipeline(directions=options.directions, count=options.count or 1)
+    pipeline = Pipeline(directions=options.directions, count=options.count or 1, selection=selection_of(criteria))
     pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout)
     trace(pipeline, options)
+    tell(pipeline.selection, pipeline.scene, live=True)
 
 
-def _explain_recorded(files: tuple[Path, ...], number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
-    found: list[Journey] = []
-    pipeline = Pipeline(directions=wanted, show=lambda journey: found.append(journey) if journey.id == number else None)
+def _only_trace(files: tuple[Path, ...]) -> TraceSet:
     traces = traces_of(files)
     if len(traces) > 1:
         raise UsageError(f"explain is for one trace, these are {len(traces)}: {traces[0].name}, {traces[1].name}, ...")
-    replay(pipeline, traces[0])
+    return traces[0]
+
+
+def _explain_selected(recorded: TraceSet, options: TraceOptions, criteria: Criteria, era: Optional[Era]) -> None:
+    """Explain the first journeys that are selected, by default one."""
+    found: list[Journey] = []
+    selection = selection_of(criteria)
+    pipeline = Pipeline(found.append, directions=options.directions, count=options.count or 1, selection=selection)
+    replay(pipeline, recorded)
+    for place, journey in enumerate(found):
+        if place:
+            print()
+        more = as_if_view.paragraphs(journey, pipeline.scene, era) if era else []
+        story.write(journey, pipeline.scene, sys.stdout, more)
+    tell(selection, pipeline.scene)
+
+
+def _explain_recorded(recorded: TraceSet, number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
+    found: list[Journey] = []
+    pipeline = Pipeline(directions=wanted, show=lambda journey: found.append(journey) if journey.id == number else None)
+    replay(pipeline, recorded)
     if not found:
         raise UsageError(
-            f"{traces[0].name} has no journey #{number}: it has {pipeline.summary.journeys}; "
+            f"{recorded.name} has no journey #{number}: it has {pipeline.summary.journeys}; "
             "`bondtrace show` prints their numbers"
         )
     more = as_if_view.paragraphs(found[0], pipeline.scene, era) if era else []

@@ -3,30 +3,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Optional
 
 import click
+import numpy as np
 
+from ..analysis.select import Criteria
 from ..errors import UsageError
 from ..exporters import FORMATS, Exporter
+from ..exporters.arrows import ArrowsExporter
 from ..exporters.csv_rows import CsvExporter
 from ..exporters.jsonl import JsonLinesExporter
 from ..exporters.output import STDOUT, Output, cannot_write
 from ..exporters.parquet import DatasetExporter, ParquetExporter
 from ..exporters.pcapng import PcapngExporter
 from ..exporters.perfetto import PerfettoExporter, begin_ns
+from ..format.batch import Batch
 from ..format.recording import Recording
+from ..format.trace_set import TraceSet, gather
+from ..format.wire import Array
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
 from .options import directions, privacy_option, private, say, view_options
+from .selecting import Selecting, files_and_selection, refuse_private_filter, selection_of, tell
+
+NOTHING: Array = np.zeros(0, np.uint64)
 
 
-@click.command()
-@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.command(cls=Selecting)
+@files_and_selection
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="The format to write.")
 @click.option(
     "-o",
@@ -41,6 +51,7 @@ from .options import directions, privacy_option, private, say, view_options
 @view_options
 def export(
     files: tuple[Path, ...],
+    criteria: Criteria,
     form: str,
     name: str,
     force: bool,
@@ -49,24 +60,61 @@ def export(
     only_tx: bool,
     count: Optional[int],
 ) -> None:
-    """Write the journeys of recordings for other programs."""
-    path = Path(name)
-    for file in files:
+    """Write the journeys of recordings for other programs.
+
+    FILTER is a tcpdump filter (man pcap-filter), which begins with the first word that is no file.
+    """
+    refuse_private_filter(criteria, privacy)
+    path, sources = Path(name), _sources(files, form)
+    for file in (file for source in sources for file in source.paths):
         if path.exists() and file.exists() and path.samefile(file):
             raise UsageError(f"{path} is the recording itself; name another file to write")
     with ExitStack() as stack:
         try:
-            exporter = _exporter(form, name, force, files, stack)
+            exporter = _exporter(form, name, force, files, criteria.words, stack)
             stack.callback(exporter.release)  # before the file is closed
-            written = _run(exporter, files, directions(only_rx, only_tx), count, privacy)
+            asked = _Asked(directions(only_rx, only_tx), count, privacy, criteria)
+            written = _run(exporter, sources, asked)
         except OSError as error:
             if path == STDOUT:
                 raise
             raise cannot_write(path, error) from None
+    if isinstance(exporter, ArrowsExporter) and criteria and path != STDOUT:
+        _compare(path, exporter)
     say(f"{written} journeys written to {'standard output' if path == STDOUT else path}")
 
 
-def _exporter(form: str, name: str, force: bool, files: Sequence[Path], stack: ExitStack) -> Exporter:
+@dataclass(frozen=True)
+class _Asked:
+    """Which journeys are to be exported, and how."""
+
+    directions: tuple[str, ...]
+    count: Optional[int]
+    privacy: Optional[str]
+    criteria: Criteria
+
+
+def _sources(files: Sequence[Path], form: str) -> list[TraceSet]:
+    """Return what is exported one after the other: each file; for a recording the one trace that they are."""
+    if form != "arrows":
+        return [TraceSet([file], [1], 0) for file in files]
+    traces = gather(tuple(files))
+    if len(traces) > 1:
+        raise UsageError(f"a recording is of one trace, these are {len(traces)}: write one for each of them")
+    return traces
+
+
+def _compare(path: Path, exporter: ArrowsExporter) -> None:
+    """Say where the journeys of a new recording are not those of the whole: which passes are joined can depend on what
+    came in between."""
+    found: list[Array] = [NOTHING]
+    Pipeline(columns=lambda columns: found.append(columns.shapes)).run(Recording(path).batches())
+    there, wanted = np.concatenate(found), np.concatenate([NOTHING, *exporter.shapes])
+    if not np.array_equal(there, wanted):
+        say(f"{path}: without the other packets its passes make {len(there):,} journeys, and not those {len(wanted):,}")
+
+
+def _exporter(form: str, name: str, force: bool, files: Sequence[Path], by: str, stack: ExitStack) -> Exporter:
     """Return the exporter of a format; ``stack`` finishes its file, or leaves none if writing fails."""
     path = Path(name)
     if path.is_dir() or name.endswith("/"):
@@ -76,6 +124,8 @@ def _exporter(form: str, name: str, force: bool, files: Sequence[Path], stack: E
     if form == "parquet" and path == STDOUT:
         raise UsageError("Parquet is written to a file or a directory, not to standard output")
     output = stack.enter_context(Output(path, force))
+    if form == "arrows":
+        return ArrowsExporter(output.binary, by)
     if form == "pcapng":
         return PcapngExporter(output.binary)
     if form == "parquet":
@@ -91,29 +141,28 @@ def _earliest_ns(files: Sequence[Path]) -> int:
     return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
 
 
-def _run(
-    exporter: Exporter,
-    files: Sequence[Path],
-    wanted: tuple[str, ...],
-    count: Optional[int],
-    privacy: Optional[str] = None,
-) -> int:
+def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
     """Give the exporter each recording; return how many journeys they had."""
     written = 0
-    for file in files:
-        if count is not None and written >= count:
+    for source in sources:
+        if asked.count is not None and written >= asked.count:
             break
-        pipeline = Pipeline(directions=wanted, columns=exporter.take, count=None if count is None else count - written)
-        exporter.begin(file, pipeline.scene)
+        left = None if asked.count is None else asked.count - written
+        selection = selection_of(asked.criteria)
+        pipeline = Pipeline(directions=asked.directions, columns=exporter.take, count=left, selection=selection)
+        exporter.begin(source.paths[0], pipeline.scene)
         pipeline.payloads = exporter.payloads
-        recording = Recording(file)
-        pipeline.run(private(recording.batches(), privacy))
+        batches: Iterable[Batch] = private(source.batches(), asked.privacy)
+        if isinstance(exporter, ArrowsExporter):
+            batches = exporter.keeping(batches, selection)
+        pipeline.run(batches)
         exporter.end()
         written += pipeline.summary.journeys
-        if recording.cut_off:
+        for file in source.cut_off:
             say(f"{file} was cut off; the complete part of it is exported")
-        elif not pipeline.scene.start:
-            say(f"{file} does not hold the start of a trace: names and times may be missing")
-        say(f"{file}: {trust_line(pipeline.scene)}")
+        if not source.cut_off and not pipeline.scene.start:
+            say(f"{source.name} does not hold the start of a trace: names and times may be missing")
+        tell(selection, pipeline.scene, source.name if len(sources) > 1 else "")
+        say(f"{source.name}: {trust_line(pipeline.scene)}")
     exporter.close()
     return written

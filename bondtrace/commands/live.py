@@ -14,6 +14,7 @@ import click
 
 from ..analysis import coverage, watched
 from ..analysis.scene import Scene
+from ..analysis.select import Criteria
 from ..capture.capabilities import drop_rights, require_rights
 from ..errors import UsageError
 from ..format.batch import Batch
@@ -22,42 +23,51 @@ from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import table
 from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options, warn
+from .selecting import Selecting, selection_of, selection_options, tell
 
 _COUNT_EVERY_S = 1.0
 
 
-@click.command()
+@click.command(cls=Selecting)
+@selection_options
 @trace_options
 @json_option
 @click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Also record to FILE.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--summary-only", is_flag=True, help="Show no packets: count in the kernel, exactly at any rate.")
 @click.argument("filter", nargs=-1)
-def live(options: TraceOptions, as_json: bool, write: Optional[Path], force: bool, summary_only: bool) -> None:
+def live(
+    options: TraceOptions, criteria: Criteria, as_json: bool, write: Optional[Path], force: bool, summary_only: bool
+) -> None:
     """Show the journeys of packets as they happen (the default command).
 
     FILTER is a tcpdump filter (man pcap-filter): packets that do not match it cost next to nothing.
     Ctrl-C ends with the summary: which taps were given which packets.
     """
     if summary_only:
-        _count(options, as_json, write)
+        _count(options, criteria, as_json, write)
         return
-    pipeline = Pipeline(directions=options.directions, count=options.count)
+    pipeline = Pipeline(directions=options.directions, count=options.count, selection=selection_of(criteria))
     pipeline.show = reporter(as_json, pipeline.scene)
     with recording_to(write, force) as recorder:
         if recorder:
             pipeline.keep = lambda batch: recorder.write(batch.passes, batch.events)
         trace(pipeline, options, writes=write is not None)
+    tell(pipeline.selection, pipeline.scene, are_told=True, live=True)
     if as_json:
-        table.write_json(pipeline.summary, pipeline.scene, sys.stderr)
+        more = {"selection": pipeline.selection.object()} if pipeline.selection else {}
+        table.write_json(pipeline.summary, pipeline.scene, sys.stderr, more)
     else:
         print()
+        for line in pipeline.selection.lines(pipeline.scene) if pipeline.selection else ():
+            print(line)
         table.write(pipeline.summary, pipeline.scene, sys.stdout)
 
 
-def _count(options: TraceOptions, as_json: bool, write: Optional[Path]) -> None:
+def _count(options: TraceOptions, criteria: Criteria, as_json: bool, write: Optional[Path]) -> None:
     """Count in the kernel, for `--summary-only`."""
-    for given, name in ((write, "--write"), (options.count, "--count"), (options.sockets or None, "--sockets")):
+    others = ((write, "--write"), (options.count, "--count"), (options.sockets or None, "--sockets"))
+    for given, name in (*others, (criteria or None, criteria.words)):
         if given is not None:
             raise UsageError(f"{name} is about journeys, and --summary-only makes none: leave one of them out")
     pipeline = Pipeline(directions=options.directions)

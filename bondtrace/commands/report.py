@@ -8,6 +8,7 @@ from typing import Optional
 
 import click
 
+from ..analysis.select import Criteria
 from ..errors import UsageError
 from ..exporters.output import STDOUT, Output, cannot_write
 from ..format.trace_set import TraceSet
@@ -17,10 +18,11 @@ from ..reporters.text import trust_line
 from ..stats.report_data import ReportData, Sample
 from .options import directions, privacy_option, say, view_options
 from .replaying import replay, traces_of
+from .selecting import Selecting, files_and_selection, refuse_private_filter, selection_of, tell
 
 
-@click.command()
-@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.command(cls=Selecting)
+@files_and_selection
 @click.option(
     "-o",
     "--output",
@@ -44,6 +46,7 @@ from .replaying import replay, traces_of
 @view_options
 def report(
     files: tuple[Path, ...],
+    criteria: Criteria,
     path: Path,
     force: bool,
     listed: int,
@@ -54,23 +57,22 @@ def report(
 ) -> None:
     """Write an HTML page that shows the paths, taps, times and journeys of a recording.
 
-    FILE is a recording, the parts of one, or a directory of them.
+    FILE is a recording, the parts of one, or a directory of them. FILTER is a tcpdump filter (man pcap-filter), which
+    begins with the first word that is no file.
     """
-    traces = traces_of(files)
-    if len(traces) > 1:
-        raise UsageError(f"a report is of one trace, these are {len(traces)}: give the parts of one")
-    [trace] = traces
-    if path != STDOUT and path.exists() and any(path.samefile(one) for one in trace.paths):
-        raise UsageError(f"{path} is the recording itself; name another file to write")
+    refuse_private_filter(criteria, privacy)
+    trace = _only_trace(files, path)
     html.plotly_script()  # before the work, and before there is a file
     data = ReportData(Sample(listed), directions(only_rx, only_tx))
-    pipeline = Pipeline(
-        columns=data.add, directions=data.directions, count=count, scene=data.scene, summary=data.summary
-    )
+    selection = selection_of(criteria)
+    pipeline = Pipeline(None, data.add, data.directions, count, scene=data.scene, summary=data.summary)
+    pipeline.selection = selection
     with Output(path, force) as output:
         replay(pipeline, trace, privacy=privacy)
+        tell(selection, data.scene)
         try:
-            html.write(data, output.text, trace.name, _notes(trace, count, data))
+            said = [f"{line}." for line in selection.lines(data.scene)] if selection else []
+            html.write(data, output.text, trace.name, [*said, *_notes(trace, count, data)])
             output.text.flush()
         except OSError as error:
             if path == STDOUT:
@@ -80,6 +82,16 @@ def report(
         f"{data.summary.journeys} journeys reported in "
         f"{'standard output' if path == STDOUT else path}; {trust_line(data.scene)}"
     )
+
+
+def _only_trace(files: tuple[Path, ...], path: Path) -> TraceSet:
+    """Return the one trace that these files are; ``path`` is to be written."""
+    traces = traces_of(files)
+    if len(traces) > 1:
+        raise UsageError(f"a report is of one trace, these are {len(traces)}: give the parts of one")
+    if path != STDOUT and path.exists() and any(path.samefile(one) for one in traces[0].paths):
+        raise UsageError(f"{path} is the recording itself; name another file to write")
+    return traces[0]
 
 
 def _notes(trace: TraceSet, count: Optional[int], data: ReportData) -> list[str]:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
 from ..analysis.eras import find_era
+from ..analysis.select import Criteria
 from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..reporters import as_if as as_if_view
@@ -18,10 +20,12 @@ from ..reporters.text import trust_line
 from .live import trace
 from .options import TraceOptions, as_if_option, json_option, say, trace_options
 from .replaying import heading, replay, traces_of
+from .selecting import Selecting, files_or_live, selection_of, selection_options, tell, with_filter
 
 
-@click.command()
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, metavar="[FILE...]")
+@click.command(cls=Selecting)
+@files_or_live
+@selection_options
 @trace_options
 @as_if_option
 @json_option
@@ -35,16 +39,24 @@ from .replaying import heading, replay, traces_of
     help="How the table is drawn.",
 )
 def summary(
-    files: tuple[Path, ...], options: TraceOptions, as_if: Optional[str], as_json: bool, why: bool, form: str
+    files: tuple[Path, ...],
+    options: TraceOptions,
+    criteria: Criteria,
+    as_if: Optional[str],
+    as_json: bool,
+    why: bool,
+    form: str,
 ) -> None:
     """Show the table of taps and devices, of recordings or of a live trace until Ctrl-C.
 
     FILE is a recording, or a directory of recordings; the parts of one trace are joined, and each trace has a table.
+    FILTER is a tcpdump filter (man pcap-filter), which begins with the first word that is no file.
     """
+    if files:
+        criteria, options = with_filter(criteria, options.packet_filter), replace(options, packet_filter=None)
     if files and options.only_live:
         raise UsageError(
-            f"a recording ({files[0]}) is summarised whole: --iface, --netns, --filter, --duration, "
-            "--privacy, --sockets and --kprobes are for live"
+            f"{files[0]} is a recording: --iface, --netns, --duration, --privacy, --sockets and --kprobes are for live"
         )
     if not files and not options.interfaces and not options.netns:
         raise UsageError("summary needs a recording (FILE), or --iface NAME or --netns NAME for a live trace")
@@ -53,7 +65,7 @@ def summary(
     era = find_era(as_if) if as_if else None
     traces = traces_of(files) if files else [None]
     for place, one in enumerate(traces):
-        pipeline = Pipeline(directions=options.directions, count=options.count)
+        pipeline = Pipeline(directions=options.directions, count=options.count, selection=selection_of(criteria))
         counts = as_if_view.Counts(pipeline.scene, era) if era else None
         pipeline.summary.also = counts.count if counts else None
         if one is None:
@@ -63,6 +75,8 @@ def summary(
         several = one if len(traces) > 1 else None
         if several and not as_json:
             print("\n" * bool(place) + heading(several, pipeline))
+        is_tsv = form == "tsv" and not as_json
+        tell(pipeline.selection, pipeline.scene, several.name if several else "", are_told=not is_tsv, live=one is None)
         _write(pipeline, counts, as_json, why, form, several.name if several else None)
 
 
@@ -78,8 +92,12 @@ def _write(
         more: dict[str, Any] = {"as_if": as_if_view.counts_object(counts)} if counts else {}
         if recording:
             more["recording"] = recording
+        if pipeline.selection:
+            more["selection"] = pipeline.selection.object()
         table.write_json(pipeline.summary, pipeline.scene, sys.stdout, more)
         return
+    if pipeline.selection and form != "tsv":
+        print("\n".join(pipeline.selection.lines(pipeline.scene)))
     table.write(pipeline.summary, pipeline.scene, sys.stdout, form, why)
     if form == "tsv":
         say(trust_line(pipeline.scene))

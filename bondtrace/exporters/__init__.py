@@ -19,7 +19,7 @@ from ..format.payload import Payloads
 from ..format.wire import Array
 from ..model import Journey
 
-FORMATS = ("pcapng", "parquet", "jsonl", "csv", "perfetto")
+FORMATS = ("pcapng", "parquet", "jsonl", "csv", "perfetto", "arrows")
 
 _TIME_END_NS = 1 << 63  # in the year 2262
 

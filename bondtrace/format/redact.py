@@ -66,8 +66,8 @@ class Privacy:
 
     def _start(self, event: Event) -> Event:
         host = f"host-{self._digest(str(event.get('host')).encode())[:4].hex()}" if self._hashes else WITHHELD
-        wanted = WITHHELD if event.get("filter") else event.get("filter")
-        return {**event, "host": host, "filter": wanted, "privacy": "hash" if self._hashes else "drop"}
+        asked = {name: WITHHELD for name in ("filter", "selection") if event.get(name)}
+        return {**event, "host": host, **asked, "privacy": "hash" if self._hashes else "drop"}
 
     def _device(self, event: Event) -> Event:
         values = event.get("device")

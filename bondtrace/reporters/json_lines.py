@@ -206,6 +206,7 @@ def trust_object(scene: Scene) -> dict[str, Any]:
         "does_not_see": watched.does_not_see(scene),
         "unknown_taps": scene.taps.strangers(),
         "filter": scene.start.get("filter"),
+        "selection": scene.start.get("selection"),
         "filter_blind": sum(scene.counters.get("filter_blind", ())),
         "bytes_lost": sum(scene.counters.get("data_lost", ())),
     }

@@ -17,10 +17,10 @@ from typing import Callable, Optional
 import numpy as np
 
 from ..analysis import assemble
+from ..analysis.alike import groups
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..model import Journey
-from ..util.arrays import alike, mix
 from .ended import Ended
 
 Place = tuple[int, int, str]
@@ -111,15 +111,7 @@ class Summary:
 
 
 def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
-    """Yield (the place of the first journey of a shape, how many have it), in order of first occurrence.
-
-    A shape is all that an answer can depend on: every step without its time, the kind, device and protocol of every
-    pass, and the state of devices and taps at the time.
-    """
-    if not len(columns):
-        return
-    state = np.searchsorted(np.array(scene.changes_ns, np.uint64), columns.begins_ns, side="right").astype(np.uint64)
-    same = bool((state == state[0]).all())
-    first, counts, _ = alike(columns.shapes if same else mix(columns.shapes, state))
+    """Yield (the place of the first journey of a group, how many it has), in order of first occurrence (``alike``)."""
+    first, counts, _ = groups(columns, scene)
     for place in np.argsort(first, kind="stable"):
         yield int(first[place]), int(counts[place])

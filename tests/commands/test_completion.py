@@ -78,7 +78,7 @@ def devices():
         (("--if",), ["--iface"]),
         (("show", "--as-if", ""), [era.name for era in ERAS]),
         (("show", "--j"), ["--json"]),
-        (("--rx", "--t"), ["--tx"]),
+        (("--rx", "--t"), ["--tap", "--tx"]),
         (("summary", "--format", "t"), ["tsv"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
         (("lab", "--scenario", ""), [one.name for one in lab.scenarios()]),

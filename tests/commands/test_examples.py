@@ -70,7 +70,7 @@ def test_bondtrace_understands_it_and_it_is_of_that_command(parsed, name, line):
     if run == "summary":
         assert given["files"] or given["interfaces"]
     if run == "explain":
-        assert bool(given["files"]) == (given["number"] is not None)
+        assert bool(given["files"]) == (given["number"] is not None or bool(given["dropped"]))
 
 
 @pytest.mark.parametrize("name, line", [one for one in LINES if " | " not in one[1]])

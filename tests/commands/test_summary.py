@@ -38,10 +38,10 @@ def test_a_summary_of_nothing_in_particular_is_refused(run, options):
 
 
 @pytest.mark.parametrize("option", [("--iface", "eth0"), ("--netns", "blue"), ("--duration", "5"), ("--sockets",)])
-def test_a_recording_is_summarised_whole(recording, option):
+def test_what_only_a_live_trace_has_is_refused_of_a_recording(recording, option):
     assert failure(bondtrace("summary", recording, *option), 2) == (
-        f"bondtrace: a recording ({recording}) is summarised whole: --iface, --netns, --filter, --duration, "
-        "--privacy, --sockets and --kprobes are for live\n"
+        f"bondtrace: {recording} is a recording: --iface, --netns, --duration, --privacy, --sockets and --kprobes are "
+        "for live\n"
     )
 
 

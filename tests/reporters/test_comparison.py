@@ -238,6 +238,7 @@ def test_the_comparison_as_json(column, tmp_path):
                 "unknown_taps": [],
                 "filter": None,
                 "filter_blind": 0,
+                "selection": None,
                 "bytes_lost": 0,
             },
         },

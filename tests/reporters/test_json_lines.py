@@ -147,6 +147,7 @@ TRUSTED = {
     "unknown_taps": [],
     "filter": None,
     "filter_blind": 0,
+    "selection": None,
     "bytes_lost": 0,
 }
 
@@ -298,6 +299,7 @@ def test_json_of_an_incomplete_journey_with_losses():
                 "unknown_taps": [],
                 "filter": None,
                 "filter_blind": 0,
+                "selection": None,
                 "bytes_lost": 0,
             },
         }

@@ -335,6 +335,7 @@ def test_the_summary_as_json():
             "unknown_taps": [],
             "filter": None,
             "filter_blind": 0,
+            "selection": None,
             "bytes_lost": 0,
         },
     }

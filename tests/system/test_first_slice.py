@@ -152,6 +152,7 @@ CLEAN = {
     "unknown_taps": [],
     "filter": None,
     "filter_blind": 0,
+    "selection": None,
     "bytes_lost": 0,
 }
 
