@@ -73,9 +73,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "lab": (
         ("bondtrace lab --list", "the scenarios"),
-        ("bondtrace lab --kernel 6.12 --scenario mixed", "another kernel, another scenario"),
         ("bondtrace lab -- bondtrace summary --why --iface bond0", "trace with another command"),
-        ("bondtrace lab --kernel 5.10,6.1,7.3", "one table, with the differences marked"),
+        ("bondtrace lab --shell", "a shell in the machine"),
+        ("bondtrace lab --kernel 5.10,6.1,7.3 --scenario mixed", "one table, with the differences marked"),
     ),
     "completion": (
         ('eval "$(bondtrace completion bash)"', "in this shell only"),

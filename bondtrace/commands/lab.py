@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
@@ -15,6 +17,7 @@ from .. import lab as laboratory
 from ..errors import BondtraceError, UsageError
 from ..format.recording import Recording
 from ..lab import compare
+from ..lab.terminal import Terminal
 from ..pipeline import Pipeline
 from ..reporters import comparison
 from ..stats.kernel_comparison import Observation
@@ -28,6 +31,7 @@ _OWN = (
 
 
 _RECORDING = "trace.arrows"
+_MOST_COMMANDS = 1 << 20
 
 
 @click.command()
@@ -54,6 +58,13 @@ _RECORDING = "trace.arrows"
     shell_complete=candidates.scenarios,
     help="The scenario to build and play: a name from --list, or a file of your own.",
 )
+@click.option(
+    "--shell",
+    "wants_shell",
+    is_flag=True,
+    help="A shell in the machine, once the scenario is set up, on this terminal; where standard input is none, the "
+    "commands in it are run.",
+)
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios.")
 @click.option(
     "--out",
@@ -72,6 +83,7 @@ def lab(
     kernels: tuple[str, ...],
     userland: Optional[str],
     scenario: str,
+    wants_shell: bool,
     list_them: bool,
     out_dir: Optional[Path],
     cpus: int,
@@ -84,6 +96,8 @@ def lab(
     this bondtrace.
 
     Several kernels are recorded in one machine each, and one table shows what every tap saw on each.
+
+    Ctrl-C ends COMMAND in the machine, which then ends; a second one ends the machine at once.
     """
     if list_them:
         _list()
@@ -91,6 +105,9 @@ def lab(
     specs = [spec for words in kernels for spec in words.split(",") if spec]
     if kernels and not specs:
         raise UsageError(f"--kernel {kernels[0]!r} names no kernel: give one as 6.1, or several as 5.10,6.1")
+    if wants_shell:
+        _refuse_beside_shell(specs, as_json, command)
+        _shell(specs[0] if specs else None, userland, scenario, out_dir, cpus)
     if len(specs) > 1:
         _compare(specs, userland, scenario, out_dir, cpus, as_json, command)
     if as_json:
@@ -117,24 +134,67 @@ def _play(
     command: tuple[str, ...],
 ) -> None:
     chosen = laboratory.find_scenario(scenario)
-    colour = {"FORCE_COLOR": "1"} if wants_colour(sys.stdout) else {}
-    result = laboratory.run_scenario(
-        kernel=kernel,
-        scenario=scenario,
-        command=_command(command, chosen.options, userland),
-        out_dir=out_dir,
-        on_output=_write,
-        cpus=cpus,
-        env=colour,
-        userland=userland,
-        notify=say,
-    )
+    try:
+        result = laboratory.run_scenario(
+            kernel=kernel,
+            scenario=scenario,
+            command=_command(command, chosen.options, userland),
+            out_dir=out_dir,
+            on_output=_write,
+            cpus=cpus,
+            env=_colour(),
+            userland=userland,
+            notify=say,
+        )
+    except laboratory.Interrupted as ended:
+        sys.exit(ended.status)
     say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
     recording = result.out_dir / _RECORDING
     if not command and recording.exists():
         page = ["report", str(recording), "-o", str(recording.with_suffix(".html"))]
         say(f"for a page to look at in a browser: {shlex.join([_this_program(), *page])}")
     sys.exit(result.status)
+
+
+def _refuse_beside_shell(specs: list[str], as_json: bool, command: tuple[str, ...]) -> None:
+    if command:
+        raise UsageError(
+            f"--shell runs what is typed, or comes on standard input, so there is no place for a command "
+            f"({' '.join(command)}): leave one of them out"
+        )
+    if len(specs) > 1:
+        raise UsageError(f"--shell is a shell in one machine: give one --kernel instead of {', '.join(specs)}")
+    if as_json:
+        raise UsageError("--json is for the comparison of several kernels: leave it out with --shell")
+
+
+def _shell(kernel: Optional[str], userland: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int) -> None:
+    """Run a shell in a machine; exit with the status of its last command."""
+    on_terminal = sys.stdin.isatty()
+    run = partial(laboratory.run_shell, kernel=kernel, scenario=scenario, out_dir=out_dir, on_output=_write, cpus=cpus)
+    try:
+        if on_terminal:
+            with Terminal() as terminal:
+                env = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLORTERM") if name in os.environ}
+                result = run(commands=terminal, env=env, userland=userland, notify=say)
+        else:
+            result = run(commands=_commands(), env=_colour(), userland=userland, notify=say)
+    except laboratory.Interrupted as ended:
+        sys.exit(ended.status)
+    say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
+    sys.exit(result.status)
+
+
+def _commands() -> bytes:
+    """Return the commands on standard input."""
+    commands = sys.stdin.buffer.read(_MOST_COMMANDS + 1)
+    if len(commands) > _MOST_COMMANDS:
+        raise UsageError("standard input has more than 1 MiB, which no commands for --shell have")
+    return commands
+
+
+def _colour() -> dict[str, str]:
+    return {"FORCE_COLOR": "1"} if wants_colour(sys.stdout) else {}
 
 
 def _compare(

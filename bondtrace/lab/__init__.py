@@ -7,7 +7,18 @@ Invariant: the host's network and files are never touched; the tracer in the gue
 type, and what it prints is passed on unchanged; traffic is played only once the tracer has said that it is attached.
 """
 
-from .play import LabResult, run_scenario, run_scenarios
+from .machine import Interrupted
+from .play import LabResult, run_scenario, run_scenarios, run_shell
 from .scenario import Need, Scenario, find_scenario, scenarios
 
-__all__ = ["LabResult", "Need", "Scenario", "find_scenario", "run_scenario", "run_scenarios", "scenarios"]
+__all__ = [
+    "Interrupted",
+    "LabResult",
+    "Need",
+    "Scenario",
+    "find_scenario",
+    "run_scenario",
+    "run_scenarios",
+    "run_shell",
+    "scenarios",
+]

@@ -5,8 +5,8 @@ virtme-ng boots the kernel in QEMU by software emulation. The guest sees the hos
 in the guest, except in the output directory, which is shared.
 
 Invariant: the command's output and its status come back through files in that directory and not through a console,
-which needs a terminal on the host; the guest has no network; only processes started here are ended, and none outlives
-the call.
+except where it runs on the user's terminal; the guest has no network; only processes started here are ended, and none
+outlives the call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import os
 import re
-import shlex
+import select
 import shutil
 import signal
 import subprocess
@@ -26,15 +26,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BondtraceError, UsageError, install_command
-from .kernels import Kernel
+from ..util.signals import end_by, signals_noted
+from . import guest
+from .guest import EXCHANGE
+from .kernels import Kernel, Notify
+from .ports import Ports
+from .terminal import Terminal
 
 #: Enough for a compiler in the guest; with less it reads its programs again and again from the shared file system.
 MEMORY_MB = 1024
-
-PACKAGE = Path(__file__).resolve().parents[1]
-
-#: The subdirectory of the output directory for what host and guest exchange.
-EXCHANGE = "lab"
 
 # All emulated CPUs read one clock. A kernel that does not trust it (5.10) falls back to the HPET, of which every read
 # stops the emulation: a scenario then takes much longer.
@@ -52,45 +52,11 @@ _REMEMBERED, _USERLAND = (
     f"-device virtio-9p-pci,fsdev={tag},mount_tag={tag}"
     for tag in ("remembered", "userland")
 )
-_MOUNT_9P = "mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
-_MOUNT_REMEMBERED = f"""\
-mkdir -p /run/remembered/host /run/remembered/upper /run/remembered/work /run/remembered/modules
-{_MOUNT_9P} remembered /run/remembered/host
-mount --rbind /usr/lib/modules /run/remembered/modules
-mount -t overlay -o xino=off,lowerdir=/run/remembered/host/usr,upperdir=/run/remembered/upper,\
-workdir=/run/remembered/work remembered /usr
-mkdir -p /usr/lib/modules
-mount --rbind /run/remembered/modules /usr/lib/modules"""
-
-# Another user land: its root directory with a layer in memory above it, and in it the kernel's own file systems, the
-# modules, the output directory and this bondtrace. bondtrace's files also have such a layer: its Python writes compiled
-# files there.
-_MOUNT_USERLAND = f"""\
-mkdir -p /run/remembered/host /run/userland/lower /run/userland/upper /run/userland/work /run/userland/root
-new=/run/userland/root
-{_MOUNT_9P} remembered /run/remembered/host
-{_MOUNT_9P} userland /run/userland/lower
-mount -t overlay -o xino=off,lowerdir=/run/userland/lower,upperdir=/run/userland/upper,workdir=/run/userland/work \
-userland $new
-mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp $new/usr/lib/modules/$(uname -r)
-for there in proc sys dev; do mount --rbind /$there $new/$there; done
-for there in run tmp; do mount -t tmpfs -o mode=1777 tmpfs $new/$there; done
-mount --bind /lib/modules/$(uname -r) $new/usr/lib/modules/$(uname -r)
-printf '#!/bin/sh\\nexec /usr/bin/python3 -m bondtrace "$@"\\n' >$new/usr/local/bin/bondtrace
-chmod 755 $new/usr/local/bin/bondtrace
-show() {{
-    layer=/run/userland/shown$(echo "$1" | tr / _)
-    mkdir -p "$layer/upper" "$layer/work" "$new$1"
-    mount -t overlay -o "xino=off,lowerdir=/run/remembered/host$1,upperdir=$layer/upper,workdir=$layer/work" \
-        shown "$new$1"
-}}"""
-
 _POLL_S = 0.05
 _POWEROFF_S = 5
 _CONSOLE_LINES = 15
 #: Seen once, with Linux 7.3 and four CPUs: code that the kernel had just patched was executed half old and half new.
 _BOOTS = 2
-_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,11 +98,11 @@ def find_tool(name: str, root: Path | None = None) -> str | None:
     """Return the path of a program: beside this Python (a virtual environment), else on PATH, else where root's
     programs are; or in the root directory of another user land."""
     if root is not None:
-        return shutil.which(name, path=":".join(f"{root}{directory}" for directory in _GUEST_PATH.split(":")))
+        return shutil.which(name, path=":".join(f"{root}{directory}" for directory in guest.PATH.split(":")))
     beside = os.path.join(os.path.dirname(sys.executable), name)
     if os.access(beside, os.X_OK):
         return beside
-    return shutil.which(name) or shutil.which(name, path=_GUEST_PATH)
+    return shutil.which(name) or shutil.which(name, path=guest.PATH)
 
 
 def requirements() -> list[Missing]:
@@ -159,6 +125,14 @@ def _is_static(program: Path) -> bool:
     return all(head[offset + i * size : offset + i * size + 4] != b"\3\0\0\0" for i in range(count))
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the command in the guest, in order and with this status: nothing more is to be run."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def run(
     kernel: Kernel,
     command: Sequence[str],
@@ -172,6 +146,8 @@ def run(
     qemu_opts: Sequence[str] = (),
     userland: Path | None = None,
     shown: Sequence[Path] = (),
+    terminal: Terminal | None = None,
+    notify: Notify = lambda text: None,
 ) -> int:
     """Boot a kernel and run a command in it as root; return the command's exit status. A kernel that panics before
     the command starts is booted once more: that has been the emulator's fault.
@@ -181,22 +157,24 @@ def run(
     :param on_output: is called with the command's stdout and stderr, as they come.
     :param userland: a root directory that the command runs in, instead of the host's.
     :param shown: directories of the host that are then visible in it, besides this bondtrace.
+    :param terminal: the command runs on it; None means that it has no terminal, and reads nothing.
     :raises BondtraceError: the guest did not run the command to its end; the message has the console's last lines.
+    :raises Interrupted: the first SIGINT, SIGTERM or SIGHUP of this process while the command runs: its process group
+        has received SIGINT, and has ended. A second one ends the machine at once, as one does while it boots.
     """
-    exchange = _prepare(out_dir, command, env or {}, userland, shown)
+    exchange = _prepare(out_dir, command, env or {}, userland, shown, terminal is not None)
     if userland:
         qemu_opts = (_USERLAND.format(path=userland), *qemu_opts)
-    argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, qemu_opts)
-    output = exchange / "output"
-    deadline = time.monotonic() + timeout_s
-    for _ in range(_BOOTS):
-        with output.open("rb") as stream, _started(argv, exchange / "console.log") as process:
-            status = _follow(process, stream, exchange, on_output, deadline)
-        if status is not None:
-            return status
-        if not _panicked_at_boot(exchange):
-            break
-    raise BondtraceError(_failure(kernel, exchange, timeout_s, process))
+    with Ports(terminal is not None) as ports, signals_noted() as noted:
+        options = (ports.qemu_options, *qemu_opts)
+        argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, options)
+        machine = _Machine(exchange, ports, terminal, on_output, time.monotonic() + timeout_s, noted, notify)
+        status = machine.run(argv)
+    if status is None:
+        raise BondtraceError(_failure(kernel, exchange, timeout_s, machine.process))
+    if noted:
+        raise Interrupted(status)
+    return status
 
 
 def vng_command(
@@ -214,66 +192,6 @@ def vng_command(
     return [*argv, "--", "bash", str(script)]
 
 
-def guest_script(
-    command: Sequence[str], out_dir: Path, env: Mapping[str, str], userland: bool = False, shown: Sequence[Path] = ()
-) -> str:
-    """Return the shell script that runs in the guest: mounts, environment, the command, its status."""
-    exchange = out_dir / EXCHANGE
-    lines = ["#!/bin/bash", f": >{shlex.quote(str(exchange / 'begun'))}"]
-    for kind, where in (("bpf", "/sys/fs/bpf"), ("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")):
-        lines.append(f"grep -q ' {where} ' /proc/mounts || mount -t {kind} {kind} {where}")
-    lines += _other_root(out_dir, shown) if userland else _remembered(out_dir)
-    run = ["chroot", "/run/userland/root", "bash", "-c", 'cd "$1" && shift && exec "$@"', "-", str(out_dir)]
-    command = [*run, *command] if userland else command
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
-    lines += [
-        f"cd {shlex.quote(str(out_dir))}",
-        f"{shlex.join(command)} </dev/null >>{shlex.quote(str(exchange / 'output'))} 2>&1",
-        f"echo $? >{shlex.quote(str(exchange / 'status.new'))}",
-        "sync",
-        f"mv {shlex.quote(str(exchange / 'status.new'))} {shlex.quote(str(exchange / 'status'))}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _remembered(out_dir: Path) -> list[str]:
-    """Return the mounts that cache, except those that would hide the output directory."""
-    if out_dir.is_relative_to("/usr"):
-        return []
-    lines = [_MOUNT_REMEMBERED]
-    for directory in (sys.prefix, str(PACKAGE)):  # this Python and this bondtrace, where they are not in /usr
-        if not Path(directory).is_relative_to("/usr") and not out_dir.is_relative_to(directory):
-            lines.append(f"mount --bind /run/remembered/host{shlex.quote(directory)} {shlex.quote(directory)}")
-    return lines
-
-
-def _other_root(out_dir: Path, shown: Sequence[Path]) -> list[str]:
-    """Return the mounts of another user land, in which this bondtrace has the path that it has here."""
-    lines = [_MOUNT_USERLAND]
-    beside = PACKAGE.parent / "bpf"  # in a checkout; an installed package has it inside
-    for directory in dict.fromkeys((PACKAGE, *([beside] if beside.is_dir() else []), *shown)):
-        lines.append(f"show {shlex.quote(str(directory))}")
-    out = shlex.quote(str(out_dir))
-    return [*lines, f'mkdir -p "$new"{out}', f'mount --bind {out} "$new"{out}']
-
-
-def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = False) -> dict[str, str]:
-    """Return the guest's environment, in which this bondtrace is found as here, and this Python, except in another
-    user land."""
-    base = {
-        "PATH": _GUEST_PATH,
-        "PYTHONPATH": str(PACKAGE.parent),
-        "PYTHONUNBUFFERED": "1",
-        "LC_ALL": "C.UTF-8",
-        "LAB_OUT": str(out_dir),
-    }
-    if not userland:
-        base["PATH"] = f"{os.path.dirname(sys.executable)}:{_GUEST_PATH}"
-        base["PYTHONPATH"] = ":".join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-        base["PYTHONDONTWRITEBYTECODE"] = "1"
-    return {**base, **env}
-
-
 def require_shareable(path: Path) -> None:
     """Raise ``UsageError`` for a path that cannot stand in QEMU's and the guest's command lines."""
     if re.search(r"[\s,=`'\"\\]", str(path)):
@@ -281,7 +199,12 @@ def require_shareable(path: Path) -> None:
 
 
 def _prepare(
-    out_dir: Path, command: Sequence[str], env: Mapping[str, str], userland: Path | None, shown: Sequence[Path]
+    out_dir: Path,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    userland: Path | None,
+    shown: Sequence[Path],
+    on_terminal: bool,
 ) -> Path:
     out_dir = out_dir.absolute()
     require_shareable(out_dir)
@@ -291,8 +214,8 @@ def _prepare(
         for name in ("status", "begun"):
             (exchange / name).unlink(missing_ok=True)
         (exchange / "output").write_bytes(b"")
-        environment = guest_environment(out_dir, env, userland is not None)
-        script = guest_script(command, out_dir, environment, userland is not None, shown)
+        environment = guest.guest_environment(out_dir, env, userland is not None)
+        script = guest.guest_script(command, out_dir, environment, userland is not None, shown, on_terminal)
         (exchange / "guest.sh").write_text(script, encoding="utf-8")
     except OSError as error:
         raise BondtraceError(f"cannot write to {out_dir}: {error.strerror}") from error
@@ -302,7 +225,7 @@ def _prepare(
 @contextlib.contextmanager
 def _started(argv: Sequence[str], console: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start the virtual machine, in a process group of its own, which is ended when the block is left."""
-    environment = {**os.environ, "PATH": f"{os.path.dirname(argv[0])}:{os.environ.get('PATH', _GUEST_PATH)}"}
+    environment = {**os.environ, "PATH": f"{os.path.dirname(argv[0])}:{os.environ.get('PATH', guest.PATH)}"}
     with console.open("wb") as log:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -322,29 +245,86 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _follow(
-    process: subprocess.Popen[bytes],
-    stream: BinaryIO,
-    exchange: Path,
-    on_output: Callable[[bytes], None],
-    deadline: float,
-) -> int | None:
-    """Pass the output on until the command's status is there; return it. None when the machine ended or time ran out
-    before."""
-    status = exchange / "status"
-    while True:
-        ended = process.poll() is not None
-        done = status.exists()
-        data = stream.read()
+@dataclasses.dataclass
+class _Machine:
+    """A running machine: what comes out of it, and goes into it."""
+
+    exchange: Path
+    ports: Ports
+    terminal: Terminal | None
+    on_output: Callable[[bytes], None]
+    deadline: float
+    #: The signals that this process has received; appended to while the machine runs.
+    noted: Sequence[int]
+    notify: Notify
+    process: subprocess.Popen[bytes] = dataclasses.field(init=False)
+    stream: BinaryIO = dataclasses.field(init=False)
+    _is_told: bool = False
+
+    def run(self, argv: Sequence[str]) -> int | None:
+        """Boot it, and pass the output on until the command's status is there; return it. None when the machine ended
+        or time ran out before."""
+        for _ in range(_BOOTS):
+            output, console = self.exchange / "output", self.exchange / "console.log"
+            with output.open("rb") as self.stream, _started(argv, console) as self.process:
+                status = self._follow()
+            if status is not None or not _panicked_at_boot(self.exchange):
+                return status
+        return None
+
+    def _follow(self) -> int | None:
+        status = self.exchange / "status"
+        while True:
+            ended = self.process.poll() is not None
+            done = status.exists()
+            self._pass_on()
+            if done:
+                self._let_power_off()
+                return int(status.read_text(encoding="ascii"))
+            if ended or time.monotonic() > self.deadline:
+                return None
+            if self.noted and not self._is_told:
+                self._interrupt(self.noted[0])
+            self._pass_in()
+
+    def _interrupt(self, number: int) -> None:
+        """Send the command SIGINT; a machine that still boots, or is used at a terminal, ends at once."""
+        if self.terminal or not (self.exchange / "begun").exists():
+            end_by(number)
+        self._is_told = True
+        self.ports.control.send(b"INT\n")
+        self.notify("interrupted: the command in the machine is being ended; once more ends the machine at once")
+
+    def _pass_on(self) -> None:
+        data = self.stream.read()
+        if self.terminal and self.ports.terminal:
+            shown = self.ports.terminal.receive()
+            if shown:
+                self.terminal.lend()
+            data += shown
         if data:
-            on_output(data)
-        if done:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=_POWEROFF_S)  # virtme-ng then removes its temporary files
-            return int(status.read_text(encoding="ascii"))
-        if ended or time.monotonic() > deadline:
-            return None
-        time.sleep(_POLL_S)
+            self.on_output(data)
+
+    def _pass_in(self) -> None:
+        """Send what the guest is to be told, and the keys that are typed, as they come, for a while."""
+        self.ports.control.send(b"")
+        if not (self.terminal and self.ports.terminal):
+            time.sleep(_POLL_S)
+            return
+        size = self.terminal.new_size()
+        if size:
+            self.ports.control.send(f"size {size.lines} {size.columns}\n".encode())
+        keyboard = [self.terminal.fileno()] if self.terminal.is_lent and not self.ports.terminal.is_full else []
+        ready, _, _ = select.select([self.ports.terminal.fileno(), *keyboard], [], [], _POLL_S)
+        self.ports.terminal.send(self.terminal.read() if set(keyboard) & set(ready) else b"")
+
+    def _let_power_off(self) -> None:
+        """Wait a while for the machine to end by itself: virtme-ng then removes its temporary files."""
+        deadline = time.monotonic() + _POWEROFF_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            self._pass_on()
+        self._pass_on()
 
 
 def _panicked_at_boot(exchange: Path) -> bool:

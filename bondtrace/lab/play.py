@@ -9,6 +9,7 @@ ended by another's failure.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,14 @@ from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
 from . import kernels, machine, userlands
+from .guest import EXCHANGE, PACKAGE
 from .scenario import Scenario, find_scenario, require_tools
+from .terminal import Terminal
 
 _HERE = Path(__file__).resolve().parent
 _RUNNER = _HERE / "runner.sh"
 _SEVERAL = _HERE / "several.sh"
+_SHELL = _HERE / "shell.sh"
 
 #: The most that a scenario may take, however slow the emulation is.
 SCENARIO_S = 400.0
@@ -43,7 +47,7 @@ class LabResult:
     @property
     def output(self) -> str:
         """Return what the tracer and the runner printed."""
-        file = self.out_dir / machine.EXCHANGE / "output"
+        file = self.out_dir / EXCHANGE / "output"
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
@@ -77,8 +81,59 @@ def run_scenario(
     directory, words = _directory(out_dir), ["bash", str(_RUNNER), str(chosen.path), *command]
     boot = partial(machine.run, cpus=cpus, memory_mb=memory_mb, qemu_opts=qemu_opts, on_output=on_output)
     environment, shown = {"LAB_IFACE": chosen.iface, **(env or {})}, _directories([chosen])
-    status = boot(found, words, directory, env=environment, timeout_s=timeout_s, userland=root, shown=shown)
+    status = boot(
+        found, words, directory, env=environment, timeout_s=timeout_s, userland=root, shown=shown, notify=notify
+    )
     return LabResult(status, directory, found.release)
+
+
+def run_shell(
+    *,
+    kernel: str | None,
+    scenario: str,
+    commands: bytes | Terminal,
+    out_dir: Path | None = None,
+    on_output: Callable[[bytes], None],
+    cpus: int = 2,
+    env: Mapping[str, str] | None = None,
+    userland: str | None = None,
+    notify: kernels.Notify = lambda text: None,
+) -> LabResult:
+    """Build a scenario's network, and run a shell in it, which knows the scenario's functions; its status is that of
+    its last command. It may take as long as it likes. Other parameters are those of :func:`run_scenario`.
+
+    :param commands: what the shell is to run, or the terminal that it reads commands from.
+    """
+    chosen = find_scenario(scenario)
+    found, root = _prepared(kernel, [chosen], userland, notify)
+    directory, words = _directory(out_dir), ["bash", str(_SHELL), str(chosen.path)]
+    terminal = commands if isinstance(commands, Terminal) else None
+    if isinstance(commands, bytes):
+        words.append(_write_commands(commands, directory))
+    status = machine.run(
+        found,
+        words,
+        directory,
+        cpus=cpus,
+        env={"LAB_IFACE": chosen.iface, **(env or {})},
+        timeout_s=math.inf,
+        on_output=on_output,
+        userland=root,
+        shown=_directories([chosen]),
+        terminal=terminal,
+        notify=notify,
+    )
+    return LabResult(status, directory, found.release)
+
+
+def _write_commands(commands: bytes, directory: Path) -> str:
+    file = directory / EXCHANGE / "commands"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(commands)
+    except OSError as error:
+        raise BondtraceError(f"cannot write to {directory}: {error.strerror}") from error
+    return str(file)
 
 
 def run_scenarios(
@@ -109,7 +164,7 @@ def run_scenarios(
     directory = _directory(out_dir)
     outs = {one.name: directory / one.name for one in chosen}
     for out in outs.values():
-        (out / machine.EXCHANGE / "status").unlink(missing_ok=True)
+        (out / EXCHANGE / "status").unlink(missing_ok=True)
     boot = partial(machine.run, cpus=cpus, memory_mb=memory_mb, qemu_opts=qemu_opts, on_output=on_output)
     error, environment = "", {"LAB_SCENARIO_S": f"{scenario_s:g}", **(env or {})}
     timeout_s = _BOOT_S + scenario_s * len(chosen)
@@ -149,7 +204,7 @@ def _several(names: Sequence[str]) -> list[Scenario]:
 
 def _directories(chosen: Sequence[Scenario]) -> list[Path]:
     """Return the directories of scenarios that are not bondtrace's own."""
-    return [one.path.parent for one in chosen if not one.path.is_relative_to(machine.PACKAGE)]
+    return [one.path.parent for one in chosen if not one.path.is_relative_to(PACKAGE)]
 
 
 def _directory(out_dir: Path | None) -> Path:
@@ -157,7 +212,7 @@ def _directory(out_dir: Path | None) -> Path:
 
 
 def _status(out_dir: Path) -> int | None:
-    file = out_dir / machine.EXCHANGE / "status"
+    file = out_dir / EXCHANGE / "status"
     return int(file.read_text(encoding="ascii")) if file.exists() else None
 
 

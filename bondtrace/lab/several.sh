@@ -40,9 +40,14 @@ enter() {
 }
 export -f enter
 
-# alone COMMAND...: runs a command in namespaces of its own, for $LAB_SCENARIO_S seconds at most.
+# The scenario that is being played ends in order, and is the last.
+interrupted=
+trap 'interrupted=yes' INT
+
+# alone COMMAND...: runs a command in namespaces of its own, for $LAB_SCENARIO_S seconds at most. It stays in this
+# process group, so that SIGINT reaches it.
 alone() {
-    timeout --signal=KILL "$LAB_SCENARIO_S" \
+    timeout --foreground --signal=KILL "$LAB_SCENARIO_S" \
         unshare --net --mount --pid --fork --kill-child --mount-proc bash -c 'enter "$@"; exit' enter "$@"
 }
 
@@ -58,6 +63,7 @@ for ((i = 0; i < ${#wanted[@]}; i += 3)); do
         echo "bondtrace lab: the scenario was killed: it may take $LAB_SCENARIO_S s at most" >>"$LAB_OUT/lab/output"
     fi
     echo "$status" >"$LAB_OUT/lab/status"
+    [ -z "$interrupted" ] || exit 130
     echo "bondtrace lab: ${wanted[i]} ended with status $status after $((SECONDS - begin)) s"
 done
 exit 0

@@ -7,8 +7,10 @@ handles the signals itself and ends normally (``on_signals``).
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -32,9 +34,36 @@ def on_signals(stop: Callable[[], object]) -> None:
 def on_signals_end() -> None:
     """Raise ``Ended`` on SIGTERM and SIGHUP, as Python raises ``KeyboardInterrupt`` on SIGINT."""
 
-    def end(number: int, _: object) -> NoReturn:
-        raise Ended(number)
-
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, end)
+            signal.signal(number, end_by)
+
+
+def end_by(number: int, _: object = None) -> NoReturn:
+    """End the command as this signal does: raise ``KeyboardInterrupt`` or ``Ended``."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Ended(number)
+
+
+@contextlib.contextmanager
+def signals_noted() -> Iterator[list[int]]:
+    """Within the block the first signal that would end the command is only noted in the list, so that what the command
+    began can end in order; the next one ends it. Only the main thread can ask for this: elsewhere nothing changes."""
+    noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if noted:
+            end_by(number)
+        noted.append(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    heard = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
+    before = {number: handler for number, handler in heard.items() if handler not in (None, signal.SIG_IGN)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -65,6 +65,13 @@ def test_the_command_prints_json_and_is_done(guest, tmp_path):
             "it: bondtrace lab -- bondtrace --json --iface bond0",
         ),
         (["--kernel", "6.1,7.3", "--scenario", "pong"], "no scenario pong: give one of "),
+        (
+            ["--shell", "--", "bondtrace", "doctor"],
+            "--shell runs what is typed, or comes on standard input, so there is no place for a command "
+            "(bondtrace doctor): leave one of them out",
+        ),
+        (["--shell", "--kernel", "6.1,7.3"], "--shell is a shell in one machine: give one --kernel "),
+        (["--shell", "--json"], "--json is for the comparison of several kernels: leave it out with --shell"),
     ],
 )
 def test_wrong_use_is_said_before_anything_boots(guest, words, message):
@@ -92,6 +99,38 @@ def test_one_kernel_is_played_as_ever(guest, tmp_path):
             "6.1.0-amd64",
         )
     ]
+
+
+def test_an_interrupted_command_ends_with_its_status_and_other_kernels_are_not_played(guest, tmp_path):
+    played = []
+
+    def body(words, out_dir, env, on_output, release):
+        played.append(release)
+        raise lab.Interrupted(5)
+
+    guest(body)
+    assert run("--kernel", "6.1").exit_code == 5
+    assert isinstance(run("--kernel", "5.10,7.3").exception, (KeyboardInterrupt, SystemExit))
+    assert played == ["6.1.0-amd64", "5.10.0-amd64"]
+
+
+def test_a_shell_runs_the_commands_on_standard_input(guest, tmp_path):
+    def body(words, out_dir, env, on_output, release):
+        assert [Path(words[1]).name, Path(words[2]).name, words[3]] == [
+            "shell.sh",
+            "failover.sh",
+            f"{tmp_path}/lab/commands",
+        ]
+        on_output(Path(words[3]).read_bytes())
+        return 3
+
+    guest(body)
+    words = ["--shell", "--scenario", "failover", "--out", str(tmp_path)]
+    result = CliRunner().invoke(command, words, input="ip -br link; exit 3\n")
+    assert (result.exit_code, result.stdout) == (3, "ip -br link; exit 3\n")
+
+    result = CliRunner().invoke(command, words, input="#" * ((1 << 20) + 1))
+    assert str(result.exception) == "standard input has more than 1 MiB, which no commands for --shell have"
 
 
 def test_the_list_tells_how_to_bring_a_scenario_of_ones_own():

@@ -3,6 +3,7 @@
 
 import os
 import select
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bondtrace.errors import BondtraceError, UsageError
-from bondtrace.lab import machine
+from bondtrace.lab import guest, machine
 from bondtrace.lab.kernels import Kernel
+from bondtrace.util.signals import Ended
 
 KERNEL = Kernel("6.1.0-56-amd64", Path("/k/boot/vmlinuz-6.1.0-56-amd64"), Path("/k"))
 
@@ -110,7 +112,7 @@ def test_a_machine_that_takes_too_long_is_ended_with_all_it_started(tmp_path, mo
 def test_the_mounts_that_remember_never_hide_the_output_directory(out_dir, system, python, monkeypatch):
     # given this Python in a directory of its own
     monkeypatch.setattr(sys, "prefix", "/opt/python")
-    script = machine.guest_script(["true"], Path(out_dir), {})
+    script = guest.guest_script(["true"], Path(out_dir), {})
     assert ("mount -t overlay" in script) == system
     assert ("mount --bind /run/remembered/host/opt/python /opt/python" in script.splitlines()) == python
 
@@ -137,22 +139,76 @@ def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):
     ]
 
 
+# --- signals ------------------------------------------------------------------------------------------
+
+# Runs the guest's script, whose port is a FIFO here.
+HEEDS = """\
+socket=$(printf '%s\\n' "$@" | sed -n 's/.*bondtrace.control,path=\\([^ ]*\\).*/\\1/p')
+mkfifo "$script.control"
+/usr/bin/python3 -c 'import socket, sys
+one = socket.socket(socket.AF_UNIX)
+one.connect(sys.argv[1])
+port = open(sys.argv[2], "r+b", buffering=0)
+while data := one.recv(100):
+    port.write(data)' "$socket" "$script.control" &
+sed -i "/^grep/d" "$script"; control=$script.control exec bash "$script\""""
+READY = "echo ready; while :; do sleep 0.05; done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_command_in_order_and_nothing_more_is_run(number, tmp_path, monkeypatch, signals_are_heard):
+    fake_vng(tmp_path, monkeypatch, HEEDS)
+    received, told = [], []
+
+    def take(data):
+        received.append(data)
+        if b"ready" in data:
+            os.kill(os.getpid(), number)
+
+    # given a command with a child that has the last word
+    command = ["bash", "-c", f"bash -c \"trap 'echo summary; exit 0' INT; {READY}\"; echo next; exit 4"]
+    with pytest.raises(machine.Interrupted) as raised:
+        machine.run(KERNEL, command, tmp_path / "out", on_output=take, notify=told.append)
+    assert (raised.value.status, b"".join(received)) == (4, b"ready\nsummary\nnext\n")
+    assert told == ["interrupted: the command in the machine is being ended; once more ends the machine at once"]
+
+
+def test_a_second_signal_ends_the_machine_at_once(tmp_path, monkeypatch, signals_are_heard):
+    fake_vng(tmp_path, monkeypatch, HEEDS)
+
+    def take(data):
+        if data in (b"ready\n", b"deaf\n"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    command = ["bash", "-c", f"trap 'echo deaf' INT; {READY}"]
+    with pytest.raises(KeyboardInterrupt) as raised:
+        machine.run(KERNEL, command, tmp_path / "out", on_output=take)
+    assert not isinstance(raised.value, machine.Interrupted)
+
+
+def test_a_signal_while_it_boots_ends_the_machine_at_once(tmp_path, monkeypatch, signals_are_heard):
+    fake_vng(tmp_path, monkeypatch, f"echo $$ >{tmp_path}/vng; kill -TERM $PPID; sleep 1000")
+    with pytest.raises(Ended):
+        machine.run(KERNEL, ["true"], tmp_path / "out")
+    assert has_ended(int((tmp_path / "vng").read_text()))
+
+
 # --- another user land --------------------------------------------------------------------------------
 
 
 def test_the_guest_runs_the_command_in_the_root_directory():
-    script = machine.guest_script(["bondtrace", "doctor"], Path("/tmp/out"), {}, True, [Path("/mine/scenarios")])
+    script = guest.guest_script(["bondtrace", "doctor"], Path("/tmp/out"), {}, True, [Path("/mine/scenarios")])
     lines = script.splitlines()
     assert (
-        'chroot /run/userland/root bash -c \'cd "$1" && shift && exec "$@"\' - /tmp/out bondtrace doctor '
-        "</dev/null >>/tmp/out/lab/output 2>&1"
+        "setsid env --default-signal=INT,QUIT chroot /run/userland/root bash -c "
+        '\'cd "$1" && shift && exec "$@"\' - /tmp/out bondtrace doctor </dev/null >>/tmp/out/lab/output 2>&1 &'
     ) in lines
     # and finds there the output directory, this bondtrace and the scenarios, each at its own path
-    assert {f"show {machine.PACKAGE}", "show /mine/scenarios", 'mount --bind /tmp/out "$new"/tmp/out'} <= set(lines)
+    assert {f"show {guest.PACKAGE}", "show /mine/scenarios", 'mount --bind /tmp/out "$new"/tmp/out'} <= set(lines)
 
 
 def test_the_guest_has_the_user_lands_own_python(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/of/this/machine")
-    environment = machine.guest_environment(Path("/tmp/out"), {}, userland=True)
+    environment = guest.guest_environment(Path("/tmp/out"), {}, userland=True)
     assert environment["PATH"].split(":")[0] == "/usr/local/sbin"
-    assert environment["PYTHONPATH"] == str(machine.PACKAGE.parent)
+    assert environment["PYTHONPATH"] == str(guest.PACKAGE.parent)

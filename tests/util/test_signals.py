@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from bondtrace.util.signals import Ended, on_signals, on_signals_end
+from bondtrace.util.signals import Ended, on_signals, on_signals_end, signals_noted
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,3 +70,22 @@ def test_a_trace_takes_the_signals_that_would_have_ended_it():
     signal.raise_signal(signal.SIGTERM)
 
     assert stops == [1]
+
+
+@pytest.mark.parametrize("second, ended", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Ended)])
+def test_the_first_signal_is_noted_and_the_second_ends(second, ended):
+    on_signals_end()
+    with pytest.raises(ended), signals_noted() as noted:
+        signal.raise_signal(signal.SIGHUP)
+        assert noted == [signal.SIGHUP]
+        signal.raise_signal(second)
+    # and afterwards each ends as before
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_ignored_is_not_noted_either():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with signals_noted() as noted:
+        signal.raise_signal(signal.SIGHUP)
+    assert noted == [] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
