@@ -18,6 +18,9 @@ from . import machine
 _SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 _LIBRARY = "lib.sh"
 
+#: What a line of the header can begin with.
+HEADER = ("title", "description", "iface", "trace", "needs")
+
 
 @dataclasses.dataclass(frozen=True)
 class Need:
@@ -59,7 +62,7 @@ def read_scenario(path: Path) -> Scenario:
     header: dict[str, str] = {}
     needs: list[Need] = []
     for line in _header(path):
-        match = re.fullmatch(r"# (title|description|iface|trace|needs): (.*\S)\s*", line)
+        match = re.fullmatch(rf"# ({'|'.join(HEADER)}): (.*\S)\s*", line)
         if match is None:
             continue
         if match.group(1) == "needs":

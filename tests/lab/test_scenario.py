@@ -11,7 +11,7 @@ from shell import ROOT
 from bondtrace import lab
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab import machine
-from bondtrace.lab.scenario import Need, read_scenario, require_tools
+from bondtrace.lab.scenario import HEADER, Need, read_scenario, require_tools
 
 
 def test_every_scenario_has_a_title_a_description_and_a_device():
@@ -117,9 +117,38 @@ def test_the_documents_example_is_a_scenario(tmp_path):
     assert called and called <= helpers
 
 
-def test_every_documented_helper_is_there():
-    library = (ROOT / "bondtrace/lab/scenarios/lib.sh").read_text()
-    told = re.findall(r"^\| `(\w+)", (ROOT / "docs/lab.md").read_text(), re.MULTILINE)
-    helpers = [name for name in told if name in ("wait_until", "in_namespace") or ("_" in name and name.islower())]
-    assert len(helpers) > 5
-    assert set(helpers) - set(re.findall(r"^(\w+)\(\)", library, re.MULTILINE)) == set()
+LIBRARY = ROOT / "bondtrace/lab/scenarios/lib.sh"
+
+
+def rows_under(heading):
+    """The first cells of the table under a heading of docs/lab.md, without their backquotes."""
+    text = (ROOT / "docs/lab.md").read_text()
+    section = re.search(rf"^#+ {heading}\n(.*?)(?=^#+ |\Z)", text, re.DOTALL | re.MULTILINE).group(1)
+    return re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
+
+
+def test_every_helper_is_documented_as_it_is_called_and_no_other():
+    functions = re.findall(r"^([a-z]\w*)\(\)", LIBRARY.read_text(), re.MULTILINE)
+    # given that each says above itself how it is called
+    usage = dict(re.findall(r"^# (?=(\w+))([^:\n]+(?::[A-Z[\]]+[^:\n]*)*):", LIBRARY.read_text(), re.MULTILINE))
+    assert len(functions) > 30 and set(functions) - set(usage) == set()
+    assert sorted(rows_under("Helpers")) == sorted(usage[name] for name in functions)
+    # and what the lab keeps to itself cannot be meant for scenarios
+    for name in ("runner.sh", "phases.sh"):
+        text = (ROOT / "bondtrace/lab" / name).read_text()
+        assert re.findall(r"^([a-z]\w*)\(\)", text, re.MULTILINE) == []
+
+
+def test_every_program_beside_them_is_documented_as_it_is_called_and_no_other():
+    told = {row.split()[0]: row for row in rows_under("Programs")}
+    files = {path.name: path for path in LIBRARY.parent.glob("*.py")}
+    assert told.keys() == files.keys()
+    for name, path in files.items():
+        assert told[name] in path.read_text().partition("from __future__")[0], name
+
+
+def test_every_line_of_the_header_and_every_variable_is_documented_and_no_other():
+    assert {re.match(r"# (\w+): [A-Z]", row).group(1) for row in rows_under("The header")} == set(HEADER)
+    scripts = [LIBRARY, *(ROOT / "bondtrace/lab" / name for name in ("runner.sh", "phases.sh"))]
+    used = {name for path in scripts for name in re.findall(r"\bLAB_[A-Z_]+", path.read_text())}
+    assert set(rows_under("Variables")) == {f"${name}" for name in used}
