@@ -1,31 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A trace of a real bond by other ways than to one file: in parts, and to Prometheus."""
 
+import shutil
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from truth import in_file
 
 import bondtrace
 from bondtrace.format.trace_set import gather
+from bondtrace.lab import find_scenario
 
 pytestmark = pytest.mark.lab
 
 IN_PARTS = "exec bondtrace record --rotate-size 20k --iface bond0 -o $LAB_OUT/trace.arrows"
 SCRAPED = """ip link set lo up
-(while sleep 1; do
+(while kill -0 $$ && sleep 1; do
     /usr/bin/python3 -c 'import urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:9435/metrics", timeout=20).read().decode())' \
         >$LAB_OUT/scrape.new 2>>$LAB_OUT/scrape.log && mv $LAB_OUT/scrape.new $LAB_OUT/scrape.txt
 done) &
 exec bondtrace exporter --iface bond0"""
+EITHER = f"""case $LAB_OUT in
+*/in_parts) {IN_PARTS} ;;
+*/scraped) {SCRAPED} ;;
+esac"""
+
+
+@pytest.fixture(scope="module")
+def mixed_twice(play_all, tmp_path_factory):
+    """{name: run} of the scenario `mixed` twice in one machine, traced in either way."""
+    directory = tmp_path_factory.mktemp("mixed")
+    twice = [directory / "in_parts.sh", directory / "scraped.sh"]
+    for path in twice:
+        shutil.copy(find_scenario("mixed").path, path)
+    return play_all(scenarios=tuple(map(str, twice)), command=EITHER)
 
 
 def packets_in(run, device, begin_ns=0, end_ns=1 << 63):
     return len(in_file(run.out / f"{device}.pcap", begin_ns, end_ns))
 
 
-def test_a_trace_in_parts_is_whole(play):
-    run = play("mixed", IN_PARTS)
+def test_a_trace_in_parts_is_whole(mixed_twice):
+    run = mixed_twice["in_parts"]
 
     [files] = gather((run.out,))
     with bondtrace.open(run.out) as trace:
@@ -47,8 +64,8 @@ def test_a_trace_in_parts_is_whole(play):
         assert least <= summary.outcomes[inode, "captured"] <= most
 
 
-def test_prometheus_is_answered_while_packets_pass(play):
-    run = play("mixed", SCRAPED)
+def test_prometheus_is_answered_while_packets_pass(mixed_twice):
+    run = mixed_twice["scraped"]
 
     samples = [
         one for family in text_string_to_metric_families((run.out / "scrape.txt").read_text()) for one in family.samples
