@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import captures
 import click
 import pyarrow as pa
 import pytest
@@ -399,6 +400,8 @@ MAPS = {
     "rows[].cells.*",
     "rows[].outcomes",
     "rows[].unseen",
+    "captures[].lacks",
+    "captures[].contradicted",
 }
 TYPES = {bool: "boolean", int: "integer", str: "string", type(None): "null", dict: "object"}
 
@@ -646,6 +649,27 @@ def test_every_key_of_lab_is_documented_with_its_type(tmp_path):
     trust = {f"kernels[].{path}": kinds for path, kinds in documented("Journeys").items() if path.startswith("trust.")}
     assert undocumented([value], {**trust, **wanted}) == {}
     assert set(wanted) - set(merged([value])) == set()
+
+
+def test_every_key_of_check_is_documented_with_its_type(tmp_path, run):
+    told = events(taps={**TAPS, 9: Tap(9, HERE, 6, 3, "raw", "eth2")}, filter="icmp", namespaces=[HERE])
+    path = record(tmp_path / "trace.arrows", (both(received(), refused(20), sent(40)), told))
+    file = captures.pcap(tmp_path / "x.pcap", [(-9, arp()), (0, reply()), (19, arp()), (30, reply(2)), (31, arp())])
+    file.write_bytes(file.read_bytes()[:-1])
+    other = captures.pcap(tmp_path / "y.pcap", [])
+    words = ["check", "--list", "--json", file, other, path, "--tap", "y.pcap=9", "--tap"]
+    printed = [run(*words, f"x.pcap={inode}")[1].splitlines() for inode in (41001, 41004)]
+    wholes = [json.loads(lines[-1]) for lines in printed]
+    packets = [json.loads(line) for lines in printed for line in lines[:-1]]
+    wanted = documented("Check")
+    shared = {path: kinds for path, kinds in documented("Journeys").items() if path.startswith("trust.")}
+    taps = {
+        path.replace("taps.*", "captures[].tap"): kinds
+        for path, kinds in documented("Journeys").items()
+        if path.startswith("taps.*.")
+    }
+    assert undocumented([*wholes, *packets], {**shared, **taps, **wanted}) == {}
+    assert set(wanted) - set(merged([*wholes, *packets])) == set()
 
 
 def test_every_key_of_a_fleet_is_documented_with_its_type():

@@ -109,6 +109,20 @@ def process_label(process: Process) -> str:
     return _cut(printable(program), LABEL_CHARS)
 
 
+def option_values(process: Process, letter: str) -> list[str]:
+    """Return the values of an option (its letter) on a capture tool's command line; none of another program's."""
+    syntax = _CAPTURE_TOOLS.get(_program(process))
+    pending = process.cmdline.split()[1:] if syntax else []
+    found = []
+    while pending and syntax:
+        word = pending.pop(0)
+        if word == "--":
+            break
+        option, value = _option(word, pending, syntax)
+        found += [value] if option == letter and value else []
+    return found
+
+
 def _program(process: Process) -> str:
     """Return the program's name: comm, completed from the command line where the kernel cut it."""
     words = process.cmdline.split()

@@ -12,6 +12,7 @@ COMMANDS = (
     "show",
     "summary",
     "explain",
+    "check",
     "export",
     "report",
     "fleet",

@@ -45,6 +45,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bondtrace explain trace.arrows --dropped NO_SOCKET", "the first that was dropped for this reason"),
         ("sudo bondtrace explain --iface bond0 --rx", "the next packet that bond0 receives"),
     ),
+    "check": (
+        ("bondtrace check eth0.pcap bond0.pcap trace.arrows", "do the captures have what the recording says?"),
+        ("bondtrace check x.pcap trace.arrows --tap x.pcap=41001", "a file that no command line names"),
+        ("bondtrace check eth0.pcap trace.arrows --list", "packet by packet"),
+    ),
     "export": (
         ("bondtrace export trace.arrows --format pcapng -o trace.pcapng", "for Wireshark"),
         ("bondtrace export trace.arrows --format perfetto -o trace.json", "for ui.perfetto.dev"),
