@@ -84,22 +84,22 @@ def measure(path: Path, passes: int, kind: str, rate: int) -> dict[str, object]:
     }
 
 
-def timed(path: Path, *words: str) -> dict[str, float]:
+def timed(path: Path, *words: str, command: str = "summary") -> dict[str, float]:
     """Run the command on a recording, with further words; return what it took."""
     path.read_bytes()  # into the page cache
     begin = time.monotonic()
     child = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "bondtrace", "summary", str(path), *words],
+        [sys.executable, "-m", "bondtrace", command, str(path), *words],
         {**os.environ, "PYTHONPATH": str(ROOT)},
         file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)],
     )
     _, status, usage = os.wait4(child, 0)
     seconds = time.monotonic() - begin
     if status:
-        raise SystemExit(f"bondtrace summary ended with {status}")
+        raise SystemExit(f"bondtrace {command} ended with {status}")
     return {
-        "summary_s": round(seconds, 2),
+        f"{command}_s": round(seconds, 2),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
         "peak_mib": round(usage.ru_maxrss / 1024),
     }

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import analysis
+import checking
 import numpy
 import search
 import startup
@@ -42,6 +43,7 @@ def main() -> None:
         "startup": startup_table(),
         "analysis": analysis_table(options.passes),
         "search": search_table(),
+        "check": check_table(options.passes),
     }
     for name, text in sections.items():
         print(f"{text}\n")
@@ -127,6 +129,25 @@ def search_table() -> str:
         for one in search.run(1_000_000)
     ]
     return table(["selected by", "million journeys", "summary, s", "its CPU time, s", "peak memory, MiB"], rows)
+
+
+def check_table(passes: int) -> str:
+    """Return the table of captures that are compared with a recording."""
+    rows = [
+        [
+            one["traffic"],
+            f"{one['passes'] / 1e6:g}",
+            f"{one['packets'] / 1e6:.2f}",
+            one["check_s"],
+            one["cpu_s"],
+            one["packets_per_s"],
+            one["peak_mib"],
+        ]
+        for kind in KINDS
+        for one in checking.run(passes, kind)
+    ]
+    heads = ["million passes", "million packets in the file", "check, s", "its CPU time, s", "packets a second"]
+    return table(["traffic", *heads, "peak memory, MiB"], rows)
 
 
 def _alone(module: str, call: str) -> Any:

@@ -11,7 +11,7 @@ the need nothing calls its functions.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ...format import stages
@@ -233,12 +233,23 @@ def _tc_filters(symbols: Collection[str]) -> tuple[StageSpec, ...]:
 # Some compilers leave none but the last.
 _UDP = ("udp_queue_rcv_one_skb", "udp_queue_rcv_skb", "__udp_enqueue_schedule_skb")
 _UDPV6 = ("udpv6_queue_rcv_one_skb", "udpv6_queue_rcv_skb")
-_XDP = "xsk_generic_rcv"
 _PING = ("__ping_queue_rcv_skb", "ping_queue_rcv_skb")  # the first since 5.18
 
 
 def _on_request(name: str, tells: str, without: str, *wants: Wanted) -> StageSpec:
     return StageSpec(name, tells, wants, f"{without} is not told", on_request=True)
+
+
+# By generic XDP: a driver's own comes before the skb is made.
+_XDP = "xsk_generic_rcv"
+_XDP_SOCKETS = StageSpec(
+    stages.XDP_SOCKETS,
+    "which AF_XDP sockets are given a packet",
+    (Wanted("socket_xsk", _XDP, "entry"),),
+    "which AF_XDP sockets took a packet is not told",
+    Need("AF_XDP in this kernel", functions=(_XDP,)),
+    on_request=True,
+)
 
 
 def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
@@ -279,15 +290,7 @@ def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
             entry("socket_tcpv6", "tcp_v6_do_rcv"),
             entry("nd_answer", "ndisc_send_na"),
         ),
-        replace(
-            _on_request(
-                stages.XDP_SOCKETS,
-                "the same for AF_XDP, by generic XDP",
-                "which AF_XDP sockets took a packet",
-                entry("socket_xsk", _XDP),
-            ),
-            need=Need("AF_XDP in this kernel", functions=(_XDP,)),
-        ),
+        _XDP_SOCKETS,
     )
 
 
