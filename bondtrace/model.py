@@ -296,11 +296,13 @@ class Pass:
 
 @dataclass(frozen=True)
 class Unseen:
-    """A tap that was not offered the packet; ``reason`` is one of a closed list (``analysis.why_unseen.REASONS``)."""
+    """A tap that was not offered the packet; ``reason`` is one of a closed list (``analysis.why_unseen.REASONS``).
+    ``trivial``: that is no news (``analysis.telling``)."""
 
     tap: int
     reason: str
     detail: str
+    trivial: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_the_version():
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--bogus",), "No such option '--bogus'."),
+        (("--fogus",), "No such option '--fogus'."),
         (("show",), "Missing argument 'FILE... [FILTER]'."),
         (("record",), "Missing option '-o' / '--output'."),
         (("taps", "x"), "Got unexpected extra argument (x)"),

@@ -1,52 +1,108 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which reasons for not having seen a packet tell something, and which are trivial.
+"""Which absences tell something, and which are trivial.
 
-A tap on a device that the packet did not pass did not see it: that is true, expected, and of as many taps as there are
-elsewhere. It is said once of all of them; a reason that tells something is said of each tap.
+A tap on a device that the packet did not come near did not see it: that is true, expected, and so of as many taps as
+there are elsewhere. So is the absence of a tap for another protocol, and one that the tap itself asked for. Those are
+counted; an absence where the packet was, or was on its way to, is told.
+
+Invariant: what leaves open whether the tap was given the packet is never trivial, but for a device that is not traced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from ..model import Journey, Unseen
+from ..model import Journey, Tap, Unseen
 from . import watched
+from .contents import Contents
+from .ways import Ways
 
-#: The reasons that can be trivial, and what is said of all taps with such a one.
+#: What is said of all taps with the same trivial reason, where they are named.
 SHARED = {
     "bound-elsewhere": "bound to devices that the packet did not pass",
     "netns": "in network namespaces that the packet did not come to",
     watched.NOT_TRACED: "on devices that are not traced",
 }
+#: The reasons that can be trivial, and what is said of taps with such a one, where they are counted.
+_COUNTED = {
+    "bound-elsewhere": "not on its way",
+    "netns": "not on its way",
+    "protocol": "for other protocols",
+    "outgoing-not-offered": "for other protocols",
+    "outgoing-ignored": "without what is sent, as they asked",
+    "own-packet": "that sent it",
+    "fanout-other-member": "in a fanout group of which another member got it",
+    "not-running": "not hooked in",
+    "not-yet-open": "not open yet",
+    watched.NOT_TRACED: SHARED[watched.NOT_TRACED],
+}
+_ALWAYS = ("netns", "own-packet", "fanout-other-member", watched.NOT_TRACED)
+
+
+def is_trivial(tap: Tap, reason: str, detail: str, ways: Ways, contents: Iterable[Contents]) -> bool:
+    """Is it no news that this tap was not offered the packet, for this reason?
+
+    What more than usual there is to say of a reason comes after a colon, which no device has in its name.
+    """
+    if reason in _ALWAYS:
+        return True
+    if reason in ("bound-elsewhere", "protocol", "outgoing-ignored", "outgoing-not-offered") and ":" in detail:
+        return False
+    if reason in ("protocol", "outgoing-ignored"):
+        return True
+    if reason == "outgoing-not-offered":
+        return all(its.protocol not in (tap.protocol, None) for its in contents)
+    if reason == "not-running" and tap.protocol == 0:
+        return True
+    if reason in ("bound-elsewhere", "not-running", "not-yet-open"):
+        return tap.ifindex != -1 and not ways.concerns(tap)
+    return False
+
+
+class Absences(NamedTuple):
+    """The taps that were not offered a packet: ``told`` are those of which each tells something, those with the same
+    answer together; ``trivial`` are the others."""
+
+    told: tuple[tuple[Unseen, ...], ...]
+    trivial: tuple[Unseen, ...]
+
+
+def absences(journey: Journey) -> Absences:
+    """Return the taps that were not offered the packet, in order."""
+    alike: dict[tuple[str, str], list[Unseen]] = {}
+    for one in journey.unseen:
+        if not one.trivial:
+            alike.setdefault((one.reason, one.detail), []).append(one)
+    trivial = tuple(one for one in journey.unseen if one.trivial)
+    return Absences(tuple(map(tuple, alike.values())), trivial)
 
 
 def groups(journey: Journey) -> list[tuple[Unseen, ...]]:
-    """Return the taps that were not offered the packet: each that tells something by itself, in order, then those with
-    the same trivial reason together."""
-    found: list[tuple[Unseen, ...]] = []
-    alike: dict[str, list[Unseen]] = {reason: [] for reason in SHARED}
-    for one in journey.unseen:
-        if _is_trivial(one):
-            alike[one.reason].append(one)
-        else:
-            found.append((one,))
-    return [*found, *(tuple(same) for same in alike.values() if same)]
+    """Return all taps that were not offered the packet, for a list of them: those with the same answer together, those
+    of which nothing more is to be said than what is ``SHARED`` last."""
+    found = absences(journey)
+    alike: dict[tuple[str, str], list[Unseen]] = {}
+    for one in sorted(found.trivial, key=lambda one: one.reason in SHARED):
+        alike.setdefault((one.reason, "" if one.reason in SHARED else one.detail), []).append(one)
+    return [*found.told, *map(tuple, alike.values())]
 
 
-def _is_trivial(one: Unseen) -> bool:
-    """Does the detail only say that the tap is bound to one device, and the packet passed others? What more there is to
-    say comes after a colon, which no device has in its name."""
-    if one.reason == "bound-elsewhere":
-        return one.detail.startswith("bound to ") and ":" not in one.detail
-    return one.reason in SHARED
+def counted(trivial: Sequence[Unseen]) -> str:
+    """Return how many taps these are and why that is no news: "4 other taps: not on its way"."""
+    words = Counter(_COUNTED[one.reason] for one in trivial)
+    several = (f"{count} {word}" for word, count in words.most_common())
+    why = ", ".join(several) if len(words) > 1 else next(iter(words), "")
+    return f"{len(trivial)} other tap{'s' * (len(trivial) != 1)}: {why}"
 
 
-def main_reason(reasons: Sequence[tuple[str, int]]) -> str:
-    """Return, of (reason, packets) with the most frequent first, the one to name in a word: the most frequent that is
-    not trivial, with its share where a trivial one is more frequent; "" of none."""
-    if not reasons:
+def main_reason(ranked: Sequence[tuple[str, int]]) -> str:
+    """Return, of (reason, packets) with the most telling first, the one to name in a word: the first, with its share
+    where another one is more frequent; "" of none."""
+    if not ranked:
         return ""
-    reason, count = next((one for one in reasons if one[0] not in SHARED), reasons[0])
-    if reason == reasons[0][0]:
+    reason, count = ranked[0]
+    if count == max(packets for _, packets in ranked):
         return reason
-    return f"{reason} ({count} of {sum(packets for _, packets in reasons)})"
+    return f"{reason} ({count} of {sum(packets for _, packets in ranked)})"

@@ -60,6 +60,7 @@ class Ways:
         for one, its in self.rx:
             self._follow(one, its.tags)
         self._reached: dict[Key, set[Key]] = {}
+        self._left_open: Optional[set[Key]] = None
 
     def _follow(self, one: Pass, tags: Tags) -> None:
         """Note which tags the packet has where it is received."""
@@ -83,6 +84,20 @@ class Ways:
     def is_at(self, tap: Tap) -> bool:
         """Is one of the places where the tap listens?"""
         return tap.netns in self.namespaces if tap.ifindex == 0 else (tap.netns, tap.ifindex) in self.places
+
+    def concerns(self, tap: Tap) -> bool:
+        """Does the tap listen where the packet was, or where it was on its way to: on what is stacked on such a device
+        and takes its tags, or below the last one on which it was sent?"""
+        return self.is_at(tap) or bool(self.furthest(tap)) or self._is_below((tap.netns, tap.ifindex))
+
+    def _is_below(self, key: Key) -> bool:
+        """Is a device below one on which the packet was sent and from which it was not seen to go on?"""
+        if self._left_open is None:
+            tx = (one for one in self.passes if one.direction == "tx" and not one.shown and one.steps)
+            sent = {key_of(one.steps[0]) for one in tx}
+            went_on = {upper for place in self.places for upper in self.scene.above(place, self.time_ns)}
+            self._left_open = sent - went_on
+        return bool(self._left_open and self._left_open & self.scene.above(key, self.time_ns))
 
     def visits(self, key: Key) -> list[Visit]:
         """Return the received passes on a device."""

@@ -17,7 +17,7 @@ from ..model import ETH_P_ALL, Pass, Step, Tap, Unseen
 from ..net import rx_handlers
 from ..net.ethertypes import VLAN_TYPES
 from ..net.topology import Key
-from . import fanout, watched
+from . import fanout, telling, watched
 from .contents import Contents
 from .scene import Scene
 from .tap_history import Presence
@@ -89,11 +89,16 @@ def _said(one: Pass) -> tuple[object, ...]:
 
 def _unseen(passes: tuple[Pass, ...], scene: Scene, contents: tuple[Contents, ...]) -> tuple[Unseen, ...]:
     offered = {step.tap for one in passes for step in one.steps if step.kind == "tap"}
-    journey = _Facts(Ways(passes, contents, scene), {inode for inode in offered if inode is not None})
-    return tuple(
-        Unseen(tap.inode, *journey.why_not(tap, presence))
+    ways = Ways(passes, contents, scene)
+    journey = _Facts(ways, {inode for inode in offered if inode is not None})
+    answers = (
+        (tap, *journey.why_not(tap, presence))
         for tap, presence in scene.taps_at(passes[0].time_ns)
         if tap.inode not in offered
+    )
+    return tuple(
+        Unseen(tap.inode, reason, detail, telling.is_trivial(tap, reason, detail, ways, contents))
+        for tap, reason, detail in answers
     )
 
 

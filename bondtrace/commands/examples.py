@@ -32,6 +32,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bondtrace show trace.arrows", "every journey, as live would have shown it"),
         ("bondtrace show trace.arrows icmp and host 10.9.0.1", "those that a tcpdump filter matches"),
         ("bondtrace show trace.arrows --dropped --dev eth0 --sort duration", "dropped ones, the slowest first"),
+        ("bondtrace show trace.arrows --quiet", "a line per journey: who saw the packet, and who did not"),
         ("bondtrace show trace.arrows --as-if 2.6.18", "what taps would have been offered by RHEL 5"),
     ),
     "summary": (

@@ -19,7 +19,7 @@ from ..pipeline import Pipeline
 from ..reporters import as_if as as_if_view
 from ..reporters import story
 from .live import trace
-from .options import TraceOptions, as_if_option, trace_options
+from .options import TraceOptions, as_if_option, trace_options, verbose_option
 from .replaying import replay, traces_of
 from .selecting import Selecting, files_or_live, selection_of, selection_options, tell, with_filter
 
@@ -35,9 +35,15 @@ from .selecting import Selecting, files_or_live, selection_of, selection_options
 )
 @as_if_option
 @selection_options
+@verbose_option
 @trace_options
 def explain(
-    files: tuple[Path, ...], number: Optional[int], as_if: Optional[str], options: TraceOptions, criteria: Criteria
+    files: tuple[Path, ...],
+    number: Optional[int],
+    as_if: Optional[str],
+    verbose: bool,
+    options: TraceOptions,
+    criteria: Criteria,
 ) -> None:
     """Describe the path of one packet in sentences: what happened, where, and which taps saw it or not.
 
@@ -60,14 +66,14 @@ def explain(
             raise UsageError(f"--journey {number} names one journey: leave it out, or {criteria.words}")
         era = find_era(as_if) if as_if else None
         if number is None:
-            _explain_selected(_only_trace(files), options, criteria, era)
+            _explain_selected(_only_trace(files), options, criteria, era, verbose)
         else:
-            _explain_recorded(_only_trace(files), number, options.directions, era)
+            _explain_recorded(_only_trace(files), number, options.directions, era, verbose)
         return
     if as_if:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE and --journey N")
     pipeline = Pipeline(directions=options.directions, count=options.count or 1, selection=selection_of(criteria))
-    pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout)
+    pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout, verbose=verbose)
     trace(pipeline, options)
     tell(pipeline.selection, pipeline.scene, live=True)
 
@@ -79,7 +85,9 @@ def _only_trace(files: tuple[Path, ...]) -> TraceSet:
     return traces[0]
 
 
-def _explain_selected(recorded: TraceSet, options: TraceOptions, criteria: Criteria, era: Optional[Era]) -> None:
+def _explain_selected(
+    recorded: TraceSet, options: TraceOptions, criteria: Criteria, era: Optional[Era], verbose: bool
+) -> None:
     """Explain the first journeys that are selected, by default one."""
     found: list[Journey] = []
     selection = selection_of(criteria)
@@ -89,11 +97,13 @@ def _explain_selected(recorded: TraceSet, options: TraceOptions, criteria: Crite
         if place:
             print()
         more = as_if_view.paragraphs(journey, pipeline.scene, era) if era else []
-        story.write(journey, pipeline.scene, sys.stdout, more)
+        story.write(journey, pipeline.scene, sys.stdout, more, verbose)
     tell(selection, pipeline.scene)
 
 
-def _explain_recorded(recorded: TraceSet, number: int, wanted: tuple[str, ...], era: Optional[Era]) -> None:
+def _explain_recorded(
+    recorded: TraceSet, number: int, wanted: tuple[str, ...], era: Optional[Era], verbose: bool
+) -> None:
     found: list[Journey] = []
     pipeline = Pipeline(directions=wanted, show=lambda journey: found.append(journey) if journey.id == number else None)
     replay(pipeline, recorded)
@@ -103,4 +113,4 @@ def _explain_recorded(recorded: TraceSet, number: int, wanted: tuple[str, ...], 
             "`bondtrace show` prints their numbers"
         )
     more = as_if_view.paragraphs(found[0], pipeline.scene, era) if era else []
-    story.write(found[0], pipeline.scene, sys.stdout, more)
+    story.write(found[0], pipeline.scene, sys.stdout, more, verbose)

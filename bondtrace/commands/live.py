@@ -22,7 +22,19 @@ from ..format.recording import Recorder
 from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import table
-from .options import TraceOptions, end_on_signals, json_option, private, reporter, say, trace_options, warn
+from .options import (
+    TraceOptions,
+    detail_of,
+    end_on_signals,
+    json_option,
+    private,
+    quiet_option,
+    reporter,
+    say,
+    trace_options,
+    verbose_option,
+    warn,
+)
 from .selecting import Selecting, selection_of, selection_options, tell
 
 _COUNT_EVERY_S = 1.0
@@ -32,23 +44,33 @@ _COUNT_EVERY_S = 1.0
 @selection_options
 @trace_options
 @json_option
+@verbose_option
+@quiet_option
 @click.option("-w", "--write", type=click.Path(path_type=Path), metavar="FILE", help="Also record to FILE.")
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--summary-only", is_flag=True, help="Show no packets: count in the kernel, exactly at any rate.")
 @click.argument("filter", nargs=-1)
 def live(
-    options: TraceOptions, criteria: Criteria, as_json: bool, write: Optional[Path], force: bool, summary_only: bool
+    options: TraceOptions,
+    criteria: Criteria,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+    write: Optional[Path],
+    force: bool,
+    summary_only: bool,
 ) -> None:
     """Show the journeys of packets as they happen (the default command).
 
     FILTER is a tcpdump filter (man pcap-filter): packets that do not match it cost next to nothing.
     Ctrl-C ends with the summary: which taps were given which packets.
     """
+    detail = detail_of(verbose, quiet, as_json)
     if summary_only:
         _count(options, criteria, as_json, write)
         return
     pipeline = Pipeline(directions=options.directions, count=options.count, selection=selection_of(criteria))
-    pipeline.show = reporter(as_json, pipeline.scene)
+    pipeline.show = reporter(as_json, pipeline.scene, detail=detail)
     with recording_to(write, force) as recorder:
         if recorder:
             pipeline.keep = lambda batch: recorder.write(batch.passes, batch.events)

@@ -223,6 +223,17 @@ as_if_option = click.option(
     f"older kernel's rules ({', '.join(era.name for era in ERAS)}): modelled from source, not run.",
 )
 
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Also list the taps whose absence is no news, which are only counted otherwise.",
+)
+
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="One line per journey: the packet, who saw it, and who did not."
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line instead of text.")
 
 
@@ -243,7 +254,22 @@ def wants_colour(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
-def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable[[Journey], None]:
+def detail_of(verbose: bool, quiet: bool, as_json: bool) -> text_view.Detail:
+    """Return how much is to be said of journeys.
+
+    :raises UsageError: for a contradiction.
+    """
+    if verbose and quiet:
+        raise UsageError("--verbose says more of a journey and --quiet less: leave one of them out")
+    if quiet and as_json:
+        raise UsageError("--quiet is about text, and JSON is always complete: leave --quiet or --json out")
+    Detail = text_view.Detail
+    return Detail.VERBOSE if verbose else Detail.QUIET if quiet else Detail.USUAL
+
+
+def reporter(
+    as_json: bool, scene: Scene, era: Optional[Era] = None, detail: text_view.Detail = text_view.Detail.USUAL
+) -> Callable[[Journey], None]:
     """Return a function that writes a journey to stdout, as text or JSON, with an era's answers if there is one."""
     colour = wants_colour(sys.stdout)
 
@@ -252,7 +278,8 @@ def reporter(as_json: bool, scene: Scene, era: Optional[Era] = None) -> Callable
         json_lines.write_json(journey, scene, sys.stdout, more)
 
     def write(journey: Journey) -> None:
-        text_view.write(journey, scene, sys.stdout, colour, as_if_view.lines(journey, scene, era) if era else ())
+        more = as_if_view.lines(journey, scene, era) if era else ()
+        text_view.write(journey, scene, sys.stdout, colour, more, detail)
 
     return write_json if as_json else write
 

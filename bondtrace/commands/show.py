@@ -15,7 +15,17 @@ from ..errors import UsageError
 from ..format.trace_set import TraceSet
 from ..model import Journey
 from ..pipeline import Pipeline
-from .options import as_if_option, directions, json_option, reporter, say, view_options
+from .options import (
+    as_if_option,
+    detail_of,
+    directions,
+    json_option,
+    quiet_option,
+    reporter,
+    say,
+    verbose_option,
+    view_options,
+)
 from .replaying import heading, replay, traces_of
 from .selecting import Selecting, files_and_selection, selection_of, tell
 
@@ -39,6 +49,8 @@ SLOWEST = 1000  # journeys that --sort duration shows without --count: they are 
 )
 @as_if_option
 @json_option
+@verbose_option
+@quiet_option
 def show(
     files: tuple[Path, ...],
     criteria: Criteria,
@@ -49,13 +61,15 @@ def show(
     follow: bool,
     as_if: Optional[str],
     as_json: bool,
+    verbose: bool,
+    quiet: bool,
 ) -> None:
     """Show the journeys of recordings, in order of time.
 
     FILE is a recording, or a directory of recordings; the parts of one trace are joined. FILTER is a tcpdump filter
     (man pcap-filter), which begins with the first word that is no file.
     """
-    era = find_era(as_if) if as_if else None
+    era, detail = find_era(as_if) if as_if else None, detail_of(verbose, quiet, as_json)
     traces = traces_of(files)
     if follow and len(traces) > 1:
         raise UsageError(f"--follow is for one trace, these are {len(traces)}: give the file that is being written")
@@ -67,7 +81,7 @@ def show(
             count=count if sort == "time" else None,
             selection=selection_of(criteria),
         )
-        show_one = reporter(as_json, pipeline.scene, era)
+        show_one = reporter(as_json, pipeline.scene, era, detail)
         several = len(traces) > 1
         show_all = _below(trace, pipeline, show_one) if several and not as_json else show_one
         shown = _run(pipeline, trace, follow, show_all, None if sort == "time" else count or SLOWEST)

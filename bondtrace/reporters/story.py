@@ -8,25 +8,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
-from ..analysis import ends, socket_names, telling, watched
+from ..analysis import ends, socket_names, watched
 from ..analysis.fanout import HELD
 from ..analysis.scene import Scene
 from ..model import End, Journey, Pass, Step
 from ..net.dissect import one_line
 from ..util.untrusted import printable
 from .outline import Line, outline
-from .text import (
-    DEPTH_MAX,
-    changed,
-    clock,
-    duration,
-    tap_name,
-    trust_line,
-    unknown_step,
-    unseen_sentence,
-    unseen_words,
-    way_words,
-)
+from .text import DEPTH_MAX, changed, clock, duration, tap_name, trust_line, unknown_step, unseen_lines, way_words
 
 _OUTCOMES = {
     "captured": "which captured it",
@@ -37,9 +26,10 @@ _OUTCOMES = {
 }
 
 
-def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = ()) -> None:
-    """Write the whole story, wrapped at 100 columns, with ``more`` paragraphs at its end."""
-    for paragraph in [*paragraphs(journey, scene), *more]:
+def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = (), verbose: bool = False) -> None:
+    """Write the whole story, wrapped at 100 columns, with ``more`` paragraphs at its end; ``verbose`` as in
+    ``paragraphs``."""
+    for paragraph in [*paragraphs(journey, scene, verbose), *more]:
         margin = paragraph[: len(paragraph) - len(paragraph.lstrip(" "))]
         print(
             textwrap.fill(
@@ -54,9 +44,9 @@ def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = 
         )
 
 
-def paragraphs(journey: Journey, scene: Scene) -> list[str]:
+def paragraphs(journey: Journey, scene: Scene, verbose: bool = True) -> list[str]:
     """Return the paragraphs: a sentence or two about each step, in order of time; those of a branch are indented by
-    spaces."""
+    spaces. The trivial absences of taps are only counted, unless ``verbose``."""
     first = journey.passes[0]
     told = [f"Journey #{journey.id}, {clock(journey.wall_ns)}: {printable(one_line(journey.packet))}."]
     begin = _begin(first, scene, journey)
@@ -68,10 +58,7 @@ def paragraphs(journey: Journey, scene: Scene) -> list[str]:
     told.append(f"The journey took {duration(journey.duration_ns)}.")
     told += [_end(one) for one in journey.ends]
     told += [f"Note: {printable(note)}." for note in journey.notes]
-    told += [
-        f"{unseen_words(group[0]).capitalize()} {unseen_sentence(group, journey, scene)}."
-        for group in telling.groups(journey)
-    ]
+    told += [f"{line[0].upper()}{line[1:]}." for line in unseen_lines(journey, scene, verbose)]
     if not journey.complete:
         told.append("The record of this journey is incomplete: what it does not show may still have happened.")
     return [*told, f"({trust_line(scene)}.)"]

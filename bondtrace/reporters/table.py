@@ -94,7 +94,7 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         if not summary.counted:
             reasons = summary.reasons(inode)
             unseen = str(sum(count for _, count in reasons)) if known else _UNKNOWN
-            row += [unseen, open_ or telling.main_reason(reasons)]
+            row += [unseen, open_ or telling.main_reason(summary.ranked(inode))]
         rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]
@@ -124,14 +124,14 @@ def why_lines(summary: Summary, scene: Scene) -> list[str]:
     """Return for each tap the reasons with counts, and one journey as an example of each."""
     lines = []
     for inode in summary.inodes(scene):
-        reasons = summary.reasons(inode)
+        reasons = summary.ranked(inode)
         tap = scene.tap(inode, LAST_NS)
         if reasons and tap:
             verb = "did not see" if watched.totals_known(tap, scene) else "may have seen or not"
             lines.append(f"{printable(label(tap))} [{inode}] {verb}")
         for reason, count in reasons:
-            number, detail = summary.examples[inode, reason]
-            lines.append(f"  {count:>8}  {reason}: {printable(detail)} (for example #{number})")
+            example = summary.examples[inode, reason]
+            lines.append(f"  {count:>8}  {reason}: {printable(example.detail)} (for example #{example.journey})")
     return lines
 
 
@@ -205,8 +205,8 @@ def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene, cel
 def _unseen_counts(inode: int, summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each reason with its count and an example."""
     for reason, count in summary.reasons(inode):
-        journey, detail = summary.examples[inode, reason]
-        yield reason, {"packets": count, "example": journey, "detail": printable(detail)}
+        example = summary.examples[inode, reason]
+        yield reason, {"packets": count, "example": example.journey, "detail": printable(example.detail)}
 
 
 def write_json(summary: Summary, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Journeys as text for people: a heading per packet, then a line per step in order of time, branches indented, then
-the taps that did not see it.
+the taps that did not see it although they could have been expected to, and how many others there were.
 
 Invariant: names that come from the kernel or from processes are printed as printable text (``util.untrusted``).
 """
@@ -8,13 +8,14 @@ Invariant: names that come from the kernel or from processes are printed as prin
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Callable, Optional, TextIO
 
 from ..analysis import ends, socket_names, telling, watched
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
-from ..model import Journey, Pass, Step, Unseen
+from ..model import OUTCOMES, Journey, Pass, Step, Unseen
 from ..net.dissect import changes, one_line
 from ..util.untrusted import printable
 from .outline import Line, outline
@@ -64,26 +65,67 @@ def duration(value_ns: int) -> str:
     return f"{value_ns / 1e9:.2f} s"
 
 
-def write(journey: Journey, scene: Scene, stream: TextIO, colour: bool = False, more: Sequence[str] = ()) -> None:
+class Detail(Enum):
+    """How much is said of a journey: in one line who saw it and who did not; its steps, and the absences that tell
+    something; or all absences."""
+
+    QUIET = "quiet"
+    USUAL = "usual"
+    VERBOSE = "verbose"
+
+
+def write(
+    journey: Journey,
+    scene: Scene,
+    stream: TextIO,
+    colour: bool = False,
+    more: Sequence[str] = (),
+    detail: Detail = Detail.USUAL,
+) -> None:
     """Write a journey, with ``more`` lines below it, and flush it; ``colour`` adds terminal colours."""
-    print("\n".join([*lines(journey, scene, colour), *more]), file=stream, flush=True)
+    print("\n".join([*lines(journey, scene, colour, detail), *more]), file=stream, flush=True)
 
 
-def lines(journey: Journey, scene: Scene, colour: bool = False) -> list[str]:
+def lines(journey: Journey, scene: Scene, colour: bool = False, detail: Detail = Detail.USUAL) -> list[str]:
     """Return the lines of one journey, without their ends."""
     paint = _coloured if colour else _plain
-    marks = "" if journey.complete else " (incomplete)"
-    heading = (
-        f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
-        f"{printable(one_line(journey.packet))} ({duration(journey.duration_ns)}){marks}"
-    )
-    result = [paint(heading, "heading")]
+    if detail is Detail.QUIET:
+        return [f"{paint(heading(journey), 'heading')}: {'; '.join(_in_short(journey, scene, paint))}"]
+    result = [paint(heading(journey), "heading")]
     for line in outline(journey):
         result.append(_line(line, journey, scene, paint))
     result += [f"    {printable(words)}" for words in ends.beside_steps(journey, scene)]
     result += [f"    {printable(note)}" for note in journey.notes]
-    result += [paint(line, "unseen") for line in _unseen_lines(journey, scene)]
+    result += [paint(f"    {line}", "unseen") for line in unseen_lines(journey, scene, detail is Detail.VERBOSE)]
     return result
+
+
+def heading(journey: Journey) -> str:
+    """Return the line that a journey begins with: when and where it began, and the packet."""
+    marks = "" if journey.complete else " (incomplete)"
+    return (
+        f"{clock(journey.wall_ns)} {journey.direction} {_first_device(journey)} #{journey.id} "
+        f"{printable(one_line(journey.packet))} ({duration(journey.duration_ns)}){marks}"
+    )
+
+
+def _in_short(journey: Journey, scene: Scene, paint: Paint) -> Iterator[str]:
+    """Yield who saw a packet and who did not although it could have been expected to, and who dropped it."""
+    steps = [step for one in journey.passes for step in one.steps]
+    by_outcome: dict[str, dict[int, None]] = {}
+    for step in steps:
+        if step.kind == "tap":
+            by_outcome.setdefault(step.outcome or "unknown", {})[step.tap or 0] = None
+    if not by_outcome:
+        yield "seen by no tap"
+    for outcome in sorted(by_outcome, key=lambda one: OUTCOMES.index(one) if one in OUTCOMES else len(OUTCOMES)):
+        names = ", ".join(tap_name(inode, scene, journey.time_ns) for inode in by_outcome[outcome])
+        yield f"seen by {names}" if outcome == "captured" else f"{paint(outcome, outcome)}: {names}"
+    for group in telling.absences(journey).told:
+        yield f"{unseen_words(group[0])} {_tap_names(group, journey, scene, TAPS_NAMED)} ({group[0].reason})"
+    for step in steps:
+        if step.kind == "drop":
+            yield f"{paint('dropped', 'dropped')} in {step.function}{f': {step.reason}' if step.reason else ''}"
 
 
 def _coloured(text: str, style: Optional[str]) -> str:
@@ -231,22 +273,32 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
     return f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}] (known only by its inode)"
 
 
-def _unseen_lines(journey: Journey, scene: Scene) -> list[str]:
+def unseen_lines(journey: Journey, scene: Scene, verbose: bool) -> list[str]:
+    """Return the taps that did not see the packet, and why: a line for those with the same answer. The trivial absences
+    are only counted, unless ``verbose``."""
     doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
-    return [
-        f"    {unseen_words(group[0])} {unseen_sentence(group, journey, scene)}"
+    told, trivial = telling.absences(journey)
+    found = [
+        f"{unseen_words(group[0])} {_unseen_sentence(group, journey, scene, verbose)}"
         f"{'' if group[0].reason in watched.OPEN else doubt}"
-        for group in telling.groups(journey)
+        for group in (telling.groups(journey) if verbose else told)
     ]
+    if trivial and not verbose:
+        unsure = "" if all(one.reason in watched.OPEN for one in trivial) else doubt
+        found.append(f"{telling.counted(trivial)}{unsure} (-v lists {'them' if len(trivial) > 1 else 'it'})")
+    return found
 
 
-def unseen_sentence(group: Sequence[Unseen], journey: Journey, scene: Scene) -> str:
-    """Return which taps did not see the packet, and why: one, or several for the same trivial reason."""
+def _unseen_sentence(group: Sequence[Unseen], journey: Journey, scene: Scene, verbose: bool) -> str:
     first = group[0]
-    taps = ", ".join(tap_name(one.tap, scene, journey.time_ns) for one in group[:TAPS_NAMED])
-    taps += f" and {len(group) - TAPS_NAMED} more" if len(group) > TAPS_NAMED else ""
-    why = printable(first.detail) if len(group) == 1 else telling.SHARED[first.reason]
-    return f"{taps}: {why} ({first.reason})"
+    is_one_answer = all(one.detail == first.detail for one in group)
+    why = printable(first.detail) if is_one_answer else telling.SHARED[first.reason]
+    return f"{_tap_names(group, journey, scene, len(group) if verbose else TAPS_NAMED)}: {why} ({first.reason})"
+
+
+def _tap_names(group: Sequence[Unseen], journey: Journey, scene: Scene, named: int) -> str:
+    taps = ", ".join(tap_name(one.tap, scene, journey.time_ns) for one in group[:named])
+    return taps + (f" and {len(group) - named} more" if len(group) > named else "")
 
 
 def unseen_words(one: Unseen) -> str:

@@ -65,7 +65,7 @@ class ReportData:
     def _shape(self, journey: Journey, times: int) -> None:
         self.paths.count(journey, times)
         examples = self.summary.examples
-        if any(examples[missed.tap, missed.reason][0] == journey.id for missed in journey.unseen):
+        if any(examples[missed.tap, missed.reason].journey == journey.id for missed in journey.unseen):
             self.named[journey.id] = journey
 
     def add(self, columns: Journeys) -> None:

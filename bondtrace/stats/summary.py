@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -27,14 +27,22 @@ Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
 
 
+class Absence(NamedTuple):
+    """That a tap was not offered a packet: in which journey, why, and whether that is no news (``model.Unseen``)."""
+
+    journey: int
+    detail: str
+    trivial: bool
+
+
 @dataclass
 class Summary:
     """The counts so far.
 
     A packet *passes* a place when a round of it runs with skb->dev there, or it is offered to the transmit taps there.
     ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``unseen`` by (tap
-    inode, reason), ``twice`` (offered more than once) by tap inode. ``examples`` has for each (tap inode, reason) a
-    journey's number and the detail. ``ended`` counts what was dropped, and what became of packets beyond IP.
+    inode, reason), ``twice`` (offered more than once) by tap inode. ``examples`` has for each (tap inode, reason) the
+    first that is not trivial, or the first. ``ended`` counts what was dropped, and what became of packets beyond IP.
     ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen``, ``twice`` and all of
     ``ended`` but the drops are not known.
     """
@@ -48,7 +56,7 @@ class Summary:
     captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
     outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
     unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
-    examples: dict[tuple[int, str], tuple[int, str]] = field(default_factory=dict)
+    examples: dict[tuple[int, str], Absence] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
 
@@ -93,8 +101,10 @@ class Summary:
             if count > 1:
                 self.twice[inode] += times
         for missed in journey.unseen:
-            self.unseen[missed.tap, missed.reason] += times
-            self.examples.setdefault((missed.tap, missed.reason), (journey.id, missed.detail))
+            which = missed.tap, missed.reason
+            self.unseen[which] += times
+            if which not in self.examples or (self.examples[which].trivial and not missed.trivial):
+                self.examples[which] = Absence(journey.id, missed.detail, missed.trivial)
 
     def places(self) -> list[Place]:
         """Return every device and direction that packets passed, by namespace, ifindex, rx before tx."""
@@ -108,6 +118,10 @@ class Summary:
         """Return (reason, packets) for why this tap was not offered packets, the most frequent reason first."""
         counts = [(reason, count) for (tap, reason), count in self.unseen.items() if tap == inode]
         return sorted(counts, key=lambda one: (-one[1], one[0]))
+
+    def ranked(self, inode: int) -> list[tuple[str, int]]:
+        """Return the same, with those that are trivial for all packets last."""
+        return sorted(self.reasons(inode), key=lambda one: self.examples[inode, one[0]].trivial)
 
 
 def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:

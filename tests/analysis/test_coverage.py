@@ -245,7 +245,12 @@ def test_a_journey_does_not_claim_its_absence():
     [journey] = journeys(received(), around=around)
 
     text.write(journey, around, stream)
+    assert "not seen" not in stream.getvalue()
+    assert stream.getvalue().endswith(
+        "\n    3 other taps: 2 not on its way, 1 on devices that are not traced (-v lists them)\n"
+    )
 
+    text.write(journey, around, stream, detail=text.Detail.VERBOSE)
     assert "not known of tcpdump -i eth0 [7]: bound to eth5, of which this trace records nothing" in stream.getvalue()
 
 

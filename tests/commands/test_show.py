@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from shell import REPLY, ROOT, bondtrace
+from shell import PING, REPLY, ROOT, bondtrace
 
 from bondtrace.format.recording import Recorder
 from build import LLDP, TAPS, begun, losses, received, record, sent, start, tap_event
@@ -45,7 +45,26 @@ def test_taps_that_are_known_are_named_in_what_is_shown(tmp_path):
     # given a tap that only an event names
     path = record(tmp_path / "named.arrows", (received(), [start(), tap_event(start()["time_ns"], TAPS[LLDP])]))
 
-    assert f"not seen by lldpd [{LLDP}]: " in bondtrace("show", path).stdout
+    assert f"not seen by lldpd [{LLDP}]: " in bondtrace("show", "-v", path).stdout
+    assert "1 other tap: " in bondtrace("show", path).stdout
+
+
+def test_how_much_is_said_of_a_journey_can_be_chosen():
+    quiet = bondtrace("show", PING, "--quiet", "--count", "2").stdout.splitlines()
+    assert [one.partition(" bytes ")[2] for one in quiet] == [
+        "(1.6 ms): seen by tcpdump -i bond0 [1389], tcpdump -i eth0 [10961]",
+        "(798.0 µs): seen by tcpdump -i eth1 [10960]; not seen by tcpdump -i bond0 [1389] (inactive-slave); dropped in "
+        "__netif_receive_skb_core: UNHANDLED_PROTO",
+    ]
+    explained = [bondtrace("explain", PING, "--journey", "2", *option).stdout for option in ((), ("-v",))]
+    assert ["(-v lists it)" in one for one in explained] == [True, False]
+    assert "Not seen by tcpdump -i eth0 [10961]" in explained[1]
+
+
+@pytest.mark.parametrize("options", [("-v", "-q"), ("-q", "--json")])
+def test_what_contradicts_itself_is_refused(options):
+    done = bondtrace("show", PING, *options)
+    assert (done.returncode, done.stdout) == (2, "") and "leave" in done.stderr
 
 
 def test_count_counts_over_all_traces(tmp_path):

@@ -122,7 +122,7 @@ def test_the_flow_picture_and_the_steps_of_a_ping(tmp_path, run):
 @needs_browser
 def test_a_journey_is_opened_by_its_address_and_has_its_story(tmp_path, run):
     path = made(tmp_path, run, PING)
-    story = run("explain", PING, "--journey", 5)[1]
+    story = run("explain", PING, "--journey", 5, "--verbose")[1]
 
     page, console = browse(f"{path.as_uri()}#journey-5", tmp_path)
 

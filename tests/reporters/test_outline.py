@@ -12,7 +12,7 @@ from bondtrace.format.recording import Recording
 from bondtrace.pipeline import Pipeline
 from bondtrace.reporters import story
 from bondtrace.reporters.outline import outline
-from bondtrace.reporters.text import lines
+from bondtrace.reporters.text import Detail, lines
 from build import (
     ALL_DEVICES,
     BEGIN_NS,
@@ -29,6 +29,7 @@ from build import (
     ip4,
     journeys,
     late,
+    losses,
     protocol,
     queued,
     received,
@@ -225,27 +226,48 @@ def test_what_is_concluded_is_marked():
 
 # --- taps that it did not come near --------------------------------------------------------------------
 
+
+def verbose(*passes, around):
+    """The lines of the one journey of these passes, with all absences."""
+    [journey] = journeys(*passes, around=around)
+    return lines(journey, around, detail=Detail.VERBOSE)
+
+
 MANY = {50_000 + n: tcpdump(50_000 + n, name) for n, name in enumerate(("eth2", "br0", "veth0"), 1)}
 
 
-def test_trivial_absences_are_one_line_and_telling_ones_are_their_own():
+def test_trivial_absences_are_counted_or_one_line_and_telling_ones_are_their_own():
     around = scene(taps={**MANY, **FEW})
-    text = told(refused(packet=DATAGRAM), around=around)
-
-    assert [line for line in text.splitlines() if "not seen" in line] == [
+    kept = (
         "    not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: "
-        "inactive slave (EXACT) (inactive-slave)",
+        "inactive slave (EXACT) (inactive-slave)"
+    )
+
+    assert told(refused(packet=DATAGRAM), around=around).splitlines()[-2:] == [
+        kept,
+        "    4 other taps: not on its way (-v lists them)",
+    ]
+    assert verbose(refused(packet=DATAGRAM), around=around)[-2:] == [
+        kept,
         "    not seen by tcpdump -i eth2 [50001], tcpdump -i br0 [50002], tcpdump -i veth0 [50003], tcpdump -i eth0 "
         "[41001]: bound to devices that the packet did not pass (bound-elsewhere)",
     ]
 
 
 def test_a_line_does_not_name_hundreds_of_taps():
-    around = scene(taps={60_000 + n: tcpdump(60_000 + n, "eth2") for n in range(300)})
+    around = scene(taps={60_000 + n: tcpdump(60_000 + n, "bond0") for n in range(300)})
     [line] = [one for one in told(refused(), around=around).splitlines() if "not seen" in one]
 
-    assert line.count("tcpdump -i eth2") == 10
-    assert "[60009] and 290 more: bound to devices" in line
+    assert line.count("tcpdump -i bond0") == 10
+    assert "[60009] and 290 more: bound to bond0, and bond_handle_frame kept" in line
+    assert verbose(refused(), around=around)[-1].count("tcpdump -i bond0") == 300
+
+
+def test_what_may_have_been_lost_is_not_claimed_to_have_been_elsewhere():
+    around = scene(losses(0, lost=[1]), taps=MANY)
+    assert told(refused(), around=around).splitlines()[-1] == (
+        "    3 other taps: not on its way (or it was lost) (-v lists them)"
+    )
 
 
 # --- order ---------------------------------------------------------------------------------------------

@@ -519,3 +519,18 @@ def test_a_reason_that_tells_something_is_named_before_a_more_frequent_trivial_o
     line = next(one for one in written(*packets).splitlines() if one.startswith("tcpdump -i bond0"))
 
     assert line.endswith("3         inactive-slave (1 of 3)")
+
+
+def test_why_lists_reasons_that_tell_something_first_and_their_examples():
+    # given taps on a bond and its slaves, two packets elsewhere, and one that was sent on the bond and went nowhere
+    packets = rx("eth2", skb=SKB + 64), rx("eth2", at=20, skb=SKB + 128), refused(40), tx("bond0", at=60, skb=SKB)
+    told = written(*packets, why=True).splitlines()
+
+    place = next(at for at, one in enumerate(told) if one.startswith("tcpdump -i bond0 [41003] did not see"))
+    assert [one.split()[:2] for one in told[place + 1 : place + 4]] == [
+        ["1", "inactive-slave:"],
+        ["1", "unknown:"],
+        ["2", "bound-elsewhere:"],
+    ]
+    [elsewhere] = [one for one in told if "bound to eth0; the packet passed bond0" in one]
+    assert elsewhere.split()[0] == "4" and elsewhere.endswith("(for example #4)")

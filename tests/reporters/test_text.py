@@ -11,7 +11,7 @@ from bondtrace.format.batch import Batch
 from bondtrace.format.events import tap_event
 from bondtrace.model import Process
 from bondtrace.pipeline import Pipeline
-from bondtrace.reporters.text import duration, trust_line, write
+from bondtrace.reporters.text import Detail, duration, trust_line, write
 from build import (
     BEGIN_NS,
     ESCAPED,
@@ -50,11 +50,11 @@ from build import (
 )
 
 
-def text(*passes, around=None, colour=False):
+def text(*passes, around=None, colour=False, detail=Detail.USUAL):
     """What the text reporter writes of these passes, in a scene of three taps."""
     around, stream = around or scene(taps=FEW), io.StringIO()
     for journey in journeys(*passes, around=around):
-        write(journey, around, stream, colour)
+        write(journey, around, stream, colour, detail=detail)
     return stream.getvalue()
 
 
@@ -87,7 +87,22 @@ def test_text_of_an_arp_request_on_the_backup_slave():
        3.0 µs  eth1                 bond_handle_frame → EXACT (inactive slave)
     not seen by tcpdump -i bond0 [41003]: bound to bond0, and bond_handle_frame kept the packet on eth1: inactive \
 slave (EXACT) (inactive-slave)
-    not seen by tcpdump -i eth0 [41001]: bound to eth0; the packet passed eth1 (bound-elsewhere)
+    1 other tap: not on its way (-v lists it)
+"""
+    )
+
+
+def test_in_a_line_stands_who_saw_a_packet_and_who_did_not():
+    assert text(received(), refused(30), sent(60), rx("veth0", at=90), detail=Detail.QUIET) == (
+        """\
+12:00:00.000000 rx eth0 #1 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (7.0 µs): \
+seen by tcpdump -i any [41004], tcpdump -i eth0 [41001], tcpdump -i bond0 [41003]
+12:00:00.000030 rx eth1 #2 ARP 10.9.0.1 > 10.9.0.2 who-has 10.9.0.2 tell 10.9.0.1, 42 bytes (4.0 µs): \
+seen by tcpdump -i any [41004], [41002] (known only by its inode); not seen by tcpdump -i bond0 [41003] (inactive-slave)
+12:00:00.000060 tx bond0 #3 ICMP 10.9.0.2 > 10.9.0.1 echo request id 128 seq 1, 98 bytes (13.0 µs): \
+seen by tcpdump -i any [41004]; filtered: tcpdump -i bond0 [41003]; full: tcpdump -i eth0 [41001]
+12:00:00.000090 rx veth0 #4 ICMP 10.9.0.1 > 10.9.0.2 echo reply id 128 seq 1, 98 bytes (1.0 µs): \
+seen by no tap; not seen by tcpdump -i any [41004] (dropped-before)
 """
     )
 
@@ -236,7 +251,7 @@ def test_text_in_colour_is_the_same_text_with_the_outcomes_and_verdicts_painted(
 
 def test_names_cannot_do_anything_to_a_terminal():
     # given devices and processes with escape sequences, line ends, bidi marks and no UTF-8 in their names
-    result = text(*HOSTILE_PASSES, around=hostile_scene())
+    result = text(*HOSTILE_PASSES, around=hostile_scene(), detail=Detail.VERBOSE)
 
     # then every line is printable, and the names are told
     assert all(line.isprintable() for line in result.split("\n"))
