@@ -238,7 +238,7 @@ class Step:
 
     ``socket`` is the inode of the socket to which the packet was given, also of a drop by that socket; 0 where it is of
     no process: TCP's time-wait, a connection that is not yet accepted or was closed. ``state`` is the socket's state in
-    TCP's words ("ESTABLISHED", "LISTEN").
+    TCP's words ("ESTABLISHED", "LISTEN"). ``harmless`` says of a drop by design why nobody loses anything by it.
     """
 
     t_ns: int
@@ -264,6 +264,7 @@ class Step:
     socket: Optional[int] = None
     state: Optional[str] = None
     ip_protocol: Optional[int] = None
+    harmless: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -314,13 +315,14 @@ class End:
     by this host, a request; taken by a "protocol" of the kernel itself; "consumed" by an rx_handler or a part of the
     bond; "handed-on" to be received later; "not-watched": beyond IP nothing is recorded; "unknown". ``place`` is that
     of its pass in the journey. ``detail`` says it for people, ``look_at`` what decides such a thing: a sysctl, a rule,
-    an option, a command; "" where the facts name none.
+    an option, a command; "" where the facts name none. ``harmless`` is that of a drop by design (``Step``).
     """
 
     kind: str
     place: int
     detail: str
     look_at: str = ""
+    harmless: Optional[str] = None
 
 
 @dataclass(frozen=True)

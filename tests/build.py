@@ -89,6 +89,7 @@ ADDRESSES = {
     "__udp4_lib_rcv": 0x81009000,
     "tcp_v4_rcv": 0x8100A000,
     "icmp_rcv": 0x8100B000,
+    "icmpv6_rcv": 0x8100C000,
 }
 DROP_REASONS = {
     "2": "NOT_SPECIFIED",
@@ -100,6 +101,7 @@ DROP_REASONS = {
     "30": "TC_INGRESS",
     "31": "UNHANDLED_PROTO",
     "32": "PFMEMALLOC",
+    "33": "OTHERHOST",
 }
 
 DEVICES = {

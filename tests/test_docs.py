@@ -482,6 +482,7 @@ def beyond_ip_kinds():
         rx("eth2", local(17), drop("NO_SOCKET"), at=760, skb=33, **datagram),
         rx("eth2", protocol("arp_rcv"), answered(), at=780, skb=34, packet=arp()),
         rx("eth2", protocol("ip_rcv"), forwarded(2), at=790, skb=37),
+        rx("eth2", protocol("ip_rcv"), drop("OTHERHOST", "ip_rcv_core"), at=795, skb=38),
         rx("eth2", segments(0), at=800, skb=35, packet=reply() + bytes(2000)),
         rx("eth2", segments(3), at=820, skb=36, packet=reply() + bytes(3000)),
     ]

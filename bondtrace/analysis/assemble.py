@@ -14,7 +14,7 @@ from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, STEP_SEGMENT
 from ..model import Journey, Packet, Pass, Step
 from ..net.dissect import describe
 from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
-from . import branches, ends, verdicts, why_unseen
+from . import branches, by_design, ends, verdicts, why_unseen
 from .passes import assembled
 from .scene import Scene
 from .stitch import Journeys
@@ -39,7 +39,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
         for nth, (packet, at) in enumerate(zip(packets, branches.places(records, inferred)))
     ]
     passes = verdicts.with_ways_on(_with_shown(tuple(one for one, _ in told), scene), scene)
-    passes = _with_inferred(passes, inferred)
+    passes = by_design.marked(_with_inferred(passes, inferred), [contents for _, contents in told], scene)
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     packet = packets[0]

@@ -34,12 +34,14 @@ class Contents(NamedTuple):
     """What the rules ask of the packet of a pass.
 
     ``protocol`` is skb->protocol at delivery by protocol; ``tags`` are its VLAN tags, outermost first; both ``None``
-    where the captured bytes do not tell. ``fragment``: it is a fragment of an IPv4 packet.
+    where the captured bytes do not tell. ``fragment``: it is a fragment of an IPv4 packet. ``to_group``: its frame
+    is known to be for a group of hosts, or for all.
     """
 
     protocol: Optional[int] = None
     tags: Optional[tuple[Tag, ...]] = None
     fragment: bool = False
+    to_group: bool = False
 
 
 class Progress:

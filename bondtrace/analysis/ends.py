@@ -163,6 +163,9 @@ def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: 
 def _dropped(place: int, one: Pass, step: Step, scene: Scene) -> End:
     why = step.reason or "the kernel gives no reason"
     by = f", netfilter: {step.netfilter}" if step.netfilter else f", tc: {step.tc}" if step.tc else ""
+    if step.harmless:
+        words = f"dropped by design in {step.function}: {why}; {step.harmless}"
+        return End("dropped", place, words, harmless=step.harmless)
     known = ip_reasons.after_drop(step, one, scene) or _kept_by_handler(step, one)
     advice = known or look_at.after_drop(step, one.packet)
     return End("dropped", place, f"dropped in {step.function}: {why}{by}", advice)

@@ -124,7 +124,15 @@ def _contents(record: Array, packet: Packet, steps: list[Step], way: _Way) -> Co
         return Contents()
     is_grouped = any(step.kind == "fanout" for step in steps)
     tags = tags_of(record, _tpid_beside(packet)) if way.progress.is_tagged else ()
-    return Contents(way.progress.deliver(), tags, is_grouped and is_fragment(record))
+    is_dropped = any(step.kind == "drop" for step in steps)  # nothing else depends on it
+    to_group = is_dropped and any(octet & 1 for octet in _destination(record)[:1])
+    return Contents(way.progress.deliver(), tags, is_grouped and is_fragment(record), to_group)
+
+
+def _destination(record: Array) -> bytes:
+    """Return the MAC address that a frame is for; b"" where there is none, or it was not captured."""
+    has_header = record["arphrd"] == _ARPHRD_ETHER and record["captured"] >= _MAC_BYTES
+    return record["packet"][:_MAC_BYTES].tobytes() if has_header else b""
 
 
 class _Way:
@@ -293,9 +301,7 @@ def _asked(place: Key, record: Array, way: _Way, scene: Scene) -> Asked:
     device = scene.device(*place, time_ns)
     master = scene.device(netns, device.master, time_ns) if device and device.master else None
     active = scene.device(netns, master.active_slave, time_ns) if master and master.active_slave else None
-    has_header = record["arphrd"] == _ARPHRD_ETHER and record["captured"] >= _MAC_BYTES
-    destination = record["packet"][:_MAC_BYTES].tobytes() if has_header else b""
-    return Asked(way.progress.protocol, destination, device, master, active.name if active else "")
+    return Asked(way.progress.protocol, _destination(record), device, master, active.name if active else "")
 
 
 def is_only_freed(address: int, scene: Scene) -> bool:

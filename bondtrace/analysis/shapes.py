@@ -151,7 +151,7 @@ def _types(records: Array) -> Types:
 class Few(NamedTuple):
     """The places of the few passes of which an answer depends on more of the packet's bytes: those with a tag; that
     may be fragments; of ARP, or with a tag behind which that may be; that IPv6 gave to a protocol; that were given to a
-    protocol and dropped.
+    protocol and dropped; that were dropped.
     """
 
     tagged: Array
@@ -159,6 +159,7 @@ class Few(NamedTuple):
     arp: Array
     ipv6: Array
     addressed: Array
+    dropped: Array
 
 
 def _shapes(records: Array, types: Types, device: Array, of_steps: Array, few: Few) -> Array:
@@ -176,7 +177,7 @@ def _shapes(records: Array, types: Types, device: Array, of_steps: Array, few: F
 
 def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bool) -> Few:
     """Return which passes these are. ``is_rare``: are there any steps of rare kinds?"""
-    ipv6 = addressed = np.zeros(0, np.int64)
+    ipv6 = addressed = dropped = np.zeros(0, np.int64)
     if is_rare:
         is_local = steps["kind"] == STEP_LOCAL
         ipv6 = _passes_of(is_local & (steps["func"] == FUNC_IP6_PROTOCOL_DELIVER_RCU), offsets)
@@ -188,6 +189,7 @@ def _few(records: Array, types: Types, steps: Array, offsets: Array, is_rare: bo
         np.flatnonzero((types.first == ETH_P_ARP) | np.isin(types.inner, (ETH_P_ARP, *VLAN_TYPES))),
         ipv6,
         addressed,
+        dropped,
     )
 
 
@@ -223,12 +225,15 @@ def _passes_of(which: Array, offsets: Array) -> Array:
 def _of_few(records: Array, few: Few) -> Array:
     """Return what an answer depends on in the bytes of few packets, shape (n,) of uint64; 0 for the others: the tags'
     ids, the type behind a second tag; whether it is a fragment; what ARP asks; the protocol over IPv6, and what ICMPv6
-    asks; and to which port it went.
+    asks; to which port it went; and whether its frame is for a group, and which message of ICMP it is.
     """
     found = np.zeros(len(records), np.uint64)
     if len(few.tagged):
         found[few.tagged] = _tags(records[few.tagged])
-    told = (few.fragments, _fragments), (few.arp, _arp), (few.ipv6, _over_ipv6), (few.addressed, _ports)
+    told = (
+        *((few.fragments, _fragments), (few.arp, _arp), (few.ipv6, _over_ipv6)),
+        *((few.addressed, _ports), (few.dropped, _of_dropped)),
+    )
     for places, told_by in told:
         if len(places):
             found[places] = mix(found[places], told_by(records[places]))
@@ -266,8 +271,8 @@ def _arp(records: Array) -> Array:
     return head
 
 
-_TCP, _UDP, _ICMPV6 = 6, 17, 58
-_PORTLESS = (1, 2, _ICMPV6)  # ICMP, IGMP: neither they nor what they carry have ports
+_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+_PORTLESS = (_ICMP, 2, _ICMPV6)  # ICMP, IGMP: neither they nor what they carry have ports
 _SOLICITATION = 135
 # The captured bytes behind which what is read of a packet's bytes ends: with a link-layer header and two tags.
 _READ = 14 + 8 + 40 + 4
@@ -298,6 +303,20 @@ def _ports(records: Array) -> Array:
     has_port = np.isin(protocol, (_TCP, _UDP)) & ~is_cut
     told = (protocol.astype(np.uint64) << np.uint64(16) | port) * has_port
     return np.where((is_ipv4 | is_ipv6) & (has_port | np.isin(protocol, _PORTLESS)), told, _whole(records))
+
+
+def _of_dropped(records: Array) -> Array:
+    """Return whether each frame is for a group, and the type of its message of ICMP or ICMPv6, 0 of what is neither;
+    where options, extension headers or a cut hide it, a hash of the packet."""
+    bodies = untagged_bodies(records)
+    is_ipv4 = (_type(bodies) == ETH_P_IP) & (bodies[:, 2] == 0x45)
+    is_ipv6 = (_type(bodies) == ETH_P_IPV6) & ~np.isin(bodies[:, 8], _EXTENSIONS)
+    is_icmp = (is_ipv4 & (bodies[:, 11] == _ICMP)) | (is_ipv6 & (bodies[:, 8] == _ICMPV6))
+    is_plain = ~np.isin(_type(bodies), (ETH_P_IP, ETH_P_IPV6, *VLAN_TYPES)) | is_ipv4 | is_ipv6
+    is_plain &= ~is_icmp | (records["captured"] >= _READ)
+    message = np.where(is_ipv4, bodies[:, 22], bodies[:, 42]).astype(np.uint64)
+    to_group = (records["packet"][:, 0] & 1).astype(np.uint64)
+    return np.where(is_plain, to_group << np.uint64(16) | (message << np.uint64(1) | 1) * is_icmp, _whole(records))
 
 
 def _type(bodies: Array) -> Array:

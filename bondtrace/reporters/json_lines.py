@@ -82,6 +82,7 @@ def _step_object(step: Step, netns: int) -> dict[str, Any]:
         "clone": step.clone or None,
         "netfilter": printable(step.netfilter) if step.netfilter else None,
         "tc": printable(step.tc) if step.tc else None,
+        "harmless": printable(step.harmless) if step.harmless else None,
         "socket": step.socket,
         "state": step.state,
         "ip_protocol": step.ip_protocol,
@@ -161,7 +162,8 @@ def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
 
 def _end_object(end: End) -> dict[str, Any]:
     values = {"kind": end.kind, "pass": end.place, "detail": printable(end.detail)}
-    return {**values, "look_at": printable(end.look_at)} if end.look_at else values
+    more = {"look_at": end.look_at, "harmless": end.harmless}
+    return {**values, **{name: printable(text) for name, text in more.items() if text}}
 
 
 def _sockets(journey: Journey, scene: Scene) -> dict[str, Any]:

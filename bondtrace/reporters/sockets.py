@@ -92,7 +92,8 @@ def lines_below(summary: Summary, scene: Scene) -> list[str]:
         return [f"{ends.NOT_WATCHED} ({count} packet{'s' * (count != 1)} went on)"] if count else []
     rest = [given for _, given in ended.in_order()[ROWS_MAX:]]
     told = [f"and {len(rest)} more sockets, which were given {sum(given.total for given in rest)} packets"]
-    counts = [f"{ended.ends[kind]} {_ENDS[kind]}" for kind in ENDS if ended.ends[kind]]
+    by_design = {"dropped": f" ({ended.harmless_ends} by design)" if ended.harmless_ends else ""}
+    counts = [f"{ended.ends[kind]} {_ENDS[kind]}{by_design.get(kind, '')}" for kind in ENDS if ended.ends[kind]]
     return [*(told if rest else []), *([f"ends of received packets: {', '.join(counts)}"] if counts else [])]
 
 

@@ -147,7 +147,8 @@ def _step(step: Step, one: Pass, scene: Scene, journey: Journey) -> str:
         why += f": netfilter's {printable(step.netfilter)}" if step.netfilter else ""
         why += f": tc's {printable(step.tc)}" if step.tc else ""
         what = "a copy of it" if step.clone else "it"
-        return f"{_at(step)} the kernel dropped {what} in {step.function}, {_where(step)}, {why}.{sure}"
+        harmless = f" That is by design: {printable(step.harmless)}." if step.harmless else ""
+        return f"{_at(step)} the kernel dropped {what} in {step.function}, {_where(step)}, {why}.{harmless}{sure}"
     if step.kind == "queued":
         return (
             f"{_at(step)} {step.function} handed it, {_where(step)}, to {printable(step.next_dev or '?')}, which "

@@ -112,11 +112,13 @@ def _cell(offered: Optional[int], captured: Optional[int]) -> str:
 
 
 def drop_lines(summary: Summary, scene: Scene) -> list[str]:
-    """Return how many packets the kernel dropped where and why, the most frequent first."""
+    """Return how many packets the kernel dropped where and why, the most frequent first; those last by which nobody
+    lost anything."""
     return [
-        f"dropped by the kernel: {count} on {printable(scene.device_name(netns, ifindex, LAST_NS))} in {function}: "
-        f"{reason or 'it gives no reason'}"
-        for (netns, ifindex, function, reason), count in summary.dropped.most_common()
+        f"dropped by {'design' if harmless else 'the kernel'}: {count} on "
+        f"{printable(scene.device_name(netns, ifindex, LAST_NS))} in {function}: {reason or 'it gives no reason'}"
+        f"{f' ({printable(harmless)})' if harmless else ''}"
+        for (netns, ifindex, function, reason), harmless, count in summary.ended.drops()
     ]
 
 
@@ -157,8 +159,14 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
         "passed": [{**_place(where, scene), "packets": summary.passed[where]} for where in summary.places()],
         "taps": {str(inode): _tap_counts(inode, summary, scene) for inode in summary.inodes(scene)},
         "dropped": [
-            {**_device(netns, ifindex, scene), "function": function, "reason": reason, "packets": count}
-            for (netns, ifindex, function, reason), count in summary.dropped.most_common()
+            {
+                **_device(netns, ifindex, scene),
+                "function": function,
+                "reason": reason,
+                "packets": count,
+                **({"harmless": printable(harmless)} if harmless else {}),
+            }
+            for (netns, ifindex, function, reason), harmless, count in summary.ended.drops()
         ],
         **sockets.objects(summary, scene),
         "not_traced": [_uncovered_object(one) for one in coverage.uncovered(scene)],

@@ -37,6 +37,7 @@ _COLOURS = {
     "policy": "31",
     "refused": "31",
     "dropped": "31",
+    "by-design": "2",
     "heading": "1",
     "unseen": "2",
 }
@@ -124,7 +125,7 @@ def _in_short(journey: Journey, scene: Scene, paint: Paint) -> Iterator[str]:
     for group in telling.absences(journey).told:
         yield f"{unseen_words(group[0])} {_tap_names(group, journey, scene, TAPS_NAMED)} ({group[0].reason})"
     for step in steps:
-        if step.kind == "drop":
+        if step.kind == "drop" and not step.harmless:
             yield f"{paint('dropped', 'dropped')} in {step.function}{f': {step.reason}' if step.reason else ''}"
 
 
@@ -214,7 +215,7 @@ def _step_line(line: Line, step: Step, scene: Scene, journey: Journey, paint: Pa
     elif step.kind == "fanout":
         what = f"{taps}: offered to a fanout group{because}"
     elif step.kind == "drop":
-        what = f"{paint('dropped', 'dropped')} {drop_words(step)}"
+        what = f"{paint('dropped', 'by-design' if step.harmless else 'dropped')} {drop_words(step)}"
     elif step.kind in ("rx_handler", "vlan"):
         onward = f", next {printable(step.next_dev)}" if step.next_dev else ""
         what = f"{step.function} → {paint(step.verdict or '', step.verdict)}{onward}{because}"
@@ -249,11 +250,14 @@ def _beyond(line: Line, journey: Journey, paint: Paint) -> str:
 
 
 def drop_words(step: Step) -> str:
-    """Return where and why a packet was dropped, as it follows "dropped"; with netfilter's chain or tc's filter."""
+    """Return where and why a packet was dropped, as it follows "dropped"; with netfilter's chain or tc's filter, and
+    why nobody loses anything by it where that is so."""
     chain = f"; netfilter: {printable(step.netfilter)}" if step.netfilter else ""
     chain += f"; tc: {printable(step.tc)}" if step.tc else ""
     of = " (a copy of it)" if step.clone else ""
-    return f"by the kernel in {step.function}: {step.reason or 'it gives no reason'}{chain}{of}"
+    by = "design" if step.harmless else "the kernel"
+    harmless = f" ({printable(step.harmless)})" if step.harmless else ""
+    return f"by {by} in {step.function}: {step.reason or 'it gives no reason'}{chain}{of}{harmless}"
 
 
 def queued_words(step: Step) -> str:

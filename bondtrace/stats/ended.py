@@ -22,6 +22,8 @@ Holder = tuple[int, str]
 """What was given packets: (a socket's inode, ""), or (0, its state) of TCP's sockets that no process holds."""
 Refusal = tuple[str, Optional[str]]
 """(the outcome, the kernel's reason)."""
+Drop = tuple[int, int, str, Optional[str]]
+"""(netns, ifindex, the kernel's function, its reason)."""
 Port = tuple[str, int]
 """(the protocol over IP, the port)."""
 
@@ -70,29 +72,51 @@ class Given:
 class Ended:
     """The counts so far.
 
-    ``dropped`` is by (netns, ifindex, the kernel's function, its reason), ``ports`` (those that no socket had) by the
+    ``dropped`` is by (netns, ifindex, the kernel's function, its reason), ``by_design`` those of them by which nobody
+    lost anything, by why that is so, too. ``ports`` (those that no socket had) by the
     packets' destination as they came, with the first of each in ``examples``; ``ends`` by their kind (``model.ENDS``).
     """
 
-    dropped: Counter[tuple[int, int, str, Optional[str]]] = field(default_factory=Counter)
+    dropped: Counter[Drop] = field(default_factory=Counter)
+    by_design: Counter[tuple[Drop, str]] = field(default_factory=Counter)
     sockets: dict[Holder, Given] = field(default_factory=dict)
     ports: Counter[Port] = field(default_factory=Counter)
     examples: dict[Port, Example] = field(default_factory=dict)
     ends: Counter[str] = field(default_factory=Counter)
+    harmless_ends: int = 0
 
     def count(self, journey: Journey, times: int) -> None:
         """Count a journey ``times`` times."""
         for end in journey.ends:
             self.ends[end.kind] += times
+            self.harmless_ends += times if end.harmless else 0
         for one in journey.passes:
             is_local = any(step.kind == "local" for step in one.steps)
             for step in one.steps:
                 if step.kind == "socket":
                     self._of(step).count(step, one, journey, times)
                 elif step.kind == "drop":
-                    self.dropped[step.netns, step.ifindex, step.function or "?", step.reason] += times
+                    self._drop(step, times)
                     if is_local and step.reason == "NO_SOCKET":
                         self._no_socket(step, one, journey, times)
+
+    def _drop(self, step: Step, times: int) -> None:
+        drop = step.netns, step.ifindex, step.function or "?", step.reason
+        self.dropped[drop] += times
+        if step.harmless:
+            self.by_design[drop, step.harmless] += times
+
+    def drops(self) -> list[tuple[Drop, Optional[str], int]]:
+        """Return (what was dropped, why nobody lost anything by it, packets): those by design last, and the most
+        frequent first."""
+        harmless: Counter[Drop] = Counter()
+        for (drop, _), count in self.by_design.items():
+            harmless[drop] += count
+        lost = [(drop, None, count - harmless[drop]) for drop, count in self.dropped.most_common()]
+        return [
+            *sorted((one for one in lost if one[2]), key=lambda one: -one[2]),
+            *((drop, why, count) for (drop, why), count in self.by_design.most_common()),
+        ]
 
     def _of(self, step: Step) -> Given:
         holder = (step.socket, "") if step.socket else (0, step.state or "")

@@ -21,7 +21,7 @@ from ..analysis.alike import groups
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..model import Journey
-from .ended import Ended
+from .ended import Drop, Ended
 
 Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
@@ -61,7 +61,7 @@ class Summary:
     ended: Ended = field(default_factory=Ended)
 
     @property
-    def dropped(self) -> Counter[tuple[int, int, str, Optional[str]]]:
+    def dropped(self) -> Counter[Drop]:
         """What the kernel dropped: ``Ended.dropped``."""
         return self.ended.dropped
 

@@ -70,7 +70,7 @@
     if (summary.trust.does_not_see.length) FATES.unseen = "offered to no tap that was watched";
     at("trust").classList.toggle("doubt", !summary.trust.clean);
     at("notes").replaceChildren(...trace.notes.map(note => make("li", {}, note)));
-    const dropped = summary.dropped.reduce((sum, one) => sum + one.packets, 0);
+    const dropped = summary.dropped.reduce((sum, one) => sum + (one.harmless ? 0 : one.packets), 0);
     const counts = [["journeys", "packets", summary.journeys], ["incomplete", "of them incomplete", summary.incomplete],
       ["taps", "taps", Object.keys(summary.taps).length], ["paths", "different paths", report.flow.paths_total],
       ["dropped", "dropped by the kernel", dropped]];
@@ -160,8 +160,9 @@
     table("unseen", ["tap", "packets", "reason", "in a sentence", "for example"],
       all.flatMap(tap => Object.entries(tap.unseen).map(([reason, one]) => [make("th", { scope: "row" }, tap.title),
         cell(one.packets), make("td", {}, reason), make("td", {}, one.detail), make("td", {}, journeyLink(one.example))])));
-    table("dropped", ["packets", "on", "in", "the kernel's reason"], summary.dropped.map(one => [cell(one.packets),
-      ...[one.dev, one.function, one.reason ?? "it gives none"].map(text => make("td", {}, text))]));
+    table("dropped", ["packets", "on", "in", "the kernel's reason", "by design"], summary.dropped.map(one =>
+      [cell(one.packets), ...[one.dev, one.function, one.reason ?? "it gives none", one.harmless ?? ""].map(text =>
+        make("td", {}, text))]));
   }
 
   // Not even 0 is known of a tap whose probes are not attached.
