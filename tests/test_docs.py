@@ -42,9 +42,10 @@ from bondtrace.model import ENDS, SOCKET_OUTCOMES, Device, Process, Socket, Tap
 from bondtrace.net import rx_handlers
 from bondtrace.reporters.as_if import Counts, answer_objects, counts_object
 from bondtrace.reporters.comparison import comparison_object
+from bondtrace.reporters.fitting import FORMATS
 from bondtrace.reporters.fleet import fleet_object
 from bondtrace.reporters.json_lines import journey_object
-from bondtrace.reporters.table import FORMATS, summary_object
+from bondtrace.reporters.table import summary_object
 from bondtrace.stats.fleet import FleetRow
 from bondtrace.stats.kernel_comparison import Observation
 from bondtrace.stats.summary import Summary

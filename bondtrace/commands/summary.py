@@ -15,7 +15,7 @@ from ..analysis.select import Criteria
 from ..errors import UsageError
 from ..pipeline import Pipeline
 from ..reporters import as_if as as_if_view
-from ..reporters import table
+from ..reporters import fitting, table
 from ..reporters.text import trust_line
 from .live import trace
 from .options import TraceOptions, as_if_option, json_option, say, trace_options
@@ -33,7 +33,7 @@ from .selecting import Selecting, files_or_live, selection_of, selection_options
 @click.option(
     "--format",
     "form",
-    type=click.Choice(table.FORMATS),
+    type=click.Choice(fitting.FORMATS),
     default="simple",
     show_default=True,
     help="How the table is drawn.",

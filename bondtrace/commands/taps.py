@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
 import click
-from tabulate import tabulate
 
 from ..analysis.tap_names import label
 from ..capture.host.devices import read_devices
@@ -16,8 +16,8 @@ from ..capture.host.namespaces import Namespace, current_netns, list_namespaces
 from ..capture.host.options import with_all_options
 from ..capture.host.taps import read_taps
 from ..model import Tap
+from ..reporters.fitting import FORMATS, Column, drawn, width_of
 from ..reporters.json_lines import protocol_name
-from ..reporters.table import FORMATS
 from ..util.untrusted import printable
 from .options import json_option, say
 
@@ -38,23 +38,32 @@ def taps(as_json: bool, form: str) -> None:
         for tap in found:
             print(json.dumps(_object(tap, names)))
     else:
-        headers = [
-            "tap",
-            "inode",
-            "pid",
-            "namespace",
-            "bound to",
-            "protocol",
-            "kind",
-            "buffer",
-            "filter",
-            "notes",
-            "drops",
-        ]
-        rows = [_row(tap, names) for tap in found]
-        print(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True) if rows else "no taps")
+        _print([_row(tap, names) for tap in found], form)
     for problem in problems:
         say(problem)
+
+
+_COLUMNS = (
+    Column(("tap",), least=24),
+    *(Column((name,)) for name in ("inode", "pid")),
+    Column(("namespace",), tells=(1, 4), least=12),
+    Column(("bound to",)),
+    Column(("protocol",), tells=(1, 3)),
+    Column(("kind",), tells=(0, 0)),
+    Column(("buffer",), tells=(1, 2)),
+    Column(("filter",)),
+    Column(("notes",), least=12),
+    Column(("drops",)),
+)
+
+
+def _print(rows: list[list[str]], form: str) -> None:
+    if not rows:
+        print("no taps")
+    elif form == "tsv":
+        print("\n".join("\t".join(row) for row in ([one.name for one in _COLUMNS], *rows)))
+    else:
+        print(drawn(_COLUMNS, rows, form, width_of(sys.stdout)))
 
 
 def _bound(tap: Tap) -> str:

@@ -14,6 +14,7 @@ from ..model import ENDS, SOCKET_OUTCOMES
 from ..stats.ended import OTHERS, Ended, Example, Given, Holder
 from ..stats.summary import Summary
 from ..util.untrusted import printable
+from .fitting import Column
 from .json_lines import socket_object
 from .text import namespace_name
 
@@ -41,8 +42,8 @@ def are_watched(scene: Scene) -> bool:
     return any(map(scene.attaches, BEYOND_IP))
 
 
-def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
-    """Return (headers, rows) as text: a row per socket, those that refused packets first, at most ``ROWS_MAX``."""
+def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]]:
+    """Return (columns, rows): a row per socket, those that refused packets first, at most ``ROWS_MAX``."""
     found = summary.ended.in_order()[:ROWS_MAX]
     kinds = [name for name in SOCKET_OUTCOMES if any(given.outcomes[name] for _, given in found)]
     several = len({netns for _, given in found for netns, _ in given.devices}) > 1
@@ -56,7 +57,13 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         ]
         for holder, given in found
     ]
-    return ["socket", "on", "given", *kinds, "refused for"], _of_one_name(rows)
+    columns = [
+        Column(("socket",), least=30),
+        Column(("on",), tells=(1, 0), least=12),
+        *(Column((name,)) for name in ("given", *kinds)),
+        Column(("refused", "for"), least=20),
+    ]
+    return columns, _of_one_name(rows)
 
 
 def _of_one_name(rows: list[list[str]]) -> list[list[str]]:

@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any, Optional, TextIO
 
-from tabulate import tabulate
-
 from ..analysis import coverage, telling, watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
@@ -17,10 +15,10 @@ from ..model import OUTCOMES, Tap
 from ..stats.summary import Place, Summary
 from ..util.untrusted import printable
 from . import sockets
+from .fitting import Column, drawn, width_of
 from .json_lines import bound_device, tap_object, trust_object
 from .text import namespace_name, trust_line
 
-FORMATS = ("simple", "plain", "github", "tsv")
 _UNKNOWN = "?"
 
 
@@ -28,21 +26,18 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     """Write the table and, except as tsv, what it means, ``why`` taps did not see packets, and what was lost."""
     tables = [table(summary, scene), *([sockets.table(summary, scene)] if summary.ended.sockets else [])]
     if form == "tsv":  # tabulate would pad the cells
-        blocks = ("\n".join("\t".join(row) for row in (headers, *rows)) for headers, rows in tables)
+        blocks = (
+            "\n".join("\t".join(row) for row in ([one.name for one in columns], *rows)) for columns, rows in tables
+        )
         print("\n\n".join(blocks), file=stream, flush=True)
         return
-    told = [_drawn(*tables[0], form), "", *_notes(summary, scene), *drop_lines(summary, scene)]
-    told += ["", *(_drawn(*one, form) for one in tables[1:]), ""] if tables[1:] else []
+    width = width_of(stream)
+    told = [drawn(*tables[0], form, width), "", *_notes(summary, scene), *drop_lines(summary, scene)]
+    told += ["", *(drawn(*one, form, width) for one in tables[1:]), ""] if tables[1:] else []
     told += [] if summary.counted else sockets.lines_below(summary, scene)
     told += ["", *why_lines(summary, scene), *sockets.why_lines(summary, scene)] if why else []
     not_traced = printable(coverage.line(scene))
     print("\n".join([*told, *([not_traced] if not_traced else []), trust_line(scene)]), file=stream, flush=True)
-
-
-def _drawn(headers: list[str], rows: list[list[str]], form: str) -> str:
-    if form == "github":
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return str(tabulate(rows, headers=headers, tablefmt=form, disable_numparse=True))
 
 
 def _notes(summary: Summary, scene: Scene) -> list[str]:
@@ -69,17 +64,16 @@ def _what(summary: Summary, scene: Scene) -> str:
     return f"{summary.journeys} packets{those}{incomplete}"
 
 
-def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
-    """Return (headers, rows) as text: a row per tap, and what passed each device."""
+def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]]:
+    """Return (columns, rows): a row per tap, and what passed each device."""
     places = summary.places()
     kinds = [name for name in OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
-    headers = [
-        "tap",
-        "bound to",
-        *(place_name(place, places, scene) for place in places),
-        *kinds,
-        *(["twice"] if summary.twice else []),
-        *([] if summary.counted else ["unseen", "mostly because"]),
+    columns = [
+        Column(("tap",), least=24),
+        Column(("bound to",), tells=(1, 0)),
+        *(_column(place, places, summary, scene) for place in places),
+        *(Column((kind,)) for kind in (*kinds, *(["twice"] if summary.twice else []))),
+        *([] if summary.counted else [Column(("unseen",)), Column(("mostly", "because"), least=16)]),
     ]
     rows = []
     for inode in summary.inodes(scene):
@@ -98,7 +92,18 @@ def table(summary: Summary, scene: Scene) -> tuple[list[str], list[list[str]]]:
         rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]
-    return headers, [*rows, passed + [""] * (len(headers) - len(passed))]
+    return columns, [*rows, passed + [""] * (len(columns) - len(passed))]
+
+
+def _column(place: Place, places: list[Place], summary: Summary, scene: Scene) -> Column:
+    """Return the column of a device and direction. Of those where no tap was offered anything the others tell more."""
+    netns, ifindex, direction = place
+    is_offered = any(where == place for _, where in summary.offered)
+    return Column(
+        (printable(scene.device_name(netns, ifindex, LAST_NS)), direction),
+        group=namespace_name(netns, scene) if len({one[0] for one in places}) > 1 else "",
+        tells=(2 if is_offered else 0, summary.passed[place]),
+    )
 
 
 def _offers(inode: int, place: Place, summary: Summary, cells_known: bool) -> tuple[Optional[int], Optional[int]]:

@@ -201,6 +201,22 @@ def test_the_same_ifindex_in_two_namespaces_has_two_columns():
     ]
 
 
+def test_several_namespaces_are_a_line_above_the_headings():
+    passes = tx("veth0"), rx("peer0", tap(9), at=5), rx("eth0", at=50, skb=SKB + 64)
+    assert written(*passes, around=scene(taps={})).splitlines()[:3] == [
+        "                                   host                   blue",
+        "tap                    bound to    eth0 rx    veth0 tx    peer0 rx    captured    unseen    mostly because",
+        "---------------------  ----------  ---------  ----------  ----------  ----------  --------  ----------------",
+    ]
+
+
+def test_a_table_is_as_wide_as_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    told = written(*SMALL).partition("\n\n")[0].splitlines()
+
+    assert max(map(len, told)) <= 70 and any(one.startswith("(too narrow for: bound to, ") for one in told)
+
+
 def test_incomplete_journeys_are_counted_and_said():
     # given a pass that lost steps, and a late record that fits nothing
     result = written(rx("eth0", steps_lost=3), late("eth0", tap(ON_ETH0), at=9, frame=7), received(20))

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tables that fit the width of what they are written to: what tells least is written shorter, or left out and named.
+
+Only tables for people are fitted: ``github`` and ``tsv`` have every column at its full width.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Optional, TextIO
+
+from tabulate import tabulate
+
+FORMATS = ("simple", "plain", "github", "tsv")
+WIDTH = 120
+"""Where the output is no terminal."""
+
+_FITTED = ("simple", "plain")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    ``words`` are its heading, which may be written below one another; ``group`` stands above columns of the same one.
+    ``tells``: of columns with this the one that has the least is left out first; ``None``: it never is. ``least`` is
+    the width down to which its cells may be cut; 0: they are never.
+    """
+
+    words: tuple[str, ...]
+    group: str = ""
+    tells: Optional[tuple[int, int]] = None
+    least: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its heading in one line."""
+        return " ".join(self.words) + (f" ({self.group})" if self.group else "")
+
+
+def width_of(stream: TextIO) -> int:
+    """Return how many columns a table may have: COLUMNS, else those of the terminal, ``WIDTH`` where there is none."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isascii() and asked.isdigit() and int(asked[:6]) > 0:
+        return int(asked[:6])
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+    except (OSError, ValueError, AttributeError):
+        return WIDTH
+
+
+def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: str, width: int) -> str:
+    """Return a table; below it, where columns were left out, which.
+
+    :param rows: one or more cells each; those that are missing are empty.
+    :param form: one of ``FORMATS`` but tsv.
+    """
+    cells = [[*row, *[""] * (len(columns) - len(row))] for row in rows]
+    if form not in _FITTED:
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+        return _table([one.name for one in columns], escaped, form)
+    longest = [max((row[place] for row in cells), key=len, default="") for place in range(len(columns))]
+    for fit in _fits(columns, longest, width):
+        if fit.width(columns, longest) <= width:
+            break
+    told = fit.table(columns, cells, form)
+    left_out = [one.name for place, one in enumerate(columns) if place not in fit.kept]
+    note = f"(too narrow for: {', '.join(left_out)}; --format tsv and --json have all)"
+    return "\n".join([told, *(textwrap.wrap(note, width, break_long_words=False) if left_out else [])])
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How a table may be written: the places of the columns that are ``kept``, the ``sizes`` of those whose cells are
+    cut, and whether headings are written below one another."""
+
+    kept: tuple[int, ...]
+    sizes: Mapping[int, int]
+    is_narrow: bool
+
+    def table(self, columns: Sequence[Column], cells: Sequence[Sequence[str]], form: str) -> str:
+        """Return the table."""
+        fitted = [[self._cell(row, place) for place in self.kept] for row in cells]
+        return _with_groups([columns[place] for place in self.kept], fitted, form, self.is_narrow)
+
+    def width(self, columns: Sequence[Column], longest: Sequence[str]) -> int:
+        """Return how wide the table is whose longest cells these are."""
+        return max((len(line.rstrip()) for line in self.table(columns, [longest], "simple").splitlines()), default=0)
+
+    def _cell(self, row: Sequence[str], place: int) -> str:
+        return shortened(row[place], self.sizes.get(place, len(row[place])))
+
+
+def _fits(columns: Sequence[Column], longest: Sequence[str], width: int) -> Iterator[_Fit]:
+    """Yield ever narrower ones: first the headings, then without columns that tell nothing, then with cut cells, then
+    without further columns."""
+    kept = tuple(range(len(columns)))
+    yield _Fit(kept, {}, False)
+    yield _Fit(kept, {}, True)
+    order = sorted((one.tells, -place) for place, one in enumerate(columns) if one.tells is not None)
+    for place in (-place for (weight, _), place in order if weight == 0):
+        kept = tuple(one for one in kept if one != place)
+        yield _Fit(kept, {}, True)
+    yield _cut(_Fit(kept, {}, True), columns, longest, width)
+    for place in (-place for (weight, _), place in order if weight):
+        kept = tuple(one for one in kept if one != place)
+        yield _cut(_Fit(kept, {}, True), columns, longest, width)
+
+
+def _cut(fit: _Fit, columns: Sequence[Column], longest: Sequence[str], width: int) -> _Fit:
+    """Return one whose cells are cut as short as is needed, as far as they may be, the longest first."""
+    sizes = {place: len(longest[place]) for place in fit.kept if columns[place].least}
+    for place in sorted(sizes, key=lambda place: columns[place].least - sizes[place]):
+        over = fit.width(columns, longest) - width
+        if over > 0 and sizes[place] > columns[place].least:
+            size = max(sizes[place] - over, columns[place].least)
+            fit = replace(fit, sizes={**fit.sizes, place: size})
+    return fit
+
+
+def shortened(text: str, size: int) -> str:
+    """Return a text of at most ``size`` characters: what is in brackets at its end, an inode, is kept."""
+    if len(text) <= size:
+        return text
+    mark = re.search(r" \[\d+\]$", text)
+    end = mark[0] if mark and len(mark[0]) <= size // 2 else ""
+    return f"{text[: size - len(end) - 1].rstrip()}…{end}"
+
+
+def _with_groups(columns: Sequence[Column], cells: list[list[str]], form: str, is_narrow: bool) -> str:
+    """Return the table with a line of the groups above it, where there are any: each name begins above the first of its
+    columns, and is cut where the next group begins."""
+    if is_narrow:
+        rule, told = _narrow(columns, cells, form)
+    else:
+        headers = [" ".join(one.words) for one in columns]
+        rule, told = _table(headers, cells, "simple").splitlines()[1], _table(headers, cells, form)
+    if not any(one.group for one in columns):
+        return told
+    begins = [match.start() for match in re.finditer("-+", rule)]
+    line = ""
+    for group, members in groupby(range(len(columns)), key=lambda place: columns[place].group):
+        its = list(members)
+        room = (begins[its[-1] + 1] - 2 if its[-1] + 1 < len(begins) else len(rule)) - begins[its[0]]
+        line = line.ljust(begins[its[0]]) + shortened(group, max(room, 1))
+    return f"{line.rstrip()}\n{told}"
+
+
+def _narrow(columns: Sequence[Column], cells: list[list[str]], form: str) -> tuple[str, str]:
+    """Return (the line below the headings, the table) with headings of several lines, and no room left around them."""
+    height = max(len(one.words) for one in columns)
+    heads = [[one.words[at] if at < len(one.words) else "" for one in columns] for at in range(height)]
+    rule, *lines, _ = _table((), [*heads, *cells], "simple").splitlines()
+    return rule, "\n".join([*lines[:height], *([rule] if form == "simple" else []), *lines[height:]])
+
+
+def _table(headers: Sequence[str], cells: Sequence[Sequence[str]], form: str) -> str:
+    return str(tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True))
