@@ -3,6 +3,7 @@
 processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is printed after
 all tests."""
 
+import os
 import re
 import signal
 import sys
@@ -12,6 +13,8 @@ from tabulate import tabulate
 
 # Asserts in helpers show the values that differ.
 pytest.register_assert_rewrite("frames", "build", "mixture", "guests", "truth", "exported", "reading", "scrape")
+
+os.environ.pop("COLUMNS", None)  # tables are as wide as where there is no terminal
 
 APART = ("fleet", "fresh", "soak")
 

@@ -18,7 +18,6 @@ from . import branches, by_design, ends, verdicts, why_unseen
 from .passes import assembled
 from .scene import Scene
 from .stitch import Journeys
-from .tap_names import label
 
 
 def journeys(columns: Journeys, scene: Scene) -> Iterator[Journey]:
@@ -105,8 +104,8 @@ def _times(steps: list[Step]) -> str:
 
 
 def _tap_label(inode: int, scene: Scene, time_ns: int) -> str:
-    tap = scene.tap(inode, time_ns)
-    return f"{label(tap)} [{inode}]" if tap else f"[{inode}]"
+    name = scene.tap_label(inode, time_ns)
+    return f"{name} [{inode}]" if name else f"[{inode}]"
 
 
 def _segments(passes: Passes, place: int) -> Optional[int]:

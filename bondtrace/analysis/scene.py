@@ -40,12 +40,14 @@ from .history import Changes
 from .ip_facts import IpFacts
 from .sockets import Sockets
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
+from .tap_names import label, told_apart
 
 _OF_NO_ANSWER = frozenset(
     ("losses", "namespace", "note", "symbol", "chain", "tc-filter", "socket", "ip-settings", "route")
 )
 _TRACED_KEPT = 8
-_BY_PROCESS = re.compile(r"netns of pid \d+|net:\[\d+\]")  # as host/namespaces.py labels those without a name
+# As host/namespaces.py labels those without a name of their own.
+_BY_PROCESS = re.compile(r"netns of pid \d+( \(.*\))?|net:\[\d+\]|container [\w.-]+", re.DOTALL)
 _CHAIN, _TC_FILTER = 1 << 32, 1 << 33  # beyond the low halves of addresses
 _LOSSES = {
     "lost": "records lost",
@@ -64,6 +66,7 @@ class Known:
     above: dict[Key, set[Key]] = field(default_factory=dict)
     stacking: Optional[dict[Key, list[Key]]] = None
     taps: Optional[list[tuple[Tap, Presence]]] = None
+    names: Optional[dict[int, str]] = None  # of taps
     unseen: dict[object, tuple[Unseen, ...]] = field(default_factory=dict)  # by what passes say: why_unseen.py
 
 
@@ -330,6 +333,13 @@ class Scene:
         name = self.namespaces.get(netns, "")
         return "" if _BY_PROCESS.fullmatch(name) else name
 
+    def namespace_label(self, netns: int) -> str:
+        """Return what people call a namespace: that in which bondtrace ran is "(this one)", unless it has a name."""
+        name = self.namespace_name(netns)
+        if not name and netns == self.start.get("netns"):
+            return "(this one)"
+        return self.namespaces.get(netns) or f"net:[{netns}]"
+
     def device(self, netns: int, ifindex: int, time_ns: int) -> Optional[Device]:
         """Return the device as it was then, or as it last was if it had gone."""
         return self.devices.at((netns, ifindex), time_ns)
@@ -383,6 +393,15 @@ class Scene:
         """Return the tap as it surely was then; ``None`` where that is not known."""
         tap, is_sure = self.taps[inode].at(time_ns) if inode in self.taps else (None, False)
         return tap if is_sure else None
+
+    def tap_label(self, inode: int, time_ns: int) -> Optional[str]:
+        """Return what people call a tap, told apart from the others that were there then; ``None`` where nothing but
+        its inode is known."""
+        known = self.known(time_ns)
+        if known.names is None:
+            known.names = told_apart(tap for tap, _ in self.taps_at(time_ns))
+        tap = None if inode in known.names else self.tap(inode, time_ns)
+        return label(tap) if tap else known.names.get(inode)
 
     def taps_at(self, time_ns: int) -> list[tuple[Tap, Presence]]:
         """Return every tap as it was then, and whether it was there. Taps that had closed are left out."""

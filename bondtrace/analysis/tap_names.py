@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
@@ -98,14 +98,48 @@ def answers_to(name: str, inode: int, tap: Optional[Tap]) -> bool:
     return name == label(tap) or any(name in (one.comm, _program(one), process_label(one)) for one in processes)
 
 
+def told_apart(taps: Iterable[Tap]) -> dict[int, str]:
+    """Return the name of each tap by its inode. To names that several have what differs is added: a capture tool's
+    direction and file, else the pid."""
+    alike: dict[str, list[Tap]] = {}
+    for tap in taps:
+        alike.setdefault(label(tap), []).append(tap)
+    found = {tap.inode: name for name, same in alike.items() for tap in same}
+    for name, same in alike.items():
+        marks = [_marks(tap) for tap in same] if len(same) > 1 else []
+        differ = [len(set(values)) > 1 for values in zip(*marks)]
+        if any(differ[:-1]) and len({values[:-1] for values in marks}) == len(marks):
+            differ[-1] = False  # the pid only where nothing else tells them apart
+        for tap, values in zip(same, marks):
+            more = "".join(f" {value}" for value, is_told in zip(values, differ) if value and is_told)
+            found[tap.inode] = _cut(name, LABEL_CHARS - len(more)) + more
+    return found
+
+
+def _marks(tap: Tap) -> tuple[str, ...]:
+    """Return what may tell a tap from others of its name: the direction, the file, and the pid; "" for none."""
+    first = min(tap.processes, key=lambda one: (one.pid == 1, one.pid), default=None)
+    if first is None:
+        return "", "", ""
+    syntax = _CAPTURE_TOOLS.get(_program(first))
+    given = _parse(first.cmdline.split()[1:], syntax).others if syntax is not None else {}
+    direction = given.get("Q") or given.get("direction") or "" if syntax is _TCPDUMP else ""
+    file = posixpath.basename(given.get("w", ""))
+    return (
+        f"-Q {_cut(printable(direction), 8)}" if direction else "",
+        f"-w {_cut(printable(file), 24)}" if file else "",
+        f"pid {first.pid}",
+    )
+
+
 def process_label(process: Process) -> str:
     """Return the name of one process: the program, with device and filter for a capture tool."""
     program = _program(process)
     syntax = _CAPTURE_TOOLS.get(program)
     if syntax is not None:
-        devices, words = _parse(process.cmdline.split()[1:], syntax)
-        options = [word for device in devices for word in ("-i", device)]
-        program = " ".join([program, *options, *words])
+        given = _parse(process.cmdline.split()[1:], syntax)
+        options = [word for device in given.devices for word in ("-i", device)]
+        program = " ".join([program, *options, *given.filter_words])
     return _cut(printable(program), LABEL_CHARS)
 
 
@@ -135,10 +169,19 @@ def _program(process: Process) -> str:
     return process.comm or name or f"pid {process.pid}"
 
 
-def _parse(words: Sequence[str], syntax: _Syntax) -> tuple[list[str], list[str]]:
-    """Return (devices, filter words) of a capture tool's arguments."""
+class _Given(NamedTuple):
+    """A capture tool's arguments: the devices, the words of the filter, and the other options that have a value."""
+
+    devices: list[str]
+    filter_words: list[str]
+    others: dict[str, str]
+
+
+def _parse(words: Sequence[str], syntax: _Syntax) -> _Given:
+    """Return a capture tool's arguments."""
     devices: list[str] = []
     filter_words: list[str] = []
+    others: dict[str, str] = {}
     pending = list(words)
     while pending:
         word = pending.pop(0)
@@ -152,7 +195,9 @@ def _parse(words: Sequence[str], syntax: _Syntax) -> tuple[list[str], list[str]]
             devices.append(value)
         elif option and option == syntax.filter_letter and value:
             filter_words += [value, *_take_plain(pending)]
-    return devices, filter_words
+        elif option and value:
+            others[option] = value
+    return _Given(devices, filter_words, others)
 
 
 def _option(word: str, pending: list[str], syntax: _Syntax) -> tuple[Optional[str], Optional[str]]:

@@ -69,7 +69,7 @@ def outside(tap: Tap, scene: Scene, time_ns: int) -> Optional[str]:
     if traced is None or tap.ifindex == -1:
         return None
     if tap.ifindex == 0 and not any(netns == tap.netns for netns, _ in traced):
-        name = scene.namespaces.get(tap.netns) or f"net:[{tap.netns}]"
+        name = scene.namespace_label(tap.netns)
         return f"it lives in network namespace {name}, of which this trace records nothing: bondtrace cannot tell"
     if tap.ifindex == 0 or (tap.netns, tap.ifindex) in traced:
         return None

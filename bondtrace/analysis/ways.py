@@ -79,7 +79,7 @@ class Ways:
         """Return where a tap listens, as a phrase."""
         if tap.ifindex:
             return f"bound to {self.scene.device_name(tap.netns, tap.ifindex, self.time_ns)}"
-        return f"in network namespace {self.scene.namespaces.get(tap.netns) or f'net:[{tap.netns}]'}"
+        return f"in network namespace {self.scene.namespace_label(tap.netns)}"
 
     def is_at(self, tap: Tap) -> bool:
         """Is one of the places where the tap listens?"""

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..analysis.tap_names import label
+from ..analysis.tap_names import label, told_apart
 from ..capture.host.devices import read_devices
 from ..capture.host.namespaces import Namespace, current_netns, list_namespaces
 from ..capture.host.options import with_all_options
@@ -38,7 +38,8 @@ def taps(as_json: bool, form: str) -> None:
         for tap in found:
             print(json.dumps(_object(tap, names)))
     else:
-        _print([_row(tap, names) for tap in found], form)
+        labels = told_apart(found)
+        _print([_row(tap, labels[tap.inode], names) for tap in found], form)
     for problem in problems:
         say(problem)
 
@@ -101,10 +102,10 @@ def _namespace(tap: Tap, names: dict[int, str]) -> str:
     return names.get(tap.netns) or str(tap.netns)
 
 
-def _row(tap: Tap, names: dict[int, str]) -> list[str]:
+def _row(tap: Tap, name: str, names: dict[int, str]) -> list[str]:
     yes_no = {True: "yes", False: "no", None: "?"}
     return [
-        printable(label(tap)),
+        printable(name),
         str(tap.inode),
         ",".join(str(one.pid) for one in tap.processes) or "-",
         _namespace(tap, names),

@@ -21,8 +21,8 @@ from ..model import Device, End, Journey, Pass, Step
 from ..reporters.text import (
     beyond_ip_words,
     drop_words,
-    namespace_name,
     queued_words,
+    recorded_namespace,
     tap_name,
     trust_line,
     unknown_step,
@@ -169,7 +169,7 @@ class PcapngExporter(Exporter):
     def _description(self, round_: Round, device: Optional[Device], record: Array) -> str:
         facts = [device.kind if device else "unknown device", f"ifindex {round_.ifindex}", f"netns {round_.netns}"]
         if round_.netns in self.scene.namespaces:
-            facts[2] += f" ({namespace_name(round_.netns, self.scene)})"
+            facts[2] += f" ({recorded_namespace(round_.netns, self.scene)})"
         if device and device.bond_mode:
             facts[0] += f" ({device.bond_mode})"
         facts.append(f"host {self.scene.start.get('host', 'unknown')}")

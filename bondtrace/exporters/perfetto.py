@@ -20,7 +20,7 @@ from ..format.wire import Array
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
 from ..reporters.json_lines import timestamp
-from ..reporters.text import beyond_ip_words, namespace_name, tap_name, trust_line, unseen_words
+from ..reporters.text import beyond_ip_words, recorded_namespace, tap_name, trust_line, unseen_words
 from ..util.untrusted import printable
 from ..version import __version__
 from . import Exporter
@@ -183,7 +183,7 @@ class PerfettoExporter(Exporter):
     def _device(self, round_: Round, cpu: int) -> _Track:
         group = self._group(
             (self._number, round_.netns),
-            lambda: f"devices of {self._host()}, {namespace_name(round_.netns, self.scene)} [{round_.netns}]",
+            lambda: f"devices of {self._host()}, {recorded_namespace(round_.netns, self.scene)} [{round_.netns}]",
         )
         return group, self._track((group, round_.ifindex, round_.dev, cpu), f"{printable(round_.dev)}, CPU {cpu}")
 

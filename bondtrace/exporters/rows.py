@@ -15,7 +15,7 @@ from ..analysis.scene import Scene
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
 from ..reporters.json_lines import tap_object
-from ..reporters.text import namespace_name
+from ..reporters.text import recorded_namespace
 from ..util.untrusted import printable
 
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -156,7 +156,7 @@ def _of_step(step: Step, one: Pass, scene: Scene) -> Row:
         "pass_inferred": one.inferred,
         "cpu": one.cpu,
         "netns": netns,
-        "netns_name": namespace_name(netns, scene),
+        "netns_name": recorded_namespace(netns, scene),
         "t_ns": step.t_ns,
         "kind": step.kind,
         "round": step.round,

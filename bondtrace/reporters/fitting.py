@@ -40,7 +40,8 @@ class Column:
     @property
     def name(self) -> str:
         """Its heading in one line."""
-        return " ".join(self.words) + (f" ({self.group})" if self.group else "")
+        group = self.group if self.group.startswith("(") else f"({self.group})"
+        return " ".join(self.words) + (f" {group}" if self.group else "")
 
 
 def width_of(stream: TextIO) -> int:

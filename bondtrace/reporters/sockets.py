@@ -16,7 +16,7 @@ from ..stats.summary import Summary
 from ..util.untrusted import printable
 from .fitting import Column
 from .json_lines import socket_object
-from .text import namespace_name
+from .text import in_brackets, namespace_name
 
 ROWS_MAX = 100  # a busy server has a socket for every connection
 PORTS_MAX = 20
@@ -86,7 +86,7 @@ def _devices(given: Given, scene: Scene, several: bool) -> Iterator[str]:
     """Yield the devices on which a socket was given packets, in order; with their namespace where there are
     ``several``."""
     for netns, ifindex in sorted(given.devices):
-        where = f" ({namespace_name(netns, scene)})" if several else ""
+        where = f" {in_brackets(namespace_name(netns, scene))}" if several else ""
         yield f"{printable(scene.device_name(netns, ifindex, LAST_NS))}{where}"
 
 

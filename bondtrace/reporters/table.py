@@ -10,14 +10,14 @@ from typing import Any, Optional, TextIO
 from ..analysis import coverage, telling, watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
+from ..analysis.tap_names import told_apart
 from ..model import OUTCOMES, Tap
 from ..stats.summary import Place, Summary
 from ..util.untrusted import printable
 from . import sockets
 from .fitting import Column, drawn, width_of
 from .json_lines import bound_device, tap_object, trust_object
-from .text import namespace_name, trust_line
+from .text import in_brackets, namespace_name, trust_line
 
 _UNKNOWN = "?"
 
@@ -75,10 +75,10 @@ def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]
         *(Column((kind,)) for kind in (*kinds, *(["twice"] if summary.twice else []))),
         *([] if summary.counted else [Column(("unseen",)), Column(("mostly", "because"), least=16)]),
     ]
-    rows = []
+    rows, names = [], tap_labels(summary, scene)
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, LAST_NS)
-        row = [f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]", bound_name(tap, scene)]
+        row = [names[inode], bound_name(tap, scene)]
         open_ = watched.open_reason(tap, scene)
         known = open_ is None
         cells_known = watched.cells_known(tap, scene)
@@ -129,17 +129,27 @@ def drop_lines(summary: Summary, scene: Scene) -> list[str]:
 
 def why_lines(summary: Summary, scene: Scene) -> list[str]:
     """Return for each tap the reasons with counts, and one journey as an example of each."""
-    lines = []
+    lines, names = [], tap_labels(summary, scene)
     for inode in summary.inodes(scene):
         reasons = summary.ranked(inode)
         tap = scene.tap(inode, LAST_NS)
         if reasons and tap:
             verb = "did not see" if watched.totals_known(tap, scene) else "may have seen or not"
-            lines.append(f"{printable(label(tap))} [{inode}] {verb}")
+            lines.append(f"{names[inode]} {verb}")
         for reason, count in reasons:
             example = summary.examples[inode, reason]
             lines.append(f"  {count:>8}  {reason}: {printable(example.detail)} (for example #{example.journey})")
     return lines
+
+
+def tap_labels(summary: Summary, scene: Scene) -> dict[int, str]:
+    """Return the names of the taps of a summary with their inodes, told apart, by inode."""
+    taps = (scene.tap(inode, LAST_NS) for inode in summary.inodes(scene))
+    names = told_apart(tap for tap in taps if tap is not None)
+    return {
+        inode: f"{printable(names[inode])} [{inode}]" if inode in names else f"[{inode}]"
+        for inode in summary.inodes(scene)
+    }
 
 
 def bound_name(tap: Optional[Tap], scene: Scene) -> str:
@@ -152,7 +162,7 @@ def place_name(place: Place, places: list[Place], scene: Scene) -> str:
     netns, ifindex, direction = place
     name = f"{printable(scene.device_name(netns, ifindex, LAST_NS))} {direction}"
     if len({one[0] for one in places}) > 1:
-        name += f" ({namespace_name(netns, scene)})"
+        name += f" {in_brackets(namespace_name(netns, scene))}"
     return name
 
 

@@ -14,7 +14,6 @@ from typing import Callable, Optional, TextIO
 
 from ..analysis import ends, socket_names, telling, watched
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
 from ..model import OUTCOMES, Journey, Pass, Step, Unseen
 from ..net.dissect import changes, one_line
 from ..util.untrusted import printable
@@ -160,7 +159,7 @@ def _margin(depth: int) -> str:
 
 def _pass_heading(line: Line, journey: Journey, scene: Scene) -> str:
     one, first = line.one, journey.passes[0]
-    namespace = f" ({namespace_name(one.netns, scene)})" if one.netns != first.netns else ""
+    namespace = f" {in_brackets(namespace_name(one.netns, scene))}" if one.netns != first.netns else ""
     cpu = f", CPU {one.cpu}" if one.cpu != first.cpu else ""
     if line.kind == "back":
         return f"back to it, {way_words(one)}{namespace}{cpu}"
@@ -193,7 +192,18 @@ def changed(one: Pass, journey: Journey) -> list[str]:
 
 def namespace_name(netns: int, scene: Scene) -> str:
     """Return what people call a network namespace."""
+    return printable(scene.namespace_label(netns))
+
+
+def recorded_namespace(netns: int, scene: Scene) -> str:
+    """Return what a namespace was called when it was recorded, for files that are read together with those of other
+    hosts."""
     return printable(scene.namespaces.get(netns) or f"netns {netns}")
+
+
+def in_brackets(name: str) -> str:
+    """Return the name of a namespace in brackets: "(this one)" has them."""
+    return name if name.startswith("(") else f"({name})"
 
 
 def _row(t_ns: int, step: Optional[Step], what: str, depth: int) -> str:
@@ -273,8 +283,8 @@ def unknown_step(step: Step) -> str:
 
 def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
     """Return what people call the tap, always with its inode."""
-    tap = scene.tap(inode, time_ns)
-    return f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}] (known only by its inode)"
+    name = scene.tap_label(inode, time_ns)
+    return f"{printable(name)} [{inode}]" if name else f"[{inode}] (known only by its inode)"
 
 
 def unseen_lines(journey: Journey, scene: Scene, verbose: bool) -> list[str]:

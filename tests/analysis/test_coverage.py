@@ -230,7 +230,8 @@ def test_the_summary_has_no_zero_for_what_is_not_traced():
         for line in stream.getvalue().splitlines()
         if "[7]" in line and "eth5" in line.split() and "not-traced" in line
     ]
-    assert (row[:5], row[-1], set(row[5:-1])) == (["tcpdump", "-i", "eth0", "[7]", "eth5"], "not-traced", {"?"})
+    named = ["tcpdump", "-i", "eth0", "pid", "800", "[7]", "eth5"]
+    assert (row[:7], row[-1], set(row[7:-1])) == (named, "not-traced", {"?"})
     assert LINE in stream.getvalue().splitlines() and "?: not traced in this trace." in stream.getvalue()
     asked = told["taps"]["7"]
     assert (asked["watched"], asked["outcomes"], asked["twice"]) == (False, None, None)
@@ -251,7 +252,10 @@ def test_a_journey_does_not_claim_its_absence():
     )
 
     text.write(journey, around, stream, detail=text.Detail.VERBOSE)
-    assert "not known of tcpdump -i eth0 [7]: bound to eth5, of which this trace records nothing" in stream.getvalue()
+    assert (
+        "not known of tcpdump -i eth0 pid 800 [7]: bound to eth5, of which this trace records nothing"
+        in stream.getvalue()
+    )
 
 
 class Source:

@@ -116,6 +116,35 @@ def test_the_same_ifindex_is_another_device_in_another_namespace():
     assert around.namespaces == {HERE: "host", THERE: "blue"}
 
 
+@pytest.mark.parametrize(
+    "name, label",
+    [
+        ("host", "host"),
+        ("netns of pid 7 (python3)", "(this one)"),
+        ("container 0123456789ab", "(this one)"),
+        ("", "(this one)"),
+    ],
+)
+def test_where_bondtrace_ran_is_this_one_unless_it_has_a_name(name, label):
+    around = scene(*({"kind": "namespace", "time_ns": 1, "netns": netns, "name": name} for netns in (HERE, THERE)))
+
+    assert around.namespace_label(HERE) == label
+    assert around.namespace_label(THERE) == (name or f"net:[{THERE}]")
+    assert around.namespace_label(5) == "net:[5]"
+
+
+def test_taps_are_told_apart_from_those_that_are_there():
+    twins = {inode: tcpdump(inode, "eth0", "-Q", way) for inode, way in ((7, "in"), (8, "out"))}
+    around = scene(taps={**twins, 9: tcpdump(9, "eth1")})
+
+    labels = [around.tap_label(inode, at(5)) for inode in (7, 8, 9, 10)]
+    assert labels == ["tcpdump -i eth0 -Q in", "tcpdump -i eth0 -Q out", "tcpdump -i eth1", None]
+
+    # when one of them has closed, then its name is that of before, and the other one needs no more
+    around.apply({"kind": "tap-gone", "time_ns": at(10), "not_before_ns": at(9), "inode": 8})
+    assert [around.tap_label(inode, at(20)) for inode in (7, 8)] == ["tcpdump -i eth0", "tcpdump -i eth0"]
+
+
 # (lower, upper), and the ends of a veth.
 RELATED = {("eth0", "bond0"), ("eth1", "bond0"), ("bond0", "bond0.7"), ("eth2", "br0"), ("veth0", "peer0")}
 

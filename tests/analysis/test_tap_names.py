@@ -3,7 +3,7 @@
 
 import pytest
 
-from bondtrace.analysis.tap_names import NO_PROCESS, label, process_label
+from bondtrace.analysis.tap_names import LABEL_CHARS, NO_PROCESS, label, process_label, told_apart
 from bondtrace.model import Process, Tap
 
 
@@ -76,3 +76,54 @@ def test_of_several_the_first_is_named_and_process_1_last():
 def test_a_label_is_never_longer_than_it_may_be():
     holders = [Process(7, "tcpdump", "tcpdump " + "x" * 200), Process(8, "b", "b")]
     assert label(tap(*holders)) == "tcpdump " + "x" * 60 + "… and 1 more"
+
+
+def names_of(*lines):
+    """The names of taps of processes with these command lines."""
+    taps = (
+        Tap(place, 1, 0, 3, "raw", processes=(Process(800 + place, line.split()[0], line),))
+        for place, line in enumerate(lines)
+    )
+    return list(told_apart(taps).values())
+
+
+@pytest.mark.parametrize(
+    "lines, expected",
+    [
+        # one of its kind
+        (["tcpdump -i eth0 -w a.pcap -Q in"], ["tcpdump -i eth0"]),
+        (["tcpdump -i eth0", "tcpdump -i eth1 -w a.pcap"], ["tcpdump -i eth0", "tcpdump -i eth1"]),
+        (["tcpdump -i eth0 icmp -w a", "tcpdump -i eth0 -w b"], ["tcpdump -i eth0 icmp", "tcpdump -i eth0"]),
+        # what differs
+        (
+            ["tcpdump -i eth0 -w /tmp/a.pcap", "tcpdump -i eth0 -w /tmp/b.pcap"],
+            ["tcpdump -i eth0 -w a.pcap", "tcpdump -i eth0 -w b.pcap"],
+        ),
+        (["tcpdump -i eth0 -Qin", "tcpdump -i eth0"], ["tcpdump -i eth0 -Q in", "tcpdump -i eth0"]),
+        (
+            ["tcpdump -i eth0 --direction=in -w a", "tcpdump -i eth0 -Q out -w a"],
+            ["tcpdump -i eth0 -Q in", "tcpdump -i eth0 -Q out"],
+        ),
+        (["tcpdump -i eth0", "tcpdump -i eth0"], ["tcpdump -i eth0 pid 800", "tcpdump -i eth0 pid 801"]),
+        (
+            ["tcpdump -i eth0 -w a", "tcpdump -i eth0 -w a", "tcpdump -i eth0 -w b"],
+            ["tcpdump -i eth0 -w a pid 800", "tcpdump -i eth0 -w a pid 801", "tcpdump -i eth0 -w b pid 802"],
+        ),
+        (["lldpd", "lldpd"], ["lldpd pid 800", "lldpd pid 801"]),
+        (["tshark -i eth0 -Q", "tshark -i eth0 -w x"], ["tshark -i eth0", "tshark -i eth0 -w x"]),
+    ],
+)
+def test_names_that_several_have_are_told_apart_by_what_differs(lines, expected):
+    assert names_of(*lines) == expected
+
+
+def test_taps_of_one_process_and_those_of_none_keep_their_name():
+    holder = (Process(9, "lldpd", "lldpd"),)
+    taps = [Tap(1, 1, 2, 3, "raw", processes=holder), Tap(2, 1, 3, 3, "raw", processes=holder), tap(), tap()]
+    assert set(told_apart(taps).values()) == {"lldpd", NO_PROCESS}
+
+
+def test_a_name_that_is_told_apart_is_printable_and_short():
+    evil = "tcpdump -i eth0 " + "x" * 200 + " -w /tmp/\x1b[31m" + "y" * 99
+    found = names_of(evil + "1", "tcpdump -i eth0 " + "x" * 200)
+    assert all(len(name) <= LABEL_CHARS and name.isprintable() for name in found) and len(set(found)) == 2

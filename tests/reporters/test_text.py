@@ -16,6 +16,7 @@ from build import (
     BEGIN_NS,
     ESCAPED,
     FEW,
+    HERE,
     HOSTILE,
     HOSTILE_PASSES,
     ON_5354,
@@ -136,6 +137,12 @@ def test_text_tells_another_cpu_a_veth_and_a_fanout_group():
        7.0 µs  peer0                rx tap [99] (known only by its inode): ignored
 """
     )
+
+
+def test_the_own_namespace_is_this_one():
+    unnamed = {"kind": "namespace", "time_ns": BEGIN_NS, "netns": HERE, "name": "netns of pid 7 (python3)"}
+    passes = tx("peer0"), rx("veth0", tap(99), at=5)
+    assert "\n    then received on veth0 (this one)\n" in text(*passes, around=scene(unnamed, taps={}))
 
 
 def test_text_marks_what_is_incomplete_and_what_is_inferred():

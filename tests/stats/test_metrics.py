@@ -73,7 +73,15 @@ def test_a_drop_without_a_reason_is_told():
 
 
 @pytest.mark.parametrize(
-    "given, label", [("blue", "blue"), ("netns of pid 4711", str(HERE)), (f"net:[{HERE}]", str(HERE)), ("", str(HERE))]
+    "given, label",
+    [
+        ("blue", "blue"),
+        ("netns of pid 4711", str(HERE)),
+        ("netns of pid 4711 (a (b)\n)", str(HERE)),
+        ("container 0123456789ab", str(HERE)),
+        (f"net:[{HERE}]", str(HERE)),
+        ("", str(HERE)),
+    ],
 )
 def test_a_namespace_without_a_name_is_its_inode_for_pids_change(given, label):
     around = scene()

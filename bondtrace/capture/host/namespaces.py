@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Optional, TypeVar
@@ -21,7 +22,12 @@ from .netlink import Netlink
 
 T = TypeVar("T")
 
-NAMED_DIRECTORIES = ("/run/netns", "/run/docker/netns")
+_DOCKERS = "/run/docker/netns"
+NAMED_DIRECTORIES = ("/run/netns", _DOCKERS)
+_CONTAINER = "container "
+_CONTAINER_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # Docker, containerd, Podman, CRI-O
+_LXC_NAME = re.compile(r"/lxc(?:\.payload[./]|/)([\w.-]{1,64})")
+_CGROUP_BYTES = 1 << 14
 _OWN = "/proc/thread-self/ns/net"
 _CLONE_NEWNET = 0x40000000
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
@@ -29,19 +35,25 @@ _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 
 class Namespace(NamedTuple):
     """One network namespace: ``name`` as in ``ip netns`` ("" without one), ``path`` can be opened
-    for setns(2), ``pid`` is the lowest process id known to be in it (``None``: not known)."""
+    for setns(2), ``pid`` is the lowest process id known to be in it (``None``: not known), ``holder`` what that process
+    is: its container ("container 3f2a1b4c5d6e"), else its command; "" where that is not known or not needed."""
 
     inode: int
     name: str
     path: str
     pid: Optional[int] = None
+    holder: str = ""
 
     @property
     def label(self) -> str:
-        """Return what people call it: its name, else a process in it, else its inode."""
-        if self.name:
+        """Return what people call it: the name that a person gave it, else its container, else the name that a program
+        gave it, else a process in it, else its inode."""
+        is_container = self.holder.startswith(_CONTAINER)
+        if self.name and not (is_container and self.path.startswith(_DOCKERS)):
             return self.name
-        return f"netns of pid {self.pid}" if self.pid is not None else f"net:[{self.inode}]"
+        if is_container or self.pid is None:
+            return self.holder or f"net:[{self.inode}]"
+        return f"netns of pid {self.pid}" + (f" ({self.holder})" if self.holder else "")
 
 
 def current_netns() -> int:
@@ -64,12 +76,32 @@ def list_namespaces() -> dict[int, Namespace]:
     found = {own.inode: own}
     for inode, pid in _of_processes():
         if inode not in found:
-            found[inode] = Namespace(inode, "", f"/proc/{pid}/ns/net", pid)
+            found[inode] = Namespace(inode, "", f"/proc/{pid}/ns/net", pid, holder_of(pid))
     for named in _named():
         known = found.get(named.inode)
         path = known.path if known is not None and named.inode == own.inode else named.path
-        found[named.inode] = Namespace(named.inode, named.name, path, known.pid if known else None)
+        found[named.inode] = named._replace(
+            path=path, pid=known.pid if known else None, holder=known.holder if known else ""
+        )
     return found
+
+
+def holder_of(pid: int) -> str:
+    """Return what a process is to people: the container that it is in, else its command; "" where it is gone.
+
+    Source: ``/proc/PID/cgroup`` (a container's 64 digits, or LXC's name), ``/proc/PID/comm``.
+    """
+    groups = _text(f"/proc/{pid}/cgroup")
+    named = _CONTAINER_ID.search(groups) or _LXC_NAME.search(groups)
+    return f"{_CONTAINER}{named[1]}" if named else _text(f"/proc/{pid}/comm").removesuffix("\n")
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_CGROUP_BYTES).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
 
 
 def _of_processes() -> Iterator[tuple[int, int]]:

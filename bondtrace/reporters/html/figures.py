@@ -22,7 +22,7 @@ from ...util.untrusted import printable
 from ..json_lines import timestamp
 from ..story import paragraphs
 from ..table import place_name
-from ..text import lines, namespace_name, trust_line
+from ..text import in_brackets, lines, namespace_name, trust_line
 
 PATHS_MAX = 200
 STEPS_MAX = 300
@@ -60,7 +60,7 @@ def report_object(data: ReportData, name: str, notes: Sequence[str]) -> dict[str
             "last": None if timeline.begin_ns is None else timestamp(timeline.last_ns + offset_ns),
             "notes": [printable(note) for note in notes],
         },
-        "namespaces": {str(place[0]): namespace_name(place[0], scene) for place in data.summary.places()},
+        "namespaces": {str(place[0]): in_brackets(namespace_name(place[0], scene)) for place in data.summary.places()},
         "trust_line": printable(trust_line(scene)),
         "flow": _paths_object(data),
         "timeline": _timeline_object(data),
@@ -84,7 +84,7 @@ def label(node: Node, places: list[Place], scene: Scene) -> tuple[str, str]:
         return "taps", node.result
     text = printable(node.what) or "?"
     several = len({place[0] for place in places}) > 1 and node.kind in ("protocol", "drop")
-    where = f" ({namespace_name(node.place[0], scene)})" if several else ""
+    where = f" {in_brackets(namespace_name(node.place[0], scene))}" if several else ""
     return ("dropped in " if node.kind == "drop" else "") + text + where, printable(node.result)
 
 

@@ -148,7 +148,7 @@
     const kinds = OUTCOMES.filter(name => all.some(tap => tap.outcomes?.[name]));
     const twice = all.some(tap => tap.twice);
     const places = summary.passed.map(place => `${place.dev} ${place.direction}` +
-      (several ? ` (${report.namespaces[place.netns]})` : ""));
+      (several ? ` ${report.namespaces[place.netns]}` : ""));
     const row = tap => [make("th", { scope: "row" }, tap.title), make("td", {}, tap.dev),
       ...tap.devices.map(heat), ...kinds.map(name => tap.watched ? cell(tap.outcomes[name] ?? 0) : notWatched()),
       ...(twice ? [tap.watched ? cell(tap.twice) : notWatched()] : []),

@@ -48,8 +48,45 @@ def test_labels_say_the_best_that_is_known():
         Namespace(5, "blue", "/run/netns/blue", 7).label,
         Namespace(5, "", "/proc/7/ns/net", 7).label,
         Namespace(5, "", "/x").label,
+        Namespace(5, "", "/proc/7/ns/net", 7, "nginx").label,
+        Namespace(5, "", "/proc/7/ns/net", 7, "container 0123456789ab").label,
+        Namespace(5, "blue", "/run/netns/blue", 7, "container 0123456789ab").label,
+        Namespace(5, "1f2e3d", "/run/docker/netns/1f2e3d", 7, "container 0123456789ab").label,
+        Namespace(5, "1f2e3d", "/run/docker/netns/1f2e3d", 7, "nginx").label,
     ]
-    assert found == ["blue", "netns of pid 7", "net:[5]"]
+    assert found == [
+        *("blue", "netns of pid 7", "net:[5]", "netns of pid 7 (nginx)", "container 0123456789ab"),
+        *("blue", "container 0123456789ab", "1f2e3d"),
+    ]
+
+
+DIGITS = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "groups, holder",
+    [
+        (f"0::/system.slice/docker-{DIGITS}.scope\n", "container 0123456789ab"),
+        (f"12:pids:/docker/{DIGITS}\n0::/docker/{DIGITS}\n", "container 0123456789ab"),
+        (f"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{DIGITS}.scope\n", "container 0123456789ab"),
+        (f"0::/machine.slice/libpod-{DIGITS}.scope/container\n", "container 0123456789ab"),
+        ("0::/lxc.payload.web-1/system.slice/nginx.service\n", "container web-1"),
+        ("0::/lxc/web-1\n", "container web-1"),
+        ("0::/system.slice/nginx.service\n", "nginx"),
+        (f"0::/user.slice/{DIGITS}a\n", "nginx"),
+        ("", "nginx"),
+    ],
+)
+def test_a_process_goes_by_its_container_or_its_command(monkeypatch, groups, holder):
+    told = {"/proc/7/cgroup": groups, "/proc/7/comm": "nginx\n"}
+    monkeypatch.setattr(namespaces, "_text", lambda path: told[path])
+
+    assert namespaces.holder_of(7) == holder
+
+
+def test_of_a_process_that_is_gone_nothing_is_said():
+    assert namespaces.holder_of(1 << 30) == ""
+    assert namespaces.holder_of(os.getpid()) != ""
 
 
 def test_a_namespace_goes_by_name_path_inode_and_link(named):
@@ -68,7 +105,7 @@ def test_a_process_id_means_its_namespace(named):
     found = namespaces.resolve(str(process.pid))
     process.communicate(b"\n")
     # then it is the named one, now with its process
-    assert found == named._replace(pid=process.pid)
+    assert found == named._replace(pid=process.pid, holder="sh")
 
 
 def test_ones_own_process_id_means_the_current_namespace():
