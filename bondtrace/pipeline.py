@@ -170,6 +170,8 @@ class Pipeline:
                 ) from None
 
     def _show(self, journeys: Journeys) -> None:
+        if self.selection:
+            self.selection.reached(journeys)
         journeys = only(journeys, self.directions)
         most = None if self.count is None else self.count - self.summary.journeys
         if self.selection:

@@ -180,13 +180,17 @@ class Criteria:
 class Selection:
     """Criteria, applied to one trace, and what was counted.
 
-    ``asked``: of how many journeys it was decided, the last of which began at ``begun_ns``; ``selected``,
-    ``cut``, ``foreign``: how many these are (``Found``).
+    ``asked``: of how many journeys it was decided; ``selected``, ``cut``, ``foreign``: how many these are (``Found``).
+    ``begun_ns``: when the last journey of the trace began so far, whether it was asked about or not.
     """
 
     def __init__(self, criteria: Criteria) -> None:
         self.criteria = criteria
         self.asked = self.selected = self.cut = self.foreign = self.begun_ns = 0
+
+    def reached(self, journeys: Journeys) -> None:
+        """Note that the trace has come to these journeys."""
+        self.begun_ns = int(journeys.begins_ns[-1]) if len(journeys) else self.begun_ns
 
     def take(
         self, journeys: Journeys, scene: Scene, contents: Contents = NO_CONTENTS, most: Optional[int] = None
@@ -199,7 +203,6 @@ class Selection:
             places = places[:most]
             end = int(places[-1]) + 1 if most else 0
         self.asked += end
-        self.begun_ns = int(journeys.begins_ns[-1]) if len(journeys) else self.begun_ns
         self.selected += len(places)
         self.cut += int(np.count_nonzero(found.cut[:end]))
         self.foreign += int(np.count_nonzero(found.foreign[:end]))

@@ -13,7 +13,7 @@ from typing import Optional
 import click
 import numpy as np
 
-from ..analysis.select import Criteria
+from ..analysis.select import Criteria, Selection
 from ..errors import UsageError
 from ..exporters import FORMATS, Exporter
 from ..exporters.arrows import ArrowsExporter
@@ -30,7 +30,7 @@ from ..format.wire import Array
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
 from .options import directions, privacy_option, private, say, view_options
-from .selecting import Selecting, files_and_selection, refuse_private_filter, selection_of, tell
+from .selecting import Selecting, files_and_selection, refuse_private_filter, tell
 
 NOTHING: Array = np.zeros(0, np.uint64)
 
@@ -148,13 +148,13 @@ def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
         if asked.count is not None and written >= asked.count:
             break
         left = None if asked.count is None else asked.count - written
-        selection = selection_of(asked.criteria)
+        selection = Selection(asked.criteria)
         pipeline = Pipeline(directions=asked.directions, columns=exporter.take, count=left, selection=selection)
         exporter.begin(source.paths[0], pipeline.scene)
         pipeline.payloads = exporter.payloads
         batches: Iterable[Batch] = private(source.batches(), asked.privacy)
         if isinstance(exporter, ArrowsExporter):
-            batches = exporter.keeping(batches, selection)
+            batches = exporter.keeping(batches, selection, left)
         pipeline.run(batches)
         exporter.end()
         written += pipeline.summary.journeys
@@ -162,7 +162,7 @@ def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
             say(f"{file} was cut off; the complete part of it is exported")
         if not source.cut_off and not pipeline.scene.start:
             say(f"{source.name} does not hold the start of a trace: names and times may be missing")
-        tell(selection, pipeline.scene, source.name if len(sources) > 1 else "")
+        tell(selection if asked.criteria else None, pipeline.scene, source.name if len(sources) > 1 else "")
         say(f"{source.name}: {trust_line(pipeline.scene)}")
     exporter.close()
     return written

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A recording (docs/recording.md) of some journeys: all their passes, and all events of the trace.
 
-The events keep their places: each pass is written with the batch in which it came, or with an earlier one that ended
-after it, so that a reader knows of devices and taps what the reader of the whole recording knew then. Late steps are
-already in the passes to which they belong.
+Passes and events keep their places: each pass is written with the batch in which it came, so that a reader knows of
+devices and taps what the reader of the whole recording knew then. Late steps are already in the passes to which they
+belong.
 
-Invariant: memory grows with the passes that a stitcher holds back, and with the events meanwhile.
+Invariant: memory grows with the passes that a stitcher holds back, and not with the recording.
 """
 
 from __future__ import annotations
@@ -27,16 +27,21 @@ from ..format.batch import SCHEMA, Batch, encode
 from ..format.events import Event
 from ..format.payload import Payloads, bytes_events
 from ..format.wire import RECORD_HOOK, Array, Passes, concatenate
+from ..util.arrays import upper_half
 from . import Exporter
 
+_NO_KEYS: Array = np.zeros(0, np.uint64)
+_END_NS = 1 << 64
 _OF_PARTS = ("trace", "part")  # what a start event says of parts: this is no part of that trace
 
 
 @dataclass
 class _Waiting:
-    """A batch that passes may still be added to: all that ended until ``until_ns`` and were not in one before."""
+    """A batch of which passes may still be in journeys that come: ``keys`` are of all that it had. None of these, or of
+    a batch before, ended after ``until_ns``."""
 
     until_ns: int
+    keys: Array
     events: list[Event]
     passes: list[Passes] = field(default_factory=list)
 
@@ -55,35 +60,38 @@ class ArrowsExporter(Exporter):
         super().begin(source, scene)
         self.payloads = Payloads()
 
-    def keeping(self, batches: Iterable[Batch], selection: Optional[Selection]) -> Iterator[Batch]:
+    def keeping(self, batches: Iterable[Batch], selection: Selection, most: Optional[int] = None) -> Iterator[Batch]:
         """Yield the batches, each noted before its journeys come. Of its passes only those of taps' hooks are kept.
 
-        :param selection: what is asked about the journeys, which come in the order of their begins.
+        :param selection: what is asked about all journeys, which come in the order of their begins.
+        :param most: how many journeys are to be written.
         """
         for batch in batches:
-            if selection is not None:
-                self._write_until(selection.begun_ns)
-            self._last_ns = max(self._last_ns, batch.now_ns)
-            hooks = batch.passes.take(batch.passes.records["kind"] == RECORD_HOOK)
+            is_full = most is not None and sum(map(len, self.shapes)) >= most
+            self._write_until(_END_NS if is_full else selection.begun_ns)
+            records = batch.passes.records
+            ends_ns = records["time_ns"] + records["duration_ns"]
+            self._last_ns = max(self._last_ns, int(ends_ns.max(initial=0)))
+            hooks = batch.passes.take(records["kind"] == RECORD_HOOK)
             events = [self._told(event) for event in batch.events if event.get("kind") != "bytes"]
-            self._waiting.append(_Waiting(self._last_ns, events, [hooks]))
+            self._waiting.append(_Waiting(self._last_ns, _NO_KEYS if is_full else _keys(batch.passes), events, [hooks]))
             yield batch
 
     def take(self, columns: Journeys) -> None:
-        """Take the journeys that are to be written."""
+        """Take the journeys that are to be written: each of their passes belongs to the batch in which it came."""
         if not len(columns):
             return
         self.shapes.append(columns.shapes)
-        passes = columns.passes
-        ends_ns = passes.records["time_ns"] + passes.records["duration_ns"]
-        places = np.searchsorted(np.array([one.until_ns for one in self._waiting], np.uint64), ends_ns)
-        for place in np.unique(places).tolist():
-            some = passes.take(np.flatnonzero(places == place))
-            self._waiting[min(place, len(self._waiting) - 1)].passes.append(some)
-        self._write_until(int(columns.begins_ns[-1]))
+        passes, keys = columns.passes, _keys(columns.passes)
+        is_open = np.ones(len(passes), bool)
+        for batch in self._waiting:
+            places = np.flatnonzero(is_open & np.isin(keys, batch.keys))
+            if len(places):
+                batch.passes.append(passes.take(places))
+                is_open[places] = False
 
     def _write_until(self, begin_ns: int) -> None:
-        """Write the batches that ended before the begin of a journey: none that comes later began before that."""
+        """Write the batches whose passes ended before a journey began: none that comes later began before that."""
         while self._waiting and self._waiting[0].until_ns < begin_ns:
             self._write(self._waiting.popleft())
 
@@ -116,3 +124,9 @@ class ArrowsExporter(Exporter):
         before = event.get("selection")
         by = " and ".join(one for one in (before, self._by) if isinstance(one, str) and one)
         return {**told, **({"selection": by} if by else {})}
+
+
+def _keys(passes: Passes) -> Array:
+    """Return what tells each pass from all others: its CPU, and its number there."""
+    keys: Array = upper_half(passes.records["cpu"]) | passes.records["seq"]
+    return keys

@@ -178,3 +178,22 @@ def test_passes_that_would_be_joined_without_those_in_between_are_told(tmp_path)
     there = len(told(small)[1])
     assert (there != whole) == ("journeys, and not those" in done.stderr)
     assert (whole, there) == (2, 1)
+
+
+def test_passes_stay_in_their_batches_whatever_times_events_have(tmp_path):
+    # given an event from the far future in the first batch, and packets in later ones; every second is dropped
+    def packet(n):
+        steps = (tap(ON_ETH0), drop("NO_SOCKET")) if n % 2 else (tap(ON_ETH0),)
+        return rx("eth0", *steps, at=1000 * n, skb=SKB + 64 * n, packet=reply(seq=n), seq=n + 1)
+
+    first = [*events(), losses(3_600_000_000, lost=[0])]
+    path = record(tmp_path / "odd.arrows", (packet(0), first), *((packet(n), []) for n in range(1, 8)))
+
+    for words, wanted in (
+        (("--dropped",), [0, 1, 1, 1, 1]),
+        (("--rx",), [1] * 8),
+        (("--dropped", "--count", "1"), [0, 1]),
+    ):
+        small, _ = exported(path, *words)
+        assert [len(batch.passes) for batch in Recording(small).batches()] == wanted
+        assert told(small) == told(path, *words)
