@@ -12,6 +12,7 @@ COMMANDS = (
     "show",
     "summary",
     "explain",
+    "why",
     "check",
     "export",
     "report",

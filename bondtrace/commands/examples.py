@@ -30,8 +30,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "show": (
         ("bondtrace show trace.arrows", "every journey, as live would have shown it"),
-        ("bondtrace show trace.arrows icmp and host 10.9.0.1", "those that a tcpdump filter matches"),
-        ("bondtrace show trace.arrows --dropped --dev eth0 --sort duration", "dropped ones, the slowest first"),
+        ("bondtrace show trace.arrows --dropped --sort duration icmp", "dropped pings, the slowest first"),
         ("bondtrace show trace.arrows --quiet", "a line per journey: who saw the packet, and who did not"),
         ("bondtrace show trace.arrows --as-if 2.6.18", "what taps would have been offered by RHEL 5"),
     ),
@@ -45,6 +44,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bondtrace explain trace.arrows --journey 5", "journey #5 of a recording"),
         ("bondtrace explain trace.arrows --dropped NO_SOCKET", "the first that was dropped for this reason"),
         ("sudo bondtrace explain --iface bond0 --rx", "the next packet that bond0 receives"),
+    ),
+    "why": (
+        ("bondtrace why 'tcpdump -i eth0' trace.arrows", "what a tap did not see, why, and what to change"),
+        ("bondtrace why 'udp port 5354' trace.arrows", "who saw these packets, who did not, where they ended"),
     ),
     "check": (
         ("bondtrace check eth0.pcap bond0.pcap trace.arrows", "do the captures have what the recording says?"),

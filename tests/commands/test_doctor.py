@@ -113,7 +113,7 @@ def test_one_that_cannot_be_had_is_told_and_is_no_reason_to_fail(examined):
     assert status == 0
     assert (stages[SOCKETS]["available"], stages[SOCKETS]["missing"]) == (False, "this kernel has no function raw_rcv")
     assert stages[SOCKETS6]["available"]
-    assert "which sockets took a packet of IPv4, and whether ARP was answered, is not told" in printed
+    assert "which sockets took a packet of IPv4, where it was forwarded, and whether ARP was answered" in printed
 
 
 def test_a_kernel_whose_brackets_end_before_ip_has_no_such_stages(examined):

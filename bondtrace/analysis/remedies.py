@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to change so that a tap gets packets that it did not get: the device to capture on, an option.
+
+Invariant: it follows from the reason and the packet's way alone; "" where nothing that the tap could do helps.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from ..model import ETH_P_ALL, Journey, Step, Tap
+from . import look_at
+from .scene import Scene
+
+_PLACES_NAMED = 4
+#: By what a tap did with a packet that it did not capture.
+OF_OUTCOME = {
+    "full": "give it a larger buffer (tcpdump -B KIB), capture less of each packet (-s), write to a file (-w) instead "
+    "of printing, or let a filter refuse what is not needed",
+    "filtered": "`tcpdump -d FILTER` shows what it asks; where the packets have a VLAN tag, it needs `vlan and ...`",
+}
+
+
+def of_unseen(reason: str, tap: Tap, journey: Journey, scene: Scene) -> str:
+    """Return what to change, given a packet that the tap was not offered for this reason, as a sentence's end."""
+    rule = _RULES.get(reason)
+    return rule(tap, journey, scene) if rule else ""
+
+
+def _elsewhere(tap: Tap, journey: Journey, scene: Scene) -> str:
+    places = _places(journey, lambda step: step.netns == tap.netns)
+    if not places:
+        return _namespace(tap, journey, scene)
+    return f"capture where such packets pass: {_commands(places)}, or `-i any`"
+
+
+def _namespace(tap: Tap, journey: Journey, scene: Scene) -> str:
+    there = next((step for one in journey.passes for step in one.steps if step.netns != tap.netns), None)
+    if there is None:
+        return ""
+    name = scene.namespace_name(there.netns)
+    enter = f"ip netns exec {name}" if name else "nsenter -t PID -n"
+    return f"capture in the network namespace of {there.dev}: `{enter} tcpdump -i {there.dev}`"
+
+
+def _before(tap: Tap, journey: Journey, scene: Scene) -> str:
+    """A device before the one that took the packet, or dropped it, has it."""
+    drop = next((step for one in journey.passes for step in one.steps if step.kind == "drop" and not step.clone), None)
+    advice = look_at.after_drop(drop, journey.packet) if drop else ""
+    places = _commands(_places(journey, lambda step: step.netns == tap.netns))
+    where = f"capture before that: {places}" if places else ""
+    return "; ".join(one for one in (where, f"look at {advice}" if advice else "") if one)
+
+
+def _inactive(tap: Tap, journey: Journey, scene: Scene) -> str:
+    slave = journey.passes[0].steps[0].dev
+    return (
+        f"what comes by a slave that is not active ends there: capture on it (`tcpdump -i {slave}`), or set the bond's "
+        "all_slaves_active; if it should have come by the active one, look at the switch"
+    )
+
+
+def _protocol(tap: Tap, journey: Journey, scene: Scene) -> str:
+    return f"it asked for the Ethernet type 0x{tap.protocol:04x} only: one for all (ETH_P_ALL, as tcpdump's) gets them"
+
+
+def _outgoing(tap: Tap, journey: Journey, scene: Scene) -> str:
+    if tap.protocol != ETH_P_ALL:
+        return "what is sent is offered to taps for all protocols only (ETH_P_ALL, as tcpdump's)"
+    return _elsewhere(tap, journey, scene)
+
+
+def _said(words: str) -> Callable[[Tap, Journey, Scene], str]:
+    return lambda tap, journey, scene: words
+
+
+_RULES: dict[str, Callable[[Tap, Journey, Scene], str]] = {
+    "bound-elsewhere": _elsewhere,
+    "netns": _namespace,
+    "protocol": _protocol,
+    "inactive-slave": _inactive,
+    "consumed-before": _before,
+    "dropped-before": _before,
+    "outgoing-not-offered": _outgoing,
+    "outgoing-ignored": _said("it ignores what is sent (PACKET_IGNORE_OUTGOING, `tcpdump -Q in`): leave that out"),
+    "own-packet": _said("a socket is not offered what it sends itself: capture with another one"),
+    "fanout-other-member": _said("the members of a fanout group share the packets: read all of them"),
+    "held-for-reassembly": _said(
+        "the group puts fragments together first (PACKET_FANOUT_FLAG_DEFRAG): capture without that flag"
+    ),
+    "handed-on": _said("GRO may have made one packet of several: `ethtool -K DEVICE gro off` on the device below"),
+    "not-running": _said("it was not hooked in: it has to be bound, and its device to be up"),
+    "not-yet-open": _said("begin to capture earlier"),
+    "not-watched": _said("`bondtrace doctor` says what this trace does not see, and why"),
+    "not-traced": _said("trace that device, too: the line `not traced` of the summary has the option"),
+}
+
+
+def _places(journey: Journey, is_wanted: Callable[[Step], bool]) -> list[str]:
+    """Return the devices that the packet passed, in order."""
+    steps = (step for one in journey.passes for step in one.steps if is_wanted(step))
+    return list(dict.fromkeys(step.dev for step in steps))
+
+
+def _commands(places: list[str]) -> str:
+    return " or ".join(f"`tcpdump -i {dev}`" for dev in places[:_PLACES_NAMED])
+
+
+def of_outcome(outcome: Optional[str]) -> str:
+    """Return what to change so that a tap captures packets with which it did this."""
+    return OF_OUTCOME.get(outcome or "", "")

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What taps got of the packets of a trace, with a packet as the example of everything, for answers to questions.
+
+Counted beside a ``Summary`` (as its ``also``): a journey of each shape, and how many have it. So memory grows with
+taps and reasons, not with packets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ..analysis.telling import SHARED
+from ..model import Journey, Step, Unseen
+
+
+@dataclass
+class Reason:
+    """Why a tap was not offered ``packets`` packets, with one of them; ``trivial``: that is no news for any of them."""
+
+    packets: int
+    journey: Journey
+    unseen: Unseen
+    trivial: bool
+
+
+@dataclass
+class TapAnswers:
+    """Of one tap: with how many packets it did what (a packet that it was offered several times counts once for each
+    outcome), ``captured`` at least once, and ``missed`` by reason."""
+
+    captured: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Journey] = field(default_factory=dict)  # by outcome
+    missed: dict[str, Reason] = field(default_factory=dict)
+
+    @property
+    def ranked(self) -> list[Reason]:
+        """The reasons, those that tell something first, then the most frequent ones."""
+        return sorted(self.missed.values(), key=lambda one: (one.trivial, -one.packets, one.unseen.reason in SHARED))
+
+
+@dataclass
+class Answers:
+    """The answers of all taps, by inode; ``directions`` and ``devices`` count the packets that began so and passed
+    there; ``drops`` has for each (device, function, reason, harmless) how many packets, and one of them."""
+
+    packets: int = 0
+    taps: dict[int, TapAnswers] = field(default_factory=dict)
+    directions: Counter[str] = field(default_factory=Counter)
+    devices: Counter[str] = field(default_factory=Counter)
+    drops: dict[tuple[str, str, str, str], tuple[int, Journey, Step]] = field(default_factory=dict)
+
+    def count(self, journey: Journey, times: int) -> None:
+        """Count a journey ``times`` times."""
+        self.packets += times
+        self.directions[journey.direction] += times
+        steps = [step for one in journey.passes for step in one.steps]
+        self.devices.update(dict.fromkeys((step.dev for step in steps), times))
+        self._count_taps(journey, steps, times)
+        for missed in journey.unseen:
+            self._count_missed(journey, missed, times)
+        for step in {_drop(step): step for step in steps if step.kind == "drop"}.values():
+            count, example, first = self.drops.get(_drop(step), (0, journey, step))
+            self.drops[_drop(step)] = count + times, example, first
+
+    def _count_taps(self, journey: Journey, steps: list[Step], times: int) -> None:
+        for inode, outcome in {(step.tap, step.outcome or "unknown") for step in steps if step.tap is not None}:
+            told = self.taps.setdefault(inode, TapAnswers())
+            told.outcomes[outcome] += times
+            told.captured += times if outcome == "captured" else 0
+            told.examples.setdefault(outcome, journey)
+
+    def _count_missed(self, journey: Journey, missed: Unseen, times: int) -> None:
+        reasons = self.taps.setdefault(missed.tap, TapAnswers()).missed
+        known = reasons.get(missed.reason)
+        if known is None:
+            reasons[missed.reason] = Reason(times, journey, missed, missed.trivial)
+            return
+        known.packets += times
+        if known.trivial and not missed.trivial:
+            known.journey, known.unseen, known.trivial = journey, missed, False
+
+
+def _drop(step: Step) -> tuple[str, str, str, str]:
+    return step.dev, step.function or "?", step.reason or "", step.harmless or ""
