@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+_ENVIRONMENT = ".venv"
+
 
 class BondtraceError(Exception):
     """A failure at run time that the user can act on; exit status 1."""
@@ -34,18 +36,31 @@ def missing_package(what: str, package: str, extra: str = "", debian: str = "") 
     :param debian: the package's name in Debian, if any.
     """
     other = f", or `apt install {debian}` (Debian, Ubuntu)" if debian else ""
-    return BondtraceError(f"{what} needs the Python package {package}: `{install_command(extra, package)}`{other}")
+    run = f", then `{_ENVIRONMENT}/bin/python -m bondtrace`" if _is_the_distributions() else ""
+    return BondtraceError(f"{what} needs the Python package {package}: `{install_command(extra, package)}`{run}{other}")
 
 
 def install_command(extra: str, package: str) -> str:
     """Return the command that installs the extra, or the package where the installed bondtrace has no such extra.
 
     It names packages and this Python, so it works in any directory, in a checkout and where bondtrace was installed
-    from a directory or a wheel; pip accepts ``.[extra]`` only in the first.
+    from a directory or a wheel; pip accepts ``.[extra]`` only in the first. Where pip may not install for this Python,
+    into an environment that sees what the distribution installed, bondtrace and bcc among it.
     """
     import shlex
 
-    return shlex.join([sys.executable, "-m", "pip", "install", *(_packages_of(extra) or [package])])
+    packages = _packages_of(extra) or [package]
+    if not _is_the_distributions():
+        return shlex.join([sys.executable, "-m", "pip", "install", *packages])
+    make = [sys.executable, "-m", "venv", "--system-site-packages", _ENVIRONMENT]
+    return f"{shlex.join(make)} && {shlex.join([f'{_ENVIRONMENT}/bin/pip', 'install', *packages])}"
+
+
+def _is_the_distributions() -> bool:
+    """Is this a Python in which only the distribution installs packages? Source: PEP 668."""
+    import sysconfig
+
+    return sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
 
 
 def _packages_of(extra: str) -> list[str]:

@@ -98,3 +98,20 @@ def test_where_nothing_is_known_of_extras_the_package_is_named(monkeypatch):
         f"a recording needs the Python package zstandard: `{sys.executable} -m pip install zstandard`, or "
         "`apt install python3-zstandard` (Debian, Ubuntu)"
     )
+
+
+def test_where_only_the_distribution_installs_packages_an_environment_is_made(monkeypatch, tmp_path):
+    # given a Python that says so (PEP 668), and is not that of an environment
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: ["plotly (>=5.17) ; extra == 'report'"])
+
+    assert str(errors.missing_package("report", "plotly", "report")) == (
+        "report needs the Python package plotly: `/usr/bin/python3 -m venv --system-site-packages .venv && "
+        ".venv/bin/pip install 'plotly (>=5.17)'`, then `.venv/bin/python -m bondtrace`"
+    )
+    # and in an environment pip installs
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert errors.install_command("report", "plotly") == "/usr/bin/python3 -m pip install 'plotly (>=5.17)'"
