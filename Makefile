@@ -12,7 +12,7 @@ TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump 
 # Daemons that scenarios run: unpacked, not installed, as some would start here, or replace this machine's own.
 UNPACKED := dnsmasq=dnsmasq-base chronyd=chrony keepalived=keepalived lldpd=lldpd lldpcli=lldpd dhclient=isc-dhcp-client
 
-.PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh unit lint setup clean example man bench bench-lab fuzz audit
+.PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -49,10 +49,29 @@ test-fleet: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fleet-spark]'
 	$(BIN)/python -m pytest -m fleet
 
-# `make demo`, `make lint unit` and README's steps without PyPI on minimal Debian 12 and 13, in root directories made
-# for this: as root, at most an hour.
+# `make demo`, `make lint unit` and docs/install.md's steps without PyPI on minimal Debian 12 and 13, in root directories
+# made for this: as root, at most an hour.
 test-fresh: setup
 	$(BIN)/python -m pytest -m fresh
+
+# The packages, in dist/. What the .deb is built with is said in debian/control, where it is one package a line.
+DEB_TOOLS = build-essential git lintian $(shell sed -n \
+	's/debhelper-compat/debhelper/; /^Build-Depends/,/^[A-Z]/s/^ \([a-z0-9-]*\).*/\1/p' debian/control)
+RPM_TOOLS := git rpm rpmlint cpio python3-bpfcc python3-click python3-flatbuffers python3-numpy python3-pip \
+	python3-setuptools python3-tabulate python3-wheel python3-zstandard
+deb:
+	./scripts/install-tools $(DEB_TOOLS)
+	./scripts/build-deb dist
+
+rpm:
+	command -v dnf >/dev/null || ./scripts/install-tools $(RPM_TOOLS)
+	./scripts/build-rpm dist
+
+# The .deb built, linted, installed, tried and removed on minimal Debian 12, 13 and sid; the .rpm and the container's
+# image built here: as root, half an hour.
+test-deb: setup
+	./scripts/install-tools buildah $(RPM_TOOLS)
+	$(BIN)/python -m pytest -m deb
 
 # The page of `report` is tested in a browser. Where there is no such package (Ubuntu's is a snap) those tests are
 # skipped, and say so.
@@ -111,4 +130,4 @@ $(VENV)/ready: setup.cfg Makefile tests/constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

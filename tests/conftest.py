@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share: those marked ``fleet``, ``fresh`` and ``soak`` run only when they are selected; with several
-processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is printed after
-all tests."""
+"""What all tests share: those marked ``deb``, ``fleet``, ``fresh`` and ``soak`` run only when they are selected; with
+several processes (``-n 2``) those of one machine of the lab run in one; bondtrace within the process; and what is
+printed after all tests."""
 
 import os
 import re
@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("frames", "build", "mixture", "guests", "truth", 
 
 os.environ.pop("COLUMNS", None)  # tables are as wide as where there is no terminal
 
-APART = ("fleet", "fresh", "soak")
+APART = ("deb", "fleet", "fresh", "soak")
 
 
 def pytest_collection_modifyitems(config, items):

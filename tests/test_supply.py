@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,19 +13,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from sources import copy_to, tracked
 
 ROOT = Path(__file__).parents[1]
 SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
 SOURCES = {".py", ".c", ".h", ".sh", ".js", ".css", ".html", ".toml", ".cfg"}
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{}(sys.argv[1]))"
-
-
-def tracked():
-    """The files of the repository."""
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("this is no checkout of git")
-    return [path for name in done.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
 
 
 def requirements(*extras):
@@ -119,11 +111,7 @@ def test_what_the_tests_use_is_pinned():
 def build(kind, directory, stamp):
     """A package made of a copy of the sources, whose files have other times."""
     source = directory / "source"
-    for path in tracked():
-        place = source / path.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, place)
-        os.utime(place, (stamp, stamp))
+    copy_to(source, stamp)
     out = directory / "out"
     out.mkdir()
     old = os.umask(0o077 if stamp % 2 else 0o022)

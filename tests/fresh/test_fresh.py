@@ -9,52 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
-
-from bondtrace.lab import apt
+from roots import Machine, add_user, make_root
 
 pytestmark = [pytest.mark.fresh, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 ROOT = Path(__file__).parents[2]
 USERS = {"bookworm": "root", "trixie": "somebody"}
-ADDED = "git,make,sudo,ca-certificates"
-#: Ends with all that it started, and its mounts with it: they are in namespaces of its own.
-ENTER = """
-mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount -t sysfs sysfs "$1/sys" &&
-mount --rbind /dev "$1/dev" && exec chroot "$1" su - "$2" -c "$3"
-"""
+ADDED = ("git", "make", "sudo", "ca-certificates")
 #: pip's settings that say how PyPI is reached from this machine.
 REACHING_PYPI = ("cert", "index-url", "proxy", "timeout", "trusted-host")
-
-
-class Machine:
-    """A fresh machine: run(command) as its user, in the user's home."""
-
-    def __init__(self, root, user, figure):
-        self.root, self.user, self._figure = root, user, figure
-
-    def run(self, command, network=True):
-        """What it prints, errors included. A command that fails is a failure of the test."""
-        begin = time.monotonic()
-        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"])]
-        done = subprocess.run(
-            [*apart, "bash", "-c", ENTER, "-", self.root, self.user, command],
-            check=False,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PATH": os.environ["PATH"]},
-        )
-        self._figure(f"{self.root.name}, {self.user}: {command.splitlines()[0]}: {time.monotonic() - begin:.0f} s")
-        if done.returncode:
-            print(done.stdout)
-            pytest.fail(f"{self.root.name}: status {done.returncode} of: {command}")
-        return done.stdout
 
 
 @pytest.fixture(params=USERS)
@@ -65,28 +31,10 @@ def fresh(request, figure):
         directory = Path(name)
         directory.chmod(0o755)
         root = directory / codename
-        sources = directory / "fresh.sources"
-        sources.write_text(apt.userland_sources(apt.machine_sources(), apt.machine_codename(), codename))
-        subprocess.run(
-            [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                f"--include={ADDED}",
-                '--aptopt=Acquire::Check-Valid-Until "false"',
-                codename,
-                root,
-                sources,
-            ],
-            check=True,
-            env={**os.environ, "TMPDIR": name},
-        )
-        (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as an installer writes it
+        make_root(root, codename, ADDED)
         reach_pypi(root)
         if user != "root":
-            subprocess.run(["chroot", root, "useradd", "--create-home", "--shell", "/bin/bash", user], check=True)
-            (root / "home" / user).chmod(0o700)
-            (root / "etc/sudoers.d/user").write_text(f"{user} ALL=(ALL) NOPASSWD: ALL\n")
+            add_user(root, user)
         subprocess.run(["git", "bundle", "create", "--quiet", root / "srv/bondtrace", "HEAD"], cwd=ROOT, check=True)
         machine = Machine(root, user, figure)
         machine.run("git clone --quiet /srv/bondtrace bondtrace")
@@ -106,8 +54,8 @@ def reach_pypi(root):
 
 
 def commands_of(heading):
-    """The commands of README below a heading, without what is said of them."""
-    section = (ROOT / "README.md").read_text().partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    """The commands of docs/install.md below a heading, without what is said of them."""
+    section = (ROOT / "docs/install.md").read_text().partition(f"\n## {heading}\n")[2].partition("\n#")[0]
     return [re.sub(r"\s+#.*", "", line).strip() for line in section.splitlines() if line.startswith("    ")]
 
 
@@ -133,7 +81,7 @@ def test_an_installation_without_pypi(fresh):
         capture_output=True,
         text=True,
     ).stdout
-    # when it is done as README says, then a recording looks as it does here, each time
+    # when it is done as docs/install.md says, then a recording looks as it does here, each time
     shows = 0
     for command in commands_of("Without PyPI"):
         if command.startswith("sudo apt install "):
