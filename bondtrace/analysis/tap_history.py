@@ -126,6 +126,11 @@ class TapHistory:
         """When it was read for the first time."""
         return self._bound.first_ns
 
+    @property
+    def closed_ns(self) -> Optional[int]:
+        """When it was found to be closed; ``None`` where it was not."""
+        return self._closed_ns[1] if self._closed_ns is not None else None
+
     def last_known(self) -> Optional[Tap]:
         """Return the tap as it was last."""
         return self._bound.last_known()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Optional, TextIO
 
-from ..analysis import coverage, telling, watched
+from ..analysis import coverage, tap_ends, telling, watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import told_apart
@@ -17,9 +17,10 @@ from ..util.untrusted import printable
 from . import sockets
 from .fitting import Column, drawn, width_of
 from .json_lines import bound_device, tap_object, trust_object
-from .text import in_brackets, namespace_name, trust_line
+from .text import clock, in_brackets, namespace_name, trust_line
 
 _UNKNOWN = "?"
+_ENDED_MAX = 20
 
 
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
@@ -32,7 +33,8 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         print("\n\n".join(blocks), file=stream, flush=True)
         return
     width = width_of(stream)
-    told = [drawn(*tables[0], form, width), "", *_notes(summary, scene), *drop_lines(summary, scene)]
+    notes = [*_notes(summary, scene), *_ended_lines(summary, scene)]
+    told = [drawn(*tables[0], form, width), "", *notes, *drop_lines(summary, scene)]
     told += ["", *(drawn(*one, form, width) for one in tables[1:]), ""] if tables[1:] else []
     told += [] if summary.counted else sockets.lines_below(summary, scene)
     told += ["", *why_lines(summary, scene), *sockets.why_lines(summary, scene)] if why else []
@@ -47,6 +49,19 @@ def _notes(summary: Summary, scene: Scene) -> list[str]:
     words = " or ".join(sorted(reason.replace("-", " ") for reason in found if reason))
     unknown = [f"{_UNKNOWN}: {words} in this trace."] if found & watched.OPEN else []
     return [f"{_what(summary, scene)}; {meaning}", *unknown]
+
+
+def _ended_lines(summary: Summary, scene: Scene) -> list[str]:
+    """Return which taps did not listen any more when the trace ended, and why, as far as that is known."""
+    names = tap_labels(summary, scene)
+    ends = ((names[inode], tap_ends.of_tap(inode, scene)) for inode in summary.inodes(scene))
+    lines = [f"{end.mark}: {name}{_by(end, scene)}: {printable(end.detail)}" for name, end in ends if end is not None]
+    more = [f"and {len(lines) - _ENDED_MAX} more taps that ended"] if len(lines) > _ENDED_MAX else []
+    return [*lines[:_ENDED_MAX], *more]
+
+
+def _by(end: tap_ends.TapEnd, scene: Scene) -> str:
+    return f" by {clock(end.by_ns + scene.wall_offset_ns)}" if end.by_ns is not None else ""
 
 
 def of_those(scene: Scene) -> str:
@@ -78,7 +93,8 @@ def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]
     rows, names = [], tap_labels(summary, scene)
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, LAST_NS)
-        row = [names[inode], bound_name(tap, scene)]
+        end = tap_ends.of_tap(inode, scene)
+        row = [names[inode], bound_name(tap, scene) + (f" ({end.mark})" if end else "")]
         open_ = watched.open_reason(tap, scene)
         known = open_ is None
         cells_known = watched.cells_known(tap, scene)
@@ -209,10 +225,12 @@ def _place(where: Place, scene: Scene) -> dict[str, Any]:
 def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
     tap = scene.tap(inode, LAST_NS)
     known, cells_known = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
+    end = tap_ends.of_tap(inode, scene)
     outcomes = {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
     return {
         **(tap_object(tap, scene, LAST_NS) if tap else {}),
         "watched": known,
+        "ended": printable(end.detail) if end else None,
         "devices": [_offers_object(inode, where, summary, scene, cells_known) for where in summary.places()],
         "outcomes": outcomes if known else None,
         "unseen": None if summary.counted else dict(_unseen_counts(inode, summary)),

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 from reading import TAP, counting
 
+from bondtrace.format.events import tap_gone_event
 from bondtrace.format.stages import BEYOND_IP
 from bondtrace.model import Process, Tap
 from bondtrace.reporters import sockets, table
 from build import (
+    BEGIN_NS,
     ESCAPED,
     FEW,
     HERE,
@@ -303,6 +305,7 @@ def test_the_summary_as_json():
         "taps": {
             str(ON_BOND0): {
                 **known("tcpdump -i bond0", "bond0", 803, "raw"),
+                "ended": None,
                 "watched": True,
                 "devices": devices(0, 0, 1),
                 "outcomes": {"captured": 1},
@@ -318,6 +321,7 @@ def test_the_summary_as_json():
             },
             str(ON_ANY): {
                 **known("tcpdump -i any", "any", 804, "cooked"),
+                "ended": None,
                 "watched": True,
                 "devices": devices(1, 1, 1),
                 "outcomes": {"captured": 3},
@@ -325,6 +329,7 @@ def test_the_summary_as_json():
                 "unseen": {},
             },
             str(ON_ETH0): {
+                "ended": None,
                 "watched": True,
                 "devices": devices(1, 0, 0),
                 "outcomes": {"captured": 1},
@@ -332,6 +337,7 @@ def test_the_summary_as_json():
                 "unseen": {},
             },
             str(ON_ETH1): {
+                "ended": None,
                 "watched": True,
                 "devices": devices(0, 1, 0),
                 "outcomes": {"captured": 1},
@@ -552,3 +558,12 @@ def test_why_lists_reasons_that_tell_something_first_and_their_examples():
     ]
     [elsewhere] = [one for one in told if "bound to eth0; the packet passed bond0" in one]
     assert elsewhere.split()[0] == "4" and elsewhere.endswith("(for example #4)")
+
+
+def test_a_tap_that_closed_keeps_its_row_with_a_mark():
+    around = scene(tap_gone_event(BEGIN_NS + 5_000_000, BEGIN_NS, ON_ETH0), taps=FEW)
+    told = written(*SMALL, around=around).splitlines()
+
+    [row] = [one for one in told if one.startswith("tcpdump -i eth0 [41001]")]
+    assert row.split()[4:6] == ["eth0", "(closed)"]
+    assert "closed: tcpdump -i eth0 [41001] by 12:00:00.005000: its socket was closed" in told
