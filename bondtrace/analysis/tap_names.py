@@ -118,18 +118,36 @@ def told_apart(taps: Iterable[Tap]) -> dict[int, str]:
 
 def _marks(tap: Tap) -> tuple[str, ...]:
     """Return what may tell a tap from others of its name: the direction, the file, and the pid; "" for none."""
-    first = min(tap.processes, key=lambda one: (one.pid == 1, one.pid), default=None)
-    if first is None:
+    holder = _holder(tap)
+    if holder is None:
         return "", "", ""
-    syntax = _CAPTURE_TOOLS.get(_program(first))
-    given = _parse(first.cmdline.split()[1:], syntax).others if syntax is not None else {}
-    direction = given.get("Q") or given.get("direction") or "" if syntax is _TCPDUMP else ""
-    file = posixpath.basename(given.get("w", ""))
+    direction = direction_of(tap)
+    file = posixpath.basename((option_values(holder, "w") or [""])[-1])
     return (
         f"-Q {_cut(printable(direction), 8)}" if direction else "",
         f"-w {_cut(printable(file), 24)}" if file else "",
-        f"pid {first.pid}",
+        f"pid {holder.pid}",
     )
+
+
+def direction_of(tap: Tap) -> str:
+    """Return the direction that tcpdump was asked to capture ("in", "out", "inout"); "" where none was asked for."""
+    holder = _holder(tap)
+    if holder is None or _CAPTURE_TOOLS.get(_program(holder)) is not _TCPDUMP:
+        return ""
+    asked = option_values(holder, "Q") or option_values(holder, "direction")
+    return asked[-1] if asked else ""
+
+
+def is_capture_tool(tap: Tap) -> bool:
+    """Does a tool hold it that captures by libpcap?"""
+    holder = _holder(tap)
+    return holder is not None and _program(holder) in _CAPTURE_TOOLS
+
+
+def _holder(tap: Tap) -> Optional[Process]:
+    """Return the first process by pid that holds a tap; process 1, which only hands sockets on, comes last."""
+    return min(tap.processes, key=lambda one: (one.pid == 1, one.pid), default=None)
 
 
 def process_label(process: Process) -> str:
@@ -137,14 +155,15 @@ def process_label(process: Process) -> str:
     program = _program(process)
     syntax = _CAPTURE_TOOLS.get(program)
     if syntax is not None:
-        given = _parse(process.cmdline.split()[1:], syntax)
-        options = [word for device in given.devices for word in ("-i", device)]
-        program = " ".join([program, *options, *given.filter_words])
+        devices, words = _parse(process.cmdline.split()[1:], syntax)
+        options = [word for device in devices for word in ("-i", device)]
+        program = " ".join([program, *options, *words])
     return _cut(printable(program), LABEL_CHARS)
 
 
 def option_values(process: Process, letter: str) -> list[str]:
-    """Return the values of an option (its letter) on a capture tool's command line; none of another program's."""
+    """Return the values of an option (its letter, or long name) on a capture tool's command line; none of another
+    program's."""
     syntax = _CAPTURE_TOOLS.get(_program(process))
     pending = process.cmdline.split()[1:] if syntax else []
     found = []
@@ -169,19 +188,10 @@ def _program(process: Process) -> str:
     return process.comm or name or f"pid {process.pid}"
 
 
-class _Given(NamedTuple):
-    """A capture tool's arguments: the devices, the words of the filter, and the other options that have a value."""
-
-    devices: list[str]
-    filter_words: list[str]
-    others: dict[str, str]
-
-
-def _parse(words: Sequence[str], syntax: _Syntax) -> _Given:
-    """Return a capture tool's arguments."""
+def _parse(words: Sequence[str], syntax: _Syntax) -> tuple[list[str], list[str]]:
+    """Return (devices, filter words) of a capture tool's arguments."""
     devices: list[str] = []
     filter_words: list[str] = []
-    others: dict[str, str] = {}
     pending = list(words)
     while pending:
         word = pending.pop(0)
@@ -195,9 +205,7 @@ def _parse(words: Sequence[str], syntax: _Syntax) -> _Given:
             devices.append(value)
         elif option and option == syntax.filter_letter and value:
             filter_words += [value, *_take_plain(pending)]
-        elif option and value:
-            others[option] = value
-    return _Given(devices, filter_words, others)
+    return devices, filter_words
 
 
 def _option(word: str, pending: list[str], syntax: _Syntax) -> tuple[Optional[str], Optional[str]]:

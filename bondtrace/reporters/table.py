@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Optional, TextIO
 
-from ..analysis import coverage, tap_ends, telling, watched
+from ..analysis import coverage, in_file, tap_ends, telling, watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import told_apart
@@ -33,7 +33,7 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
         print("\n\n".join(blocks), file=stream, flush=True)
         return
     width = width_of(stream)
-    notes = [*_notes(summary, scene), *_ended_lines(summary, scene)]
+    notes = [*_notes(summary, scene), *_ended_lines(summary, scene), *_file_lines(summary, scene)]
     told = [drawn(*tables[0], form, width), "", *notes, *drop_lines(summary, scene)]
     told += ["", *(drawn(*one, form, width) for one in tables[1:]), ""] if tables[1:] else []
     told += [] if summary.counted else sockets.lines_below(summary, scene)
@@ -58,6 +58,16 @@ def _ended_lines(summary: Summary, scene: Scene) -> list[str]:
     lines = [f"{end.mark}: {name}{_by(end, scene)}: {printable(end.detail)}" for name, end in ends if end is not None]
     more = [f"and {len(lines) - _ENDED_MAX} more taps that ended"] if len(lines) > _ENDED_MAX else []
     return [*lines[:_ENDED_MAX], *more]
+
+
+def _file_lines(summary: Summary, scene: Scene) -> list[str]:
+    """Return which of the packets that taps captured are not in their files."""
+    names, lines = tap_labels(summary, scene), []
+    for inode in summary.inodes(scene):
+        tap = scene.tap(inode, LAST_NS)
+        captured = {where: summary.captured[inode, where] for where in summary.places()}
+        lines += [f"{names[inode]}: {note}" for note in in_file.left_out(tap, captured, scene)] if tap else []
+    return lines[:_ENDED_MAX]
 
 
 def _by(end: tap_ends.TapEnd, scene: Scene) -> str:

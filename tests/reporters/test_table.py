@@ -52,6 +52,7 @@ from build import (
     sent,
     tap,
     tcp,
+    tcpdump,
     tx,
     udp,
 )
@@ -567,3 +568,10 @@ def test_a_tap_that_closed_keeps_its_row_with_a_mark():
     [row] = [one for one in told if one.startswith("tcpdump -i eth0 [41001]")]
     assert row.split()[4:6] == ["eth0", "(closed)"]
     assert "closed: tcpdump -i eth0 [41001] by 12:00:00.005000: its socket was closed" in told
+
+
+def test_what_is_captured_and_in_no_file_is_noted():
+    around = scene(taps={ON_ETH0: tcpdump(ON_ETH0, "eth0", "-Q", "in")})
+    told = written(tx("eth0", tap(ON_ETH0)), around=around).splitlines()
+
+    assert "tcpdump -i eth0 [41001]: captured 1 packet sent, which -Q in discards in user space" in told
