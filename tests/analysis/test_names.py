@@ -29,7 +29,7 @@ def test_what_is_not_there_is_said_with_what_is():
         "tcpdump -i bond0 [41003]",
         "no device 'bnd0' is in this trace: there are bond0, bond0.7, br0, lo, eth0, eth1, eth2, veth0 and 2 more",
         "no drop reason 'NO_SOCKT' is in this trace: there are NO_SOCKET, NOT_SPECIFIED, SOCKET_FILTER, "
-        "SOCKET_RCVBUFF, NETFILTER_DROP, XDP, TC_INGRESS, UNHANDLED_PROTO and 1 more",
+        "SOCKET_RCVBUFF, NETFILTER_DROP, XDP, TC_INGRESS, UNHANDLED_PROTO and 2 more",
     ]
 
 
