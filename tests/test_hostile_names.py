@@ -240,7 +240,7 @@ def test_the_doctor(capfd):
         ("summary", f"x{EVIL[:20]}\udcff"),
         (EVIL[:40],),
         ("live", "--" + EVIL[1:20]),
-        ("show", "x", "--as-if", EVIL[:30]),
+        ("show", str(PING), "--as-if", EVIL[:30]),
         ("live", "icmp or " + EVIL[1:50]),
         ("export", "x", "--format", EVIL[:30], "-o", "y"),
         ("record", "-o", "x", "--max-size", EVIL[:30]),

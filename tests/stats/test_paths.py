@@ -52,7 +52,8 @@ def test_paths_are_those_of_going_through_the_journeys(seed):
 
     flow = digested(passes).paths
 
-    assert flow.paths == expected and len(expected) >= len(KINDS)
+    # what becomes of a packet beyond IP is in no path, so what is forwarded goes the way of what a socket was given
+    assert flow.paths == expected and len(expected) >= len(KINDS) - 1
     assert {way: journey.id for way, journey in flow.examples.items()} == first
 
 
