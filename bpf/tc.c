@@ -22,7 +22,7 @@ struct tc_filter {
 	u32 actions;  /* how many it has, of which the first are told */
 	u32 unused;
 	char kind[TC_KIND_BYTES];
-	char action_kinds[TC_ACTIONS_TOLD][TC_KIND_BYTES];
+	u8 action_kinds[TC_ACTIONS_TOLD * TC_KIND_BYTES]; /* flat, as bcc reads arrays of one dimension only */
 };
 
 BPF_HASH(tc_filters, u32, struct tc_filter, 1024);
@@ -90,7 +90,7 @@ static __always_inline u32 shooting_filter(struct cpu_state *cpu, struct frame *
 			u64 action = READ(u64, cpu->tc.actions, 8 * i);
 			u64 ops = READ(u64, action, TC_ACTION__OPS);
 
-			bpf_probe_read_kernel_str(told->action_kinds[i], TC_KIND_BYTES,
+			bpf_probe_read_kernel_str(told->action_kinds + i * TC_KIND_BYTES, TC_KIND_BYTES,
 						  (void *)(ops + TC_ACTION_OPS__KIND));
 		}
 	}

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Collection
 from typing import Any, NamedTuple, Optional
 
+_KIND_BYTES = 16  # IFNAMSIZ: of a kind's name
+
 
 class TcFilter(NamedTuple):
     """A filter: its ``kind`` ("flower"), the Ethernet type that it is for, its priority, the number of its chain, and
@@ -35,7 +37,8 @@ def _filter(table: Any, number: int) -> Optional[TcFilter]:
         one = table[ctypes.c_uint32(number)]
     except KeyError:
         return None
-    told = [_text(kind) for kind in list(one.action_kinds)[: one.actions]]
+    kinds = bytes(one.action_kinds)
+    told = [_text(kinds[place : place + _KIND_BYTES]) for place in range(0, len(kinds), _KIND_BYTES)][: one.actions]
     protocol = int.from_bytes(int(one.protocol).to_bytes(2, sys.byteorder), "big")
     return TcFilter(
         _text(one.kind), protocol, int(one.priority), int(one.chain), tuple(told), int(one.actions) - len(told)
