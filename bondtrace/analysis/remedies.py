@@ -53,11 +53,12 @@ def _before(tap: Tap, journey: Journey, scene: Scene) -> str:
 
 
 def _inactive(tap: Tap, journey: Journey, scene: Scene) -> str:
-    slave = journey.passes[0].steps[0].dev
-    return (
-        f"what comes by a slave that is not active ends there: capture on it (`tcpdump -i {slave}`), or set the bond's "
-        "all_slaves_active; if it should have come by the active one, look at the switch"
-    )
+    steps = [step for one in journey.passes for step in one.steps]
+    kept = next((step for step in steps if step.verdict in ("EXACT", "PASS")), steps[0])
+    capture = f"what comes by a slave that is not active ends there: capture on it (`tcpdump -i {kept.dev}`)"
+    if kept.verdict == "PASS":  # link-local frames: the bond's options do not matter
+        return capture
+    return f"{capture}, or set the bond's all_slaves_active; if it should have come by the active one, ask the switch"
 
 
 def _protocol(tap: Tap, journey: Journey, scene: Scene) -> str:

@@ -42,7 +42,7 @@ def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
         why = f" ({open_reason})" + (f": {line}" if line else "")
         return [*found, f"What it got is not known from this recording{why}. {_remedy_of(open_reason)}".rstrip()]
     of = f"of the {_packets(answers.packets)} of this recording" if answers.packets else "and this recording has none"
-    found.append(f"It captured {told.captured:,} {of}.{_otherwise(told)}")
+    found.append(f"It captured {told.captured:,} {of}{_again(told)}.{_otherwise(told)}")
     reasons = told.ranked
     found += _missed(reasons, tap, scene)
     example = next((one.journey for one in reasons), None) or next(iter(told.examples.values()), None)
@@ -82,6 +82,12 @@ def _binding(tap: Optional[Tap], scene: Scene) -> str:
 
 def _packets(count: int) -> str:
     return f"{count:,} packet{'s' * (count != 1)}"
+
+
+def _again(told: TapAnswers) -> str:
+    if not told.twice:
+        return ""
+    return f", {told.twice:,} of them several times: a tap that is bound to no device is offered a packet on each"
 
 
 def _otherwise(told: TapAnswers) -> str:
@@ -155,7 +161,7 @@ def _drops(answers: Answers) -> list[str]:
     ):
         why = f"{reason or 'the kernel gives no reason'}" + (f"; {harmless}: nobody lost it" if harmless else "")
         advice = "" if harmless else look_at.after_drop(step, journey.packet)
-        more = f" Look at {printable(advice)}." if advice else ""
+        more = f" Look at: {printable(advice)}{'' if advice.endswith('?') else '.'}" if advice else ""
         found.append(
             f"The kernel dropped {count:,} of them on {printable(dev)} in {function}: {printable(why)} "
             f"(#{journey.id}).{more}"

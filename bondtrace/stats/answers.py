@@ -27,9 +27,10 @@ class Reason:
 @dataclass
 class TapAnswers:
     """Of one tap: with how many packets it did what (a packet that it was offered several times counts once for each
-    outcome), ``captured`` at least once, and ``missed`` by reason."""
+    outcome), ``captured`` at least once, and of these ``twice`` several times; ``missed`` by reason."""
 
     captured: int = 0
+    twice: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Journey] = field(default_factory=dict)  # by outcome
     missed: dict[str, Reason] = field(default_factory=dict)
@@ -70,6 +71,10 @@ class Answers:
             told.outcomes[outcome] += times
             told.captured += times if outcome == "captured" else 0
             told.examples.setdefault(outcome, journey)
+        captures = Counter(step.tap for step in steps if step.outcome == "captured")
+        for again, count in captures.items():
+            if again in self.taps and count > 1:
+                self.taps[again].twice += times
 
     def _count_missed(self, journey: Journey, missed: Unseen, times: int) -> None:
         reasons = self.taps.setdefault(missed.tap, TapAnswers()).missed

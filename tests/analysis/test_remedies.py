@@ -47,5 +47,11 @@ def test_what_is_sent_and_not_offered_is_a_matter_of_the_protocol_or_of_the_devi
 
 
 def test_what_a_tap_refused_has_its_own():
-    assert "tcpdump -B" in remedies.of_outcome("full") and "filter" in remedies.of_outcome("filtered")
+    assert "tcpdump -B" in remedies.of_outcome("full") and "tcpdump -d" in remedies.of_outcome("filtered")
     assert remedies.of_outcome("captured") == remedies.of_outcome(None) == ""
+
+
+@pytest.mark.parametrize(("verdict", "has_option"), [("EXACT", True), ("PASS", False)])
+def test_the_option_of_a_bond_is_only_told_where_it_would_help(verdict, has_option):
+    told = remedy("inactive-slave", rx("eth1", handler(verdict)))
+    assert "`tcpdump -i eth1`" in told and ("all_slaves_active" in told) is has_option

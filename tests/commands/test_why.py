@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from shell import bondtrace, failure
 
-from build import HERE, ON_BOND0, ON_ETH0, TAPS, both, drop, events, handler, protocol, record, rx, tap
+from build import HERE, ON_ANY, ON_BOND0, ON_ETH0, TAPS, both, drop, events, handler, protocol, record, rx, tap
 
 
 @pytest.fixture
@@ -58,9 +58,15 @@ def test_what_no_tap_is_called_is_a_filter(trace):
     told = answer("icmp", trace)
 
     assert told.startswith("5 packets match 'icmp': 5 received, on eth0 (4), bond0 (3), eth1 (1).")
-    losses = "The kernel dropped 1 of them on eth0 in sch_handle_ingress: TC_INGRESS (#5). Look at `tc filter show dev"
+    losses = "The kernel dropped 1 of them on eth0 in sch_handle_ingress: TC_INGRESS (#5). Look at: `tc filter show dev"
     assert losses in told
     assert f"tcpdump -i bond0 [{ON_BOND0}] captured 3 of them." in told
+
+
+def test_a_tap_on_no_device_is_told_to_have_packets_several_times(tmp_path):
+    twice = rx("eth0", tap(ON_ANY), handler("ANOTHER", "bond0"), tap(ON_ANY), at=1)
+    told = answer("tcpdump -i any", record(tmp_path / "trace.arrows", (twice, events())))
+    assert "It captured 1 of the 1 packet of this recording, 1 of them several times: " in told
 
 
 def test_packets_that_there_are_none_of(trace):

@@ -24,6 +24,7 @@ RX_PAGES, FILL_PAGES = 0, 0x100000000  # where the rings are in the socket's fil
 CHUNK, CHUNKS = 4096, 64
 BPF, MAP_CREATE, MAP_UPDATE, PROG_LOAD, OBJ_PIN = 321, 0, 2, 5, 6  # bpf(2) on x86-64, and its commands
 XSKMAP, XDP, REDIRECT_MAP = 17, 6, 51
+Ring = tuple[mmap.mmap, int, int, int]
 MARK = re.compile(rb"packet-(\d{3})")
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,15 +42,16 @@ def bpf(command: int, attributes: bytes) -> int:
     return checked(libc.syscall(BPF, command, buffer, 128))
 
 
-def ring(xsk: socket.socket, pages: int, number: int, entry: int) -> tuple[mmap.mmap, int, int, int]:
+def ring(xsk: socket.socket, pages: int, number: int, entry: int) -> Ring:
     """Return a ring of the socket: its memory, and where its producer, consumer and entries are."""
     offsets = struct.unpack("16Q", xsk.getsockopt(SOL_XDP, XDP_MMAP_OFFSETS, 128))
     producer, consumer, entries, _ = offsets[4 * number : 4 * number + 4]
     return mmap.mmap(xsk.fileno(), entries + entry * CHUNKS, offset=pages), producer, consumer, entries
 
 
-def opened(device: str) -> tuple[socket.socket, mmap.mmap]:
-    """Return a socket bound to the device, and its memory, all of which the kernel may fill."""
+def opened(device: str) -> tuple[socket.socket, mmap.mmap, Ring]:
+    """Return a socket bound to the device, its memory, all of which the kernel may fill, and the ring of what it has
+    received. Rings can be mapped before the socket is bound only."""
     xsk, memory = socket.socket(AF_XDP, socket.SOCK_RAW, 0), mmap.mmap(-1, CHUNK * CHUNKS)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     xsk.setsockopt(SOL_XDP, XDP_UMEM_REG, struct.pack("<QQIII4x", address, len(memory), CHUNK, 0, 0))
@@ -58,9 +60,10 @@ def opened(device: str) -> tuple[socket.socket, mmap.mmap]:
     fill, producer, _, entries = ring(xsk, FILL_PAGES, 2, 8)
     struct.pack_into(f"<{CHUNKS}Q", fill, entries, *range(0, len(memory), CHUNK))
     struct.pack_into("<I", fill, producer, CHUNKS)
+    received = ring(xsk, RX_PAGES, 0, 16)
     name = struct.pack("<HHIII", AF_XDP, XDP_COPY, socket.if_nametoindex(device), 0, 0)
     checked(libc.bind(xsk.fileno(), name, len(name)))
-    return xsk, memory
+    return xsk, memory, received
 
 
 def pin_program(xsk: socket.socket, path: str) -> None:
@@ -86,9 +89,8 @@ def pin_program(xsk: socket.socket, path: str) -> None:
 def main() -> None:
     """Open the socket and note what it is given."""
     device, path, log = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    xsk, memory = opened(device)
+    xsk, memory, (received, producer, consumer, entries) = opened(device)
     pin_program(xsk, path)
-    received, producer, consumer, entries = ring(xsk, RX_PAGES, 0, 16)
     log.touch()
     Path(f"{log}.ready").touch()
     seen = 0
