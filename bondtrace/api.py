@@ -23,6 +23,7 @@ from .format.wire import Passes
 from .model import Device, Journey, Tap
 from .pipeline import Pipeline
 from .stats.summary import Summary
+from .util.pipes import STDIO
 
 
 class Trace:
@@ -171,6 +172,10 @@ def open_trace(*paths: Union[str, os.PathLike[str]]) -> Trace:
     :raises UsageError: where there is not exactly one trace, or a directory holds no recording.
     :raises BondtraceError: for a file that is not a recording.
     """
+    if STDIO in map(Path, paths):
+        raise UsageError(
+            "bondtrace.open() reads files, as often as is asked for; - can be read once: save it to a file"
+        )
     found = gather(tuple(Path(path) for path in paths))
     if len(found) != 1:
         names = ", ".join(one.name for one in found[:3])

@@ -25,6 +25,7 @@ from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..errors import BondtraceError
 from ..format.recording import Recording
+from ..util.pipes import STDIO
 
 Items = list["CompletionItem"]  # in quotes: generic only in later versions of click
 
@@ -96,7 +97,7 @@ def drop_reasons(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 def _scene(ctx: click.Context) -> Optional[Scene]:
     """Return what the begin of the first recording in the line tells; ``None`` where that is not known."""
-    for word in ctx.params.get("files") or ():
+    for word in (one for one in ctx.params.get("files") or () if Path(one) != STDIO):
         with suppress(BondtraceError, ValueError, OSError):
             scene = Scene()
             for batch in islice(Recording(Path(word)).batches(), _BATCHES):

@@ -26,6 +26,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "sudo bondtrace record -o trace.arrows --force --duration 60",
             "every device, for a minute; overwrites the file",
         ),
+        ("ssh host sudo bondtrace record -o - -i bond0 | bondtrace show -", "what another host sees, as it happens"),
         ("sudo bondtrace record -o b.arrows -i bond0 --rotate-size 100M --keep 20", "for weeks, the last 2 GB kept"),
     ),
     "show": (
@@ -56,6 +57,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "export": (
         ("bondtrace export trace.arrows --format pcapng -o trace.pcapng", "for Wireshark"),
+        ("bondtrace export - --format pcapng -o - | wireshark -k -i -", "what `record -o -` sends, as it happens"),
         ("bondtrace export trace.arrows --format perfetto -o trace.json", "for ui.perfetto.dev"),
         ("bondtrace export trace.arrows --dropped --format arrows -o small.arrows", "some as a recording"),
         ("bondtrace export *.arrows --format parquet -o fleet/", "a dataset by host and day"),

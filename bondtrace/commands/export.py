@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +14,7 @@ import click
 import numpy as np
 
 from ..analysis.select import Criteria, Selection
+from ..analysis.stitch import Journeys
 from ..errors import UsageError
 from ..exporters import FORMATS, Exporter
 from ..exporters.arrows import ArrowsExporter
@@ -25,11 +26,13 @@ from ..exporters.pcapng import PcapngExporter
 from ..exporters.perfetto import PerfettoExporter, begin_ns
 from ..format.batch import Batch
 from ..format.recording import Recording
-from ..format.trace_set import TraceSet, gather
+from ..format.trace_set import TraceSet, gather, require_one_input
 from ..format.wire import Array
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
-from .options import directions, privacy_option, private, say, view_options
+from ..util.pipes import STDIO
+from .options import directions, privacy_option, say, view_options
+from .replaying import replay
 from .selecting import Selecting, files_and_selection, refuse_private_filter, tell
 
 NOTHING: Array = np.zeros(0, np.uint64)
@@ -66,8 +69,8 @@ def export(
     """
     refuse_private_filter(criteria, privacy)
     path, sources = Path(name), _sources(files, form)
-    for file in (file for source in sources for file in source.paths):
-        if path.exists() and file.exists() and path.samefile(file):
+    for file in (file for source in sources for file in source.paths if not source.is_piped):
+        if path != STDOUT and path.exists() and file.exists() and path.samefile(file):
             raise UsageError(f"{path} is the recording itself; name another file to write")
     with ExitStack() as stack:
         try:
@@ -96,6 +99,7 @@ class _Asked:
 
 def _sources(files: Sequence[Path], form: str) -> list[TraceSet]:
     """Return what is exported one after the other: each file; for a recording the one trace that they are."""
+    require_one_input(files)
     if form != "arrows":
         return [TraceSet([file], [1], 0) for file in files]
     traces = gather(tuple(files))
@@ -135,10 +139,34 @@ def _exporter(form: str, name: str, force: bool, files: Sequence[Path], by: str,
     return {"jsonl": JsonLinesExporter, "csv": CsvExporter}[form](output.text)
 
 
-def _earliest_ns(files: Sequence[Path]) -> int:
-    """Return when the first of the recordings begins, in nanoseconds since the Unix epoch."""
+def live(exporter: Exporter) -> Callable[[Journeys], None]:
+    """Return a function that gives an exporter journeys, which can be read from its output at once."""
+    exporter.flush()
+
+    def take(columns: Journeys) -> None:
+        exporter.take(columns)
+        if len(columns):
+            exporter.flush()
+
+    return take
+
+
+def _earliest_ns(files: Sequence[Path]) -> Optional[int]:
+    """Return when the first of the recordings begins, in nanoseconds since the Unix epoch; ``None`` of standard input,
+    which can be read once."""
+    if STDIO in files:
+        return None
     batches = (batch for file in files for batch in islice(Recording(file).batches(), 1))
     return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
+
+
+def _noting(
+    exporter: Exporter, selection: Selection, most: Optional[int]
+) -> Callable[[Iterable[Batch]], Iterable[Batch]]:
+    """Return what batches go through on their way to the pipeline."""
+    if isinstance(exporter, ArrowsExporter):
+        return lambda batches: exporter.keeping(batches, selection, most)
+    return lambda batches: batches
 
 
 def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
@@ -149,19 +177,14 @@ def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
             break
         left = None if asked.count is None else asked.count - written
         selection = Selection(asked.criteria)
-        pipeline = Pipeline(directions=asked.directions, columns=exporter.take, count=left, selection=selection)
-        exporter.begin(source.paths[0], pipeline.scene)
+        pipeline = Pipeline(directions=asked.directions, count=left, selection=selection)
+        pipeline.columns = live(exporter) if source.is_piped else exporter.take
+        exporter.begin(Path(source.name) if source.is_piped else source.paths[0], pipeline.scene)
         pipeline.payloads = exporter.payloads
-        batches: Iterable[Batch] = private(source.batches(), asked.privacy)
-        if isinstance(exporter, ArrowsExporter):
-            batches = exporter.keeping(batches, selection, left)
-        pipeline.run(batches)
+        through = _noting(exporter, selection, left)
+        replay(pipeline, source, privacy=asked.privacy, done="exported", through=through)
         exporter.end()
         written += pipeline.summary.journeys
-        for file in source.cut_off:
-            say(f"{file} was cut off; the complete part of it is exported")
-        if not source.cut_off and not pipeline.scene.start:
-            say(f"{source.name} does not hold the start of a trace: names and times may be missing")
         tell(selection if asked.criteria else None, pipeline.scene, source.name if len(sources) > 1 else "")
         say(f"{source.name}: {trust_line(pipeline.scene)}")
     exporter.close()

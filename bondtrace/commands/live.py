@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 import click
 
@@ -19,9 +19,9 @@ from ..capture.capabilities import drop_rights, require_rights
 from ..errors import UsageError
 from ..format.batch import Batch
 from ..format.recording import Recorder
-from ..model import Journey
 from ..pipeline import Pipeline
 from ..reporters import table
+from ..util.pipes import STDIO
 from .options import (
     TraceOptions,
     detail_of,
@@ -37,6 +37,7 @@ from .options import (
 )
 from .selecting import Selecting, selection_of, selection_options, tell
 
+T = TypeVar("T")
 _COUNT_EVERY_S = 1.0
 
 
@@ -66,6 +67,8 @@ def live(
     Ctrl-C ends with the summary: which taps were given which packets.
     """
     detail = detail_of(verbose, quiet, as_json)
+    if write == STDIO:
+        raise UsageError("-w - would mix a recording with what is shown: `bondtrace record -o -` writes only it")
     if summary_only:
         _count(options, criteria, as_json, write)
         return
@@ -145,22 +148,28 @@ def trace(
 
 @contextmanager
 def ending_in_order(pipeline: Pipeline, stop: Callable[[], None]) -> Iterator[None]:
-    """End the trace in good order if a journey cannot be shown because the reader, or the terminal, is gone.
+    """End the trace in good order if a journey cannot be shown, or a batch kept: the reader, or the terminal, is gone.
 
-    The trace ends as it does on request, so that its recording is complete; the error is raised after that.
+    The trace ends as it does on request, so that what else is written of it is complete; the error is raised after
+    that.
     """
-    show = pipeline.show
     failed: list[OSError] = []
 
-    def attempt(journey: Journey) -> None:
-        try:
-            if show and not failed:
-                show(journey)
-        except OSError as error:
-            failed.append(error)
-            stop()
+    def attempting(act: Optional[Callable[[T], None]]) -> Optional[Callable[[T], None]]:
+        mine: list[OSError] = []
 
-    pipeline.show = attempt if show else None
+        def attempt(one: T) -> None:
+            try:
+                if act and not mine:
+                    act(one)
+            except OSError as error:
+                mine.append(error)
+                failed.append(error)
+                stop()
+
+        return attempt if act else None
+
+    pipeline.show, pipeline.keep = attempting(pipeline.show), attempting(pipeline.keep)
     yield
     if failed:
         raise failed[0]

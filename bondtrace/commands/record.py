@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`bondtrace record`: what the kernel reports, unstitched, in a file for later."""
+"""`bondtrace record`: what the kernel reports, unstitched, in a file for later, or through a pipe."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..format.recording import Recorder
 from ..format.rotation import RotatingRecorder
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
+from ..util.pipes import STDIO, STDOUT_NAME
 from .live import trace
 from .options import SECONDS, SIZE, TraceOptions, say, snaplen_option, trace_options
 
@@ -27,7 +28,12 @@ _PROGRESS_S = 0.5
 
 @click.command()
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The recording to write."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The recording to write; - is standard output.",
 )
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--max-size", type=SIZE, metavar="SIZE", help="End when this much is written (500k, 100M, 2G).")
@@ -49,30 +55,38 @@ def record(
     keep: Optional[int],
     snaplen: Optional[int],
 ) -> None:
-    """Record a trace to FILE; show and summary read it, as does any Arrow reader."""
+    """Record a trace to FILE; show and summary read it, as does any Arrow reader.
+
+    With `-o -` it goes to standard output as it happens: `record -o - | bondtrace show -`.
+    """
+    piped = output == STDIO
     rotates = rotate_size is not None or rotate_time is not None
     if keep is not None and not rotates:
         raise UsageError(f"--keep {keep} is for a recording in parts: give --rotate-size or --rotate-time")
     if snaplen is not None and options.privacy:
         raise UsageError(f"--snaplen {snaplen} keeps payload and --privacy leaves it out: leave one of them out")
-    require_rights()
+    if piped and rotates:
+        raise UsageError("parts (--rotate-size, --rotate-time) are files, and -o - is standard output: name a file")
+    if not piped:
+        require_rights()  # before there is a file
     recorder = RotatingRecorder(output, force, rotate_size, rotate_time, keep) if rotates else Recorder(output, force)
     with closing(recorder):
-        progress = _Progress(recorder, max_size)
+        progress = _Progress(recorder, max_size, sys.stderr.isatty() and not piped)
         pipeline = Pipeline(
             directions=options.directions, count=options.count, keep=progress.keep, stitching=options.count is not None
         )
-        trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough, writes=True)
+        trace(pipeline, replace(options, snaplen=snaplen or 0), progress.enough, writes=not piped)
     progress.end()
-    say(f"{output}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
+    name = STDOUT_NAME if piped else output
+    say(f"{name}: {recorder.passes} passes, {recorder.bytes / 1e6:.2f} MB; {trust_line(pipeline.scene)}")
 
 
 class _Progress:
-    """Writes batches to the recording, and its progress on a terminal."""
+    """Writes batches to the recording, and shows its progress on a terminal if it is to be ``shown``."""
 
-    def __init__(self, recorder: Union[Recorder, RotatingRecorder], max_bytes: Optional[int] = None) -> None:
+    def __init__(self, recorder: Union[Recorder, RotatingRecorder], max_bytes: Optional[int], shown: bool) -> None:
         self._recorder, self._next, self._max_bytes = recorder, 0.0, max_bytes
-        self._shown = sys.stderr.isatty()
+        self._shown = shown
         self._lost = 0
 
     def keep(self, batch: Batch) -> None:

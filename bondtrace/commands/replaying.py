@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running pipelines on recordings, for the subcommands that read files: progress, and messages about a file."""
+"""Running pipelines on recordings, for the subcommands that read files: progress, and messages about a file; and on
+what still grows: a file that is being written (``--follow``), and a pipe (``-``)."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
@@ -15,12 +16,14 @@ from ..analysis.shapes import with_facts
 from ..format.batch import Batch
 from ..format.trace_set import TraceSet, gather
 from ..pipeline import Pipeline
+from ..util.pipes import input_name
 from ..util.signals import on_signals
 from .options import private, say
 
 T = TypeVar("T")
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
+_LAST_WORDS_S = 3.0
 _NOBODY_WAITS_NS = 1_000_000_000
 _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
 
@@ -30,28 +33,72 @@ def traces_of(files: tuple[Path, ...]) -> list[TraceSet]:
     return gather(files)
 
 
-def replay(pipeline: Pipeline, trace: TraceSet, follow: bool = False, privacy: Optional[str] = None) -> None:
-    """Run a pipeline on a trace, and report where it is incomplete. With ``follow``, wait for more until Ctrl-C."""
-    stopped: list[int] = []
-    if follow:
-        on_signals(lambda: stopped.append(1))
+def replay(
+    pipeline: Pipeline,
+    trace: TraceSet,
+    follow: bool = False,
+    privacy: Optional[str] = None,
+    done: str = "shown",
+    through: Callable[[Iterable[Batch]], Iterable[Batch]] = lambda batches: batches,
+) -> None:
+    """Run a pipeline on a trace, and report where it is incomplete. With ``follow``, and of a pipe, wait for more until
+    Ctrl-C.
 
-    def wait() -> bool:
-        if follow and not stopped:
-            time.sleep(_FOLLOW_S)
-        return follow and not stopped
-
-    pipeline.rest_ns = pipeline.rest_ns if follow else _NOBODY_WAITS_NS
-    batches = iter(private(trace.batches(wait), privacy))  # first: fingerprints are of what is shown
-    batches = _ticking(batches) if follow else _with_progress(_ahead(_prepared(_ahead(batches))), trace)
-    pipeline.run(batches, lambda: stopped.append(1))
+    :param done: what is done to the journeys, for messages.
+    :param through: what the batches go through last, on their way to the pipeline.
+    """
+    if trace.is_piped:
+        ending = _Ending()
+        batches = ending.limited(private(trace.batches(ending.wait), privacy))
+        pipeline.run(through(batches), ending.end)
+    elif follow:
+        ending = _Ending()
+        pipeline.run(through(_ticking(private(trace.batches(ending.wait_for_file), privacy))), ending.end)
+    else:
+        pipeline.rest_ns = _NOBODY_WAITS_NS
+        batches = iter(private(trace.batches(), privacy))  # first: fingerprints are of what is shown
+        pipeline.run(through(_with_progress(_ahead(_prepared(_ahead(batches))), trace)))
     for path in trace.cut_off:
-        if not follow:
-            say(f"{path} was cut off; the complete part of it is shown")
+        if not follow or trace.is_piped:
+            say(f"{input_name(path)} was cut off; the complete part of it is {done}")
     if trace.missing:
         say(f"{trace.name}: {trace.missing_words}")
     if not trace.cut_off and not pipeline.scene.start:
         say(f"{trace.name} does not hold the start of a trace: names and times may be missing")
+
+
+class _Ending:
+    """Says when a trace that still grows is to end: on a signal.
+
+    Whoever writes to a pipe often gets the same Ctrl-C, and still has something to say (the last packets, the losses):
+    it has some time for that, until a second signal.
+    """
+
+    def __init__(self) -> None:
+        self._asked_s: list[float] = []
+        on_signals(lambda: self._asked_s.append(time.monotonic()))
+
+    def end(self) -> None:
+        """End it at once."""
+        self._asked_s += [time.monotonic()] * 2
+
+    def wait(self) -> bool:
+        """Is a pipe to be waited for?"""
+        asked_s = self._asked_s
+        return not asked_s or (len(asked_s) < 2 and time.monotonic() < asked_s[0] + _LAST_WORDS_S)
+
+    def wait_for_file(self) -> bool:
+        """Wait for a file to grow; return false where it is to be waited for no longer."""
+        if not self._asked_s:
+            time.sleep(_FOLLOW_S)
+        return not self._asked_s
+
+    def limited(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches, until it is to end although more come."""
+        for batch in batches:
+            yield batch
+            if not self.wait():
+                return
 
 
 def _prepared(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -70,7 +117,7 @@ def _ahead(batches: Iterator[T]) -> Iterator[T]:
             yield one
 
 
-def _ticking(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _ticking(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches, and let time go on while none comes, so that journeys that have ended are shown."""
     known_ns, seen_s = 0, time.monotonic()
     for batch in batches:

@@ -89,7 +89,8 @@ def _only_trace(files: tuple[Path, ...], path: Path) -> TraceSet:
     traces = traces_of(files)
     if len(traces) > 1:
         raise UsageError(f"a report is of one trace, these are {len(traces)}: give the parts of one")
-    if path != STDOUT and path.exists() and any(path.samefile(one) for one in traces[0].paths):
+    read = () if traces[0].is_piped else traces[0].paths
+    if path != STDOUT and path.exists() and any(path.samefile(one) for one in read):
         raise UsageError(f"{path} is the recording itself; name another file to write")
     return traces[0]
 

@@ -25,6 +25,7 @@ from ..errors import BondtraceError, UsageError
 from ..format.trace_set import SUFFIX
 from ..model import OUTCOMES
 from ..net.pcap import Filter, make_filter
+from ..util.pipes import STDIO
 from . import candidates
 from .options import Function, apply, say
 
@@ -197,11 +198,12 @@ def with_filter(criteria: Criteria, wanted: Optional[Filter]) -> Criteria:
 
 
 def split(words: Sequence[str]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Return the files, and the words of the filter: from the first word on that is no file.
+    """Return the files, of which one may be `-`, and the words of the filter: from the first word on that is no file.
 
     :raises BondtraceError: where that word can only have been meant as a file.
     """
-    count = next((place for place, word in enumerate(words) if not os.path.lexists(word)), len(words))
+    is_file = [word == str(STDIO) or os.path.lexists(word) for word in words]
+    count = next((place for place, found in enumerate(is_file) if not found), len(words))
     rest = tuple(words[count:])
     if rest and (rest[0].endswith(SUFFIX) or _LIKE_A_PATH.fullmatch(rest[0])) and not _NETWORK.fullmatch(rest[0]):
         raise no_file(rest[0])

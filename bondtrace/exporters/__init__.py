@@ -50,6 +50,10 @@ class Exporter:
     def end(self) -> None:
         """End the recording, which has been read completely: its losses are known."""
 
+    def flush(self) -> None:
+        """Let whoever reads the output already see all that was written. A format that is of use only when it is
+        complete does nothing."""
+
     def close(self) -> None:
         """Finish the output: no more recordings follow."""
 

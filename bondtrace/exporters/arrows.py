@@ -95,6 +95,9 @@ class ArrowsExporter(Exporter):
         while self._waiting and self._waiting[0].until_ns < begin_ns:
             self._write(self._waiting.popleft())
 
+    def flush(self) -> None:
+        self._stream.flush()
+
     def end(self) -> None:
         """Write what is left."""
         while self._waiting:

@@ -23,7 +23,7 @@ class CsvExporter(Exporter):
     """CSV on a stream, which must leave line ends alone (``newline=""``)."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._writer = csv.writer(stream)
+        self._stream, self._writer = stream, csv.writer(stream)
         self._writer.writerow(NAMES)
 
     def write(self, journey: Journey, records: Array) -> None:
@@ -31,6 +31,9 @@ class CsvExporter(Exporter):
         self._writer.writerows(
             [_cell(row[name], kind) for name, kind in COLUMNS] for row in rows(journey, self.scene, source)
         )
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def _cell(value: Any, kind: str) -> str:

@@ -20,3 +20,6 @@ class JsonLinesExporter(Exporter):
 
     def write(self, journey: Journey, records: Array) -> None:
         print(json.dumps(journey_object(journey, self.scene), ensure_ascii=False), file=self._stream)
+
+    def flush(self) -> None:
+        self._stream.flush()

@@ -17,8 +17,9 @@ from typing import BinaryIO, Optional, TextIO, cast
 
 from ..errors import BondtraceError, UsageError, exists_already
 from ..util import files
+from ..util.pipes import STDIO
 
-STDOUT = Path("-")
+STDOUT = STDIO
 
 
 class Output:

@@ -89,6 +89,9 @@ class PcapngExporter(Exporter):
         for number in self._interfaces.values():
             self._put(_STATISTICS, struct.pack("<III", number, 0, 0), [_text(_COMMENT, trust_line(self.scene))])
 
+    def flush(self) -> None:
+        self._stream.flush()
+
     def _happened(self, journey: Journey, one: Pass, record: Array, round_: Round) -> list[str]:
         lines = ["its begin was not recorded"] if record["kind"] == RECORD_LATE else []
         lines += [self._step(step, journey) for step in round_.steps if step.kind != "enter"]

@@ -43,9 +43,10 @@ def begin_ns(batch: Batch) -> Optional[int]:
 
 
 class PerfettoExporter(Exporter):
-    """Trace events on a stream. ``base_ns`` is the time since the Unix epoch that is 0 in the file."""
+    """Trace events on a stream. ``base_ns`` is the time since the Unix epoch that is 0 in the file; ``None``: the start
+    of the first recording, as it is found in it."""
 
-    def __init__(self, stream: TextIO, base_ns: int) -> None:
+    def __init__(self, stream: TextIO, base_ns: Optional[int]) -> None:
         self._stream, self._base_ns = stream, base_ns
         self._first = True
         self._groups: dict[tuple[Any, ...], int] = {}
@@ -59,6 +60,9 @@ class PerfettoExporter(Exporter):
         self._number = len(self._recordings)
 
     def write(self, journey: Journey, records: Array) -> None:
+        if self._base_ns is None:
+            start_ns = event_time_ns(self.scene.start) + self.scene.wall_offset_ns if self.scene.start else None
+            self._base_ns = min(journey.wall_ns, start_ns or journey.wall_ns)
         flow = self._flow + 1 if len(journey.passes) > 1 else None
         self._flow = flow or self._flow
         for number, (one, record) in enumerate(zip(journey.passes, records)):
@@ -79,7 +83,7 @@ class PerfettoExporter(Exporter):
         )
 
     def close(self) -> None:
-        about = {"bondtrace": __version__, "zero": timestamp(self._base_ns), "recordings": self._recordings}
+        about = {"bondtrace": __version__, "zero": timestamp(self._base_ns or 0), "recordings": self._recordings}
         self._stream.write(f'\n], "displayTimeUnit": "ns", "otherData": {json.dumps(about)}}}\n')
 
     def _pass(self, journey: Journey, one: Pass, lasted_ns: int, title: str) -> None:

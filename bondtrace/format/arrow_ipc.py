@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Protocol
 
 import numpy as np
 
@@ -183,33 +183,35 @@ class Message(NamedTuple):
     body: bytes
 
 
-def read_message(file: BinaryIO) -> Optional[Message]:
+class Readable(Protocol):
+    """What a stream is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return ``size`` bytes; fewer only at the end."""
+
+
+def read_message(file: Readable) -> Optional[Message]:
     """Return the next message; ``None`` at the end-of-stream mark.
 
-    :raises EOFError: where the file ends within the message; the position is then back at the message's beginning.
+    :raises EOFError: where the file ends within the message.
     :raises Damaged: where it is not such a message.
     """
-    begin = file.tell()
-    try:
-        mark = _exactly(file, 8)
-        if mark[:4] != _CONTINUATION:
-            raise Damaged("it is not an Arrow stream")
-        head_bytes = struct.unpack("<i", mark[4:])[0]
-        if head_bytes == 0:
-            return None
-        if not 8 <= head_bytes <= _HEAD_BYTES_MAX:
-            raise Damaged("it is not an Arrow stream")
-        head = _exactly(file, head_bytes)
-        kind, table, body_bytes = _head(head)
-        if not 0 <= body_bytes <= BATCH_BYTES_MAX:
-            raise Damaged(f"a message body of {body_bytes} bytes")
-        return Message(kind, table, _exactly(file, body_bytes))
-    except EOFError:
-        file.seek(begin)
-        raise
+    mark = _exactly(file, 8)
+    if mark[:4] != _CONTINUATION:
+        raise Damaged("it is not an Arrow stream")
+    head_bytes = struct.unpack("<i", mark[4:])[0]
+    if head_bytes == 0:
+        return None
+    if not 8 <= head_bytes <= _HEAD_BYTES_MAX:
+        raise Damaged("it is not an Arrow stream")
+    head = _exactly(file, head_bytes)
+    kind, table, body_bytes = _head(head)
+    if not 0 <= body_bytes <= BATCH_BYTES_MAX:
+        raise Damaged(f"a message body of {body_bytes} bytes")
+    return Message(kind, table, _exactly(file, body_bytes))
 
 
-def _exactly(file: BinaryIO, size: int) -> bytes:
+def _exactly(file: Readable, size: int) -> bytes:
     data = file.read(size)
     if len(data) < size:
         raise EOFError

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings: one file, a compressed Arrow IPC stream, that any Arrow reader opens (docs/recording.md).
 
+The same stream may go through a pipe: ``-`` is standard output to a recorder, and standard input to a reader.
+
 Invariant: every batch that was written is complete on disk, whatever ends the writer; reading a file that was cut off
 yields every complete batch, and then reports that it was.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -14,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Optional
+from typing import BinaryIO, NoReturn, Optional, Union
 
 from ..errors import BondtraceError, UsageError, exists_already
-from ..util import files
+from ..util import files, pipes
 from .arrow_ipc import END_OF_STREAM, Damaged, Field, Message, read_message, read_schema, schema_message
 from .batch import SCHEMA, Batch, decode, encode, require_columns
 from .events import Event
@@ -25,6 +28,7 @@ from .wire import EMPTY, Passes, concatenate
 
 FORMAT = 2
 HOLD_S = 1.0  # how long passes may wait for others before they are written
+PIPE_HOLD_S = 0.2  # the same where somebody may be looking on
 HOLD_PASSES = 1 << 14
 
 
@@ -32,16 +36,18 @@ class Recorder:
     """A writer of recordings.
 
     Where nothing is written, no new file is left behind, and an older one stays as it was. Passes wait up to ``HOLD_S``
-    for others, as large batches compress better.
+    for others, as large batches compress better; ``PIPE_HOLD_S`` on standard output, where a reader that goes away
+    raises ``BrokenPipeError``.
 
-    :raises UsageError: where the file exists and ``force`` is not set.
+    :raises UsageError: where the file exists and ``force`` is not set; where standard output is a terminal.
     """
 
     def __init__(self, path: Path, force: bool = False) -> None:
         self._schema = schema_message(SCHEMA)
         self.path = path
-        self._new = _create(path, force)
-        self._file = os.fdopen(self._new.descriptor, "wb", buffering=0)
+        self._new = None if path == pipes.STDIO else _create(path, force)
+        self._file = os.fdopen(self._new.descriptor if self._new else _standard_output(), "wb", buffering=0)
+        self._hold_s = HOLD_S if self._new else PIPE_HOLD_S
         self._waiting: list[Passes] = []
         self._since_s = 0.0
         self.bytes = 0
@@ -67,7 +73,7 @@ class Recorder:
             self._waiting.append(passes)
             self.passes += len(passes)
         many = sum(len(one) for one in self._waiting) >= HOLD_PASSES
-        if events or many or (self._waiting and now_s - self._since_s >= HOLD_S):
+        if events or many or (self._waiting and now_s - self._since_s >= self._hold_s):
             self._write(events)
 
     def flush(self) -> None:
@@ -80,8 +86,8 @@ class Recorder:
             return
         message = encode(passes, [json.dumps(one, separators=(",", ":")) for one in events])
         self._put(message if self.bytes else self._schema + message)
-        self._new.take_name(force=True)  # not before there is something to replace an older recording by
-        self.bytes = self._file.tell()
+        if self._new:
+            self._new.take_name(force=True)  # not before there is something to replace an older recording by
 
     def close(self) -> None:
         """Write what waits, and end the stream. A file that was not closed can be read, and is reported as cut off."""
@@ -94,22 +100,28 @@ class Recorder:
                 self._put(END_OF_STREAM)
         finally:
             self._file.close()
-            if not self.bytes:
+            if self._new and not self.bytes:
                 self._new.remove()
-            self._new.close()
+            if self._new:
+                self._new.close()
 
     def _put(self, data: bytes) -> None:
-        begin = self._file.tell()
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            pipes.write_all(self._file, data)
         except OSError as error:
             self._failed = True
+            if not self._new:
+                self._fail_piped(error)
             with suppress(OSError):
-                self._file.truncate(begin)  # part of a batch is of no use
+                self._file.truncate(self.bytes)  # part of a batch is of no use
             kept = "what was written before is whole" if self.bytes else "nothing was written"
             raise BondtraceError(f"cannot write to {self.path}: {error.strerror}; {kept}") from None
+        self.bytes += len(data)
+
+    def _fail_piped(self, error: OSError) -> NoReturn:
+        if error.errno == errno.EPIPE:
+            raise error
+        raise BondtraceError(f"cannot write to {pipes.STDOUT_NAME}: {error.strerror}") from None
 
 
 def _create(path: Path, force: bool) -> files.NewFile:
@@ -122,6 +134,16 @@ def _create(path: Path, force: bool) -> files.NewFile:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise BondtraceError(f"cannot create {path}: {error.strerror}; name another file") from None
+
+
+def _standard_output() -> int:
+    """Return a descriptor of standard output."""
+    try:
+        return pipes.output_descriptor()
+    except pipes.Unusable as error:
+        raise UsageError(
+            f"a recording is no text, and {error}: pipe it (`| bondtrace show -`), or name a file instead of -"
+        ) from None
 
 
 def _columns(message: Message) -> tuple[Field, ...]:
@@ -139,21 +161,25 @@ _DAMAGES = (*(Damaged, ValueError, IndexError, TypeError, KeyError), *(OverflowE
 
 
 class Recording:
-    """A reader of a recording. After ``batches()`` has ended, ``cut_off`` says whether the file was cut off."""
+    """A reader of a recording. After ``batches()`` has ended, ``cut_off`` says whether the file was cut off.
+
+    Standard input can be read once.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = pipes.input_name(path)
         self.cut_off = False
         self.position = 0  # number of bytes that were read
 
-    def batches(self, wait: Callable[[], bool] = lambda: False) -> Iterator[Batch]:
+    def batches(self, wait: Optional[Callable[[], bool]] = None) -> Iterator[Batch]:
         """Yield every complete batch, in order.
 
         :param wait: called at the end of a file that was not closed: true to look for more, after yielding an empty
-            batch. The caller has to sleep in it.
+            batch. The caller has to sleep in it. Of a pipe: called while nothing comes; false ends it there.
         :raises BondtraceError: for a file that is not a recording.
         """
-        with self._open() as file:
+        with self._open(wait) as file:
             fields: Optional[tuple[Field, ...]] = None
             while True:
                 try:
@@ -162,31 +188,40 @@ class Recording:
                         return
                     if fields is None:
                         fields = _columns(message)
-                        continue
-                    yield decode(message, fields)
+                    else:
+                        yield decode(message, fields)
                     self.position = file.tell()
                 except EOFError:
-                    if not wait():
-                        self._end(is_arrow=fields is not None)
+                    if isinstance(file, pipes.InputPipe) or wait is None or not wait():
+                        self._end(is_arrow=fields is not None, is_empty=not file.tell())
                         return
+                    file.seek(self.position)
                     yield Batch(EMPTY, [], 0)
                 except OSError as error:
-                    raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
+                    raise BondtraceError(f"cannot read {self._name}: {error.strerror}") from None
                 except _DAMAGES as error:
                     fact = str(error) if fields is None else f"a batch is malformed ({error})"
                     raise self._no_recording(fact) from None
 
-    def _end(self, is_arrow: bool) -> None:
+    def _end(self, is_arrow: bool, is_empty: bool) -> None:
         """Note that the file is cut off; ``BondtraceError`` where not even a stream had begun."""
+        if is_empty and self.path == pipes.STDIO:
+            raise BondtraceError(f"nothing came from {self._name}: the command that was to write to it may say why")
         if not is_arrow:
             raise self._no_recording("it is not an Arrow stream") from None
         self.cut_off = True
 
-    def _open(self) -> BinaryIO:
+    def _open(self, wait: Optional[Callable[[], bool]]) -> Union[BinaryIO, pipes.InputPipe]:
         try:
+            if self.path == pipes.STDIO:
+                return pipes.InputPipe(wait or (lambda: True))
             return open(self.path, "rb")
+        except pipes.Unusable as error:
+            raise UsageError(
+                f"{error}: pipe a recording into it (`bondtrace record -o - | ...`), or name a file instead of -"
+            ) from None
         except OSError as error:
-            raise BondtraceError(f"cannot read {self.path}: {error.strerror}") from None
+            raise BondtraceError(f"cannot read {self._name}: {error.strerror}") from None
 
     def _no_recording(self, why: str) -> BondtraceError:
-        return BondtraceError(f"{self.path} is not a bondtrace recording: {why}; `bondtrace record -o FILE` makes one")
+        return BondtraceError(f"{self._name} is not a bondtrace recording: {why}; `bondtrace record -o FILE` makes one")

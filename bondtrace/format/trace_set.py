@@ -6,12 +6,13 @@ Invariant: memory does not grow with the files; each is read batch by batch, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 from ..errors import UsageError
+from ..util.pipes import STDIO, input_name
 from ..util.untrusted import printable
 from .batch import Batch
 from .events import Event
@@ -35,8 +36,14 @@ class TraceSet:
     @property
     def name(self) -> str:
         """Its name for people, printable: its file, or the first and the last."""
-        name = str(self.paths[0]) if len(self.paths) == 1 else f"{self.paths[0]} to {self.paths[-1].name}"
+        first = input_name(self.paths[0])
+        name = first if len(self.paths) == 1 else f"{first} to {self.paths[-1].name}"
         return printable(name)
+
+    @property
+    def is_piped(self) -> bool:
+        """Does it come from standard input?"""
+        return self.paths == [STDIO]
 
     @property
     def size_bytes(self) -> int:
@@ -56,7 +63,7 @@ class TraceSet:
         count = sum(last - first + 1 for first, last in self.missing)
         return f"{count} parts between these are missing, the first of them part {self.missing[0][0]}"
 
-    def batches(self, wait: Callable[[], bool] = lambda: False) -> Iterator[Batch]:
+    def batches(self, wait: Optional[Callable[[], bool]] = None) -> Iterator[Batch]:
         """Yield every complete batch. Events that a part repeats are left out where the part before was read."""
         before: Optional[int] = None
         read_bytes = 0
@@ -67,18 +74,21 @@ class TraceSet:
                 events = [one for one in batch.events if not (follows and one.get("again"))]
                 yield batch._replace(events=events)
                 self.done_bytes = read_bytes + recording.position
-            read_bytes += path.stat().st_size
+            read_bytes += recording.position
             before = number
             if recording.cut_off:
                 self.cut_off.append(path)
 
 
 def gather(paths: tuple[Path, ...]) -> list[TraceSet]:
-    """Return the traces in these files, and in the recordings of these directories.
+    """Return the traces in these files, and in the recordings of these directories; ``-`` is standard input.
 
-    :raises UsageError: for a directory without recordings, or where a part was given twice.
+    :raises UsageError: for a directory without recordings, where a part was given twice, or for ``-`` beside others.
     :raises BondtraceError: for a file that is not a recording.
     """
+    require_one_input(paths)
+    if STDIO in paths:
+        return [TraceSet([STDIO], [1], 0)]
     files = [one for path in paths for one in (_inside(path) if path.is_dir() else [path])]
     files = list(dict.fromkeys(files))
     traces: dict[str, list[tuple[int, int, Path]]] = {}
@@ -95,6 +105,12 @@ def gather(paths: tuple[Path, ...]) -> list[TraceSet]:
             raise UsageError(f"the same part of a trace was given twice: {', '.join(twice)}")
         found.append(TraceSet([path for _, _, path in parts], [number for number, _, _ in parts], parts[0][1]))
     return sorted(found, key=lambda one: (one.begin_ns, one.paths))
+
+
+def require_one_input(paths: Sequence[Path]) -> None:
+    """Raise ``UsageError`` where standard input is given twice, or beside files."""
+    if STDIO in paths and len(paths) > 1:
+        raise UsageError("- is standard input, which is one recording: give it once, and no file beside it")
 
 
 def _inside(directory: Path) -> list[Path]:

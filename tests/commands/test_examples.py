@@ -28,7 +28,7 @@ def words_of(line):
     inner = re.search(r"\$\((.*?)\)", line)
     words = shlex.split(inner.group(1) if inner else line)
     end = next((place for place, word in enumerate(words) if word in OPERATORS), len(words))
-    assert "bondtrace" in words[:2], line
+    assert "bondtrace" in words[:4], line  # after sudo, or ssh host sudo
     return words[words.index("bondtrace") + 1 : end]
 
 
