@@ -69,8 +69,12 @@ def play(recording, *words, **more):
     return subprocess.Popen(
         [sys.executable, __file__, *map(str, (recording, *words))],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TZ": "UTC"},
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
+        **{
+            "env": {**os.environ, "PYTHONPATH": str(ROOT), "TZ": "UTC"},
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            **more,
+        },
     )
 
 

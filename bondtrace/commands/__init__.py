@@ -15,6 +15,7 @@ COMMANDS = (
     "why",
     "check",
     "export",
+    "extcap",
     "report",
     "fleet",
     "exporter",

@@ -57,10 +57,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "export": (
         ("bondtrace export trace.arrows --format pcapng -o trace.pcapng", "for Wireshark"),
-        ("bondtrace export - --format pcapng -o - | wireshark -k -i -", "what `record -o -` sends, as it happens"),
         ("bondtrace export trace.arrows --format perfetto -o trace.json", "for ui.perfetto.dev"),
         ("bondtrace export trace.arrows --dropped --format arrows -o small.arrows", "some as a recording"),
         ("bondtrace export *.arrows --format parquet -o fleet/", "a dataset by host and day"),
+    ),
+    "extcap": (
+        ("bondtrace extcap", "what to type so that Wireshark has bond0 with taps and verdicts as an interface"),
+        ("bondtrace extcap --extcap-interfaces", "those that Wireshark then finds"),
     ),
     "report": (
         ("bondtrace report trace.arrows -o trace.html", "a page for a browser"),

@@ -117,11 +117,13 @@ def trace(
     enough: Callable[[], bool] = lambda: False,
     count_every_s: Optional[float] = None,
     writes: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Run a pipeline on the running kernel until it is ended, or until it is ``enough``.
 
     :param count_every_s: count packets in the kernel, read the counts this often, and report no single packet.
     :param writes: the rights to write files are still needed.
+    :param quiet: say nothing where all is well.
     """
     begin = time.monotonic()
     from ..capture.live.source import LiveSource, Request
@@ -139,7 +141,8 @@ def trace(
     source: Any = LiveSource(request, tell=say, drop=lambda: drop_rights(writes))
     with source, ending_in_order(pipeline, source.stop):
         end_on_signals(source.stop, options.duration_s)
-        say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
+        if not quiet:
+            say(f"attached in {time.monotonic() - begin:.1f} s: {source.describe()}; Ctrl-C ends with the summary")
         warn(source.does_not_see())
         # Again at the end, after all that the command prints.
         click.get_current_context().call_on_close(lambda: warn(watched.does_not_see(pipeline.scene)))
@@ -170,6 +173,7 @@ def ending_in_order(pipeline: Pipeline, stop: Callable[[], None]) -> Iterator[No
         return attempt if act else None
 
     pipeline.show, pipeline.keep = attempting(pipeline.show), attempting(pipeline.keep)
+    pipeline.columns = attempting(pipeline.columns)
     yield
     if failed:
         raise failed[0]

@@ -121,7 +121,7 @@ class PcapngExporter(Exporter):
 
     def _at_last(self, journey: Journey) -> list[str]:
         doubt = " (or it was lost)" if self.scene.losses() or self.scene.missing_stages() else ""
-        lines = [*journey.notes]
+        lines = [f"note: {text}" for text in journey.notes]  # no text from outside begins a comment: bondtrace.lua
         lines += [
             f"{unseen_words(missed)} {tap_name(missed.tap, self.scene, journey.time_ns)}: {missed.detail} "
             f"({missed.reason}){'' if missed.reason in watched.OPEN else doubt}"

@@ -183,11 +183,15 @@ def make_directory(path: Path) -> None:
 
 def give_to_caller(descriptor: int) -> None:
     """Give a new file or directory to the user who called sudo, if one did."""
-    if os.geteuid() != 0:
-        return
-    uid, gid = (_identity(name) for name in ("SUDO_UID", "SUDO_GID"))
-    if uid >= 0:
-        os.fchown(descriptor, uid, gid)
+    uid = caller_uid()
+    if uid is not None:
+        os.fchown(descriptor, uid, _identity("SUDO_GID"))
+
+
+def caller_uid() -> Optional[int]:
+    """Return the number of the user who called sudo; ``None`` where none did."""
+    uid = _identity("SUDO_UID") if os.geteuid() == 0 else -1
+    return uid if uid >= 0 else None
 
 
 def _identity(name: str) -> int:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Standard input and output as pipes of bytes, where a path is ``-``.
+"""Pipes of bytes: standard input and output, where a path is ``-``, and named pipes.
 
 Invariant: waiting for a pipe's writer ends when it is asked to, within ``TICK_S``. A file that is called ``-`` is named
-by its directory and name (``/tmp/-``).
+by its directory and name (``/tmp/-``). Nothing but a pipe of the caller's is opened as a named pipe, even by root.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import io
 import os
 import select
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Optional, TextIO
+from typing import BinaryIO, Optional, TextIO
+
+from .files import caller_uid
 
 STDIO = Path("-")
 STDIN_NAME, STDOUT_NAME = "standard input", "standard output"
@@ -94,6 +97,23 @@ def output_descriptor() -> int:
     :raises Unusable: where it is a terminal or closed.
     """
     return os.dup(_usable(sys.stdout, STDOUT_NAME))
+
+
+def open_fifo(path: Path) -> BinaryIO:
+    """Open a named pipe for writing, once somebody reads it.
+
+    :raises Unusable: where it is anything else; under sudo, where it does not belong to the user who called sudo.
+    """
+    found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        one, caller = os.fstat(found), caller_uid()
+        if not stat.S_ISFIFO(one.st_mode):
+            raise Unusable(f"{path} is no named pipe: `mkfifo` makes one")
+        if caller not in (None, one.st_uid):
+            raise Unusable(f"{path} does not belong to the user who called sudo: name a pipe of your own")
+        return open(f"/proc/self/fd/{found}", "wb")
+    finally:
+        os.close(found)
 
 
 def _usable(stream: Optional[TextIO], name: str) -> int:

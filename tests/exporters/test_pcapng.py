@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pcapng as tshark reads it: packets, interfaces, comments."""
 
-import io
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from exported import exported_pcapng, needs_tshark
 
 from bondtrace import cli as command_line
-from bondtrace.exporters.pcapng import PcapngExporter
 from bondtrace.format.events import chain_event
 from bondtrace.format.payload import bytes_events
 from bondtrace.format.recording import Recorder
@@ -49,7 +46,6 @@ from build import (
     rx,
     scene,
     sent,
-    stitched,
     tap,
     tx,
     udp,
@@ -67,18 +63,6 @@ FIELDS = (
     "_ws.col.Protocol",
     "frame.comment",
 )
-needs_tshark = pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
-
-
-def exported(*passes, around=None, kept=()):
-    """The passes as a pcapng file."""
-    around, stream = around or scene(), io.BytesIO()
-    exporter = PcapngExporter(stream)
-    exporter.begin(Path("trace.arrows"), around)
-    exporter.payloads.take(bytes_events(0, list(kept)))
-    exporter.take(stitched(*passes, around=around))
-    exporter.end()
-    return stream.getvalue()
 
 
 def tshark(data, *words):
@@ -94,7 +78,7 @@ def frames(data, *fields):
 
 @needs_tshark
 def test_a_packet_is_there_once_a_device_with_what_happened_there():
-    assert frames(exported(received(), refused(50), sent(100))) == [
+    assert frames(exported_pcapng(received(), refused(50), sent(100))) == [
         [
             "1",
             "1795348800.000000000",
@@ -119,7 +103,7 @@ def test_a_packet_is_there_once_a_device_with_what_happened_there():
             "journey #1, 2 of 2: rx on bond0, CPU 0, pass 1, round 2|captured by tcpdump -i any [41004]|"
             "captured by tcpdump -i bond0 [41003]|delivered to ip_rcv|"
             "end (not-watched): beyond IP not watched: --sockets|"
-            "tcpdump -i any [41004] saw it twice: on eth0, then bond0|"
+            "note: tcpdump -i any [41004] saw it twice: on eth0, then bond0|"
             "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed eth0 and bond0 "
             "(bound-elsewhere)|"
             "not seen by lldpd [41005]: bound to eth1; the packet passed eth0 and bond0 (bound-elsewhere)",
@@ -163,7 +147,8 @@ def test_a_packet_is_there_once_a_device_with_what_happened_there():
             "98",
             "ICMP",
             "journey #3, 2 of 2: tx on eth0, CPU 0, pass 2, round 1|captured by tcpdump -i any [41004]|"
-            "full: no room at tcpdump -i eth0 [41001] (ring)|tcpdump -i any [41004] saw it twice: on bond0, then eth0|"
+            "full: no room at tcpdump -i eth0 [41001] (ring)|"
+            "note: tcpdump -i any [41004] saw it twice: on bond0, then eth0|"
             "not seen by tcpdump -i eth1 arp [41002]: bound to eth1; the packet passed bond0 and eth0 "
             "(bound-elsewhere)|"
             "not seen by lldpd [41005]: bound to eth1; the packet passed bond0 and eth0 (bound-elsewhere)",
@@ -178,7 +163,7 @@ def test_what_was_handed_on_and_what_was_only_shown_are_told():
         rx("eth3", queued("vx0"), drop("NO_SOCKET", dev="red", result=1), seq=5, lasts=90),
         tx("red", tap(ON_BOND0), at=1, parent=5, seq=6, again=True, lasts=0),
     )
-    comments = [one[0] for one in frames(exported(*passes, around=around), "frame.comment")]
+    comments = [one[0] for one in frames(exported_pcapng(*passes, around=around), "frame.comment")]
 
     assert "handed to vx0 (gro_cells_receive): to be received there later" in comments[0]
     assert "dropped by the kernel in sch_handle_ingress: NO_SOCKET (a copy of it)" in " ".join(comments)
@@ -187,7 +172,7 @@ def test_what_was_handed_on_and_what_was_only_shown_are_told():
 
 def test_a_drop_is_told_with_netfilters_chain():
     around = scene(chain_event(BEGIN_NS, 9, "ip", "filter", "c_forward", "forward"))
-    data = exported(
+    data = exported_pcapng(
         rx("eth0", drop("NETFILTER_DROP", "nf_hook_slow", by="nft_do_chain", decided_by=9, result=1)), around=around
     )
     told = "dropped by the kernel in nf_hook_slow: NETFILTER_DROP; netfilter: ip filter c_forward (hook forward)"
@@ -196,7 +181,7 @@ def test_a_drop_is_told_with_netfilters_chain():
 
 
 def test_sockets_and_ends_are_told():
-    data = exported(
+    data = exported_pcapng(
         rx("eth0", protocol("ip_rcv"), local(17), given(ON_5354), packet=ether(ip4(udp(), 17))),
         rx("eth0", given(ON_5354), refusal(ON_5354, "SOCKET_RCVBUFF"), at=50, packet=ether(ip4(udp(), 17))),
         rx("eth0", protocol("arp_rcv"), answered(), at=90, packet=arp()),
@@ -215,7 +200,7 @@ def test_sockets_and_ends_are_told():
 
 @needs_tshark
 def test_interfaces_say_which_device_they_are():
-    data = exported(received(), refused(50))
+    data = exported_pcapng(received(), refused(50))
     done = frames(data, "frame.interface_name", "frame.interface_description", "frame.interface_id")
     assert done == [
         ["eth0", f"ether, ifindex 2, netns {HERE} (host), host lab", "0"],
@@ -227,14 +212,14 @@ def test_interfaces_say_which_device_they_are():
 @needs_tshark
 def test_the_tag_beside_the_bytes_is_put_back_until_its_device_takes_it():
     tagged = rx("eth0", tap(ON_ETH0), vlan("bond0.7"), tap(ON_BOND0), vlan=7)
-    done = frames(exported(tagged), "frame.interface_name", "vlan.id", "frame.len", "frame.cap_len", "icmp.type")
+    done = frames(exported_pcapng(tagged), "frame.interface_name", "vlan.id", "frame.len", "frame.cap_len", "icmp.type")
     assert done == [["eth0", "7", "102", "84", "0"], ["bond0.7", "", "98", "80", "0"]]
 
 
 @needs_tshark
 def test_the_tag_in_the_bytes_goes_when_its_device_takes_it():
     tagged = rx("eth0", tap(ON_ETH0), vlan("bond0.7"), tap(ON_BOND0), packet=reply(tag=7))
-    done = frames(exported(tagged), "frame.interface_name", "vlan.id", "frame.len", "frame.cap_len", "icmp.type")
+    done = frames(exported_pcapng(tagged), "frame.interface_name", "vlan.id", "frame.len", "frame.cap_len", "icmp.type")
     assert done == [["eth0", "7", "102", "80", "0"], ["bond0.7", "", "98", "76", "0"]]
 
 
@@ -242,12 +227,17 @@ def test_the_tag_in_the_bytes_goes_when_its_device_takes_it():
 def test_the_reception_type_is_the_kernels():
     passes = both(*(refused(50 * number, skb=9 + 256 * number) for number in range(4)))
     passes.records["pkt_type"] = [0, 1, 2, 3]
-    assert [row[0] for row in frames(exported(passes), "frame.packet_flags_reception_type")] == ["1", "3", "2", "4"]
+    assert [row[0] for row in frames(exported_pcapng(passes), "frame.packet_flags_reception_type")] == [
+        "1",
+        "3",
+        "2",
+        "4",
+    ]
 
 
 @needs_tshark
 def test_a_packet_whose_begin_was_not_seen_is_told_without_bytes():
-    [row] = frames(exported(late("eth0", tap(ON_ETH0))), "frame.cap_len", "frame.len", "frame.comment")
+    [row] = frames(exported_pcapng(late("eth0", tap(ON_ETH0))), "frame.cap_len", "frame.len", "frame.comment")
     assert row[:2] == ["0", "0"]
     assert row[2].split("|")[1:3] == ["its begin was not recorded", "captured by tcpdump -i eth0 [41001] (inferred)"]
     assert row[2].endswith("|the record of this journey is incomplete")
@@ -255,7 +245,7 @@ def test_a_packet_whose_begin_was_not_seen_is_told_without_bytes():
 
 @needs_tshark
 def test_where_something_was_lost_an_absence_says_so_and_the_statistics_too():
-    data = exported(refused(), around=scene(losses(lost=[2, 1])))
+    data = exported_pcapng(refused(), around=scene(losses(lost=[2, 1])))
     assert "(bound-elsewhere) (or it was lost)" in frames(data)[0][-1]
     assert b"losses: records lost 3 (so an absence may be a loss)" in data
 
@@ -264,7 +254,7 @@ def test_where_something_was_lost_an_absence_says_so_and_the_statistics_too():
 def test_hostile_names_are_escaped():
     taps = {ON_ETH0: replace(TAPS[ON_ETH0], processes=(Process(1, "e\x1b[31m\nvil\udcff", ""),))}
     around = scene(taps=taps, devices={**DEVICES, "eth0": replace(DEVICES["eth0"], name="et\x1b\u202eh")})
-    [row] = frames(exported(rx("eth0", tap(ON_ETH0)), around=around), "frame.interface_name", "frame.comment")
+    [row] = frames(exported_pcapng(rx("eth0", tap(ON_ETH0)), around=around), "frame.interface_name", "frame.comment")
     name, comment = (field.replace("\\\\", "\\") for field in row)  # tshark 4.4 doubles backslashes
     assert name == "et\\x1b\\xe2\\x80\\xaeh"
     assert "captured by e\\x1b[31m\\x0avil\\xff [41001]" in comment
@@ -304,7 +294,7 @@ def test_the_devices_of_several_recordings_are_several_interfaces(tmp_path, monk
 def test_kept_bytes_are_in_the_file_and_what_is_missing_is_told_by_the_lengths():
     whole = ether(ip4(udp(data=bytes(range(200))), 17))
     passes = [rx("eth0", tap(ON_ETH0), packet=whole, seq=1), rx("eth0", tap(ON_ETH0), packet=whole, seq=2, at=900_000)]
-    done = frames(exported(*passes, kept=[(0, 1, whole[:150])]), "frame.cap_len", "frame.len", "frame.number")
+    done = frames(exported_pcapng(*passes, kept=[(0, 1, whole[:150])]), "frame.cap_len", "frame.len", "frame.number")
     assert [(int(kept), int(length)) for kept, length, _ in done] == [(150, len(whole)), (80, len(whole))]
 
 
@@ -334,6 +324,6 @@ def test_kept_bytes_come_out_of_a_recording(parts, tmp_path, monkeypatch):
 def test_a_device_of_a_type_that_is_not_known_says_so():
     passes = rx("eth0", tap(ON_ETH0), drop("NO_SOCKET"), packet=arp())
     passes.records["arphrd"] = 32
-    [row] = frames(exported(passes), "frame.interface_description", "frame.encap_type")
+    [row] = frames(exported_pcapng(passes), "frame.interface_description", "frame.encap_type")
     assert row[0].endswith("link type 32 (ARPHRD), its frames are not decoded")
     assert np.int64(row[1]) == 45  # WTAP_ENCAP_USER0
