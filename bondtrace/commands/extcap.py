@@ -125,8 +125,8 @@ def _options(
 def _capture(fifo: Optional[Path], options: Callable[[], TraceOptions]) -> None:
     """Trace until the end, and write journeys as they end. Being ended before it began is no failure either.
 
-    The pipe is opened before anything can go wrong, as tshark waits for nothing else. What went wrong is said before the
-    pipe is closed, as tshark then ends this process.
+    The pipe is opened before anything can go wrong, as tshark waits for nothing else. What went wrong is said before
+    the pipe is closed, as tshark then ends this process.
     """
     if fifo is None:
         raise UsageError("--capture needs --fifo PIPE, a named pipe that Wireshark reads")

@@ -25,7 +25,7 @@ _SAID = {
     "ignored": "were not for it after all",
     "unknown": "it was given, and what it did with them is not known",
 }
-_TAPS_NAMED = 8  # in an answer about packets
+_TAPS_NAMED, _ENDS_TOLD = 8, 5  # in an answer about packets
 
 
 def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
@@ -57,8 +57,9 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
         f"{count:,} {'received' if direction == 'rx' else 'sent'}" for direction, count in answers.directions.items()
     )
     devices = ", ".join(f"{printable(dev)} ({count:,})" for dev, count in answers.devices.most_common(_TAPS_NAMED))
-    found = [f"{_packets(answers.packets)} match {printable(words)!r}: {ways}, on {devices}."]
-    found += _drops(answers)
+    verb = "matches" if answers.packets == 1 else "match"
+    found = [f"{_packets(answers.packets)} {verb} {printable(words)!r}: {ways}, on {devices}."]
+    found += [*_drops(answers), *_ends(answers)]
     inodes = sorted(answers.taps, key=lambda inode: -answers.taps[inode].captured)
     telling = [inode for inode in inodes if _tells(answers.taps[inode])]
     found += [_of_one(inode, answers, scene) for inode in telling[:_TAPS_NAMED]]
@@ -156,10 +157,11 @@ def _of_one(inode: int, answers: Answers, scene: Scene) -> str:
 def _drops(answers: Answers) -> list[str]:
     """Return a sentence for each place where the kernel dropped some of them, losses first."""
     found = []
-    for (dev, function, reason, harmless), (count, journey, step) in sorted(
-        answers.drops.items(), key=lambda one: (bool(one[0][3]), -one[1][0])
+    for (dev, function, reason, by, harmless), (count, journey, step) in sorted(
+        answers.drops.items(), key=lambda one: (bool(one[0][4]), -one[1][0])
     ):
-        why = f"{reason or 'the kernel gives no reason'}" + (f"; {harmless}: nobody lost it" if harmless else "")
+        who = f" by {by}" if by else ""
+        why = f"{reason or 'the kernel gives no reason'}{who}" + (f"; {harmless}: nobody lost it" if harmless else "")
         advice = "" if harmless else look_at.after_drop(step, journey.packet)
         more = f" Look at: {printable(advice)}{'' if advice.endswith('?') else '.'}" if advice else ""
         found.append(
@@ -167,6 +169,12 @@ def _drops(answers: Answers) -> list[str]:
             f"(#{journey.id}).{more}"
         )
     return found
+
+
+def _ends(answers: Answers) -> list[str]:
+    """Return a sentence on where their ways ended otherwise, where that was watched."""
+    told = [f"{printable(detail)} ({count:,})" for detail, count in answers.ends.most_common(_ENDS_TOLD)]
+    return [f"Their ways ended: {'; '.join(told)}."] if told else []
 
 
 def _more(journey: Optional[Journey], file: str) -> list[str]:

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from ..analysis.telling import SHARED
 from ..model import Journey, Step, Unseen
 
+_ENDS = ("socket", "refused", "answered", "unanswered", "forwarded", "protocol", "consumed", "handed-on")
+Drop = tuple[str, str, str, str, str]
+"""Device, function, the kernel's reason, who decided (netfilter's chain, tc's filter), why nobody lost it; "" for none."""
+
 
 @dataclass
 class Reason:
@@ -43,14 +47,16 @@ class TapAnswers:
 
 @dataclass
 class Answers:
-    """The answers of all taps, by inode; ``directions`` and ``devices`` count the packets that began so and passed
-    there; ``drops`` has for each (device, function, reason, harmless) how many packets, and one of them."""
+    """The answers of all taps, by inode; ``ends`` has how ways of received packets ended, but for drops, what was sent
+    and what is not known; ``directions`` and ``devices`` count the packets that began so and passed
+    there; ``drops`` has for each ``Drop`` how many packets, and one of them."""
 
     packets: int = 0
     taps: dict[int, TapAnswers] = field(default_factory=dict)
+    ends: Counter[str] = field(default_factory=Counter)
     directions: Counter[str] = field(default_factory=Counter)
     devices: Counter[str] = field(default_factory=Counter)
-    drops: dict[tuple[str, str, str, str], tuple[int, Journey, Step]] = field(default_factory=dict)
+    drops: dict[Drop, tuple[int, Journey, Step]] = field(default_factory=dict)
 
     def count(self, journey: Journey, times: int) -> None:
         """Count a journey ``times`` times."""
@@ -59,6 +65,7 @@ class Answers:
         steps = [step for one in journey.passes for step in one.steps]
         self.devices.update(dict.fromkeys((step.dev for step in steps), times))
         self._count_taps(journey, steps, times)
+        self.ends.update({end.detail: times for end in journey.ends if end.kind in _ENDS})
         for missed in journey.unseen:
             self._count_missed(journey, missed, times)
         for step in {_drop(step): step for step in steps if step.kind == "drop"}.values():
@@ -87,5 +94,5 @@ class Answers:
             known.journey, known.unseen, known.trivial = journey, missed, False
 
 
-def _drop(step: Step) -> tuple[str, str, str, str]:
-    return step.dev, step.function or "?", step.reason or "", step.harmless or ""
+def _drop(step: Step) -> Drop:
+    return step.dev, step.function or "?", step.reason or "", step.netfilter or step.tc or "", step.harmless or ""
