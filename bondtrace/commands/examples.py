@@ -7,7 +7,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (
         ("sudo bondtrace --iface bond0", "the packets of a bond as they come, and the table at the end"),
         ("sudo bondtrace record -o trace.arrows --iface bond0", "into a file, for later"),
-        ("bondtrace summary trace.arrows --why", "which taps saw what, and why not the others"),
+        (
+            "bondtrace why 'tcpdump -i eth0' trace.arrows",
+            "twice, missing on the slave, dropped: why, and what to change",
+        ),
         ("bondtrace lab", "a ping over a real bond in a virtual machine: no root, nothing is changed here"),
     ),
     "live": (

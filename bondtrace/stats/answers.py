@@ -15,7 +15,7 @@ from ..model import Journey, Step, Unseen
 
 _ENDS = ("socket", "refused", "answered", "unanswered", "forwarded", "protocol", "consumed", "handed-on")
 Drop = tuple[str, str, str, str, str]
-"""Device, function, the kernel's reason, who decided (netfilter's chain, tc's filter), why nobody lost it; "" for none."""
+"""Device, function, the kernel's reason, who decided (a chain, a filter of tc), why nobody lost it; "" for none."""
 
 
 @dataclass
