@@ -28,9 +28,8 @@ from ..stats.agreement import doubts
 from ..stats.check import Check, Found, Span
 from ..stats.comparable import ETHERNET, require_comparable
 from ..stats.held import Capture
-from ..util.pipes import STDIO
 from .options import json_option
-from .replaying import replay, traces_of
+from .replaying import refuse_piped, replay, traces_of
 
 _TIME_END_NS = 1 << 62
 
@@ -81,8 +80,7 @@ def check(files: tuple[Path, ...], named: tuple[str, ...], listed: bool, as_json
 def _only_trace(captures: list[Path], recordings: tuple[Path, ...]) -> TraceSet:
     if not captures or not recordings:
         raise UsageError("check needs capture files (pcap, pcapng) and a recording, e.g. eth0.pcap trace.arrows")
-    if STDIO in recordings:
-        raise UsageError("check reads the recording twice, and - can be read once: save it to a file")
+    refuse_piped(recordings, "check")
     traces = traces_of(recordings)
     if len(traces) > 1:
         raise UsageError(f"check is for one trace, these are {len(traces)}: {traces[0].name}, {traces[1].name}, ...")

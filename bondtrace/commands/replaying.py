@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 import click
 
 from ..analysis.shapes import with_facts
+from ..errors import UsageError
 from ..format.batch import Batch
 from ..format.trace_set import TraceSet, gather
 from ..pipeline import Pipeline
-from ..util.pipes import input_name
+from ..util.pipes import STDIO, input_name
 from ..util.signals import on_signals
 from .options import private, say
 
@@ -31,6 +32,12 @@ _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written af
 def traces_of(files: tuple[Path, ...]) -> list[TraceSet]:
     """Return the traces of these files and directories, in order of time."""
     return gather(files)
+
+
+def refuse_piped(files: Sequence[Path], command: str) -> None:
+    """Refuse standard input for a command that reads twice."""
+    if STDIO in files:
+        raise UsageError(f"{command} reads the recording twice, and - can be read once: save it to a file")
 
 
 def replay(

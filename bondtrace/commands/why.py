@@ -21,7 +21,7 @@ from ..pipeline import Pipeline
 from ..reporters import answer
 from ..stats.answers import Answers
 from ..util.untrusted import printable
-from .replaying import replay, traces_of
+from .replaying import refuse_piped, replay, traces_of
 from .selecting import selection_of
 
 _COLUMNS_MAX = 120
@@ -37,6 +37,7 @@ def why(question: str, files: tuple[Path, ...]) -> None:
     QUESTION is a tap, as outputs name it ('tcpdump -i eth0'), a program, a pid or an inode; or a tcpdump filter ('icmp
     and host 10.9.0.1'), for the packets that it matches. FILE is a recording, or a directory of recordings.
     """
+    refuse_piped(files, "why")
     traces = traces_of(files)
     for place, trace in enumerate(traces):
         if len(traces) > 1:

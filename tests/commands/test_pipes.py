@@ -41,6 +41,7 @@ def reading(command, source, *words, **more):
         ("show", "--json", "--rx", "--count", "2"),
         ("summary", "--why"),
         ("explain", "--journey", "2"),
+        ("show", "icmp", "--quiet"),
         ("export", "--format", "jsonl", "-o", "-"),
     ],
 )
@@ -195,6 +196,15 @@ def test_what_is_no_recording_is_told(command, data, message):
 def test_standard_input_is_one_recording(run, words, files):
     assert failure(run(words[0], *files, *words[1:]), 2) == (
         "bondtrace: - is standard input, which is one recording: give it once, and no file beside it\n"
+    )
+
+
+@pytest.mark.parametrize("words", [("why", "icmp", "-"), ("check", "eth0.pcap", "-")])
+def test_what_reads_twice_reads_no_pipe(run, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "eth0.pcap").write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+    assert failure(run(*words), 2) == (
+        f"bondtrace: {words[0]} reads the recording twice, and - can be read once: save it to a file\n"
     )
 
 
