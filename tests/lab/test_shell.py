@@ -104,7 +104,7 @@ with Terminal() as terminal:
 def screen(tmp_path):
     (tmp_path / "vng").write_text(f"#!{sys.executable}\n{MACHINE}")
     (tmp_path / "vng").chmod(0o755)
-    path = scenario(tmp_path, SETS_UP)
+    path = scenario(tmp_path, SETS_UP.replace("answer=42;", "answer=42; env --default-signal=INT sleep 2000 &"))
     words = (str(tmp_path / "vng"), str(tmp_path / "out"), "bash", str(SHELL), str(path))
     shown = Screen(sys.executable, "-c", USER, *words)
     yield shown
@@ -125,6 +125,10 @@ def test_a_terminal_is_a_shells_with_its_line_and_its_ctrl_c(screen, tmp_path):
     screen.type("\x03")
     screen.type("echo status $?; stty size\r")
     assert screen.shows("status 130\r\n33 99\r\n")
+    # and not for what the set-up has in the background, not even at the prompt
+    screen.type("\x03")
+    screen.type("jobs -r | grep -c 'sleep 2000'; kill %1\r")
+    assert screen.shows("1\r\n")
     screen.type("exit 3\r")
     assert screen.status() == 3
 
