@@ -141,18 +141,26 @@ def _stage(spec: StageSpec, abilities: Abilities) -> Stage:
     probes = [_probe(want, abilities, spec.module) for want in wants]
     absent = [want.function for want, probe in zip(wants, probes) if probe is None]
     missing = f"this kernel has no function {absent[0]}" if absent else ""
-    there = () if missing else tuple(probe for probe in probes if probe)
+    there = () if missing else tuple(_of_mechanism(probe) for probe in probes if probe)
     return Stage(spec.name, spec.tells, spec.without, there, missing, spec.need.when if spec.need else "")
+
+
+# Programs of which several functions are probed, some of them perhaps by another mechanism: each has its own.
+_TYPED_PROGRAMS = {
+    ("handler_enter", FENTRY): "handler_fentry",
+    ("handler_exit", FEXIT): "handler_fexit",
+    ("tc_filter", FENTRY): "tc_filter_fentry",
+}
+
+
+def _of_mechanism(probe: Probe) -> Probe:
+    return replace(probe, program=_TYPED_PROGRAMS.get((probe.program, probe.mechanism), probe.program))
 
 
 def handler_stage(function: str, abilities: Abilities) -> Stage:
     """Return the stage of one rx_handler, known or not. All share their programs."""
     wants = both("handler", function, "handler_exit")
-    stage = _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
-    typed = {FENTRY: "handler_fentry", FEXIT: "handler_fexit"}
-    return replace(
-        stage, probes=tuple(replace(probe, program=typed.get(probe.mechanism, probe.program)) for probe in stage.probes)
-    )
+    return _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
 
 
 def where_found(stage: Stage, symbols: Mapping[str, Symbol]) -> Stage:
@@ -195,6 +203,5 @@ def make(
 
 def programs() -> list[str]:
     """Return every program of the BPF source, attached or not."""
-    handlers = (*ATTACHED_LATER, "handler_fentry", "handler_fexit")
     wants = (want for spec in all_specs() for want in (*spec.wants, *spec.typed_wants))
-    return list(dict.fromkeys([*(want.program for want in wants), *handlers]))
+    return list(dict.fromkeys([*(want.program for want in wants), *ATTACHED_LATER, *_TYPED_PROGRAMS.values()]))

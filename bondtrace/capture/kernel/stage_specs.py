@@ -215,8 +215,7 @@ def _tc_filter(function: str, module: str, classify: str) -> StageSpec:
         (*shared, Wanted("tc_filter", function, "entry")),
         "which filter of tc dropped a packet is not told",
         Need(module, modules=(module,), functions=(function,)),
-        (*shared, Wanted("tc_filter_fentry", function, "entry")),
-        module,
+        module=module,
     )
 
 
