@@ -50,6 +50,14 @@ def test_every_source_file_names_its_licence():
     assert [str(path.relative_to(ROOT)) for path in without] == []
 
 
+def test_scripts_that_are_installed_can_be_executed():
+    """Of what is installed: lintian and rpmlint ask for it."""
+    installed = [path for path in tracked() if path.is_relative_to(ROOT / "bondtrace")]
+    scripts = [path for path in installed if path.read_bytes().startswith(b"#!")]
+    assert len(scripts) > 2
+    assert [str(path.relative_to(ROOT)) for path in scripts if not path.stat().st_mode & 0o100] == []
+
+
 def test_the_oldest_versions_that_are_allowed_have_no_known_advisory():
     """What it proves: that none of the advisories in the list applies to a minimum version. `make audit` asks for those
     that the list does not have."""
