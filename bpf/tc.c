@@ -104,7 +104,7 @@ static __always_inline u32 shooting_filter(struct cpu_state *cpu, struct frame *
 PROBE(tc_filter) { return filter_asked(ARG(tc_filter, 0), ARG(tc_filter, 1)); }
 PROBE(tc_filter_fentry) { return filter_asked(ARG(tc_filter_fentry, 0), ARG(tc_filter_fentry, 1)); }
 /* int tcf_action_exec(struct sk_buff *, struct tc_action **, int nr_actions, struct tcf_result *). */
-PROBE(tc_actions) { return actions_run(ARG(tc_actions, 0), ARG(tc_actions, 1), ARG(tc_actions, 2)); }
+PROBE(tc_actions) { return actions_run(ARG(tc_actions, 0), POINTER_ARG(tc_actions, 1), ARG(tc_actions, 2)); }
 /* int tcf_classify(...), of five arguments. */
 PROBE(tc_exit) { return all_asked(RETURNED(tc_exit, 5)); }
 #else /* a drop is counted by its function and reason only; or this kernel has no tc */

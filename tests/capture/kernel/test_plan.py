@@ -10,7 +10,7 @@ import pytest
 
 from bondtrace.capture.kernel import symbols
 from bondtrace.capture.kernel.btf import Btf
-from bondtrace.capture.kernel.plan import Abilities, Probe, Stage, make, programs, where_found
+from bondtrace.capture.kernel.plan import TYPED, Abilities, Probe, Stage, make, programs, where_found
 from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.format.stages import (
@@ -511,6 +511,23 @@ def test_a_filter_of_tc_is_asked_in_its_module_and_all_of_them_together(version,
         "+    tc_actions: fentry tcf_action_exec",
         f"+    {asked} u32_classify [cls_u32]",
     ]
+
+
+def test_where_one_probe_of_a_filter_s_stage_is_no_fentry_programs_of_two_mechanisms_are_not_mixed():
+    # given that the kernel refused fentry at what all stages share, that one module is loaded and has no types, and that
+    # of another one it is not known yet
+    kernel = abilities("6.1", module_btf=True)
+    offered = replace(
+        without(kernel, "u32_classify"),
+        has_btf_function=lambda name, module: name not in ("tcf_classify", "fl_classify"),
+    )
+    plan = make(offered, needed={"fl_classify"})
+    told = {(probe.program, probe.mechanism) for probe in plan.compiled if probe.program.startswith("tc_filter")}
+    assert told == {("tc_filter", "kprobe"), ("tc_filter_fentry", "fentry")}
+    mechanisms = {}
+    for probe in plan.compiled:
+        mechanisms.setdefault(probe.program, set()).add(probe.mechanism in TYPED)
+    assert {program for program, kinds in mechanisms.items() if len(kinds) > 1} == set()
 
 
 def stage_in(module, mechanism="fexit"):
