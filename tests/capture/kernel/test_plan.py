@@ -514,8 +514,8 @@ def test_a_filter_of_tc_is_asked_in_its_module_and_all_of_them_together(version,
 
 
 def test_where_one_probe_of_a_filter_s_stage_is_no_fentry_programs_of_two_mechanisms_are_not_mixed():
-    # given that the kernel refused fentry at what all stages share, that one module is loaded and has no types, and that
-    # of another one it is not known yet
+    # given that the kernel refused fentry at what all stages share, that one module is loaded and has no types, and of
+    # another one that is not known yet
     kernel = abilities("6.1", module_btf=True)
     offered = replace(
         without(kernel, "u32_classify"),
