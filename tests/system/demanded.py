@@ -308,6 +308,7 @@ DEMANDED = {
 224 rx eth0 bond0 copies | = | drop bond0 TC_INGRESS;
     says tc: filter protocol ip pref 7 flower chain 0, actions mirred, gact
 225 rx eth0 bond0 | = | drop bond0 NO_SOCKET; never tc:
+225 tx bond0 eth0 | = | never tc:
 """,
     "bridge_forward": """
 131 rx eth0 bond0 veth0 br1 eth9 | = | drop br1 OTHERHOST
