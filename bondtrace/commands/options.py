@@ -210,6 +210,8 @@ snaplen_option = click.option(
     help=f"Also keep the first N bytes of each packet (at most {SNAPLEN_MAX}), for export. Default: its headers only.",
 )
 
+direction_options = apply(_DIRECTIONS)
+
 view_options = apply(
     [*_DIRECTIONS, click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N journeys.")]
 )

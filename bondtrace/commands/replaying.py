@@ -65,13 +65,24 @@ def replay(
         pipeline.rest_ns = _NOBODY_WAITS_NS
         batches = iter(private(trace.batches(), privacy))  # first: fingerprints are of what is shown
         pipeline.run(through(_with_progress(_ahead(_prepared(_ahead(batches))), trace)))
-    for path in trace.cut_off:
-        if not follow or trace.is_piped:
-            say(f"{input_name(path)} was cut off; the complete part of it is {done}")
-    if trace.missing:
-        say(f"{trace.name}: {trace.missing_words}")
+    for line in reservations(pipeline, trace, done, follow):
+        say(line)
+
+
+def batch_by_batch(pipeline: Pipeline, trace: TraceSet) -> Iterator[None]:
+    """Run a pipeline on a trace of files, and yield after each batch: somebody waits, so no work is put off for
+    long."""
+    yield from pipeline.batch_by_batch(_ahead(_prepared(_ahead(trace.batches()))))
+
+
+def reservations(pipeline: Pipeline, trace: TraceSet, done: str = "shown", follow: bool = False) -> list[str]:
+    """Return where a trace that was read is incomplete, a sentence each."""
+    cut_off = trace.cut_off if not follow or trace.is_piped else ()
+    told = [f"{input_name(path)} was cut off; the complete part of it is {done}" for path in cut_off]
+    told += [f"{trace.name}: {trace.missing_words}"] if trace.missing else []
     if not trace.cut_off and not pipeline.scene.start:
-        say(f"{trace.name} does not hold the start of a trace: names and times may be missing")
+        told.append(f"{trace.name} does not hold the start of a trace: names and times may be missing")
+    return told
 
 
 class _Ending:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -167,11 +168,7 @@ def files_and_selection(function: Function) -> Function:
         paths, words = split(files)
         if not paths:
             raise no_file(words[0])
-        wanted = _checked(words)
-        if expression and wanted:
-            raise UsageError(f"two filters were given ({expression!r} and {wanted.expression!r}): join them with `and`")
-        wanted = make_filter(expression) if expression else wanted
-        return function(files=paths, criteria=with_filter(criteria, wanted), **more)
+        return function(files=paths, criteria=with_filter(criteria, _only(_checked(words), expression)), **more)
 
     return with_files
 
@@ -190,6 +187,31 @@ def files_or_live(function: Function) -> Function:
         return function(files=paths, filter=words, **more)
 
     return with_files
+
+
+@click.command(cls=Selecting, add_help_option=False)
+@click.argument("words", nargs=-1)
+@click.option("-f", "--filter", "expression")
+@selection_options
+def _typed(words: tuple[str, ...], expression: Optional[str], criteria: Criteria) -> Criteria:
+    return with_filter(criteria, _only(make_filter(" ".join(words)) if words else None, expression))
+
+
+def typed(text: str) -> Criteria:
+    """Return what is asked for by a line that was typed: options of a selection, and words of a filter.
+
+    :raises UsageError: for what cannot be meant, or is not finished.
+    """
+    try:
+        words = shlex.split(text)
+        with _typed.make_context("", words) as context:
+            found = _typed.invoke(context)
+    except click.ClickException as error:
+        raise UsageError(" ".join(error.format_message().split())) from None
+    except ValueError as error:
+        raise UsageError(f"{error}: a quote is open") from None
+    assert isinstance(found, Criteria)
+    return found
 
 
 def with_filter(criteria: Criteria, wanted: Optional[Filter]) -> Criteria:
@@ -221,6 +243,13 @@ def no_file(word: str) -> BondtraceError:
     if not close and not word.endswith(SUFFIX) and "/" not in word:
         hint = "; FILTER comes after FILE"
     return BondtraceError(f"cannot read {word}: No such file or directory{hint}")
+
+
+def _only(wanted: Optional[Filter], expression: Optional[str]) -> Optional[Filter]:
+    """Return the filter that was given as words or as an option; ``None`` where none was."""
+    if expression and wanted:
+        raise UsageError(f"two filters were given ({expression!r} and {wanted.expression!r}): join them with `and`")
+    return make_filter(expression) if expression else wanted
 
 
 def _checked(words: Sequence[str]) -> Optional[Filter]:

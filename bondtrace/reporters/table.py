@@ -25,21 +25,30 @@ _ENDED_MAX = 20
 
 def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", why: bool = False) -> None:
     """Write the table and, except as tsv, what it means, ``why`` taps did not see packets, and what was lost."""
-    tables = [table(summary, scene), *([sockets.table(summary, scene)] if summary.ended.sockets else [])]
     if form == "tsv":  # tabulate would pad the cells
         blocks = (
-            "\n".join("\t".join(row) for row in ([one.name for one in columns], *rows)) for columns, rows in tables
+            "\n".join("\t".join(row) for row in ([one.name for one in columns], *rows))
+            for columns, rows in _tables(summary, scene)
         )
         print("\n\n".join(blocks), file=stream, flush=True)
         return
-    width = width_of(stream)
+    print("\n".join(lines(summary, scene, width_of(stream), form, why)), file=stream, flush=True)
+
+
+def lines(summary: Summary, scene: Scene, width: int, form: str = "simple", why: bool = False) -> list[str]:
+    """Return the lines that ``write`` writes, in any form but tsv; tables for people fit the width."""
+    tables = [drawn(*one, form, width) for one in _tables(summary, scene)]
     notes = [*_notes(summary, scene), *_ended_lines(summary, scene), *_file_lines(summary, scene)]
-    told = [drawn(*tables[0], form, width), "", *notes, *drop_lines(summary, scene)]
-    told += ["", *(drawn(*one, form, width) for one in tables[1:]), ""] if tables[1:] else []
+    told = [*tables[0].splitlines(), "", *notes, *drop_lines(summary, scene)]
+    told += ["", *(line for one in tables[1:] for line in one.splitlines()), ""] if tables[1:] else []
     told += [] if summary.counted else sockets.lines_below(summary, scene)
     told += ["", *why_lines(summary, scene), *sockets.why_lines(summary, scene)] if why else []
     not_traced = printable(coverage.line(scene))
-    print("\n".join([*told, *([not_traced] if not_traced else []), trust_line(scene)]), file=stream, flush=True)
+    return [*told, *([not_traced] if not_traced else []), trust_line(scene)]
+
+
+def _tables(summary: Summary, scene: Scene) -> list[tuple[list[Column], list[list[str]]]]:
+    return [table(summary, scene), *([sockets.table(summary, scene)] if summary.ended.sockets else [])]
 
 
 def _notes(summary: Summary, scene: Scene) -> list[str]:
