@@ -17,12 +17,14 @@ from ..format.batch import Batch
 from ..pipeline import Pipeline
 from ..reporters import table
 from ..reporters import top as view
+from ..reporters.fitting import shortened
 from ..stats.kernel_counts import KernelCounts
 from ..util.untrusted import printable
 from .live import trace
 from .options import TraceOptions, trace_options
 
 _OTHER_SCREEN, _THIS_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+_UNLIMITED = 1 << 20  # columns of a file
 _FROM_THE_TOP, _TO_THE_END, _TO_THE_RIGHT = "\x1b[H", "\x1b[J", "\x1b[K"
 
 
@@ -69,9 +71,10 @@ class _Display:
         seconds = (batch.now_ns - self._before_ns) / 1e9 if self._before_ns else 0.0
         head = (
             f"bondtrace top: {self._what} on {scene.start.get('host')}, Linux {platform.release()}; "
-            f"{(batch.now_ns - self._begin_ns) / 1e9:.0f} s; Ctrl-C ends with the summary"
+            f"{(batch.now_ns - self._begin_ns) / 1e9:.0f} s; Ctrl-C: the summary"
         )
-        self._screen.show([head, "", *view.lines(now, now.since(self._before), seconds, scene)])
+        lines = view.lines(now, now.since(self._before), seconds, scene, self._screen.columns)
+        self._screen.show([head, "", *lines])
         self._before, self._before_ns = now, batch.now_ns
 
 
@@ -80,6 +83,11 @@ class _Screen:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._terminal, self._open = stream, stream.isatty(), False
+
+    @property
+    def columns(self) -> int:
+        """How wide a line may be."""
+        return shutil.get_terminal_size().columns if self._terminal else _UNLIMITED
 
     def show(self, lines: list[str]) -> None:
         """Show these lines; on a terminal as many as fit, and always the last."""
@@ -90,7 +98,7 @@ class _Screen:
         if len(lines) > size.lines:
             hidden = len(lines) - size.lines + 1
             lines = [*lines[: size.lines - 2], f"… {hidden} more lines: a taller terminal shows them", lines[-1]]
-        text = "\n".join(line[: size.columns] + _TO_THE_RIGHT for line in lines)
+        text = "\n".join(shortened(line, size.columns) + _TO_THE_RIGHT for line in lines)
         self._stream.write(("" if self._open else _OTHER_SCREEN) + _FROM_THE_TOP + text + _TO_THE_END)
         self._stream.flush()
         self._open = True

@@ -29,13 +29,14 @@ class Column:
 
     ``words`` are its heading, which may be written below one another; ``group`` stands above columns of the same one.
     ``tells``: of columns with this the one that has the least is left out first; ``None``: it never is. ``least`` is
-    the width down to which its cells may be cut; 0: they are never.
+    the width down to which its cells may be cut; 0: they are never. ``right``: its cells stand at the right.
     """
 
     words: tuple[str, ...]
     group: str = ""
     tells: Optional[tuple[int, int]] = None
     least: int = 0
+    right: bool = False
 
     @property
     def name(self) -> str:
@@ -55,23 +56,30 @@ def width_of(stream: TextIO) -> int:
         return WIDTH
 
 
-def drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: str, width: int) -> str:
+def drawn(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    form: str,
+    width: int,
+    whole: str = "--format tsv and --json have all",
+) -> str:
     """Return a table; below it, where columns were left out, which.
 
     :param rows: one or more cells each; those that are missing are empty.
     :param form: one of ``FORMATS`` but tsv.
+    :param whole: says where a table is that has all columns.
     """
     cells = [[*row, *[""] * (len(columns) - len(row))] for row in rows]
     if form not in _FITTED:
         escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
-        return _table([one.name for one in columns], escaped, form)
+        return _table([one.name for one in columns], escaped, form, columns)
     longest = [max((row[place] for row in cells), key=len, default="") for place in range(len(columns))]
     for fit in _fits(columns, longest, width):
         if fit.width(columns, longest) <= width:
             break
     told = fit.table(columns, cells, form)
     left_out = [one.name for place, one in enumerate(columns) if place not in fit.kept]
-    note = f"(too narrow for: {', '.join(left_out)}; --format tsv and --json have all)"
+    note = f"(too narrow for: {', '.join(left_out)}; {whole})"
     return "\n".join([told, *(textwrap.wrap(note, width, break_long_words=False) if left_out else [])])
 
 
@@ -140,7 +148,7 @@ def _with_groups(columns: Sequence[Column], cells: list[list[str]], form: str, i
         rule, told = _narrow(columns, cells, form)
     else:
         headers = [" ".join(one.words) for one in columns]
-        rule, told = _table(headers, cells, "simple").splitlines()[1], _table(headers, cells, form)
+        rule, told = _table(headers, cells, "simple", columns).splitlines()[1], _table(headers, cells, form, columns)
     if not any(one.group for one in columns):
         return told
     begins = [match.start() for match in re.finditer("-+", rule)]
@@ -156,9 +164,12 @@ def _narrow(columns: Sequence[Column], cells: list[list[str]], form: str) -> tup
     """Return (the line below the headings, the table) with headings of several lines, and no room left around them."""
     height = max(len(one.words) for one in columns)
     heads = [[one.words[at] if at < len(one.words) else "" for one in columns] for at in range(height)]
-    rule, *lines, _ = _table((), [*heads, *cells], "simple").splitlines()
+    rule, *lines, _ = _table((), [*heads, *cells], "simple", columns).splitlines()
     return rule, "\n".join([*lines[:height], *([rule] if form == "simple" else []), *lines[height:]])
 
 
-def _table(headers: Sequence[str], cells: Sequence[Sequence[str]], form: str) -> str:
-    return str(tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True))
+def _table(headers: Sequence[str], cells: Sequence[Sequence[str]], form: str, columns: Sequence[Column]) -> str:
+    sides = (
+        ["right" if one.right else "left" for one in columns] if any(one.right for one in columns) and cells else None
+    )
+    return str(tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True, colalign=sides))

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tabulate import tabulate
-
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
@@ -14,39 +12,51 @@ from ..model import OUTCOMES
 from ..stats.kernel_counts import KernelCounts
 from ..stats.summary import Place
 from ..util.untrusted import printable
+from .fitting import Column, drawn
 from .table import bound_name, of_those, place_name
 from .text import trust_line
 
 Rows = list[list[str]]
 
+_COUNTED = Column(("packets/s",), right=True), Column(("packets",), tells=(0, 0), right=True)
+_TOLD = ("captured", "full")  # outcomes whose rates are never left out
 
-def lines(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> list[str]:
-    """Return devices, taps, rx_handlers and drops, the busiest first; ``new`` is what came in the last ``seconds``."""
+
+def lines(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene, width: int = 1 << 20) -> list[str]:
+    """Return devices, taps, rx_handlers and drops, the busiest first, as tables that fit the width; ``new`` is what
+    came in the last ``seconds``."""
     kinds = [name for name in OUTCOMES if any(outcome == name for _, _, outcome in total.offers)]
     tables = (
-        (["device", "packets/s", "packets"], _devices(total, new, seconds, scene)),
+        ((Column(("device",), least=12), *_COUNTED), _devices(total, new, seconds, scene)),
+        (_tap_columns(kinds), _taps(total, new, seconds, scene, kinds)),
         (
-            ["tap", "bound to", "on", "offers/s", *(f"{kind}/s" for kind in kinds), "offers", *kinds],
-            _taps(total, new, seconds, scene, kinds),
+            (Column(("rx_handler",), least=16), Column(("on",), least=8), Column(("verdict",)), *_COUNTED),
+            _verdicts(total, new, seconds, scene),
         ),
-        (["rx_handler", "on", "verdict", "packets/s", "packets"], _verdicts(total, new, seconds, scene)),
-        (["dropped in", "on", "the kernel's reason", "packets/s", "packets"], _drops(total, new, seconds, scene)),
+        (
+            (Column(("dropped in",), least=16), Column(("on",), least=8), Column(("the kernel's reason",)), *_COUNTED),
+            _drops(total, new, seconds, scene),
+        ),
     )
     told: list[str] = []
-    for headers, rows in tables:
+    for columns, rows in tables:
         if rows:
-            right = [name.endswith("/s") or name in ("packets", "offers", *kinds) for name in headers]
-            told += [
-                *tabulate(
-                    rows,
-                    headers=headers,
-                    tablefmt="plain",
-                    disable_numparse=True,
-                    colalign=["right" if one else "left" for one in right],
-                ).splitlines(),
-                "",
-            ]
+            told += [*drawn(columns, rows, "plain", width, "a wider terminal has all").splitlines(), ""]
     return [*(told or [f"no packet so far{of_those(scene)}", ""]), trust_line(scene)]
+
+
+def _tap_columns(kinds: list[str]) -> list[Column]:
+    """Return the columns of taps. Where there is not room for all, totals are left out first, but not those of
+    losses."""
+    return [
+        Column(("tap",), least=24),
+        Column(("bound to",), tells=(1, 0)),
+        Column(("on",), least=8),
+        Column(("offers/s",), right=True),
+        *(Column((f"{kind}/s",), tells=None if kind in _TOLD else (1, 1), right=True) for kind in kinds),
+        Column(("offers",), tells=(0, 1), right=True),
+        *(Column((kind,), tells=None if kind == "full" else (0, 0), right=True) for kind in kinds),
+    ]
 
 
 def _devices(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene) -> Rows:

@@ -115,3 +115,20 @@ def test_the_width_is_that_of_columns_or_a_fixed_one(monkeypatch):
     for wrong in ("", "0", "-5", "x", "²"):
         monkeypatch.setenv("COLUMNS", wrong)
         assert width_of(io.StringIO()) == WIDTH
+
+
+def test_numbers_stand_at_the_right_however_narrow_it_is():
+    columns = (Column(("tap",), least=3), Column(("offers", "/s"), right=True))
+    rows = [["a", "5"], ["bcdefgh", "12345678"]]
+
+    assert drawn(columns, rows, "plain", 80).splitlines() == [
+        "tap        offers /s",
+        "a                  5",
+        "bcdefgh     12345678",
+    ]
+    assert drawn(columns, rows, "plain", 14).splitlines() == [
+        "tap     offers",
+        "            /s",
+        "a            5",
+        "bcd…  12345678",
+    ]

@@ -28,6 +28,18 @@ def test_top_shows_rates_of_the_interval_and_totals(pipeline):
     assert lines[-1].startswith("losses: none")
 
 
+def test_a_narrow_screen_still_shows_the_losses_and_says_what_it_leaves_out(pipeline):
+    lines = view.lines(pipeline.counted, pipeline.counted, 1.0, pipeline.scene, 80)
+
+    assert max(map(len, lines)) <= 80
+    head, first = next((line.split(), lines[place + 1]) for place, line in enumerate(lines) if line.startswith("tap "))
+    assert head == ["tap", "on", "offers/s", "captured/s", "full/s", "full"]
+    assert re.split(r"\s{2,}", first) == ["tcpdump -i bond0 [41003]", "bond0 rx", "90", "80", "10", "10"]
+    assert "(too narrow for: bound to, filtered/s, offers, captured, filtered; a wider terminal has all)" in (
+        " ".join(lines)
+    )
+
+
 def test_a_name_from_the_kernel_does_not_reach_the_terminal(pipeline):
     pipeline.scene.symbols[DROP_PLACE] = "evil\x1b[2J"
     again = kernel_counts.of(READING, pipeline.scene)
