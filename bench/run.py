@@ -43,6 +43,7 @@ def main() -> None:
         "startup": startup_table(),
         "analysis": analysis_table(options.passes),
         "search": search_table(),
+        "browse": browse_table(),
         "check": check_table(options.passes),
     }
     for name, text in sections.items():
@@ -129,6 +130,27 @@ def search_table() -> str:
         for one in search.run(1_000_000)
     ]
     return table(["selected by", "million journeys", "summary, s", "its CPU time, s", "peak memory, MiB"], rows)
+
+
+def browse_table() -> str:
+    """Return the table of what browsing a million journeys takes, in a process of its own."""
+    told = _alone("browsing", "run(1_000_000)")
+    keys = [
+        [f"key {key}, with its screen, ms: median, longest", f"{median}, {longest}"]
+        for key, (median, longest) in told["keys_ms"].items()
+    ]
+    selections = [[f"selection {words}, CPU s", one] for words, one in told["selections_s"].items()]
+    rows = [
+        ["until the first screen, s", told["first_screen_s"]],
+        ["its CPU time, s", told["its_cpu_s"]],
+        ["until all is read, s", told["all_read_s"]],
+        ["its CPU time, s", told["all_cpu_s"]],
+        ["longest time for which no key is answered meanwhile, CPU ms", told["longest_part_ms"]],
+        ["the file, MiB", told["file_mib"]],
+        ["packets kept in memory, MiB", told["kept_mib"]],
+        ["peak memory, MiB", told["peak_mib"]],
+    ]
+    return table(["a million journeys", ""], [*rows, *keys, *selections])
 
 
 def check_table(passes: int) -> str:

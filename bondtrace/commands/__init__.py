@@ -10,6 +10,7 @@ COMMANDS = (
     "top",
     "record",
     "show",
+    "browse",
     "summary",
     "explain",
     "why",

@@ -38,6 +38,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bondtrace show trace.arrows --quiet", "a line per journey: who saw the packet, and who did not"),
         ("bondtrace show trace.arrows --as-if 2.6.18", "what taps would have been offered by RHEL 5"),
     ),
+    "browse": (
+        ("bondtrace browse trace.arrows", "the journeys of a recording; ? lists the keys"),
+        ("bondtrace browse trace.arrows --dropped udp", "of what a selection leaves; / changes it"),
+        ("bondtrace browse /var/tmp/recordings --as-if 2.6.18", "all recordings there, with what RHEL 5 would do"),
+    ),
     "summary": (
         ("bondtrace summary trace.arrows --why", "the table of a recording, with the reasons"),
         ("sudo bondtrace summary --iface bond0 --duration 10", "ten seconds of bond0"),
