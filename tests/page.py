@@ -10,6 +10,15 @@ import pytest
 
 BROWSER = next((found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found), None)
 
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+)
+
 needs_browser = pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
 
 
@@ -65,12 +74,7 @@ def browse(path, directory, *words):
     done = subprocess.run(
         [
             BROWSER,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-dev-shm-usage",
+            *FLAGS,
             f"--user-data-dir={directory / 'profile'}",
             "--enable-logging=stderr",
             "--virtual-time-budget=10000",

@@ -82,20 +82,25 @@ def _label(holders: tuple[Process, ...]) -> str:
 
 
 def answers_to(name: str, inode: int, tap: Optional[Tap]) -> bool:
-    """Is the tap with this inode meant by a name? By its inode or a process's pid; as outputs name it, with or without
-    the inode in brackets (``tcpdump -i eth0 [41001]``); or by the program or the label of one of its processes.
+    """Is the tap with this inode meant by a name? It is by one of its ``names``; also as outputs name it with the inode
+    in brackets (``tcpdump -i eth0 [41001]``), where only the inode counts.
 
     :param tap: as it was at the time; ``None`` where it is known only by its inode.
     """
     numbered = _WITH_INODE.fullmatch(name)
     if numbered:
         return inode == int(numbered.group(1))
-    processes = tap.processes if tap else ()
-    if name.isdecimal():
-        return int(name) in (inode, *(one.pid for one in processes))
+    wanted = str(int(name)) if name.isdecimal() else name
+    return wanted == str(inode) or wanted in names(tap)
+
+
+def names(tap: Optional[Tap]) -> tuple[str, ...]:
+    """Return what a tap can be called, besides its inode: its label; and the pid, the program and the label of each of
+    its processes."""
     if tap is None:
-        return False
-    return name == label(tap) or any(name in (one.comm, _program(one), process_label(one)) for one in processes)
+        return ()
+    each = ((str(one.pid), one.comm, _program(one), process_label(one)) for one in tap.processes)
+    return tuple(dict.fromkeys((label(tap), *(name for several in each for name in several))))
 
 
 def told_apart(taps: Iterable[Tap]) -> dict[int, str]:

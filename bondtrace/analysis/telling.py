@@ -26,7 +26,7 @@ SHARED = {
     watched.NOT_TRACED: "on devices that are not traced",
 }
 #: The reasons that can be trivial, and what is said of taps with such a one, where they are counted.
-_COUNTED = {
+COUNTED = {
     "bound-elsewhere": "not on its way",
     "netns": "not on its way",
     "protocol": "for other protocols",
@@ -91,7 +91,7 @@ def groups(journey: Journey) -> list[tuple[Unseen, ...]]:
 
 def counted(trivial: Sequence[Unseen]) -> str:
     """Return how many taps these are and why that is no news: "4 other taps: not on its way"."""
-    words = Counter(_COUNTED[one.reason] for one in trivial)
+    words = Counter(COUNTED[one.reason] for one in trivial)
     several = (f"{count} {word}" for word, count in words.most_common())
     why = ", ".join(several) if len(words) > 1 else next(iter(words), "")
     return f"{len(trivial)} other tap{'s' * (len(trivial) != 1)}: {why}"

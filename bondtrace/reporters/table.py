@@ -12,6 +12,7 @@ from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import told_apart
 from ..model import OUTCOMES, Tap
+from ..stats.ended import Drop
 from ..stats.summary import Place, Summary
 from ..util.untrusted import printable
 from . import sockets
@@ -209,19 +210,19 @@ def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
         "passed": [{**_place(where, scene), "packets": summary.passed[where]} for where in summary.places()],
         "taps": {str(inode): _tap_counts(inode, summary, scene) for inode in summary.inodes(scene)},
         "dropped": [
-            {
-                **_device(netns, ifindex, scene),
-                "function": function,
-                "reason": reason,
-                "packets": count,
-                **({"harmless": printable(harmless)} if harmless else {}),
-            }
-            for (netns, ifindex, function, reason), harmless, count in summary.ended.drops()
+            {**drop_object(drop, harmless, scene), "packets": count} for drop, harmless, count in summary.ended.drops()
         ],
         **sockets.objects(summary, scene),
         "not_traced": [_uncovered_object(one) for one in coverage.uncovered(scene)],
         "trust": trust_object(scene),
     }
+
+
+def drop_object(drop: Drop, harmless: Optional[str], scene: Scene) -> dict[str, Any]:
+    """Return what was dropped where, and why; ``harmless``: why nobody lost anything by it."""
+    netns, ifindex, function, reason = drop
+    values = {**_device(netns, ifindex, scene), "function": function, "reason": reason}
+    return {**values, **({"harmless": printable(harmless)} if harmless else {})}
 
 
 def _uncovered_object(one: coverage.Uncovered) -> dict[str, Any]:
@@ -266,7 +267,15 @@ def _unseen_counts(inode: int, summary: Summary) -> Iterator[tuple[str, dict[str
     """Yield each reason with its count and an example."""
     for reason, count in summary.reasons(inode):
         example = summary.examples[inode, reason]
-        yield reason, {"packets": count, "example": example.journey, "detail": printable(example.detail)}
+        yield (
+            reason,
+            {
+                "packets": count,
+                "trivial": summary.trivial[inode, reason],
+                "example": example.journey,
+                "detail": printable(example.detail),
+            },
+        )
 
 
 def write_json(summary: Summary, scene: Scene, stream: TextIO, more: Optional[dict[str, Any]] = None) -> None:

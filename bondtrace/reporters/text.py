@@ -8,7 +8,7 @@ Invariant: names that come from the kernel or from processes are printed as prin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Callable, Optional, TextIO
 
@@ -290,17 +290,43 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
 def unseen_lines(journey: Journey, scene: Scene, verbose: bool) -> list[str]:
     """Return the taps that did not see the packet, and why: a line for those with the same answer. The trivial absences
     are only counted, unless ``verbose``."""
-    doubt = " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
-    told, trivial = telling.absences(journey)
-    found = [
+    if verbose:
+        return [*telling_lines(journey, scene, verbose), *trivial_lines(journey, scene)]
+    trivial = telling.absences(journey).trivial
+    hint = f" (-v lists {'them' if len(trivial) > 1 else 'it'})"
+    return [*telling_lines(journey, scene), *([trivial_words(journey, scene) + hint] if trivial else [])]
+
+
+def telling_lines(journey: Journey, scene: Scene, verbose: bool = False) -> list[str]:
+    """Return the same for the absences that tell something; ``verbose``: with the names of all taps."""
+    return _absence_lines(telling.absences(journey).told, journey, scene, verbose)
+
+
+def trivial_lines(journey: Journey, scene: Scene) -> list[str]:
+    """Return the same for the others."""
+    told = len(telling.absences(journey).told)
+    return _absence_lines(telling.groups(journey)[told:], journey, scene, True)
+
+
+def trivial_words(journey: Journey, scene: Scene) -> str:
+    """Return how many absences are trivial, and why; "" where none is."""
+    trivial = telling.absences(journey).trivial
+    if not trivial:
+        return ""
+    is_open = all(one.reason in watched.OPEN for one in trivial)
+    return telling.counted(trivial) + ("" if is_open else _doubt(scene))
+
+
+def _absence_lines(groups: Iterable[Sequence[Unseen]], journey: Journey, scene: Scene, verbose: bool) -> list[str]:
+    return [
         f"{unseen_words(group[0])} {_unseen_sentence(group, journey, scene, verbose)}"
-        f"{'' if group[0].reason in watched.OPEN else doubt}"
-        for group in (telling.groups(journey) if verbose else told)
+        f"{'' if group[0].reason in watched.OPEN else _doubt(scene)}"
+        for group in groups
     ]
-    if trivial and not verbose:
-        unsure = "" if all(one.reason in watched.OPEN for one in trivial) else doubt
-        found.append(f"{telling.counted(trivial)}{unsure} (-v lists {'them' if len(trivial) > 1 else 'it'})")
-    return found
+
+
+def _doubt(scene: Scene) -> str:
+    return " (or it was lost)" if scene.losses() or scene.missing_stages() else ""
 
 
 def _unseen_sentence(group: Sequence[Unseen], journey: Journey, scene: Scene, verbose: bool) -> str:

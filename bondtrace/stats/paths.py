@@ -27,8 +27,9 @@ class Node(NamedTuple):
 
     ``kind`` is "source" (``what`` is "received", "sent" or "unknown"), "device", "taps" (``result`` is the most
     informative outcome there), "rx_handler" or "vlan" (``what`` is the kernel's function, ``result`` its verdict),
-    "protocol" (``what`` is the function), "drop" (``what`` is the function, ``result`` the kernel's reason), or "end"
-    (``what`` is "driver": the packet was sent, the last that is known; "nothing": what came after is not known).
+    "protocol" (``what`` is the function), "drop" (``what`` is the function, ``result`` the kernel's reason),
+    "by-design" (a drop by which nobody lost anything), or "end" (``what`` is "driver": the packet was sent, the last
+    that is known; "nothing": what came after is not known).
     Protocol handlers and drops belong to a namespace: their ``place`` has no ifindex and direction.
     """
 
@@ -49,33 +50,12 @@ class Stop(NamedTuple):
     turn: int
 
 
-class Link(NamedTuple):
-    """A link on which ``packets`` went from stop ``source`` to stop ``target``, both places in ``Graph.stops``."""
-
-    source: int
-    target: int
-    packets: int
-
-
 @dataclass
-class Graph:
-    """The picture of the most frequent paths; ``paths_left_out`` others with ``packets_left_out`` are not in it."""
+class Picture:
+    """The ``stops`` of some paths, and for each of these paths its places among the stops."""
 
     stops: list[Stop] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
-    paths_left_out: int = 0
-    packets_left_out: int = 0
-
-    def columns(self) -> list[int]:
-        """Return for every stop the largest number of links before it."""
-        found = [0] * len(self.stops)
-        for _ in self.stops:
-            before = list(found)
-            for link in self.links:
-                found[link.target] = max(found[link.target], found[link.source] + 1)
-            if found == before:
-                break
-        return found
+    ways: list[list[int]] = field(default_factory=list)
 
 
 @dataclass
@@ -85,20 +65,15 @@ class Paths:
     paths: Counter[Path] = field(default_factory=Counter)
     examples: dict[Path, Journey] = field(default_factory=dict)
 
-    def count(self, journey: Journey, times: int = 1) -> None:
-        """Count a journey ``times`` times."""
+    def count(self, journey: Journey, times: int = 1) -> bool:
+        """Count a journey ``times`` times; return whether it is the first on its path."""
         way = path(journey)
         self.paths[way] += times
-        self.examples.setdefault(way, journey)
+        return self.examples.setdefault(way, journey) is journey
 
     def most_common(self) -> list[tuple[Path, int]]:
         """Return (path, packets), the most frequent first, in a fixed order."""
         return sorted(self.paths.items(), key=lambda one: (-one[1], one[0]))
-
-    def graph(self, paths_max: int = 40) -> Graph:
-        """Return the picture of at most ``paths_max`` paths."""
-        ordered = self.most_common()
-        return _graph(ordered[:paths_max], ordered[paths_max:])
 
 
 def path(journey: Journey) -> Path:
@@ -144,7 +119,8 @@ def _nodes(one: Pass) -> Iterator[Node]:
         elif step.kind == "protocol":
             yield Node("protocol", (step.netns, 0, ""), step.function or "")
         elif step.kind == "drop":
-            yield Node("drop", (step.netns, 0, ""), step.function or "", step.reason or "")
+            kind = "by-design" if step.harmless else "drop"
+            yield Node(kind, (step.netns, 0, ""), step.function or "", step.reason or "")
         if step.next_ifindex is not None and (step.round + 1, step.next_netns, step.next_ifindex) not in entered:
             entered.add((step.round + 1, step.next_netns, step.next_ifindex))
             yield Node("device", (step.next_netns, step.next_ifindex, one.direction))
@@ -161,37 +137,33 @@ def _outcomes_by_round(steps: Iterable[Step]) -> dict[tuple[int, int, int], str]
 
 
 def _end(last: Node, direction: str) -> Iterator[Node]:
-    if last.kind in ("protocol", "drop") or last.result == "CONSUMED":
+    if last.kind in ("protocol", "drop", "by-design") or last.result == "CONSUMED":
         return
     yield Node("end", NOWHERE, "driver" if direction == "tx" else "nothing")
 
 
-def _graph(drawn: list[tuple[Path, int]], others: list[tuple[Path, int]]) -> Graph:
+def picture(paths: Iterable[Path]) -> Picture:
+    """Return a picture of paths, the most important first: those behind do not change where those before go."""
     stops: dict[Stop, int] = {}
-    packets: Counter[tuple[int, int]] = Counter()
     onward: dict[int, set[int]] = {}
-    for way, count in drawn:
-        before = -1
-        for node in way:
+    ways = []
+    for one in paths:
+        way: list[int] = []
+        for node in one:
             turn = 0
-            while _leads(onward, stops.get(Stop(node, turn), -1), before):
+            while way and _leads(onward, stops.get(Stop(node, turn), -1), way[-1]):
                 turn += 1
             here = stops.setdefault(Stop(node, turn), len(stops))
-            if before >= 0:
-                packets[before, here] += count
-                onward.setdefault(before, set()).add(here)
-            before = here
-    return Graph(
-        list(stops),
-        [Link(source, target, count) for (source, target), count in packets.items()],
-        len(others),
-        sum(count for _, count in others),
-    )
+            if way:
+                onward.setdefault(way[-1], set()).add(here)
+            way.append(here)
+        ways.append(way)
+    return Picture(list(stops), ways)
 
 
 def _leads(onward: dict[int, set[int]], first: int, second: int) -> bool:
-    """Is there a way from the first stop to the second (-1: none, as it is not there yet)?"""
-    if first < 0 or second < 0:
+    """Is there a way from the first stop (-1: none, as it is not there yet) to the second?"""
+    if first < 0:
         return False
     open_, seen = [first], {first}
     while open_:

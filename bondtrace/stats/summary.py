@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Callable, NamedTuple, Optional
 
-import numpy as np
-
 from ..analysis import assemble
 from ..analysis.alike import groups
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
+from ..format.wire import Array
 from ..model import Journey
 from .ended import Drop, Ended
 
@@ -43,19 +42,21 @@ class Summary:
     ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``unseen`` by (tap
     inode, reason), ``twice`` (offered more than once) by tap inode. ``examples`` has for each (tap inode, reason) the
     first that is not trivial, or the first. ``ended`` counts what was dropped, and what became of packets beyond IP.
-    ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen``, ``twice`` and all of
-    ``ended`` but the drops are not known.
+    ``trivial`` counts those of ``unseen`` that are no news. ``counted``: by the kernel, so ``journeys`` are passes, and
+    ``incomplete``, ``unseen``, ``twice`` and all of ``ended`` but the drops are not known.
     """
 
     journeys: int = 0
     incomplete: int = 0
     counted: bool = False
     also: Optional[Callable[[Journey, int], None]] = None  # given each shape's journey, and how many have it
+    grouped: Optional[Callable[[Array], None]] = None  # then given the place, among those, of each journey's shape
     passed: Counter[Place] = field(default_factory=Counter)
     offered: Counter[tuple[int, Place]] = field(default_factory=Counter)
     captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
     outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
     unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
+    trivial: Counter[tuple[int, str]] = field(default_factory=Counter)
     examples: dict[tuple[int, str], Absence] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
@@ -67,13 +68,15 @@ class Summary:
 
     def add(self, columns: Journeys, scene: Scene) -> Journeys:
         """Count these journeys; return one of each shape."""
-        found = list(shapes(columns, scene))
-        few = columns.take(np.array([place for place, _ in found], np.int64))
-        for nth, (_, count) in enumerate(found):
+        first, counts, which = groups(columns, scene)
+        few = columns.take(first)
+        for nth, count in enumerate(counts.tolist()):
             journey = assemble.journey(few, nth, scene)
             self.count(journey, count)
             if self.also:
                 self.also(journey, count)
+        if self.grouped:
+            self.grouped(which)
         return few
 
     def count(self, journey: Journey, times: int = 1) -> None:
@@ -103,6 +106,8 @@ class Summary:
         for missed in journey.unseen:
             which = missed.tap, missed.reason
             self.unseen[which] += times
+            if missed.trivial:
+                self.trivial[which] += times
             if which not in self.examples or (self.examples[which].trivial and not missed.trivial):
                 self.examples[which] = Absence(journey.id, missed.detail, missed.trivial)
 
@@ -127,5 +132,4 @@ class Summary:
 def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
     """Yield (the place of the first journey of a group, how many it has), in order of first occurrence (``alike``)."""
     first, counts, _ = groups(columns, scene)
-    for place in np.argsort(first, kind="stable"):
-        yield int(first[place]), int(counts[place])
+    yield from zip(first.tolist(), counts.tolist())

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many journeys began when, by the device on which they began and by what the taps did with them.
+"""How many journeys of each kind (``kinds``) began when, and how long they took.
 
-Everything is counted in columns. When the bins are full, their width doubles and two become one.
+Everything is counted in columns, as cells: (kind, bin of time, bin of duration). When there are too many of them, or
+the bins of time are full, bins become wider.
 
-Invariant: memory grows neither with the journeys nor with the length of the trace.
+Invariant: memory grows neither with the journeys nor with the length of the trace, and no journey is lost from the
+cells.
 """
 
 from __future__ import annotations
@@ -13,84 +15,78 @@ from typing import Optional
 
 import numpy as np
 
-from ..analysis.stitch import Journeys
-from ..format.wire import OUTCOMES, RECORD_TX, STEP_DROP, STEP_TAP, Array
-from ..net.topology import key_from
-from ..util.arrays import upper_half
-from .summary import Place
+from ..format.wire import Array
+from .latency import BINS, EDGES_NS
 
-FATES = ("full", "captured", "offered", "unseen")
-"""What the taps did with a packet, the first that holds: a tap had no room for it; a tap captured it; taps were offered
-it and none captured it; no tap was offered it."""
-
-DROPPED = "dropped"
-"""Counted in addition: the kernel dropped it."""
-
-_OUTCOME = {name: number for number, name in OUTCOMES.items()}
+_NONE: Array = np.zeros(0, np.int64)
+_FEW_BINS = 16  # of time; with fewer, bins of durations become wider, too
+_BITS = 16
 
 
 @dataclass
 class Timeline:
-    """Counts over time: ``counts`` has for each (place, fate) the journeys by bin, shape (``bins_max``,) of int64; bin
-    ``i`` begins ``i * width_ns`` after ``begin_ns`` (CLOCK_MONOTONIC). The last journey began at ``last_ns``."""
+    """Counts over time: a bin of time is ``width_ns`` wide, the first begins at ``begin_ns`` (CLOCK_MONOTONIC); the
+    last journey began at ``last_ns``. A bin of durations is ``joined`` (a power of two) of those of ``latency``.
+    ``cells`` are keys in ascending order, ``counts`` their journeys; both of shape (n,) of int64."""
 
     bins_max: int = 256
+    cells_max: int = 50_000
     width_ns: int = 100_000
+    joined: int = 1
     begin_ns: Optional[int] = None
     last_ns: int = 0
-    counts: dict[tuple[Place, str], Array] = field(default_factory=dict)
+    cells: Array = field(default_factory=lambda: _NONE)
+    counts: Array = field(default_factory=lambda: _NONE)
 
-    def add(self, columns: Journeys) -> None:
-        """Count these journeys; they come in the order in which they began."""
-        if not len(columns):
+    def add(self, kinds: Array, begins_ns: Array, durations_ns: Array) -> None:
+        """Count journeys, which come in the order in which they began; all arrays of shape (n,) of int64."""
+        if not len(kinds):
             return
-        records = columns.passes.records
-        begins_ns = np.minimum.reduceat(records["time_ns"], columns.offsets[:-1]).astype(np.int64)
         if self.begin_ns is None:
             self.begin_ns = int(begins_ns.min())
         self.last_ns = max(self.last_ns, int(begins_ns.max()))
-        while (self.last_ns - self.begin_ns) // self.width_ns >= self.bins_max:
+        while self.used > self.bins_max:
             self._widen()
-        bins = np.maximum(begins_ns - self.begin_ns, 0) // self.width_ns
-        first = records[columns.offsets[:-1]]
-        device = upper_half(first["netns"]) | first["ifindex"]
-        devices, which = np.unique(device, return_inverse=True)
-        which = which.reshape(-1) * 2 + (first["kind"] == RECORD_TX)
-        fate, dropped = fates(columns)
-        for number, name in enumerate((*FATES, DROPPED)):
-            mask = dropped if name == DROPPED else fate == number
-            if mask.any():
-                self._count(devices, which[mask], bins[mask], name)
-
-    def _count(self, devices: Array, which: Array, bins: Array, name: str) -> None:
-        found = np.bincount(which * self.bins_max + bins, minlength=len(devices) * 2 * self.bins_max)
-        for place, row in enumerate(found.reshape(-1, self.bins_max)):
-            if row.any():
-                key = (*key_from(int(devices[place // 2])), ("rx", "tx")[place % 2]), name
-                self.counts[key] = self.counts.get(key, 0) + row
-
-    def _widen(self) -> None:
-        self.width_ns *= 2
-        for key, row in self.counts.items():
-            half = row.reshape(-1, 2).sum(axis=1)
-            self.counts[key] = np.concatenate([half, np.zeros(self.bins_max - len(half), np.int64)])
+        when = np.maximum(begins_ns - self.begin_ns, 0) // self.width_ns
+        long = np.searchsorted(EDGES_NS, durations_ns, side="right") // self.joined
+        self._merge(kinds << 2 * _BITS | when << _BITS | long, np.ones(len(kinds), np.int64))
+        while len(self.cells) > self.cells_max and (self.used > 1 or self.joined < BINS):
+            if self.used <= _FEW_BINS and self.joined < BINS:
+                self._join()
+            else:
+                self._widen()
 
     @property
     def used(self) -> int:
-        """The number of bins up to the last journey."""
+        """The number of bins of time up to the last journey."""
         return 0 if self.begin_ns is None else (self.last_ns - self.begin_ns) // self.width_ns + 1
 
+    def columns(self) -> tuple[Array, Array, Array, Array]:
+        """Return (kind, bin of time, bin of duration, journeys) of every cell, each of shape (n,)."""
+        mask = (1 << _BITS) - 1
+        return self.cells >> 2 * _BITS, self.cells >> _BITS & mask, self.cells & mask, self.counts
 
-def fates(columns: Journeys) -> tuple[Array, Array]:
-    """Return (the place in FATES, whether the kernel dropped it) for every journey, each of shape (journeys,)."""
-    passes, count = columns.passes, len(columns)
-    owner = np.repeat(columns.of_pass, np.diff(passes.offsets))
-    kind, result = passes.steps["kind"], passes.steps["result"]
+    def by_kind(self, kinds: int) -> Array:
+        """Return the journeys of each of so many kinds, shape (kinds,)."""
+        return np.bincount(self.cells >> 2 * _BITS, self.counts, kinds).astype(np.int64)
 
-    def has(mask: Array) -> Array:
-        found: Array = np.bincount(owner[mask], minlength=count) > 0
-        return found
+    def edges_ns(self) -> list[int]:
+        """Return from which duration on each bin of durations is."""
+        return [int(EDGES_NS[one - 1]) if one else 0 for one in range(0, BINS, self.joined)]
 
-    taps = kind == STEP_TAP
-    full, captured = (has(taps & (result == _OUTCOME[name])) for name in ("full", "captured"))
-    return np.select([full, captured, has(taps)], [0, 1, 2], 3), has(kind == STEP_DROP)
+    def _widen(self) -> None:
+        self.width_ns *= 2
+        kinds, when, long, counts = self.columns()
+        self._replace(kinds << 2 * _BITS | when >> 1 << _BITS | long, counts)
+
+    def _join(self) -> None:
+        self.joined *= 2
+        kinds, when, long, counts = self.columns()
+        self._replace(kinds << 2 * _BITS | when << _BITS | long >> 1, counts)
+
+    def _merge(self, cells: Array, counts: Array) -> None:
+        self._replace(np.concatenate([self.cells, cells]), np.concatenate([self.counts, counts]))
+
+    def _replace(self, cells: Array, counts: Array) -> None:
+        self.cells, which = np.unique(cells, return_inverse=True)
+        self.counts = np.bincount(which.reshape(-1), counts, len(self.cells)).astype(np.int64)

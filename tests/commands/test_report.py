@@ -26,14 +26,15 @@ def test_one_direction_alone(tmp_path, run):
     report = report_of(made(tmp_path, run, PING, "--tx"))
 
     assert report["trace"]["directions"] == ["tx"] and report["journeys"]["total"] == 4
-    assert {stop["label"] for path in report["flow"]["paths"] for stop in path["stops"][:1]} == {"sent by this host"}
+    stops = report["flow"]["stops"]
+    assert {stops[path["stops"][0]]["label"] for path in report["flow"]["paths"]} == {"sent by this host"}
 
 
 def test_a_recording_without_a_journey(tmp_path, run):
     report = report_of(made(tmp_path, run, record(tmp_path / "empty.arrows", (EMPTY, events()))))
 
-    assert report["journeys"] == {"total": 0, "list": []}
-    assert [report["flow"]["stops"], report["timeline"]["series"], report["latencies"]["steps"]] == [[], [], []]
+    assert report["journeys"] == {"total": 0, "list": [], "absences": [], "ways": []}
+    assert [report["flow"]["stops"], report["kinds"]["list"], report["latencies"]["steps"]] == [[], [], []]
 
 
 def test_what_it_says_and_who_may_read_it(tmp_path, run):

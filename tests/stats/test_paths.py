@@ -2,12 +2,13 @@
 """The ways that packets took, and the picture that is drawn of them."""
 
 from collections import Counter
+from graphlib import TopologicalSorter
 
 import pytest
 from mixture import KINDS, digested, many, one_by_one
 
 from bondtrace.format.events import device_event
-from bondtrace.stats.paths import Link, Node, Paths, path
+from bondtrace.stats.paths import Node, path, picture
 from build import (
     ALL_DEVICES,
     HERE,
@@ -177,43 +178,31 @@ def test_a_vrfs_taps_come_before_what_showed_the_packet_to_them_and_nothing_is_s
 @pytest.mark.parametrize("seed", range(4))
 def test_what_comes_into_a_stop_leaves_it_and_nothing_goes_in_circles(seed):
     flow = digested(many(seed)).paths
-    graph = flow.graph()
-    into, out = Counter(), Counter()
-    for link in graph.links:
-        into[link.target] += link.packets
-        out[link.source] += link.packets
+    ways = [way for way, _ in flow.most_common()]
+    drawn = picture(ways)
 
-    begun, ended = Counter(), Counter()
-    for place, stop in enumerate(graph.stops):
-        begun[stop.node] += max(0, out[place] - into[place])
-        ended[stop.node] += max(0, into[place] - out[place])
-    expected = Counter()
-    for way, count in flow.paths.items():
-        expected[way[-1]] += count
-    assert +ended == expected
-    assert {node.kind for node in +begun} == {"source"} and sum(begun.values()) == sum(flow.paths.values())
-    columns = graph.columns()
-    assert all(columns[link.source] < columns[link.target] for link in graph.links)
+    # then each path is there, stop by stop, and links lead from one to another without a circle
+    assert [[drawn.stops[place].node for place in way] for way in drawn.ways] == [list(way) for way in ways]
+    onward = {pair for way in drawn.ways for pair in zip(way, way[1:])}
+    assert list(
+        TopologicalSorter(
+            {target: {source for source, to in onward if to == target} for _, target in onward}
+        ).static_order()
+    )
+    assert {drawn.stops[way[0]].node.kind for way in drawn.ways} == {"source"}
 
 
 def test_paths_in_opposite_order_do_not_make_a_circle():
     a, b = Node("device", ETH0), Node("device", ETH1)
-    flow = Paths(Counter({(a, b): 5, (b, a): 3, (a, b, a): 1}))
 
-    graph = flow.graph()
+    drawn = picture([(a, b), (b, a), (a, b, a)])
 
-    names = [("ab"[stop.node == b], stop.turn) for stop in graph.stops]
-    assert [(names[link.source], names[link.target], link.packets) for link in graph.links] == [
-        (("a", 0), ("b", 0), 6),
-        (("b", 0), ("a", 1), 4),
-    ]
+    assert [("ab"[stop.node == b], stop.turn) for stop in drawn.stops] == [("a", 0), ("b", 0), ("a", 1)]
+    assert drawn.ways == [[0, 1], [1, 2], [0, 1, 2]]
 
 
-def test_less_frequent_paths_are_left_out_of_the_picture_and_counted():
+def test_paths_behind_do_not_change_where_those_before_go():
     nodes = [Node("device", (HERE, n, "rx")) for n in range(6)]
-    flow = Paths(Counter({(nodes[0], node): 10 - place for place, node in enumerate(nodes[1:])}))
+    ways = [(nodes[0], node) for node in nodes[1:]]
 
-    graph = flow.graph(paths_max=2)
-
-    assert graph.links == [Link(0, 1, 10), Link(0, 2, 9)]
-    assert (graph.paths_left_out, graph.packets_left_out) == (3, 8 + 7 + 6)
+    assert picture(ways).ways[:2] == picture(ways[:2]).ways == [[0, 1], [0, 2]]

@@ -18,7 +18,7 @@ def test_the_summary_of_a_report_is_the_summary():
 
     found = digested(passes).summary
 
-    ignored = ("also",)
+    ignored = ("also", "grouped")
     assert {key: value for key, value in vars(found).items() if key not in ignored} == {
         key: value for key, value in vars(plain.summary).items() if key not in ignored
     }
@@ -31,7 +31,7 @@ def test_few_journeys_are_all_listed():
     data = digested(many(1, 100), limit=200)
     told, _ = one_by_one(many(1, 100))
 
-    assert [one.id for one in data.journeys()] == [one.id for one in told]
+    assert [one.journey.id for one in data.journeys()] == [one.id for one in told]
 
 
 @pytest.mark.parametrize("limit", [1, 10, 60])
@@ -39,7 +39,7 @@ def test_of_many_a_sample_is_listed_with_examples(limit):
     data = digested(many(2), limit=limit)
     told, _ = one_by_one(many(2))
 
-    listed = data.journeys()
+    listed = [one.journey for one in data.journeys()]
 
     assert limit // 2 < len(listed) <= limit
     assert [one.id for one in listed] == sorted({one.id for one in listed})
@@ -64,5 +64,13 @@ def test_none_are_listed_where_none_are_wanted():
 def test_one_direction_alone():
     data = digested(many(3), limit=1000, directions=("tx",))
 
-    assert {one.direction for one in data.journeys()} == {"tx"}
+    assert {one.journey.direction for one in data.journeys()} == {"tx"}
     assert sum(data.paths.paths.values()) == len(data.journeys()) == data.summary.journeys
+
+
+@pytest.mark.parametrize("limit", [20, 1000])
+def test_the_listed_journeys_have_the_number_of_their_kind(limit):
+    data = digested(many(2), limit=limit)
+    _, around = one_by_one(many(2))
+
+    assert all(one.kind == data.kinds.number(one.journey, around) for one in data.journeys())

@@ -23,6 +23,9 @@ from ...util.untrusted import printable
 from ..table import summary_object
 from .figures import report_object
 
+#: The parts of the page's script, in their order: each uses those before it, and when all are there, any.
+PARTS = ("basics", "words", "select", "tables", "drawings", "lanes", "journeys", "page")
+
 
 def plotly_script() -> str:
     """Return the JavaScript of plotly.
@@ -38,7 +41,7 @@ def plotly_script() -> str:
 
 def write(data: ReportData, stream: TextIO, name: str, notes: Sequence[str]) -> None:
     """Write the page; ``name`` is that of the recording, ``notes`` are sentences about it for the top of the page."""
-    scripts = [_script(plotly_script()), _script(_part("page.js"))]
+    scripts = [_script(plotly_script()), _script(_own_script())]
     values = {
         "title": html.escape(f"bondtrace: {printable(name)}"),
         "style": _part("page.css"),
@@ -59,6 +62,12 @@ def json_in_html(value: Any) -> str:
 
 def _part(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _own_script() -> str:
+    """Return the page's script: one function of which the files are parts."""
+    parts = "\n".join(_part(f"{name}.js") for name in PARTS)
+    return f"(() => {{\n{parts}}})();\n"
 
 
 def _script(text: str) -> str:

@@ -6,28 +6,30 @@ Invariant: every name in it is printable. That none becomes markup is up to the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from ...analysis import beyond_ip
 from ...analysis.scene import Scene
 from ...format.wire import STEP_DROP, STEP_FANOUT, STEP_HANDLER, STEP_PROTOCOL, STEP_QUEUED, STEP_TAP, STEP_VLAN
-from ...model import Journey
 from ...stats.latency import EDGES_NS, Kind, Spread
-from ...stats.paths import Graph, Node
-from ...stats.report_data import ReportData
+from ...stats.paths import Node, Path, picture
+from ...stats.report_data import Listed, ReportData
 from ...stats.summary import Place
-from ...stats.timeline import DROPPED, FATES
 from ...util.untrusted import printable
+from .. import story
 from ..json_lines import timestamp
-from ..story import paragraphs
 from ..table import place_name
-from ..text import in_brackets, lines, namespace_name, trust_line
+from ..text import heading, in_brackets, namespace_name, telling_lines, trivial_lines, trivial_words, trust_line
+from .by_kind import clock_object, kinds_object, names_object, place_in, timeline_object
+from .lanes import lanes_object
 
 PATHS_MAX = 200
 STEPS_MAX = 300
 _SOURCES = {"received": "received", "sent": "sent by this host", "unknown": "begin not recorded"}
 _ENDS = {"driver": "on to the driver", "nothing": "nothing more is known"}
+_DROPS = {"drop": "dropped in ", "by-design": "dropped by design in "}
 _STEPS = {
     STEP_TAP: "tap",
     STEP_FANOUT: "fanout",
@@ -48,7 +50,7 @@ def report_object(data: ReportData, name: str, notes: Sequence[str]) -> dict[str
     """
     scene, timeline = data.scene, data.timeline
     offset_ns = scene.wall_offset_ns
-    listed = data.journeys()
+    paths = _paths(data)
     return {
         "trace": {
             "name": printable(name),
@@ -62,10 +64,13 @@ def report_object(data: ReportData, name: str, notes: Sequence[str]) -> dict[str
         },
         "namespaces": {str(place[0]): in_brackets(namespace_name(place[0], scene)) for place in data.summary.places()},
         "trust_line": printable(trust_line(scene)),
-        "flow": _paths_object(data),
-        "timeline": _timeline_object(data),
+        "names": names_object(data),
+        "clock": clock_object(data),
+        "kinds": kinds_object(data, {path: nth for nth, path in enumerate(paths)}),
+        "flow": _paths_object(data, paths),
+        "timeline": timeline_object(data),
         "latencies": _latencies_object(data),
-        "journeys": {"total": data.sample.seen, "list": [_journey_object(one, scene) for one in listed]},
+        "journeys": _journeys_object(data),
     }
 
 
@@ -83,80 +88,42 @@ def label(node: Node, places: list[Place], scene: Scene) -> tuple[str, str]:
     if node.kind == "taps":  # they stand behind their device
         return "taps", node.result
     text = printable(node.what) or "?"
-    several = len({place[0] for place in places}) > 1 and node.kind in ("protocol", "drop")
+    several = len({place[0] for place in places}) > 1 and node.kind in ("protocol", *_DROPS)
     where = f" {in_brackets(namespace_name(node.place[0], scene))}" if several else ""
-    return ("dropped in " if node.kind == "drop" else "") + text + where, printable(node.result)
+    return _DROPS.get(node.kind, "") + text + where, printable(node.result)
 
 
 def style(node: Node) -> str:
-    """Return the name of a node's colour: an outcome, a verdict, "protocol", "drop", or "plain"."""
+    """Return the name of a node's colour: an outcome, a verdict, "protocol", "drop", "by-design", or "plain"."""
     if node.kind in ("taps", "rx_handler", "vlan"):
         return node.result
-    return node.kind if node.kind in ("protocol", "drop") else "plain"
+    return node.kind if node.kind in ("protocol", *_DROPS) else "plain"
 
 
-def link_style(source: Node, target: Node) -> str:
-    """Return the name of a link's colour: that of what it leads to, or of the verdict that it comes from."""
-    if style(target) == "plain" and source.kind in ("rx_handler", "vlan"):
-        return style(source)
-    return style(target)
+def _paths(data: ReportData) -> list[Path]:
+    """Return the paths that the page has, the most frequent first: as many as the table shows, and those of kinds."""
+    of_kinds = {kind.path for kind in data.kinds.numbers}
+    ordered = [path for path, _ in data.paths.most_common()]
+    return [path for nth, path in enumerate(ordered) if nth < PATHS_MAX or path in of_kinds]
 
 
-def _paths_object(data: ReportData) -> dict[str, Any]:
+def _paths_object(data: ReportData, paths: list[Path]) -> dict[str, Any]:
     scene, places = data.scene, data.summary.places()
-    graph = data.paths.graph()
-    ordered = data.paths.most_common()
+    drawn = picture(paths)
     return {
-        **_graph_object(graph, places, scene),
+        "stops": [{**_stop_object(stop.node, places, scene), "again": stop.turn > 0} for stop in drawn.stops],
         "paths": [
-            {
-                "packets": count,
-                "example": data.paths.examples[way].id,
-                "stops": [_stop_object(node, places, scene) for node in way],
-            }
-            for way, count in ordered[:PATHS_MAX]
+            {"packets": data.paths.paths[path], "example": data.paths.examples[path].id, "stops": way}
+            for path, way in zip(paths, drawn.ways)
         ],
-        "paths_total": len(ordered),
+        "paths_total": len(data.paths.paths),
+        "listed": PATHS_MAX,
     }
 
 
 def _stop_object(node: Node, places: list[Place], scene: Scene) -> dict[str, Any]:
     name, detail = label(node, places, scene)
-    return {"label": name, "detail": detail, "style": style(node)}
-
-
-def _graph_object(graph: Graph, places: list[Place], scene: Scene) -> dict[str, Any]:
-    nodes, columns = [stop.node for stop in graph.stops], graph.columns()
-    return {
-        "stops": [
-            {**_stop_object(stop.node, places, scene), "again": stop.turn > 0, "column": column}
-            for stop, column in zip(graph.stops, columns)
-        ],
-        "links": [
-            {
-                "source": link.source,
-                "target": link.target,
-                "packets": link.packets,
-                "style": link_style(nodes[link.source], nodes[link.target]),
-            }
-            for link in graph.links
-        ],
-        "columns": max(columns, default=0) + 1,
-        "paths_left_out": graph.paths_left_out,
-        "packets_left_out": graph.packets_left_out,
-    }
-
-
-def _timeline_object(data: ReportData) -> dict[str, Any]:
-    timeline, scene = data.timeline, data.scene
-    places = data.summary.places()
-    series = [
-        {"device": place_name(place, places, scene), "fate": fate, "journeys": row[: timeline.used].tolist()}
-        for (place, fate), row in sorted(
-            timeline.counts.items(), key=lambda one: (one[0][0], (*FATES, DROPPED).index(one[0][1]))
-        )
-    ]
-    return {"width_ns": timeline.width_ns, "fates": list(FATES), "extra": DROPPED, "series": series}
+    return {"label": name, "detail": detail, "style": style(node), "verdict": node.kind in ("rx_handler", "vlan")}
 
 
 def _latencies_object(data: ReportData) -> dict[str, Any]:
@@ -188,6 +155,34 @@ def _spread_object(kind: Kind, spread: Spread, places: list[Place], scene: Scene
     }
 
 
-def _journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
+def _journeys_object(data: ReportData) -> dict[str, Any]:
+    """Return the list of journeys. What many have in common is there once: ``absences`` and ``ways``."""
+    absences: dict[tuple[str, ...], int] = {}
+    ways: dict[str, int] = {}
+    each = []
+    for listed in data.journeys():
+        journey = listed.journey
+        lines = tuple(f"{line[0].upper()}{line[1:]}." for line in trivial_lines(journey, data.scene))
+        way = json.dumps(lanes_object(journey, data.scene) if len(journey.passes) > 1 else [])
+        common = {"trivial": place_in(absences, lines), "way": place_in(ways, way)}
+        each.append({**_journey_object(listed, data), **common})
+    return {
+        "total": data.sample.seen,
+        "absences": list(absences),
+        "ways": [json.loads(way) for way in ways],
+        "list": each,
+    }
+
+
+def _journey_object(listed: Listed, data: ReportData) -> dict[str, Any]:
     """Return a journey without its story's last paragraph, the trust line: the page has that at its top."""
-    return {"id": journey.id, "heading": lines(journey, scene)[0], "story": paragraphs(journey, scene)[:-1]}
+    journey, scene = listed.journey, data.scene
+    return {
+        "id": journey.id,
+        "kind": listed.kind,
+        "since_ns": journey.time_ns - (data.timeline.begin_ns or 0),
+        "took_ns": journey.duration_ns,
+        "heading": heading(journey),
+        "story": story.told(journey, scene, telling_lines(journey, scene, True))[:-1],
+        "no_news": trivial_words(journey, scene),
+    }

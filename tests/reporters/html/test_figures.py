@@ -24,6 +24,7 @@ ETH0, PEER = (HERE, 2, "rx"), (THERE, 2, "rx")
         (Node("protocol", (HERE, 0, ""), "ip_rcv"), [ETH0], ("ip_rcv", "")),
         (Node("protocol", (THERE, 0, ""), "ip_rcv"), [ETH0, PEER], ("ip_rcv (blue)", "")),
         (Node("drop", (HERE, 0, ""), "icmp_rcv", "NO_SOCKET"), [ETH0], ("dropped in icmp_rcv", "NO_SOCKET")),
+        (Node("by-design", (HERE, 0, ""), "icmp_rcv", ""), [ETH0], ("dropped by design in icmp_rcv", "")),
         (Node("drop", (HERE, 0, ""), "e\x1b", "r\n"), [ETH0], ("dropped in e\\x1b", "r\\x0a")),
     ],
 )
@@ -38,6 +39,7 @@ def test_what_a_node_is_called(node, places, expected):
         (Node("rx_handler", ETH0, "bond_handle_frame", "EXACT"), "EXACT"),
         (Node("protocol", (HERE, 0, ""), "ip_rcv"), "protocol"),
         (Node("drop", (HERE, 0, ""), "icmp_rcv"), "drop"),
+        (Node("by-design", (HERE, 0, ""), "icmp_rcv"), "by-design"),
         (Node("device", ETH0), "plain"),
         (Node("end", (0, 0, ""), "nothing"), "plain"),
     ],
@@ -46,26 +48,21 @@ def test_the_colour_of_a_node(node, style):
     assert figures.style(node) == style
 
 
-def test_a_link_has_the_colour_of_what_it_leads_to_or_of_the_verdict_before_it():
-    device, handler = Node("device", ETH0), Node("rx_handler", ETH0, "bond_handle_frame", "ANOTHER")
-    taps, end = Node("taps", ETH0, "", "captured"), Node("end", (0, 0, ""), "nothing")
-
-    assert figures.link_style(device, taps) == "captured"
-    assert figures.link_style(taps, handler) == "ANOTHER"
-    assert figures.link_style(handler, device) == "ANOTHER"
-    assert figures.link_style(taps, end) == "plain"
-
-
-def test_the_most_frequent_paths_and_steps_are_drawn_and_the_others_counted(monkeypatch):
+def test_the_page_has_the_most_frequent_paths_and_steps_and_those_of_kinds(monkeypatch):
     digest = digested(many(1))
     whole = figures.report_object(digest, "trace.arrows", [])
     monkeypatch.setattr(figures, "PATHS_MAX", 3)
     monkeypatch.setattr(figures, "STEPS_MAX", 4)
 
     short = figures.report_object(digest, "trace.arrows", [])
+    digest.kinds.numbers = dict(list(digest.kinds.numbers.items())[:1])
+    shortest = figures.report_object(digest, "trace.arrows", [])
 
-    assert short["flow"]["paths"] == whole["flow"]["paths"][:3]
-    assert short["flow"]["paths_total"] == len(whole["flow"]["paths"]) > 3
+    counts = [path["packets"] for path in whole["flow"]["paths"]]
+    assert counts == sorted(counts, reverse=True) and sum(counts) == whole["journeys"]["total"]
+    assert short["flow"] == {**whole["flow"], "listed": 3}  # kinds need them
+    assert shortest["flow"]["paths"][:3] == whole["flow"]["paths"][:3] and len(shortest["flow"]["paths"]) in (3, 4)
+    assert shortest["flow"]["paths_total"] == len(counts) > 4
     steps = whole["latencies"]["steps"]
     most = sorted((one["count"] for one in steps), reverse=True)[:4]
     assert sorted((one["count"] for one in short["latencies"]["steps"]), reverse=True) == most
