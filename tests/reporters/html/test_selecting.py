@@ -59,7 +59,8 @@ def parsed(browser):
 def shown(browser):
     """What the page shows: its tables and figures, without the namespace that is named where there are several."""
     page = parsed(browser)
-    tables = {name: [[re.sub(r" \((host|blue)\)", "", cell) for cell in row] for row in page.tables[name]] for name in TABLES}
+    plain = re.compile(r" \((host|blue)\)")
+    tables = {name: [[plain.sub("", cell) for cell in row] for row in page.tables[name]] for name in TABLES}
     return {**tables, "counts": page.counts}
 
 
