@@ -60,7 +60,7 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
     verb = "matches" if answers.packets == 1 else "match"
     found = [f"{_packets(answers.packets)} {verb} {printable(words)!r}: {ways}, on {devices}."]
     found += [*_drops(answers), *_ends(answers)]
-    inodes = sorted(answers.taps, key=lambda inode: -answers.taps[inode].captured)
+    inodes = sorted(answers.taps, key=lambda inode: (-answers.taps[inode].captured, inode))
     telling = [inode for inode in inodes if _tells(answers.taps[inode])]
     found += [_of_one(inode, answers, scene) for inode in telling[:_TAPS_NAMED]]
     rest = len(inodes) - len(telling[:_TAPS_NAMED])

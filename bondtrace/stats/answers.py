@@ -73,7 +73,8 @@ class Answers:
             self.drops[_drop(step)] = count + times, example, first
 
     def _count_taps(self, journey: Journey, steps: list[Step], times: int) -> None:
-        for inode, outcome in {(step.tap, step.outcome or "unknown") for step in steps if step.tap is not None}:
+        offers = ((step.tap, step.outcome or "unknown") for step in steps if step.tap is not None)
+        for inode, outcome in dict.fromkeys(offers):
             told = self.taps.setdefault(inode, TapAnswers())
             told.outcomes[outcome] += times
             told.captured += times if outcome == "captured" else 0
