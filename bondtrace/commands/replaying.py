@@ -24,7 +24,7 @@ from .options import private, say
 T = TypeVar("T")
 _PATIENCE_S = 2.0
 _FOLLOW_S = 0.2
-_LAST_WORDS_S = 3.0
+_LAST_WORDS_S, _TOLD_AFTER_S = 10.0, 1.0
 _NOBODY_WAITS_NS = 1_000_000_000
 _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
 
@@ -94,6 +94,7 @@ class _Ending:
 
     def __init__(self) -> None:
         self._asked_s: list[float] = []
+        self._told = False
         on_signals(lambda: self._asked_s.append(time.monotonic()))
 
     def end(self) -> None:
@@ -102,8 +103,13 @@ class _Ending:
 
     def wait(self) -> bool:
         """Is a pipe to be waited for?"""
-        asked_s = self._asked_s
-        return not asked_s or (len(asked_s) < 2 and time.monotonic() < asked_s[0] + _LAST_WORDS_S)
+        if not self._asked_s:
+            return True
+        waited_s = time.monotonic() - self._asked_s[0]
+        if waited_s > _TOLD_AFTER_S and len(self._asked_s) < 2 and not self._told:
+            self._told = True
+            say(f"waiting up to {_LAST_WORDS_S:.0f} s for the last packets of the trace; Ctrl-C again ends at once")
+        return len(self._asked_s) < 2 and waited_s < _LAST_WORDS_S
 
     def wait_for_file(self) -> bool:
         """Wait for a file to grow; return false where it is to be waited for no longer."""
