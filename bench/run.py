@@ -23,6 +23,7 @@ from typing import Any
 import analysis
 import checking
 import numpy
+import report
 import search
 import startup
 from tabulate import tabulate
@@ -45,6 +46,7 @@ def main() -> None:
         "search": search_table(),
         "browse": browse_table(),
         "check": check_table(options.passes),
+        "report": report_table(),
     }
     for name, text in sections.items():
         print(f"{text}\n")
@@ -151,6 +153,29 @@ def browse_table() -> str:
         ["peak memory, MiB", told["peak_mib"]],
     ]
     return table(["a million journeys", ""], [*rows, *keys, *selections])
+
+
+def report_table() -> str:
+    """Return the table of the page of a report, of a million journeys."""
+    names = (
+        "report_s",
+        "cpu_s",
+        "peak_mib",
+        "page_mb",
+        "tables_s",
+        "first_load_s",
+        "first_load_cpu_s",
+        "load_s",
+        "first_selection_s",
+    )
+    rows = [
+        [one["traffic"], f"{one['journeys'] / 1e6:g}", one["kinds"], *(one[name] for name in names)]
+        for one in report.run(1_000_000)
+    ]
+    headings = ["report, s", "its CPU time, s", "peak memory, MiB", "page, MB", "tables, s", "first load, s"]
+    headings += ["its CPU time, s", "load, s", "selection, s"]
+    goals = ["goal", "1", "", "", "", "", "", "", 2, "", 2, 2]
+    return table(["traffic", "million journeys", "kinds", *headings], [*rows, goals])
 
 
 def check_table(passes: int) -> str:

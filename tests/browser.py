@@ -37,6 +37,7 @@ class Browser:
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._ask("Runtime.enable")
         self._ask("Page.enable")
+        self._ask("Performance.enable", timeDomain="threadTicks")
 
     def __enter__(self):
         return self
@@ -60,6 +61,11 @@ class Browser:
         if "exceptionDetails" in answer:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
+
+    def cpu_s(self):
+        """Return the CPU time that the tasks of the page's thread have taken so far."""
+        metrics = self._ask("Performance.getMetrics")["metrics"]
+        return next(one["value"] for one in metrics if one["name"] == "TaskDuration")
 
     _session = None
 

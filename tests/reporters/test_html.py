@@ -4,6 +4,7 @@
 import json
 import re
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 from page import Page, browse, made, needs_browser
@@ -205,6 +206,23 @@ def test_hostile_names_stay_names(tmp_path, run):
     assert f"{EVIL}eth0 rx" in page.tables["table"][0] and "<b>&lt;</b> rx" in page.tables["table"][0]
     assert any(label.startswith("<b>&lt;</b> rx") for label in page.labels)
     assert any(label.startswith("</script><img s") for label in page.labels)
+
+
+@needs_browser
+def test_hostile_names_are_selected_and_drawn_as_names(tmp_path, run):
+    recording = hostile(tmp_path, "trace.arrows")
+    path = made(tmp_path, run, recording)
+    lines = (f"--tap '{EVIL}' --dev '{EVIL}eth0'", f"--dev '{EVIL}' --tap $(x)", f"{EVIL}")
+
+    for line in lines:
+        page, console = browse(f"{path.as_uri()}#select={quote(line)}", tmp_path)
+
+        assert console == []
+        assert not {"img", "b"} & {tag for tag, _ in page.tags if tag != "summary"}
+        said = page.texts.get("selected", "") + page.texts.get("select-error", "")
+        assert EVIL in said
+        # of the packets on eth0, all were offered to a tap of this name
+        assert (whole(page.counts["journeys"]) == 2) == (line == lines[0] and "selected: 2 of 3" in said)
 
 
 def test_json_in_a_page_cannot_end_its_script():

@@ -58,7 +58,7 @@ function linkStyle(source, target) {
 
 function drawFlow() {
   const places = report.flow.stops.map((_, place) => place).filter(place => pictured.columns[place] !== undefined);
-  if (!places.length) return;
+  if (!places.length || !window.Plotly) return;
   const stops = places.map(place => ({ ...report.flow.stops[place], column: pictured.columns[place] }));
   const columns = 1 + Math.max(...stops.map(stop => stop.column));
   const links = pictured.links.map(link => ({ ...link, source: places.indexOf(link.source),
@@ -129,7 +129,7 @@ function drawTime() {
     "made of them.";
   const series = timeSeries();
   at("time-chart").hidden = !series.size;
-  if (!series.size) return;
+  if (!series.size || !window.Plotly) return;
   const [unit, scale] = width * bins >= 2e9 ? ["s", 1e9] : ["ms", 1e6];
   const x = [...Array(bins).keys()].map(bin => bin * width / scale);
   const traces = report.kinds.fates.filter(name => series.has(name)).map(name => ({

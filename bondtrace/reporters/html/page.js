@@ -143,6 +143,10 @@ function fromAddress() {
 /** Plotly's colours are not CSS: draw again when the theme changes, but not for the printer, which would not wait. */
 function recolour() {
   if (matchMedia("print").matches) return;
+  pictures();
+}
+
+function pictures() {
   drawFlow();
   drawTime();
 }
@@ -157,4 +161,9 @@ addEventListener("hashchange", fromAddress);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 addEventListener("beforeprint", () => document.querySelectorAll("#paths-details, #trivial-details")
   .forEach(one => one.setAttribute("open", "")));
-document.documentElement.dataset.drawn = "yes";
+performance.mark("tables");
+// Plotly comes behind this script, and takes a while: all else is there before.
+addEventListener("DOMContentLoaded", () => {
+  pictures();
+  document.documentElement.dataset.drawn = "yes";
+});

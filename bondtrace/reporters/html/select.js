@@ -92,7 +92,7 @@ function countedOf({ packets, times }, summary, report) {
   const passed = summary.passed.map(() => 0);
   const taps = new Map(Object.keys(summary.taps).map(inode => [inode, { offers: summary.passed.map(() => [0, 0]),
     outcomes: {}, unseen: {}, twice: 0 }]));
-  const drops = kinds.drops.map(() => 0);
+  const drops = new Map();
   const of = tap => taps.get(kinds.taps[tap].inode);
   for (const { kind, place: number, count } of chosen) {
     if (kind.is_rest) continue;
@@ -101,9 +101,11 @@ function countedOf({ packets, times }, summary, report) {
       of(tap).offers[place][0] += offered * count;
       of(tap).offers[place][1] += captured * count;
     });
-    kind.outcomes.forEach(([tap, name, times]) => { of(tap).outcomes[name] = (of(tap).outcomes[name] ?? 0) + times * count; });
+    kind.outcomes.forEach(([tap, name, times]) => {
+      of(tap).outcomes[name] = (of(tap).outcomes[name] ?? 0) + times * count;
+    });
     kind.twice.forEach(tap => { of(tap).twice += count; });
-    kind.drops.forEach(([drop, times]) => { drops[drop] += times * count; });
+    kind.drops.forEach(([drop, times]) => drops.set(drop, (drops.get(drop) ?? 0) + times * count));
     const example = exampleOf(number, times, report);
     kinds.absences[kind.absent].forEach(one => one.taps.forEach(tap => absent(of(tap).unseen, one, count, example)));
   }
@@ -112,10 +114,10 @@ function countedOf({ packets, times }, summary, report) {
     journeys: sum(() => true),
     incomplete: sum(kind => !kind.is_complete),
     passed: summary.passed.map((place, nth) => ({ ...place, packets: passed[nth] })).filter(place => place.packets),
-    taps: Object.fromEntries(Object.entries(summary.taps)
-      .filter(([inode, tap]) => tap.name !== undefined || Object.keys(taps.get(inode).outcomes).length) // known, or offered some
+    taps: Object.fromEntries(Object.entries(summary.taps) // those that are known, or were offered something
+      .filter(([inode, tap]) => tap.name !== undefined || Object.keys(taps.get(inode).outcomes).length)
       .map(([inode, tap]) => [inode, tapOf(tap, taps.get(inode), passed, kinds.cells_known[inode])])),
-    dropped: kinds.drops.map((drop, nth) => ({ ...drop, packets: drops[nth] })).filter(drop => drop.packets)
+    dropped: [...drops].map(([drop, dropped]) => ({ ...kinds.drops[drop], packets: dropped }))
       .sort((a, b) => Boolean(a.harmless) - Boolean(b.harmless) || b.packets - a.packets),
   };
 }
