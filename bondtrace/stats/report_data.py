@@ -76,10 +76,10 @@ class ReportData:
     _kinds: Array = field(default_factory=lambda: np.zeros(0, np.int64))  # of those that it counted last
 
     def __post_init__(self) -> None:
-        self.summary.also = self._shape
-        self.summary.grouped = self._grouped
+        self.summary.also = self
 
-    def _shape(self, journey: Journey, times: int) -> None:
+    def __call__(self, journey: Journey, times: int) -> None:
+        """Take a journey of each shape, which so many have (``Summary.also``)."""
         listed = Listed(journey, self.kinds.number(journey, self.scene))
         if self.paths.count(journey, times):
             self.firsts[journey.id] = listed
@@ -88,7 +88,8 @@ class ReportData:
         if any(examples[missed.tap, missed.reason].journey == journey.id for missed in journey.unseen):
             self.named[journey.id] = listed
 
-    def _grouped(self, which: Array) -> None:
+    def grouped(self, which: Array) -> None:
+        """Take which of these shapes each journey has."""
         self._kinds = np.array([one.kind for one in self._shapes], np.int64)[which]
         self._shapes.clear()
 

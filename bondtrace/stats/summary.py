@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Protocol, runtime_checkable
 
 from ..analysis import assemble
 from ..analysis.alike import groups
@@ -34,6 +34,17 @@ class Absence(NamedTuple):
     trivial: bool
 
 
+@runtime_checkable
+class Grouping(Protocol):
+    """What is counted beside a summary, as its ``also``, and is then told the place, among those journeys, of each
+    journey's shape."""
+
+    def __call__(self, journey: Journey, times: int) -> None: ...
+
+    def grouped(self, which: Array) -> None:
+        """Take the places; shape (n,) of int64."""
+
+
 @dataclass
 class Summary:
     """The counts so far.
@@ -50,7 +61,6 @@ class Summary:
     incomplete: int = 0
     counted: bool = False
     also: Optional[Callable[[Journey, int], None]] = None  # given each shape's journey, and how many have it
-    grouped: Optional[Callable[[Array], None]] = None  # then given the place, among those, of each journey's shape
     passed: Counter[Place] = field(default_factory=Counter)
     offered: Counter[tuple[int, Place]] = field(default_factory=Counter)
     captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
@@ -75,8 +85,8 @@ class Summary:
             self.count(journey, count)
             if self.also:
                 self.also(journey, count)
-        if self.grouped:
-            self.grouped(which)
+        if isinstance(self.also, Grouping):
+            self.also.grouped(which)
         return few
 
     def count(self, journey: Journey, times: int = 1) -> None:
