@@ -271,7 +271,7 @@ def _unseen_counts(inode: int, summary: Summary) -> Iterator[tuple[str, dict[str
             reason,
             {
                 "packets": count,
-                "trivial": summary.trivial[inode, reason],
+                "trivial": example.trivial,
                 "example": example.journey,
                 "detail": printable(example.detail),
             },

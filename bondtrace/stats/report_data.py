@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..analysis import assemble
+from ..analysis.alike import groups
 from ..analysis.scene import Scene
 from ..analysis.select import durations_ns
 from ..analysis.stitch import Journeys
@@ -72,14 +73,12 @@ class ReportData:
     latencies: Latencies = field(default_factory=Latencies)
     named: dict[int, Listed] = field(default_factory=dict)
     firsts: dict[int, Listed] = field(default_factory=dict)
-    _shapes: list[Listed] = field(default_factory=list)  # of the journeys that the summary counts now
-    _kinds: Array = field(default_factory=lambda: np.zeros(0, np.int64))  # of those that it counted last
+    _shapes: list[Listed] = field(default_factory=list)  # one of each that the summary counted last
 
     def __post_init__(self) -> None:
-        self.summary.also = self
+        self.summary.also = self._shape
 
-    def __call__(self, journey: Journey, times: int) -> None:
-        """Take a journey of each shape, which so many have (``Summary.also``)."""
+    def _shape(self, journey: Journey, times: int) -> None:
         listed = Listed(journey, self.kinds.number(journey, self.scene))
         if self.paths.count(journey, times):
             self.firsts[journey.id] = listed
@@ -88,16 +87,14 @@ class ReportData:
         if any(examples[missed.tap, missed.reason].journey == journey.id for missed in journey.unseen):
             self.named[journey.id] = listed
 
-    def grouped(self, which: Array) -> None:
-        """Take which of these shapes each journey has."""
-        self._kinds = np.array([one.kind for one in self._shapes], np.int64)[which]
-        self._shapes.clear()
-
     def add(self, columns: Journeys) -> None:
-        """Take these journeys, which the summary has counted already."""
-        self.timeline.add(self._kinds, columns.begins_ns.astype(np.int64), durations_ns(columns))
+        """Take these journeys, which the summary has counted just now."""
+        _, _, which = groups(columns, self.scene)
+        kinds = np.array([one.kind for one in self._shapes], np.int64)[which]
+        self._shapes.clear()
+        self.timeline.add(kinds, columns.begins_ns.astype(np.int64), durations_ns(columns))
         self.latencies.add(columns)
-        self.sample.add(columns, self._kinds, self.scene)
+        self.sample.add(columns, kinds, self.scene)
 
     def journeys(self) -> list[Listed]:
         """Return the list, at most ``sample.limit`` journeys, by number: the sample, in which examples (a path's first

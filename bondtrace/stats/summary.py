@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple, Optional, Protocol, runtime_checkable
+from typing import Callable, NamedTuple, Optional
 
 from ..analysis import assemble
 from ..analysis.alike import groups
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
-from ..format.wire import Array
-from ..model import Journey
+from ..model import Journey, Unseen
 from .ended import Drop, Ended
 
 Place = tuple[int, int, str]
@@ -27,22 +26,12 @@ Place = tuple[int, int, str]
 
 
 class Absence(NamedTuple):
-    """That a tap was not offered a packet: in which journey, why, and whether that is no news (``model.Unseen``)."""
+    """That a tap was not offered packets for a reason: in which journey, for example, with that one's sentence, and of
+    how many packets that is no news (``model.Unseen``)."""
 
     journey: int
     detail: str
-    trivial: bool
-
-
-@runtime_checkable
-class Grouping(Protocol):
-    """What is counted beside a summary, as its ``also``, and is then told the place, among those journeys, of each
-    journey's shape."""
-
-    def __call__(self, journey: Journey, times: int) -> None: ...
-
-    def grouped(self, which: Array) -> None:
-        """Take the places; shape (n,) of int64."""
+    trivial: int
 
 
 @dataclass
@@ -53,8 +42,8 @@ class Summary:
     ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``unseen`` by (tap
     inode, reason), ``twice`` (offered more than once) by tap inode. ``examples`` has for each (tap inode, reason) the
     first that is not trivial, or the first. ``ended`` counts what was dropped, and what became of packets beyond IP.
-    ``trivial`` counts those of ``unseen`` that are no news. ``counted``: by the kernel, so ``journeys`` are passes, and
-    ``incomplete``, ``unseen``, ``twice`` and all of ``ended`` but the drops are not known.
+    ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen``, ``twice`` and all of
+    ``ended`` but the drops are not known.
     """
 
     journeys: int = 0
@@ -66,7 +55,6 @@ class Summary:
     captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
     outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
     unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
-    trivial: Counter[tuple[int, str]] = field(default_factory=Counter)
     examples: dict[tuple[int, str], Absence] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
@@ -78,15 +66,13 @@ class Summary:
 
     def add(self, columns: Journeys, scene: Scene) -> Journeys:
         """Count these journeys; return one of each shape."""
-        first, counts, which = groups(columns, scene)
+        first, counts, _ = groups(columns, scene)
         few = columns.take(first)
         for nth, count in enumerate(counts.tolist()):
             journey = assemble.journey(few, nth, scene)
             self.count(journey, count)
             if self.also:
                 self.also(journey, count)
-        if isinstance(self.also, Grouping):
-            self.also.grouped(which)
         return few
 
     def count(self, journey: Journey, times: int = 1) -> None:
@@ -114,12 +100,15 @@ class Summary:
             if count > 1:
                 self.twice[inode] += times
         for missed in journey.unseen:
-            which = missed.tap, missed.reason
-            self.unseen[which] += times
-            if missed.trivial:
-                self.trivial[which] += times
-            if which not in self.examples or (self.examples[which].trivial and not missed.trivial):
-                self.examples[which] = Absence(journey.id, missed.detail, missed.trivial)
+            self._miss(missed, journey, times)
+
+    def _miss(self, missed: Unseen, journey: Journey, times: int) -> None:
+        which = missed.tap, missed.reason
+        known = self.examples.get(which, Absence(journey.id, missed.detail, 0))
+        if known.trivial == self.unseen[which] and not missed.trivial:
+            known = Absence(journey.id, missed.detail, known.trivial)
+        self.examples[which] = known._replace(trivial=known.trivial + times) if missed.trivial else known
+        self.unseen[which] += times
 
     def places(self) -> list[Place]:
         """Return every device and direction that packets passed, by namespace, ifindex, rx before tx."""
@@ -136,7 +125,7 @@ class Summary:
 
     def ranked(self, inode: int) -> list[tuple[str, int]]:
         """Return the same, with those that are trivial for all packets last."""
-        return sorted(self.reasons(inode), key=lambda one: self.examples[inode, one[0]].trivial)
+        return sorted(self.reasons(inode), key=lambda one: self.examples[inode, one[0]].trivial == one[1])
 
 
 def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:

@@ -314,6 +314,7 @@ def test_the_summary_as_json():
                 "unseen": {
                     "inactive-slave": {
                         "packets": 1,
+                        "trivial": 0,
                         "example": 2,
                         "detail": "bound to bond0, and bond_handle_frame kept the "
                         "packet on eth1: inactive slave (EXACT)",

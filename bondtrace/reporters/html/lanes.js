@@ -42,7 +42,7 @@ function mark(name, lane) {
 }
 
 function passOf(one) {
-  const where = one.where ? ` in ${one.where}` : "";
+  const where = one.where ? ` ${one.where}` : "";
   const branch = one.is_branch ? "branch: " : "";
   const sure = one.is_inferred ? " (inferred)" : "";
   const onward = one.devices.length > 1 ? [make("span", { className: "onward" }, one.devices.join(" → "))] : [];

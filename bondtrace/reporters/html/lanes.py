@@ -10,7 +10,7 @@ from typing import Any
 from ...analysis.scene import Scene
 from ...model import OUTCOMES, Journey, Pass
 from ...util.untrusted import printable
-from ..text import changed, namespace_name, way_words
+from ..text import changed, in_brackets, namespace_name, way_words
 
 PASSES_MAX = 40
 _ONWARD = ("rx_handler", "vlan")
@@ -36,7 +36,7 @@ def _pass_object(one: Pass, lane: int, journey: Journey, scene: Scene) -> dict[s
         "is_branch": one.parent is not None,
         "is_inferred": one.inferred,
         "way": way_words(one),
-        "where": namespace_name(one.netns, scene) if is_elsewhere else "",
+        "where": in_brackets(namespace_name(one.netns, scene)) if is_elsewhere else "",
         "devices": [printable(name) for name in _devices(one)],
         "taps": [[name, outcomes[name]] for name in OUTCOMES if outcomes[name]],
         "ends": [{"style": style, "text": printable(text)} for style, text in _ends(one)],
