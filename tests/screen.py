@@ -24,7 +24,7 @@ class Screen:
         """Type some keys; a line ends with ``\\r``."""
         os.write(self.fd, keys.encode())
 
-    def shows(self, text, within_s=60):
+    def shows(self, text, within_s=300):
         """Return whether it shows the text, behind what was found before."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
