@@ -123,10 +123,12 @@ def test_a_terminal_is_a_shells_with_its_line_and_its_ctrl_c(screen, tmp_path):
     screen.type("bash -c 'echo here; exec sleep 1000'\r")
     assert screen.shows("here\r\n")
     screen.type("\x03")
+    assert screen.shows("lab ")  # the prompt: Ctrl-C takes away what was typed and not read yet
     screen.type("echo status $?; stty size\r")
-    assert screen.shows("status 130\r\n33 99\r\n")
+    assert screen.shows("status 130\r\n33 99\r\n") and screen.shows("lab ")
     # and not for what the set-up has in the background, not even at the prompt
     screen.type("\x03")
+    assert screen.shows("lab ")
     screen.type("jobs -r | grep -c 'sleep 2000'; kill %1\r")
     assert screen.shows("1\r\n")
     screen.type("exit 3\r")
