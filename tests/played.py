@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from shell import ROOT
+from traced import Source
 
 from bondtrace.capture import capabilities
 from bondtrace.capture.live import source
@@ -22,25 +23,17 @@ from bondtrace.format.wire import EMPTY
 _POLL_S = 0.02
 
 
-class Played:
+class Played(Source):
     """A trace of what is in a recording."""
 
     path = None
 
     def __init__(self, request, tell=None, drop=lambda: None):
+        super().__init__(request)
         self.request, self._drop, self._stopped = request, drop, False
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 
     def describe(self):
         return f"played, {', '.join(self.request.interfaces) or 'all devices'}"
-
-    def does_not_see(self):
-        return []
 
     def stop(self):
         self._stopped = True

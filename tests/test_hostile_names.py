@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from page import BROWSER
+from page import BROWSER, FLAGS
 from shell import BONDTRACE, PING, ROOT
 
 from bondtrace.commands import doctor, taps
@@ -452,12 +452,7 @@ def test_the_page_in_a_browser_runs_nothing_but_its_own(page, tmp_path):
     done = subprocess.run(
         [
             BROWSER,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-dev-shm-usage",
+            *FLAGS,
             f"--user-data-dir={tmp_path / 'profile'}",
             "--enable-logging=stderr",
             "--virtual-time-budget=10000",

@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from traced import Source
 
 from bondtrace.analysis import coverage, watched
 from bondtrace.capture.live import source
@@ -258,26 +259,8 @@ def test_a_journey_does_not_claim_its_absence():
     )
 
 
-class Source:
+class Traced(Source):
     """In place of the kernel: a packet, and the end."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def describe(self):
-        return "nothing"
-
-    def does_not_see(self):
-        return []
-
-    def stop(self):
-        pass
 
     def batches(self):
         begin = events(taps=AWAY, devices=DEVICES_HERE, interfaces=["bond0"], namespaces=[HERE])
@@ -287,7 +270,7 @@ class Source:
 
 
 def test_a_live_trace_says_once_at_its_start_what_it_does_not_cover(run, monkeypatch):
-    monkeypatch.setattr(source, "LiveSource", Source)
+    monkeypatch.setattr(source, "LiveSource", Traced)
     monkeypatch.setattr(live, "require_rights", lambda: None)
 
     status, out, err = run("--iface", "bond0")

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 
 import pytest
+from traced import Source
 
 from bondtrace.analysis import watched
 from bondtrace.analysis.eras import answers, find_era
@@ -360,26 +361,11 @@ def test_only_what_everybody_asks_for_is_warned_of():
     )
 
 
-class Source:
+class Traced(Source):
     """A trace of a single reply without ring taps, in place of the running kernel."""
 
-    def __init__(self, *_, **__):
-        self.seen = [f"taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON})"]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def describe(self):
-        return "nothing"
-
     def does_not_see(self):
-        return self.seen
-
-    def stop(self):
-        pass
+        return [f"taps with a mapped ring (tcpdump, libpcap) (ring taps: {REASON})"]
 
     def batches(self):
         yield Batch(rx("eth0", *WAY), [start_without("ring taps"), *events()[1:]], BEGIN_NS + 1_000_000)
@@ -407,7 +393,7 @@ def test_every_tracer_warns_at_its_start_and_at_its_end(words, colour, run, monk
 
     from bondtrace.capture.live import source
 
-    monkeypatch.setattr(source, "LiveSource", Source)
+    monkeypatch.setattr(source, "LiveSource", Traced)
     for name in ("live", "record", "exporter"):
         monkeypatch.setattr(import_module(f"bondtrace.commands.{name}"), "require_rights", lambda: None)
     monkeypatch.setenv("FORCE_COLOR" if colour else "NO_COLOR", "1")

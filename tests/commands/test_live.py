@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 from shell import PING, as_root, bondtrace, failure
+from traced import Source
 
 from bondtrace.capture.capabilities import drop_all_rights
 from bondtrace.capture.live import source
@@ -73,31 +74,10 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are():
     assert sorted(message.partition("there are: ")[2].partition(";")[0].split(", ")) == there
 
 
-class Asked:
+class Asked(Source):
     """In place of a live trace: notes what was asked for, and traces nothing."""
 
     requests: ClassVar[list] = []
-
-    def __init__(self, request, **_):
-        self.requests.append(request)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def stop(self):
-        pass
-
-    def describe(self):
-        return "nothing"
-
-    def does_not_see(self):
-        return []
-
-    def batches(self):
-        return iter(())
 
 
 @pytest.mark.parametrize("words", [("live",), ("record", "-o", "x.arrows"), ("summary", "--iface", "lo")])

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 from shell import PING, ROOT, bondtrace, failure
+from traced import Source
 
 from bondtrace.capture.live import source
 from bondtrace.format.payload import bytes_events
@@ -251,28 +252,10 @@ def test_what_is_followed_is_selected_as_it_comes(tmp_path):
     assert following.stderr.read() == "bondtrace: selected: 2 of 4 journeys by --path 'bond0>eth0'\n"
 
 
-class Played:
+class Played(Source):
     """In place of a live trace: the example's batches."""
 
     requests: ClassVar[list] = []
-
-    def __init__(self, request, **_):
-        self.requests.append(request)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def stop(self):
-        pass
-
-    def describe(self):
-        return "nothing"
-
-    def does_not_see(self):
-        return []
 
     def batches(self):
         return Recording(PING).batches()

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from traced import Source
 
 from bondtrace.format.batch import Batch
 from bondtrace.format.events import ip_settings_event, read_socket, route_event, socket_event
@@ -330,26 +331,8 @@ def test_journeys_of_every_kind_are_the_same(mode):
 # --- commands ------------------------------------------------------------------------------------------
 
 
-class FakeSource:
+class FakeSource(Source):
     """A trace of two batches in the place of the kernel's."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def stop(self):
-        pass
-
-    def describe(self):
-        return "a fake"
-
-    def does_not_see(self):
-        return []
 
     def batches(self):
         yield Batch(everything(), secret_events(), 0)
