@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from ..model import ETH_P_ALL, Journey, Step, Tap
+from ..model import ETH_P_ALL, Journey, Tap
 from . import look_at
 from .scene import Scene
 
@@ -28,7 +28,7 @@ def of_unseen(reason: str, tap: Tap, journey: Journey, scene: Scene) -> str:
 
 
 def _elsewhere(tap: Tap, journey: Journey, scene: Scene) -> str:
-    places = _places(journey, lambda step: step.netns == tap.netns)
+    places = _places(journey, tap.netns)
     if not places:
         return _namespace(tap, journey, scene)
     return f"capture where such packets pass: {_commands(places)}, or `-i any`"
@@ -47,7 +47,7 @@ def _before(tap: Tap, journey: Journey, scene: Scene) -> str:
     """A device before the one that took the packet, or dropped it, has it."""
     drop = next((step for one in journey.passes for step in one.steps if step.kind == "drop" and not step.clone), None)
     advice = look_at.after_drop(drop, journey.packet) if drop else ""
-    places = _commands(_places(journey, lambda step: step.netns == tap.netns))
+    places = _commands(_places(journey, tap.netns))
     where = f"capture before that: {places}" if places else ""
     return "; ".join(one for one in (where, f"look at {advice}" if advice else "") if one)
 
@@ -97,9 +97,9 @@ _RULES: dict[str, Callable[[Tap, Journey, Scene], str]] = {
 }
 
 
-def _places(journey: Journey, is_wanted: Callable[[Step], bool]) -> list[str]:
-    """Return the devices that the packet passed, in order."""
-    steps = (step for one in journey.passes for step in one.steps if is_wanted(step))
+def _places(journey: Journey, netns: int) -> list[str]:
+    """Return the devices of a namespace that the packet passed, in order."""
+    steps = (step for one in journey.passes for step in one.steps if step.netns == netns)
     return list(dict.fromkeys(step.dev for step in steps))
 
 

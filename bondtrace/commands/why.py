@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-import shutil
+import sys
 import textwrap
 from pathlib import Path
 from typing import Optional
@@ -12,19 +12,19 @@ from typing import Optional
 import click
 
 from ..analysis.history import LAST_NS
-from ..analysis.select import Criteria
+from ..analysis.scene import Scene
+from ..analysis.select import Criteria, Selection
 from ..analysis.tap_names import answers_to, label
 from ..errors import UsageError
 from ..format.trace_set import TraceSet
 from ..net.pcap import make_filter
 from ..pipeline import Pipeline
 from ..reporters import answer
+from ..reporters.fitting import WIDTH, width_of
 from ..stats.answers import Answers
 from ..util.untrusted import printable
 from .replaying import refuse_piped, replay, traces_of
-from .selecting import selection_of
 
-_COLUMNS_MAX = 120
 _NAMED = 10
 
 
@@ -43,48 +43,43 @@ def why(question: str, files: tuple[Path, ...]) -> None:
         if len(traces) > 1:
             print("\n" * bool(place) + f"== {printable(str(trace.name))}")
         name = shlex.quote(str(files[0])) if len(traces) == 1 and len(files) == 1 else shlex.quote(str(trace.name))
-        paragraphs = _of_taps(question, trace, name) or _of_packets(question, trace, name)
-        print("\n".join(_filled(paragraphs)))
+        print("\n".join(_filled(_answer(question, trace, name))))
 
 
-def _of_taps(question: str, trace: TraceSet, name: str) -> list[str]:
-    """Return the answer for the taps that are meant; nothing where none is."""
+def _answer(question: str, trace: TraceSet, name: str) -> list[str]:
+    """Return the paragraphs for the taps that are meant, or else for the packets that a filter matches."""
     pipeline, answers = _counted(trace)
     scene = pipeline.scene
     known = dict.fromkeys([*scene.taps, *answers.taps])
     meant = [inode for inode in known if answers_to(question, inode, scene.tap(inode, LAST_NS))]
-    if not meant and question.isdecimal():
-        raise UsageError(f"no tap of {trace.name} has the inode or the pid {question}: it has {_taps(pipeline)}")
-    return [
-        line
-        for place, inode in enumerate(meant[:_NAMED])
-        for line in ([""] if place else []) + answer.of_tap(inode, answers, scene, name)
-    ]
-
-
-def _of_packets(question: str, trace: TraceSet, name: str) -> list[str]:
-    """Return the answer for the packets that a filter matches."""
+    if meant:
+        return [
+            line
+            for place, inode in enumerate(meant[:_NAMED])
+            for line in ([""] if place else []) + answer.of_tap(inode, answers, scene, name)
+        ]
+    if question.isdecimal():
+        raise UsageError(f"no tap of {trace.name} has the inode or the pid {question}: it has {_taps(scene)}")
     try:
         wanted = make_filter(question)
     except UsageError as error:
-        pipeline, _ = _counted(trace)
-        raise UsageError(f"{question!r} is no tap of {trace.name}, which has {_taps(pipeline)}; and {error}") from None
-    criteria = Criteria(packet_filter=wanted)
-    pipeline, answers = _counted(trace, criteria)
-    undecided = pipeline.selection.lines(pipeline.scene)[1:] if pipeline.selection else []
+        raise UsageError(f"{question!r} is no tap of {trace.name}, which has {_taps(scene)}; and {error}") from None
+    selection = Selection(Criteria(packet_filter=wanted))
+    pipeline, answers = _counted(trace, selection)
+    undecided = selection.lines(pipeline.scene)[1:]
     return [*answer.of_packets(question, answers, pipeline.scene, name), *undecided]
 
 
-def _counted(trace: TraceSet, criteria: Optional[Criteria] = None) -> tuple[Pipeline, Answers]:
-    pipeline, answers = Pipeline(selection=selection_of(criteria) if criteria else None), Answers()
+def _counted(trace: TraceSet, selection: Optional[Selection] = None) -> tuple[Pipeline, Answers]:
+    pipeline, answers = Pipeline(selection=selection), Answers()
     pipeline.summary.also = answers.count
     replay(pipeline, trace)
     return pipeline, answers
 
 
-def _taps(pipeline: Pipeline) -> str:
+def _taps(scene: Scene) -> str:
     """Return the names of a trace's taps, for an error."""
-    taps = [tap for inode in pipeline.scene.taps if (tap := pipeline.scene.tap(inode, LAST_NS))]
+    taps = [tap for inode in scene.taps if (tap := scene.tap(inode, LAST_NS))]
     names = list(dict.fromkeys(printable(label(tap)) for tap in taps))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(repr(name) for name in names[:_NAMED]) + more if names else "no taps"
@@ -92,7 +87,7 @@ def _taps(pipeline: Pipeline) -> str:
 
 def _filled(paragraphs: list[str]) -> list[str]:
     """Return the lines of paragraphs, as wide as the terminal."""
-    width = max(20, min(_COLUMNS_MAX, shutil.get_terminal_size((_COLUMNS_MAX, 24)).columns))
+    width = max(20, min(WIDTH, width_of(sys.stdout)))
     return [
         line
         for one in paragraphs

@@ -34,8 +34,7 @@ def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
     :param file: as it is to be typed, for the command that shows more.
     """
     tap, told = scene.tap(inode, LAST_NS), answers.taps.get(inode, TapAnswers())
-    name = f"{printable(label(tap))} [{inode}]" if tap else f"The tap [{inode}]"
-    found = [f"{name} {_binding(tap, scene)}".rstrip() + "."]
+    found = [f"{_name(inode, tap)} {_binding(tap, scene)}".rstrip() + "."]
     open_reason = watched.open_reason(tap, scene)
     if open_reason:
         line = printable(coverage.line(scene)) if open_reason == watched.NOT_TRACED else ""
@@ -71,6 +70,10 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
     example = first or next((journey for _, journey, _ in answers.drops.values()), None)
     example = example or next((one for inode in inodes for one in answers.taps[inode].examples.values()), None)
     return [*found, *_more(example, file)]
+
+
+def _name(inode: int, tap: Optional[Tap]) -> str:
+    return f"{printable(label(tap))} [{inode}]" if tap else f"The tap [{inode}]"
 
 
 def _binding(tap: Optional[Tap], scene: Scene) -> str:
@@ -135,7 +138,7 @@ def _tells(told: TapAnswers) -> bool:
 
 def _of_one(inode: int, answers: Answers, scene: Scene) -> str:
     tap, told = scene.tap(inode, LAST_NS), answers.taps[inode]
-    name = f"{printable(label(tap))} [{inode}]" if tap else f"The tap [{inode}]"
+    name = _name(inode, tap)
     open_reason = watched.open_reason(tap, scene)
     if open_reason:
         return f"{name}: what it got is not known ({open_reason})."
