@@ -19,7 +19,7 @@ from .analysis.select import Selection
 from .analysis.stitch import REST_NS, Journeys, Stitcher
 from .errors import BondtraceError
 from .format.batch import Batch
-from .format.events import Event, event_time_ns
+from .format.events import NAMES, Event, event_time_ns
 from .format.payload import Payloads
 from .format.wire import EMPTY, RECORD_HOOK, RECORD_TX, Passes
 from .model import Journey
@@ -29,14 +29,7 @@ from .stats.summary import Summary
 
 # Kinds of events: those that a scene keeps by their time or for all times, so that it can take them before the packets
 # of their batch; and those that change no answer from their time on.
-_KEPT = (
-    "symbol",
-    "chain",
-    "tc-filter",
-    "socket",
-    "ip-settings",
-    "route",
-)  # no sets: a hostile event's kind may be a list
+_KEPT = (*NAMES, "socket", "ip-settings", "route")  # no sets: a hostile event's kind may be a list
 _LEARNED_FIRST, _OF_NO_MOMENT = (*_KEPT, "tap", "tap-gone"), (*_KEPT, "bytes")
 
 
@@ -85,6 +78,8 @@ class Pipeline:
             rest_ns=self.rest_ns,
             tunnels=self.scene.devices.tunnels,
         )
+        if self.payloads is None and self.selection and self.selection.criteria.packet_filter:
+            self.payloads = Payloads()
         has_enough = False
         for batch in batches:
             events = batch.events if has_enough else self._before(batch, stitcher)
@@ -140,8 +135,6 @@ class Pipeline:
         time (a reading holds since the tap was last hooked in or out), and the first event of a device holds for all
         times before it, too.
         """
-        if self.payloads is None and self.selection and self.selection.criteria.packet_filter:
-            self.payloads = Payloads()
         if self.payloads is not None:
             self.payloads.take(batch.events)
         others = []

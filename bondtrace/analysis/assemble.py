@@ -38,7 +38,8 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
         for nth, (packet, at) in enumerate(zip(packets, branches.places(records, inferred)))
     ]
     passes = verdicts.with_ways_on(_with_shown(tuple(one for one, _ in told), scene), scene)
-    passes = by_design.marked(_with_inferred(passes, inferred), [contents for _, contents in told], scene)
+    contents = tuple(its for _, its in told)
+    passes = by_design.marked(_with_inferred(passes, inferred), contents, scene)
     end_ns = max(one.end_ns for one in passes)
     complete = not any(one.steps_lost for one in passes) and not (records["kind"] == RECORD_LATE).any()
     packet = packets[0]
@@ -51,7 +52,7 @@ def journey(columns: Journeys, place: int, scene: Scene) -> Journey:
         complete=complete,
         packet=packet,
         passes=passes,
-        unseen=why_unseen.unseen(passes, scene, tuple(contents for _, contents in told)),
+        unseen=why_unseen.unseen(passes, scene, contents),
         notes=_notes(passes, scene),
         ends=ends.of_journey(passes, scene, begin_ns),
     )

@@ -14,7 +14,7 @@ from .scene import Scene
 
 _PLACES_NAMED = 4
 #: By what a tap did with a packet that it did not capture.
-OF_OUTCOME = {
+_OF_OUTCOME = {
     "full": "give it a larger buffer (tcpdump -B KIB), capture less of each packet (-s), write to a file (-w) instead "
     "of printing, or let a filter refuse what is not needed",
     "filtered": "`tcpdump -d FILTER` shows what it asks; where the packets have a VLAN tag, it needs `vlan and ...`",
@@ -109,4 +109,4 @@ def _commands(places: list[str]) -> str:
 
 def of_outcome(outcome: Optional[str]) -> str:
     """Return what to change so that a tap captures packets with which it did this."""
-    return OF_OUTCOME.get(outcome or "", "")
+    return _OF_OUTCOME.get(outcome or "", "")

@@ -18,6 +18,7 @@ from typing import ClassVar, Optional
 import numpy as np
 
 from ..format.events import (
+    NAMES,
     Event,
     checked,
     event_time_ns,
@@ -42,9 +43,7 @@ from .sockets import Sockets
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
 from .tap_names import label, told_apart
 
-_OF_NO_ANSWER = frozenset(
-    ("losses", "namespace", "note", "symbol", "chain", "tc-filter", "socket", "ip-settings", "route")
-)
+_OF_NO_ANSWER = frozenset(("losses", "namespace", "note", *NAMES, "socket", "ip-settings", "route"))
 _TRACED_KEPT = 8
 # As host/namespaces.py labels those without a name of their own.
 _BY_PROCESS = re.compile(r"netns of pid \d+( \(.*\))?|net:\[\d+\]|container [\w.-]+", re.DOTALL)

@@ -71,22 +71,21 @@ class Absences(NamedTuple):
 
 def absences(journey: Journey) -> Absences:
     """Return the taps that were not offered the packet, in order."""
-    alike: dict[tuple[str, str], list[Unseen]] = {}
+    groups: dict[tuple[str, str], list[Unseen]] = {}
     for one in journey.unseen:
         if not one.trivial:
-            alike.setdefault((one.reason, one.detail), []).append(one)
+            groups.setdefault((one.reason, one.detail), []).append(one)
     trivial = tuple(one for one in journey.unseen if one.trivial)
-    return Absences(tuple(map(tuple, alike.values())), trivial)
+    return Absences(tuple(map(tuple, groups.values())), trivial)
 
 
-def groups(journey: Journey) -> list[tuple[Unseen, ...]]:
-    """Return all taps that were not offered the packet, for a list of them: those with the same answer together, those
-    of which nothing more is to be said than what is ``SHARED`` last."""
-    found = absences(journey)
-    alike: dict[tuple[str, str], list[Unseen]] = {}
-    for one in sorted(found.trivial, key=lambda one: one.reason in SHARED):
-        alike.setdefault((one.reason, "" if one.reason in SHARED else one.detail), []).append(one)
-    return [*found.told, *map(tuple, alike.values())]
+def alike(trivial: Sequence[Unseen]) -> list[tuple[Unseen, ...]]:
+    """Return trivial absences for a list of them: those with the same answer together, those of which nothing more is
+    to be said than what is ``SHARED`` last."""
+    groups: dict[tuple[str, str], list[Unseen]] = {}
+    for one in sorted(trivial, key=lambda one: one.reason in SHARED):
+        groups.setdefault((one.reason, "" if one.reason in SHARED else one.detail), []).append(one)
+    return list(map(tuple, groups.values()))
 
 
 def counted(trivial: Sequence[Unseen]) -> str:

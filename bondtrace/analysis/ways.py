@@ -60,6 +60,7 @@ class Ways:
         for one, its in self.rx:
             self._follow(one, its.tags)
         self._reached: dict[Key, set[Key]] = {}
+        self._furthest: dict[Key, list[Key]] = {}  # by where taps listen
         self._left_open: Optional[set[Key]] = None
 
     def _follow(self, one: Pass, tags: Tags) -> None:
@@ -121,9 +122,16 @@ class Ways:
     def furthest(self, tap: Tap) -> list[Key]:
         """Return those places that a tap is beyond, and from which the packet came no closer to it: what happened there
         decided."""
-        before = [key for key in self._tags if any(listens(tap, upper) for upper in self._beyond(key))]
-        closer = [key for key in self._tags if any(listens(tap, one) for one in self.scene.above(key, self.time_ns))]
-        return [key for key in before if not self._beyond(key).intersection(one for one in closer if one != key)]
+        where = tap.netns, tap.ifindex
+        if where not in self._furthest:
+            before = [key for key in self._tags if any(listens(tap, upper) for upper in self._beyond(key))]
+            closer = [
+                key for key in self._tags if any(listens(tap, one) for one in self.scene.above(key, self.time_ns))
+            ]
+            self._furthest[where] = [
+                key for key in before if not self._beyond(key).intersection(one for one in closer if one != key)
+            ]
+        return self._furthest[where]
 
     def _beyond(self, key: Key) -> set[Key]:
         """Return the devices to which what was received on this one could have come."""

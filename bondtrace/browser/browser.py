@@ -230,7 +230,8 @@ class Browser:
             return ""
         selections = [one.selection for one in self.search.tallies() if one.selection]
         undecided = sum(one.cut + one.foreign for one in selections)
-        return next(self.search.unknown_names(), f"{undecided:,} packets could not be decided: Tab" * bool(undecided))
+        undecided_words = f"{undecided:,} packets could not be decided: Tab" * bool(undecided)
+        return next(iter(self.search.unknown_names), undecided_words)
 
     @property
     def _is_of_all(self) -> bool:

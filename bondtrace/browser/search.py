@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 import numpy as np
@@ -61,10 +61,11 @@ class Search:
         begun = list(dict.fromkeys(chunk.trace for chunk in self._store.chunks)) or self._store.traces[:1]
         return [self._tally(trace) for trace in begun]
 
-    def unknown_names(self) -> Iterator[str]:
-        """Yield a sentence for each name among the criteria that a trace does not have."""
-        for tally in self.tallies() if self.criteria else ():
-            yield from names.unknown(self.criteria, tally.trace.scene)
+    @cached_property
+    def unknown_names(self) -> list[str]:
+        """A sentence for each name among the criteria that a trace does not have; to be asked once all is read."""
+        tallies = self.tallies() if self.criteria else []
+        return [sentence for one in tallies for sentence in names.unknown(self.criteria, one.trace.scene)]
 
     def _places(self, chunk: Chunk) -> Array:
         """Return the places of those of a chunk that are selected."""

@@ -19,12 +19,10 @@ from typing import Optional
 import click
 from click.shell_completion import CompletionItem
 
-from ..analysis import names
 from ..analysis.eras import ERAS
 from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..errors import BondtraceError
-from ..format.recording import Recording
 from ..util.pipes import STDIO
 
 Items = list["CompletionItem"]  # in quotes: generic only in later versions of click
@@ -75,6 +73,8 @@ def eras(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
 
 def recorded_devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Return the devices of the recording in the line; those of this namespace without one."""
+    from ..analysis import names
+
     scene = _scene(ctx)
     return _items(dict.fromkeys(names.devices(scene), ""), incomplete) if scene else devices(ctx, param, incomplete)
 
@@ -91,12 +91,16 @@ def taps(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
 
 def drop_reasons(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Return the reasons for drops of the recording's kernel."""
+    from ..analysis import names
+
     scene = _scene(ctx)
     return _items(dict.fromkeys(names.drop_reasons(scene), ""), incomplete) if scene else []
 
 
 def _scene(ctx: click.Context) -> Optional[Scene]:
     """Return what the begin of the first recording in the line tells; ``None`` where that is not known."""
+    from ..format.recording import Recording
+
     for word in (one for one in ctx.params.get("files") or () if Path(one) != STDIO):
         with suppress(BondtraceError, ValueError, OSError):
             scene = Scene()

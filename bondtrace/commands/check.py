@@ -92,7 +92,6 @@ def _surroundings(trace: TraceSet) -> tuple[Scene, Span]:
     pipeline, traced = Pipeline(stitching=False), _Traced()
     pipeline.run(traced.noted(trace.batches()))
     scene = pipeline.scene
-    trace.cut_off.clear()  # the next reading says it again
     if not scene.start:
         raise BondtraceError(f"{trace.name} does not hold the start of a trace: its packets have no time of day")
     if scene.start.get("privacy"):

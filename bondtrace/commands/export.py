@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Optional
@@ -14,7 +15,6 @@ import click
 import numpy as np
 
 from ..analysis.select import Criteria, Selection
-from ..analysis.stitch import Journeys
 from ..errors import UsageError
 from ..exporters import FORMATS, Exporter
 from ..exporters.arrows import ArrowsExporter
@@ -24,7 +24,6 @@ from ..exporters.output import STDOUT, Output, cannot_write
 from ..exporters.parquet import DatasetExporter, ParquetExporter
 from ..exporters.pcapng import PcapngExporter
 from ..exporters.perfetto import PerfettoExporter, begin_ns
-from ..format.batch import Batch
 from ..format.recording import Recording
 from ..format.trace_set import TraceSet, gather, require_one_input
 from ..format.wire import Array
@@ -139,18 +138,6 @@ def _exporter(form: str, name: str, force: bool, files: Sequence[Path], by: str,
     return {"jsonl": JsonLinesExporter, "csv": CsvExporter}[form](output.text)
 
 
-def live(exporter: Exporter) -> Callable[[Journeys], None]:
-    """Return a function that gives an exporter journeys, which can be read from its output at once."""
-    exporter.flush()
-
-    def take(columns: Journeys) -> None:
-        exporter.take(columns)
-        if len(columns):
-            exporter.flush()
-
-    return take
-
-
 def _earliest_ns(files: Sequence[Path]) -> Optional[int]:
     """Return when the first of the recordings begins, in nanoseconds since the Unix epoch; ``None`` of standard input,
     which can be read once."""
@@ -158,15 +145,6 @@ def _earliest_ns(files: Sequence[Path]) -> Optional[int]:
         return None
     batches = (batch for file in files for batch in islice(Recording(file).batches(), 1))
     return min((time_ns for time_ns in map(begin_ns, batches) if time_ns is not None), default=0)
-
-
-def _noting(
-    exporter: Exporter, selection: Selection, most: Optional[int]
-) -> Callable[[Iterable[Batch]], Iterable[Batch]]:
-    """Return what batches go through on their way to the pipeline."""
-    if isinstance(exporter, ArrowsExporter):
-        return lambda batches: exporter.keeping(batches, selection, most)
-    return lambda batches: batches
 
 
 def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
@@ -178,10 +156,13 @@ def _run(exporter: Exporter, sources: Sequence[TraceSet], asked: _Asked) -> int:
         left = None if asked.count is None else asked.count - written
         selection = Selection(asked.criteria)
         pipeline = Pipeline(directions=asked.directions, count=left, selection=selection)
-        pipeline.columns = live(exporter) if source.is_piped else exporter.take
+        pipeline.columns = exporter.take
+        if source.is_piped:
+            exporter.flush()
+            pipeline.columns = exporter.take_at_once
         exporter.begin(Path(source.name) if source.is_piped else source.paths[0], pipeline.scene)
         pipeline.payloads = exporter.payloads
-        through = _noting(exporter, selection, left)
+        through = partial(exporter.keeping, selection=selection, most=left)
         replay(pipeline, source, privacy=asked.privacy, done="exported", through=through)
         exporter.end()
         written += pipeline.summary.journeys

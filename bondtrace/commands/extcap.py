@@ -23,7 +23,6 @@ from ..net.pcap import make_filter
 from ..pipeline import Pipeline
 from ..util import pipes
 from ..util.signals import Ended, on_signals
-from .export import live
 from .live import trace
 from .options import TraceOptions, say
 
@@ -153,6 +152,7 @@ def _write(stream: BinaryIO, options: TraceOptions) -> None:
     pipeline = Pipeline()
     exporter.begin(_SOURCE, pipeline.scene)
     pipeline.payloads = exporter.payloads if options.snaplen else None
-    pipeline.columns = live(exporter)  # Wireshark waits for the beginning of the file
+    exporter.flush()  # Wireshark waits for the beginning of the file
+    pipeline.columns = exporter.take_at_once
     trace(pipeline, options, quiet=True)
     exporter.end()

@@ -8,13 +8,16 @@ Invariant: it writes as it reads, so that memory does not grow with the number o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
 from ..analysis import assemble
 from ..analysis.scene import Scene
+from ..analysis.select import Selection
 from ..analysis.stitch import Journeys
 from ..errors import BondtraceError
+from ..format.batch import Batch
 from ..format.payload import Payloads
 from ..format.wire import Array
 from ..model import Journey
@@ -42,6 +45,20 @@ class Exporter:
             if not 0 <= journey.wall_ns < _TIME_END_NS:
                 raise BondtraceError(f"{self.source} is damaged: its journey #{journey.id} began at an impossible time")
             self.write(journey, columns.passes.records[columns.offsets[place] : columns.offsets[place + 1]])
+
+    def take_at_once(self, columns: Journeys) -> None:
+        """Write these journeys, which can be read from the output at once."""
+        self.take(columns)
+        if len(columns):
+            self.flush()
+
+    def keeping(self, batches: Iterable[Batch], selection: Selection, most: Optional[int] = None) -> Iterable[Batch]:
+        """Yield the batches on their way to the pipeline, for a format that is of batches.
+
+        :param selection: what is asked about all journeys, which come in the order of their begins.
+        :param most: how many journeys are to be written.
+        """
+        return batches
 
     def write(self, journey: Journey, records: Array) -> None:
         """Write one journey; ``records`` are those of its passes (``wire.RECORD``), in order."""

@@ -61,13 +61,9 @@ class ArrowsExporter(Exporter):
         self.payloads = Payloads()
 
     def keeping(self, batches: Iterable[Batch], selection: Selection, most: Optional[int] = None) -> Iterator[Batch]:
-        """Yield the batches, each noted before its journeys come. Of its passes only those of taps' hooks are kept.
-
-        :param selection: what is asked about all journeys, which come in the order of their begins.
-        :param most: how many journeys are to be written.
-        """
+        """Yield the batches, each noted before its journeys come. Of its passes only those of taps' hooks are kept."""
         for batch in batches:
-            is_full = most is not None and sum(map(len, self.shapes)) >= most
+            is_full = most is not None and selection.selected >= most
             self._write_until(_END_NS if is_full else selection.begun_ns)
             records = batch.passes.records
             ends_ns = records["time_ns"] + records["duration_ns"]

@@ -15,7 +15,7 @@ from typing import Any, Optional, TextIO
 from ..analysis import ends
 from ..analysis.scene import Scene
 from ..format.batch import Batch
-from ..format.events import event_time_ns, wall_offset_ns
+from ..format.events import NAMES, event_time_ns, wall_offset_ns
 from ..format.wire import Array
 from ..model import Journey, Pass, Step
 from ..net.dissect import one_line
@@ -32,7 +32,7 @@ _Track = tuple[int, int]
 
 def begin_ns(batch: Batch) -> Optional[int]:
     """Return the earliest time in a recording's first batch, in nanoseconds since the Unix epoch."""
-    events = [event for event in batch.events if event.get("kind") not in ("symbol", "chain", "tc-filter")]
+    events = [event for event in batch.events if event.get("kind") not in NAMES]
     try:
         times_ns = [event_time_ns(event) for event in events]
         offset_ns = next((wall_offset_ns(event) for event in events if event.get("kind") == "start"), 0)

@@ -19,6 +19,9 @@ from ..util.untrusted import clean, integer, items, mapping, number, shown, text
 
 Event = dict[str, Any]
 
+NAMES = ("symbol", "chain", "tc-filter")
+"""The kinds of events that name what steps tell by a number; they hold at all times."""
+
 _REQUIRED = {
     Device: ("netns", "ifindex", "name", "kind"),
     Tap: ("netns", "ifindex", "kind", "inode", "protocol"),

@@ -65,6 +65,7 @@ class TraceSet:
 
     def batches(self, wait: Optional[Callable[[], bool]] = None) -> Iterator[Batch]:
         """Yield every complete batch. Events that a part repeats are left out where the part before was read."""
+        self.cut_off.clear()  # a reading says so itself
         before: Optional[int] = None
         read_bytes = 0
         for path, number in zip(self.paths, self.numbers):

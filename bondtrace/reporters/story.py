@@ -47,11 +47,11 @@ def write(journey: Journey, scene: Scene, stream: TextIO, more: Sequence[str] = 
 def paragraphs(journey: Journey, scene: Scene, verbose: bool = True) -> list[str]:
     """Return the paragraphs: a sentence or two about each step, in order of time; those of a branch are indented by
     spaces. The trivial absences of taps are only counted, unless ``verbose``."""
-    return told(journey, scene, unseen_lines(journey, scene, verbose))
+    return [*told(journey, scene, unseen_lines(journey, scene, verbose)), f"({trust_line(scene)}.)"]
 
 
 def told(journey: Journey, scene: Scene, absences: Sequence[str]) -> list[str]:
-    """Return the paragraphs with these lines on the taps that did not see the packet."""
+    """Return the paragraphs with these lines on the taps that did not see the packet, without what was lost."""
     first = journey.passes[0]
     told = [f"Journey #{journey.id}, {clock(journey.wall_ns)}: {printable(one_line(journey.packet))}."]
     begin = _begin(first, scene, journey)
@@ -66,7 +66,7 @@ def told(journey: Journey, scene: Scene, absences: Sequence[str]) -> list[str]:
     told += [f"{line[0].upper()}{line[1:]}." for line in absences]
     if not journey.complete:
         told.append("The record of this journey is incomplete: what it does not show may still have happened.")
-    return [*told, f"({trust_line(scene)}.)"]
+    return told
 
 
 def _line(line: Line, scene: Scene, journey: Journey) -> str:

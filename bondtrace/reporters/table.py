@@ -72,10 +72,10 @@ def _ended_lines(summary: Summary, scene: Scene) -> list[str]:
 
 def _file_lines(summary: Summary, scene: Scene) -> list[str]:
     """Return which of the packets that taps captured are not in their files."""
-    names, lines = tap_labels(summary, scene), []
+    names, places, lines = tap_labels(summary, scene), summary.places(), []
     for inode in summary.inodes(scene):
         tap = scene.tap(inode, LAST_NS)
-        captured = {where: summary.captured[inode, where] for where in summary.places()}
+        captured = {where: summary.captured[inode, where] for where in places}
         lines += [f"{names[inode]}: {note}" for note in in_file.left_out(tap, captured, scene)] if tap else []
     return lines[:_ENDED_MAX]
 
@@ -122,9 +122,9 @@ def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]
         row += [str(summary.outcomes[inode, name]) if known else _UNKNOWN for name in kinds]
         row += [str(summary.twice[inode]) if known else _UNKNOWN] if summary.twice else []
         if not summary.counted:
-            reasons = summary.reasons(inode)
+            reasons = summary.ranked(inode)
             unseen = str(sum(count for _, count in reasons)) if known else _UNKNOWN
-            row += [unseen, open_ or telling.main_reason(summary.ranked(inode))]
+            row += [unseen, open_ or telling.main_reason(reasons)]
         rows.append(row)
     rows.sort(key=lambda row: (row[1], row[0]))
     passed = ["(packets that passed)", "", *(str(summary.passed[place]) for place in places)]

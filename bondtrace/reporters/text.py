@@ -304,8 +304,7 @@ def telling_lines(journey: Journey, scene: Scene, verbose: bool = False) -> list
 
 def trivial_lines(journey: Journey, scene: Scene) -> list[str]:
     """Return the same for the others."""
-    told = len(telling.absences(journey).told)
-    return _absence_lines(telling.groups(journey)[told:], journey, scene, True)
+    return _absence_lines(telling.alike(telling.absences(journey).trivial), journey, scene, True)
 
 
 def trivial_words(journey: Journey, scene: Scene) -> str:

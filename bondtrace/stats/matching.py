@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..format.wire import PACKET_BYTES, Array
-from ..util.arrays import mix
+from ..util.arrays import mix, side_by_side
 from .comparable import Side
 
 BEHIND_NS = 1_000_000_000  # how much later than in the file a packet may be in the recording
@@ -59,8 +59,8 @@ def _keys(side: Side, places: Array, size: int) -> Array:
 def _paired(keys: Array, times_ns: Array, other_keys: Array, other_times_ns: Array) -> tuple[Array, Array]:
     """Return pairs of places of equal keys. Where as many have a key on either side, and none is too far away in time,
     they are paired in order; else one by one."""
-    order, firsts, counts = _groups(keys)
-    other_order, other_firsts, other_counts = _groups(other_keys)
+    order, firsts, counts = side_by_side(keys)
+    other_order, other_firsts, other_counts = side_by_side(other_keys)
     _, mine, theirs = np.intersect1d(
         keys[order[firsts]], other_keys[other_order[other_firsts]], assume_unique=True, return_indices=True
     )
@@ -79,15 +79,6 @@ def _paired(keys: Array, times_ns: Array, other_keys: Array, other_times_ns: Arr
         found.append(some[here])
         others.append(rest[there])
     return np.concatenate(found), np.concatenate(others)
-
-
-def _groups(keys: Array) -> tuple[Array, Array, Array]:
-    """Return (an order that puts equal keys side by side, in order among themselves; where each key begins in it; how
-    many have it)."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    firsts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return order, firsts, np.diff(np.append(firsts, len(keys)))
 
 
 def _spread(firsts: Array, counts: Array) -> Array:

@@ -10,7 +10,6 @@ Invariant: memory does not grow with the number of journeys, and the counts are 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Callable, NamedTuple, Optional
 
@@ -126,9 +125,3 @@ class Summary:
     def ranked(self, inode: int) -> list[tuple[str, int]]:
         """Return the same, with those that are trivial for all packets last."""
         return sorted(self.reasons(inode), key=lambda one: self.examples[inode, one[0]].trivial == one[1])
-
-
-def shapes(columns: Journeys, scene: Scene) -> Iterator[tuple[int, int]]:
-    """Yield (the place of the first journey of a group, how many it has), in order of first occurrence (``alike``)."""
-    first, counts, _ = groups(columns, scene)
-    yield from zip(first.tolist(), counts.tolist())

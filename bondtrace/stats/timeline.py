@@ -16,6 +16,7 @@ from typing import Optional
 import numpy as np
 
 from ..format.wire import Array
+from ..util.arrays import alike
 from .latency import BINS, EDGES_NS
 
 _NONE: Array = np.zeros(0, np.int64)
@@ -88,5 +89,6 @@ class Timeline:
         self._replace(np.concatenate([self.cells, cells]), np.concatenate([self.counts, counts]))
 
     def _replace(self, cells: Array, counts: Array) -> None:
-        self.cells, which = np.unique(cells, return_inverse=True)
-        self.counts = np.bincount(which.reshape(-1), counts, len(self.cells)).astype(np.int64)
+        first, _, which = alike(cells)
+        self.cells = cells[first]
+        self.counts = np.bincount(which, counts, len(first)).astype(np.int64)

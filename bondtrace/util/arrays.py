@@ -98,13 +98,19 @@ def alike(numbers: Array) -> tuple[Array, Array, Array]:
     few = _few_alike(numbers)
     if few:
         return few
-    order = np.argsort(numbers, kind="stable")  # correct even where AVX2 is emulated badly (docs/lab.md)
-    ordered = numbers.take(order)
-    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    counts = np.diff(np.append(begins, len(numbers)))
+    order, begins, counts = side_by_side(numbers)
     which = np.empty(len(numbers), np.int64)
     which[order] = np.repeat(np.arange(len(begins)), counts)
     return order.take(begins), counts, which
+
+
+def side_by_side(numbers: Array) -> tuple[Array, Array, Array]:
+    """Return (order, begins, counts): an order that puts equal numbers side by side, in order among themselves; where
+    each of the distinct ones, ascending, begins in it; how often it occurs. There must be some."""
+    order = np.argsort(numbers, kind="stable")  # correct even where AVX2 is emulated badly (docs/lab.md)
+    ordered = numbers.take(order)
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return order, begins, np.diff(np.append(begins, len(numbers)))
 
 
 _FEW, _SAMPLE = 16, 256

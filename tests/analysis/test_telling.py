@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bondtrace.analysis.telling import absences, counted, groups, main_reason
+from bondtrace.analysis.telling import absences, alike, counted, main_reason
 from build import (
     DEVICES,
     FEW,
@@ -27,6 +27,12 @@ from build import (
 )
 
 AWAY = {50_000 + n: tcpdump(50_000 + n, name) for n, name in enumerate(("eth2", "br0", "veth0"))}
+
+
+def groups(journey):
+    """All absences of a journey, those with the same answer together."""
+    found = absences(journey)
+    return [*found.told, *alike(found.trivial)]
 
 
 def grouped(*passes, taps, **more):

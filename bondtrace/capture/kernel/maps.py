@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections import Counter
-from collections.abc import Set
-from typing import Any
+from collections.abc import Callable, Collection, Set
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,25 @@ from ...format.wire import COUNT, COUNT_KEY, COUNTERS, Array
 from ...net.topology import Family, key_number
 from . import source
 
+T = TypeVar("T")
 _SEVERAL, _FOLLOW_LOWER, _FOLLOW_UPPER = (1 << 64) - 1, 1, 2  # bpf/pass.c
+
+
+def read_numbered(table: Any, numbers: Collection[int], make: Callable[[Any], T]) -> dict[int, T]:
+    """Return what a table by number has under these, as far as it has them.
+
+    :param make: makes something of a value.
+    """
+    found = {}
+    for number in numbers:
+        with contextlib.suppress(KeyError):
+            found[number] = make(table[ctypes.c_uint32(number)])
+    return found
+
+
+def text_of(raw: Any) -> str:
+    """Return a string of C, which ends at a zero byte or with its array."""
+    return bytes(raw).partition(b"\0")[0].decode("utf-8", "replace")
 
 
 class DeviceMaps:

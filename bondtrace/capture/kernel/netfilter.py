@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple, Optional
 
 from .btf import Btf, BtfError, read_kernel_btf
+from .maps import read_numbered, text_of
 
 # struct netfilter_layout (bpf/netfilter.c), by module: struct and field of each place.
 _X_TABLES = {"xt_table_name": ("xt_table", "name")}
@@ -96,13 +97,8 @@ class Chains:
 
     def read(self, numbers: Collection[int]) -> dict[int, Chain]:
         """Return the chains of these numbers, as far as they are known."""
-        found = {number: self._chain(number) for number in numbers}
-        return {number: chain for number, chain in found.items() if chain is not None}
+        return read_numbered(self._chains, numbers, _chain)
 
-    def _chain(self, number: int) -> Optional[Chain]:
-        try:
-            one = self._chains[ctypes.c_uint32(number)]
-        except KeyError:
-            return None
-        table, name = (bytes(text).partition(b"\0")[0].decode("utf-8", "replace") for text in (one.table, one.name))
-        return Chain(int(one.func), int(one.family), int(one.hook), table, name)
+
+def _chain(one: Any) -> Chain:
+    return Chain(int(one.func), int(one.family), int(one.hook), text_of(one.table), text_of(one.name))

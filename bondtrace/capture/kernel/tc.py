@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Collection
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
+
+from .maps import read_numbered, text_of
 
 _KIND_BYTES = 16  # IFNAMSIZ: of a kind's name
 
@@ -28,22 +29,13 @@ def read(table: Any, numbers: Collection[int]) -> dict[int, TcFilter]:
 
     :param table: ``struct tc_filter`` by number.
     """
-    found = {number: _filter(table, number) for number in numbers}
-    return {number: one for number, one in found.items() if one is not None}
+    return read_numbered(table, numbers, _filter)
 
 
-def _filter(table: Any, number: int) -> Optional[TcFilter]:
-    try:
-        one = table[ctypes.c_uint32(number)]
-    except KeyError:
-        return None
+def _filter(one: Any) -> TcFilter:
     kinds = bytes(one.action_kinds)
-    told = [_text(kinds[place : place + _KIND_BYTES]) for place in range(0, len(kinds), _KIND_BYTES)][: one.actions]
+    told = [text_of(kinds[place : place + _KIND_BYTES]) for place in range(0, len(kinds), _KIND_BYTES)][: one.actions]
     protocol = int.from_bytes(int(one.protocol).to_bytes(2, sys.byteorder), "big")
     return TcFilter(
-        _text(one.kind), protocol, int(one.priority), int(one.chain), tuple(told), int(one.actions) - len(told)
+        text_of(one.kind), protocol, int(one.priority), int(one.chain), tuple(told), int(one.actions) - len(told)
     )
-
-
-def _text(raw: Any) -> str:
-    return bytes(raw).partition(b"\0")[0].decode("utf-8", "replace")

@@ -175,7 +175,7 @@ def _journeys_object(data: ReportData) -> dict[str, Any]:
 
 
 def _journey_object(listed: Listed, data: ReportData) -> dict[str, Any]:
-    """Return a journey without its story's last paragraph, the trust line: the page has that at its top."""
+    """Return a journey. What was lost is not in its story: the page has that at its top."""
     journey, scene = listed.journey, data.scene
     return {
         "id": journey.id,
@@ -183,6 +183,6 @@ def _journey_object(listed: Listed, data: ReportData) -> dict[str, Any]:
         "since_ns": journey.time_ns - (data.timeline.begin_ns or 0),
         "took_ns": journey.duration_ns,
         "heading": heading(journey),
-        "story": story.told(journey, scene, telling_lines(journey, scene, True))[:-1],
+        "story": story.told(journey, scene, telling_lines(journey, scene, True)),
         "no_news": trivial_words(journey, scene),
     }
