@@ -29,29 +29,33 @@ IMPORTS = "import bondtrace.cli, bondtrace.commands.live, bondtrace.capture.live
 STEPS = f"""
 import json, sys, time
 {IMPORTS}
-from bondtrace.capture.kernel import compiler, loader
+from bondtrace.capture.kernel import bpf, compiler, loader
 how = sys.argv[1]
 told, last = dict(), time.perf_counter()
 def step(name):
     global last
     now = time.perf_counter()
     told[name], last = now - last, time.perf_counter()
-bcc = compiler.import_bcc()
-step("bcc_import_s")
 kernel = loader.read_kernel()
 step("types_and_symbols_s")
 plan = loader.make_plan(kernel, fentry=how == "fentry", handlers=("bond_handle_frame",),
                         refused=frozenset() if how else frozenset(["netif_receive_skb"]))
 step("plan_s")
-tracer = loader.Tracer(kernel, plan, ring_bytes=4 << 20)
+compiler.import_bcc()
+step("bcc_import_s")
+loader.Tracer(kernel, plan, ring_bytes=4 << 20, compile_anew=True).close()
 step("compile_s")
+loader.Tracer(kernel, plan, ring_bytes=4 << 20).close()
+step("to_keep_s")
+tracer = loader.Tracer(kernel, plan, ring_bytes=4 << 20)
+step("kept_s")
 programs = sorted(set("bt_" + probe.program for probe in plan.probes))
 if how:
     tracer.attach()
     step("attach_s")
 else:
-    for program in programs:
-        tracer.bpf.load_func(program.encode(), bcc.BPF.KPROBE)
+    for name in programs:
+        bpf.load(name, tracer.programs.for_kernel(name, tracer.maps), "kprobe")
     step("load_s")
 told["programs"], told["probes"] = len(programs), len(tracer.plan.probes)
 told["cpu_s"] = time.process_time()

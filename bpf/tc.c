@@ -22,7 +22,7 @@ struct tc_filter {
 	u32 actions;  /* how many it has, of which the first are told */
 	u32 unused;
 	char kind[TC_KIND_BYTES];
-	u8 action_kinds[TC_ACTIONS_TOLD * TC_KIND_BYTES]; /* flat, as bcc reads arrays of one dimension only */
+	u8 action_kinds[TC_ACTIONS_TOLD * TC_KIND_BYTES];
 };
 
 BPF_HASH(tc_filters, u32, struct tc_filter, 1024);

@@ -609,7 +609,7 @@ def test_every_key_of_doctor_is_documented_with_its_type(monkeypatch):
     made = plan.make(plan.Abilities({"dev_queue_xmit_nit": Symbol("dev_queue_xmit_nit")}))
 
     class Tracer:
-        def __init__(self, *_):
+        def __init__(self, *_, **__):
             self.plan, self.refused = made, frozenset()
             self.refusals = [Refusal("fentry packet_rcv", "tap_queue_enter", "R6 invalid mem access")]
 

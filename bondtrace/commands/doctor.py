@@ -105,7 +105,7 @@ def _try_plan(findings: dict[str, Any], kernel: loader.Kernel, fentry: bool, pac
     """Attach briefly, as `live` would."""
     try:
         with loader.attached(
-            lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter),
+            lambda plan: loader.Tracer(kernel, plan, 1 << 20, packet_filter, compile_anew=True),
             lambda refused: loader.make_plan(kernel, fentry=fentry, refused=refused, asked=BEYOND_IP),
         ) as tracer:
             for stage in tracer.plan.waiting:

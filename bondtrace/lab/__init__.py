@@ -3,8 +3,9 @@
 
 It serves the demo, the tests, the benchmarks, and users who want to know what another kernel would do.
 
-Invariant: the host's network and files are never touched; the tracer in the guest is the command that a user would
-type, and what it prints is passed on unchanged; traffic is played only once the tracer has said that it is attached.
+Invariant: the host's network and files are never touched, but for what is kept in the cache; the tracer in the guest is
+the command that a user would type, and what it prints is passed on unchanged; traffic is played only once the tracer
+has said that it is attached.
 """
 
 from .machine import Interrupted

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..util.cache import cache_directory
 from . import ports
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -146,4 +147,5 @@ def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = Fa
         base["PATH"] = f"{os.path.dirname(sys.executable)}:{PATH}"
         base["PYTHONPATH"] = ":".join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         base["PYTHONDONTWRITEBYTECODE"] = "1"
+        base["BONDTRACE_CACHE"] = str(cache_directory())
     return {**base, **env}

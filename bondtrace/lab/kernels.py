@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
+from ..util.cache import cache_directory
 from . import apt
 
 #: Is called with a few words about what is being waited for.
@@ -33,15 +34,6 @@ class Kernel:
     release: str
     image: Path
     root: Path
-
-
-def cache_directory() -> Path:
-    """Return where the lab keeps kernels: $BONDTRACE_CACHE, else the user's cache directory."""
-    own = os.environ.get("BONDTRACE_CACHE")
-    if own:
-        return Path(own).absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base).absolute() / "bondtrace"
 
 
 def resolve(spec: str | None, notify: Notify = lambda text: None) -> Kernel:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BondtraceError, UsageError, install_command
+from ..util.cache import programs_directory
 from ..util.signals import end_by, signals_noted
 from . import guest
 from .guest import EXCHANGE
@@ -167,7 +168,8 @@ def run(
         qemu_opts = (_USERLAND.format(path=userland), *qemu_opts)
     with Ports(terminal is not None) as ports, signals_noted() as noted:
         options = (ports.qemu_options, *qemu_opts)
-        argv = vng_command(kernel, exchange / "guest.sh", out_dir.absolute(), cpus, memory_mb, options)
+        shared = [out_dir.absolute(), *_programs()]
+        argv = vng_command(kernel, exchange / "guest.sh", shared, cpus, memory_mb, options)
         machine = _Machine(exchange, ports, terminal, on_output, time.monotonic() + timeout_s, noted, notify)
         status = machine.run(argv)
     if status is None:
@@ -178,18 +180,29 @@ def run(
 
 
 def vng_command(
-    kernel: Kernel, script: Path, out_dir: Path, cpus: int, memory_mb: int, qemu_opts: Sequence[str]
+    kernel: Kernel, script: Path, shared: Sequence[Path], cpus: int, memory_mb: int, qemu_opts: Sequence[str]
 ) -> list[str]:
-    """Return the command line that boots the kernel and runs the script in it."""
+    """Return the command line that boots the kernel and runs the script in it, which can write to ``shared``."""
     vng = find_tool("vng")
     if vng is None:
         raise BondtraceError(f"no vng on this machine: install it with {install_command('lab', 'virtme-ng')}")
     # Without a terminal the console is all there is to see; --force-9p saves five seconds of waiting for virtiofsd.
     argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
-    argv += ["--append", _KERNEL_OPTIONS, "--rwdir", str(out_dir)]
+    argv += ["--append", _KERNEL_OPTIONS, *(f"--rwdir={directory}" for directory in shared)]
     argv += ["--cpus", str(cpus), "--memory", f"{memory_mb}M"]
     argv += [f"--qemu-opts={option}" for option in (_CPU, _REMEMBERED.format(path="/"), *qemu_opts)]
     return [*argv, "--", "bash", str(script)]
+
+
+def _programs() -> list[Path]:
+    """Return the directory of compiled programs, which the guest's bondtrace uses as this machine's would (emulated, it
+    takes half a minute to compile them); empty where there can be none."""
+    try:
+        require_shareable(programs_directory())
+        programs_directory().mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, UsageError):
+        return []
+    return [programs_directory()]
 
 
 def require_shareable(path: Path) -> None:

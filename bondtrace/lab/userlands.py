@@ -18,8 +18,9 @@ import tempfile
 from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
+from ..util.cache import cache_directory
 from . import apt, machine
-from .kernels import Notify, cache_directory, locked
+from .kernels import Notify, locked
 
 #: Releases that can be named by codename or by number.
 CODENAMES = {"bookworm": "12", "trixie": "13", "sid": "sid"}

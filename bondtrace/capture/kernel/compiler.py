@@ -11,10 +11,12 @@ from typing import Any
 
 from ...errors import BondtraceError
 from . import source
+from .bpf_map import map_made_of
+from .programs import Programs, with_maps
 
 # bcc optimises the compiler's output, so the compiler need not. Nobody reads the programs' own debugging information.
 # Together this saves 0.3 of 0.8 s.
-_COMPILER = ("-Wno-macro-redefined", "-g0", "-Xclang", "-disable-llvm-passes")
+OPTIONS = ("-Wno-macro-redefined", "-g0", "-Xclang", "-disable-llvm-passes")
 
 _INSTALL = (
     "install it from your distribution: `apt install python3-bpfcc` (Debian, Ubuntu), "
@@ -40,22 +42,6 @@ def import_bcc() -> Any:
     return bcc
 
 
-def _quiet_bpf(bcc: Any) -> Any:
-    """Return bcc's BPF class without its habit of attaching by function name at once."""
-
-    class Bpf(bcc.BPF):  # type: ignore[misc]
-        def _trace_autoload(self) -> None:
-            return None
-
-        def detach_kprobe_event_by_fn(self, ev_name: bytes, fn_name: bytes) -> None:
-            """Detach a probe, which ends with its descriptor; then bcc looks for its name in a file that only root can
-            read."""
-            with contextlib.suppress(Exception):
-                super().detach_kprobe_event_by_fn(ev_name, fn_name)
-
-    return Bpf
-
-
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[list[str]]:
     """Yield a list that in the end holds, as text, what bcc and LLVM wrote to file descriptor 2."""
@@ -72,16 +58,32 @@ def captured_stderr() -> Iterator[list[str]]:
             said.append(file.read().decode("utf-8", "replace").strip())
 
 
-def compile_programs(text: str) -> Any:
-    """Return the programs of this C text as a ``bcc.BPF`` that attaches nothing by itself. ``BondtraceError`` with the
-    compiler's own line where it does not compile."""
+def compile_programs(text: str) -> Programs:
+    """Return the programs of this C text, and their maps. ``BondtraceError`` with the compiler's own line where it does
+    not compile."""
     bcc = import_bcc()
     os.environ["BCC_KERNEL_SOURCE"] = str(source.bpf_dir())
     try:
         with captured_stderr() as said:
-            return _quiet_bpf(bcc)(text=text.encode(), cflags=list(_COMPILER))
+            compiled = bcc.BPF(text=text.encode(), cflags=list(OPTIONS))
     except Exception as error:
         raise BondtraceError(f"the BPF programs do not compile here: {_gist(said) or error}") from None
+    try:
+        return _taken_from(compiled, bcc.lib)
+    finally:  # its own maps, and the compiler's memory
+        compiled.cleanup()
+
+
+def _taken_from(compiled: Any, lib: Any) -> Programs:
+    """Return what bcc has compiled. It has also made the maps, to which the instructions refer by descriptor."""
+    module = compiled.module
+    maps = [lib.bpf_table_fd_id(module, number) for number in range(lib.bpf_num_tables(module))]
+    names = [lib.bpf_function_name(module, number) for number in range(lib.bpf_num_functions(module))]
+    places = {descriptor: place for place, descriptor in enumerate(maps)}
+    return Programs(
+        tuple(map_made_of(descriptor) for descriptor in maps),
+        {name.decode(): with_maps(compiled.dump_func(name), places) for name in names},
+    )
 
 
 def _gist(said: list[str]) -> str:

@@ -6,8 +6,6 @@ Invariant: nothing stays in the kernel once the process is gone: every probe bel
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -19,10 +17,11 @@ from ...format.wire import Array
 from ...net.pcap import Filter
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from ...net.topology import Family
-from . import compiler, layout, source, symbols, tc
+from . import bpf, layout, program_cache, source, symbols, tc
 from .attacher import Attacher
 from .btf import Btf, BtfError, have_modules_btf, read_kernel_btf
-from .maps import CountMaps, DeviceMaps, read_counters
+from .compiler import compile_programs
+from .maps import CountMaps, DeviceMaps, read_counters, word
 from .netfilter import Chain, Chains, module_places
 from .plan import (
     FENTRY,
@@ -38,6 +37,7 @@ from .plan import (
     make,
     where_found,
 )
+from .programs import make_maps
 from .ring import Ring
 from .stage_specs import FILTERING, HOOKING, TRACEPOINT_OF_PACKETS, wanted_functions
 from .tc import TcFilter
@@ -145,10 +145,11 @@ def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[s
 
 class Tracer:
     """The attached programs; a context manager. ``ring.read()`` returns what they sent. With ``count_only`` that is
-    only when taps come and go, and ``counts()`` returns the counts of packets.
+    only when taps come and go, and ``counts()`` returns the counts of packets. What was compiled at an earlier start is
+    used again, but with ``compile_anew``.
 
     ``plan`` is what is attached, and why the rest is not; ``refusals`` what the kernel refused, ``refused`` the
-    functions at which it refused typed programs; ``bpf`` the compiled programs as bcc has them.
+    functions at which it refused typed programs; ``programs`` the compiled ones, ``maps`` theirs by name.
     """
 
     def __init__(
@@ -159,18 +160,24 @@ class Tracer:
         packet_filter: Optional[Filter] = None,
         count_only: bool = False,
         snaplen: int = 0,
+        compile_anew: bool = False,
     ) -> None:
         self.plan, self._filter = plan, packet_filter
         self.refused: frozenset[str] = frozenset()
         self.refusals: list[Refusal] = []
-        bcc, header = compiler.import_bcc(), layout.header(kernel.btf) + layout.places(kernel.places)
+        header = layout.header(kernel.btf) + layout.places(kernel.places)
         text = source.join(header, plan, ring_bytes, os.sysconf("SC_PAGESIZE"), packet_filter, count_only, snaplen)
-        self.bpf = compiler.compile_programs(text)
-        self._attacher = Attacher(self.bpf, bcc, kernel.type_id)
+        self.programs = compile_programs(text) if compile_anew else program_cache.compiled(text)
+        bpf.unlock_memory()
+        try:
+            self.maps = make_maps(self.programs.maps)
+        except OSError as error:
+            raise BondtraceError(f"the kernel makes no maps for the BPF programs: {error.strerror}") from None
+        self._attacher = Attacher(self.programs, self.maps, kernel.type_id)
         self._btf = kernel.btf
-        self._devices = DeviceMaps(self.bpf["devices"], self.bpf["places"])
-        self._counts = CountMaps(self.bpf) if count_only else None
-        self.ring = Ring(self.bpf["events"].map_fd, ring_bytes)
+        self._devices = DeviceMaps(self.maps["devices"], self.maps["places"])
+        self._counts = CountMaps(self.maps) if count_only else None
+        self.ring = Ring(self.maps["events"].fd, ring_bytes)
 
     def __enter__(self) -> Tracer:
         return self
@@ -187,7 +194,7 @@ class Tracer:
         if self.refused and not any(probe.mechanism in (FENTRY, FEXIT) for probe in self._attacher):
             self.refused |= {one.function for one in self.plan.compiled if one.mechanism in (FENTRY, FEXIT)}
         if any(stage.available for stage in self.plan.stages if stage.name == TAP_HOOKS):
-            self.bpf["hook_changes"][ctypes.c_int(0)] = ctypes.c_uint64(_HOOKS_WATCHED)
+            self.maps["hook_changes"].set(word(0), word(_HOOKS_WATCHED, 8))
 
     def require_packets(self, directions: Collection[str] = tuple(OF_DIRECTION)) -> None:
         """Raise ``BondtraceError`` where no packet would be seen, or none of one direction because of the filter."""
@@ -210,8 +217,7 @@ class Tracer:
         old = self.plan.stage(stage.name)
         for probe in old.probes if old else ():  # of a module that was unloaded: they never fire again
             if probe in self._attacher:
-                with contextlib.suppress(Exception):
-                    self._attacher.detach(probe)
+                self._attacher.detach(probe)
         self.plan = self.plan.with_stage(stage)
         if stage.available:
             self._attach_stage(stage)
@@ -223,10 +229,10 @@ class Tracer:
 
     def tc_filters(self, numbers: Collection[int]) -> dict[int, TcFilter]:
         """Return the filters of tc of these numbers, as far as they are known."""
-        return tc.read(self.bpf["tc_filters"], numbers) if numbers else {}
+        return tc.read(self.maps["tc_filters"], numbers) if numbers else {}
 
     def _chains(self) -> Chains:
-        return Chains(self.bpf["netfilter"], self.bpf["chains"])
+        return Chains(self.maps["netfilter"], self.maps["chains"])
 
     def _attach_stage(self, stage: Stage) -> None:
         if stage.name in NETFILTER_FUNCTIONS and self._counts is None:
@@ -246,11 +252,10 @@ class Tracer:
             if probe in self._attacher:
                 continue  # by another stage
             try:
-                with compiler.captured_stderr() as said:
-                    self._attacher.attach(probe)
+                self._attacher.attach(probe)
                 done.append(probe)
-            except Exception as error:
-                log = getattr(error, "log", "") or "\n".join(said) or getattr(error, "strerror", "") or str(error)
+            except OSError as error:
+                log = getattr(error, "log", "") or error.strerror or str(error)
                 refusal = Refusal(f"{probe.mechanism} {probe.symbol}", probe.program, log)
                 self.refusals.append(refusal)
                 self.refused |= {one.function for one in stage.probes if probe.mechanism in TYPED}
@@ -271,15 +276,15 @@ class Tracer:
     def counters(self) -> dict[str, list[int]]:
         """Return every counter of bpf/wire.h by name, a value for each CPU; and how many firings of probes the kernel
         skipped, where it counts them (``Attacher.misses``)."""
-        counters, misses = read_counters(self.bpf["counters"]), self._attacher.misses()
+        counters, misses = read_counters(self.maps["counters"]), self._attacher.misses()
         return counters if misses is None else {**counters, "probe_misses": [misses]}
 
     def close(self) -> None:
         """Detach and unload everything."""
         self.ring.close()
         self._attacher.close()
-        with compiler.captured_stderr():
-            self.bpf.cleanup()
+        for one in self.maps.values():
+            one.close()
 
 
 def require_packets(

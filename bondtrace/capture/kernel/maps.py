@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,21 +13,32 @@ import numpy as np
 from ...format.wire import COUNT, COUNT_KEY, COUNTERS, Array
 from ...net.topology import Family, key_number
 from . import source
+from .bpf_map import Map
 
 T = TypeVar("T")
+#: struct recent (bpf/count.c)
+RECENT = np.dtype([("key", COUNT_KEY), ("unused", "<u4"), ("count", "<u8")])
 _SEVERAL, _FOLLOW_LOWER, _FOLLOW_UPPER = (1 << 64) - 1, 1, 2  # bpf/pass.c
 
 
-def read_numbered(table: Any, numbers: Collection[int], make: Callable[[Any], T]) -> dict[int, T]:
-    """Return what a table by number has under these, as far as it has them.
+def word(number: int, size: int = 4) -> bytes:
+    """Return a number as the kernel side has it."""
+    return number.to_bytes(size, sys.byteorder)
 
-    :param make: makes something of a value.
+
+def number(raw: bytes) -> int:
+    """Return the number that these bytes are to the kernel side."""
+    return int.from_bytes(raw, sys.byteorder)
+
+
+def read_numbered(table: Map, numbers: Collection[int], kind: np.dtype[Any], make: Callable[[Any], T]) -> dict[int, T]:
+    """Return what a map by number has under these, as far as it has them.
+
+    :param kind: the type of a value.
+    :param make: makes something of a value, a scalar of that type.
     """
-    found = {}
-    for number in numbers:
-        with contextlib.suppress(KeyError):
-            found[number] = make(table[ctypes.c_uint32(number)])
-    return found
+    found = {one: table.get(word(one)) for one in numbers}
+    return {one: make(np.frombuffer(value, kind)[0]) for one, value in found.items() if value is not None}
 
 
 def text_of(raw: Any) -> str:
@@ -39,7 +49,7 @@ def text_of(raw: Any) -> str:
 class DeviceMaps:
     """The traced devices (bpf/pass.c: ``devices``, and ``places``, the array in front of it)."""
 
-    def __init__(self, devices: Any, places: Any) -> None:
+    def __init__(self, devices: Map, places: Map) -> None:
         self._table, self._places = devices, places
         self._devices: Set[int] = set()
 
@@ -50,16 +60,15 @@ class DeviceMaps:
             key_number(key): _FOLLOW_LOWER * (key in devices.below) | _FOLLOW_UPPER * (key in devices.above)
             for key in devices.all
         }
-        there = {int(key.value): int(value.value) for key, value in self._table.items()}
+        there = {number(key): number(value) for key, value in self._table.items().items()}
         # What has joined since the last time stays: its notification may not have been read yet.
         joined = there.keys() - self._devices - wanted.keys() if wanted else set()
         gone = there.keys() - joined - wanted.keys()
         for key, follow in wanted.items() - there.items():
-            self._table[ctypes.c_uint64(key)] = ctypes.c_ubyte(follow)
+            self._table.set(word(key, 8), word(follow, 1))
         self._set_places(wanted.keys() | joined, gone)
         for key in gone:
-            with contextlib.suppress(KeyError):
-                del self._table[ctypes.c_uint64(key)]
+            self._table.delete(word(key, 8))
         self._devices = wanted.keys() | joined
 
     def _set_places(self, devices: Set[int], gone: Set[int]) -> None:
@@ -68,16 +77,16 @@ class DeviceMaps:
             place = key % source.DEVICE_PLACES
             places[place] = _SEVERAL if places.get(place) else key
         for place, device in places.items():
-            self._places[ctypes.c_int(place)] = ctypes.c_uint64(device)
+            self._places.set(word(place), word(device, 8))
 
 
 class CountMaps:
     """What the kernel side counts (bpf/count.c: ``counts``, and ``recents``, what is not in it yet).
 
-    :param maps: the compiled programs' maps by name; bcc looks for the host's CPUs where one is asked for.
+    :param maps: the compiled programs' maps by name.
     """
 
-    def __init__(self, maps: Any) -> None:
+    def __init__(self, maps: Mapping[str, Map]) -> None:
         self._maps = maps
         self._counted: Counter[bytes] = Counter()
 
@@ -85,7 +94,8 @@ class CountMaps:
         """Return what has been counted so far, shape (n,) of ``wire.COUNT``, summed over the CPUs; exact when no packet
         comes, and never less than before."""
         before = self._recent()
-        found = Counter({bytes(key): sum(values) for key, values in self._maps["counts"].items()})
+        there = self._maps["counts"].items()
+        found = Counter({key: int(np.frombuffer(values, "<u8").sum()) for key, values in there.items()})
         for place, (key, count) in self._recent().items():
             if before.get(place, ("", 0))[0] == key:  # else it was being written
                 found[key] += count
@@ -98,13 +108,13 @@ class CountMaps:
     def _recent(self) -> dict[tuple[int, int], tuple[bytes, int]]:
         """Return by place and CPU the key and count of what is not yet in ``counts`` (struct recent, bpf/count.c)."""
         return {
-            (int(place.value), cpu): (bytes(one.key), int(one.count))
-            for place, values in self._maps["recents"].items()
-            for cpu, one in enumerate(values)
-            if one.count
+            (number(place), cpu): (one["key"].tobytes(), int(one["count"]))
+            for place, values in self._maps["recents"].items().items()
+            for cpu, one in enumerate(np.frombuffer(values, RECENT))
+            if one["count"]
         }
 
 
-def read_counters(table: Any) -> dict[str, list[int]]:
+def read_counters(table: Map) -> dict[str, list[int]]:
     """Return every counter of bpf/wire.h by name, a value for each CPU."""
-    return {name: [int(value) for value in table[ctypes.c_int(i)]] for i, name in enumerate(COUNTERS)}
+    return {name: np.frombuffer(table.get(word(i)) or b"", "<u8").tolist() for i, name in enumerate(COUNTERS)}

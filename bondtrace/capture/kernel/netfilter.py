@@ -3,14 +3,34 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Collection
 from typing import Any, NamedTuple, Optional
 
-from .btf import Btf, BtfError, read_kernel_btf
-from .maps import read_numbered, text_of
+import numpy as np
 
-# struct netfilter_layout (bpf/netfilter.c), by module: struct and field of each place.
+from .bpf_map import Map
+from .btf import Btf, BtfError, read_kernel_btf
+from .maps import read_numbered, text_of, word
+
+# The structs of bpf/netfilter.c.
+LAYOUT = np.dtype(
+    [
+        ("chain_begin", "<u8"),
+        ("chain_bytes", "<u8"),
+        ("pktinfo_skb", "<u4"),
+        ("pktinfo_state", "<u4"),
+        ("chain_name", "<u4"),
+        ("chain_table", "<u4"),
+        ("table_name", "<u4"),
+        ("table_family", "<u4"),
+        ("table_family_mask", "<u4"),
+        ("xt_table_name", "<u4"),
+    ]
+)
+CHAIN = np.dtype(
+    [("func", "u1"), ("family", "u1"), ("hook", "u1"), ("unused", "u1", 5), ("table", "V64"), ("name", "V64")]
+)
+# Fields of LAYOUT, by module: struct and field of each place.
 _X_TABLES = {"xt_table_name": ("xt_table", "name")}
 WANTED = {
     "nf_tables": {
@@ -80,15 +100,15 @@ class Chains:
     :param chains: ``struct chain`` by number.
     """
 
-    def __init__(self, layout: Any, chains: Any) -> None:
+    def __init__(self, layout: Map, chains: Map) -> None:
         self._layout, self._chains = layout, chains
 
     def set_places(self, found: dict[str, int]) -> None:
         """Tell the kernel side where these fields are; what it was told before stays."""
-        one = self._layout[ctypes.c_int(0)]
+        one = np.frombuffer(self._layout.get(word(0)) or b"", LAYOUT).copy()
         for name, offset in found.items():
-            setattr(one, name, offset)
-        self._layout[ctypes.c_int(0)] = one
+            one[name] = offset
+        self._layout.set(word(0), one.tobytes())
 
     def set_function(self, place: Optional[tuple[int, int]]) -> None:
         """Tell the kernel side the address and the length of nft_do_chain, which may free packets itself."""
@@ -97,8 +117,9 @@ class Chains:
 
     def read(self, numbers: Collection[int]) -> dict[int, Chain]:
         """Return the chains of these numbers, as far as they are known."""
-        return read_numbered(self._chains, numbers, _chain)
+        return read_numbered(self._chains, numbers, CHAIN, _chain)
 
 
 def _chain(one: Any) -> Chain:
-    return Chain(int(one.func), int(one.family), int(one.hook), text_of(one.table), text_of(one.name))
+    table, name = text_of(one["table"]), text_of(one["name"])
+    return Chain(int(one["func"]), int(one["family"]), int(one["hook"]), table, name)

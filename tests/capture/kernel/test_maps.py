@@ -1,41 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which devices the kernel side is told to trace, its maps being dicts here."""
-
-from types import SimpleNamespace
+"""Which devices the kernel side is told to trace, and what it has counted."""
 
 import numpy as np
 import pytest
+from kernel_map import KernelMap
 
-from bondtrace.capture.kernel.maps import CountMaps, DeviceMaps
-from bondtrace.format.wire import COUNT_KEY
+from bondtrace.capture.kernel.maps import RECENT, CountMaps, DeviceMaps, number, read_counters, word
+from bondtrace.format.wire import COUNT_KEY, COUNTERS
 from bondtrace.net.topology import Family
 
 BELOW, ABOVE = 1, 2  # FOLLOW_LOWER and FOLLOW_UPPER of bpf/pass.c
 SEVERAL = (1 << 64) - 1
 
 
-class Map(dict):
-    """As bcc's, keys and values of ctypes; ``plain`` is what it holds."""
-
-    def __setitem__(self, key, value):
-        super().__setitem__(key.value, value.value)
-
-    def __delitem__(self, key):
-        super().__delitem__(key.value)
-
-    def items(self):
-        return [(SimpleNamespace(value=key), SimpleNamespace(value=value)) for key, value in super().items()]
-
-    @property
-    def plain(self):
-        return dict(super().items())
-
-
 class Traced:
     """The maps of a tracer of no device so far."""
 
     def __init__(self):
-        self.devices, self.places = Map(), Map()
+        self.devices, self.places = KernelMap(), KernelMap()
         self.maps = DeviceMaps(self.devices, self.places)
 
 
@@ -50,13 +32,16 @@ def key(netns, ifindex):
 
 def set_devices(tracer, below, above=()):
     tracer.maps.set(Family(set(below), set(above)))
-    return tracer.devices.plain, {place: one for place, one in tracer.places.plain.items() if one}
+    devices, places = (
+        {number(key): number(one) for key, one in table.items().items()} for table in (tracer.devices, tracer.places)
+    )
+    return devices, {place: one for place, one in places.items() if one}
 
 
 def joins(tracer, netns, ifindex):
     """What bpf/join.c does."""
-    dict.__setitem__(tracer.devices, key(netns, ifindex), BELOW)
-    dict.__setitem__(tracer.places, ifindex % 4096, key(netns, ifindex))
+    tracer.devices.set(word(key(netns, ifindex), 8), word(BELOW, 1))
+    tracer.places.set(word(ifindex % 4096), word(key(netns, ifindex), 8))
 
 
 def test_a_device_is_traced_with_what_is_to_follow_it(tracer):
@@ -105,21 +90,18 @@ def test_at_the_end_nothing_is_traced_not_even_what_has_just_joined(tracer):
 # --- what is counted -----------------------------------------------------------------------------------
 
 
-class Counting(dict):
-    """The maps of a tracer that counts: ``counts`` {key: a number for each CPU}, ``recents`` [(key, count) of each
-    CPU]. What is read is what they hold then."""
-
-    def __init__(self, counts, recents):
-        super().__init__(counts=counts, recents=self)
-        self.recents = recents
-
-    def items(self):
-        cells = [SimpleNamespace(key=key, count=count) for key, count in self.recents]
-        return [(SimpleNamespace(value=0), cells)]
-
-
 def count_key(ifindex):
-    return np.array([(1, ifindex, 0, 0, 0, 0, 0, 0)], COUNT_KEY).tobytes()
+    return np.array([(1, ifindex, 0, 0, 0, 0, 0, 0)], COUNT_KEY)[0]
+
+
+def counting(counts, recents):
+    """The maps of a tracer that counts, from {ifindex: a number for each CPU} and [(ifindex, count) of each CPU]."""
+    held = {count_key(ifindex).tobytes(): np.array(cells, "<u8").tobytes() for ifindex, cells in counts.items()}
+    return {"counts": KernelMap(held), "recents": KernelMap({word(0): recent(recents)})}
+
+
+def recent(cells):
+    return np.array([(count_key(ifindex), 0, count) for ifindex, count in cells], RECENT).tobytes()
 
 
 def totals(maps):
@@ -128,20 +110,32 @@ def totals(maps):
 
 
 def test_counts_of_all_cpus_and_those_that_are_not_in_the_map_yet_are_added_up():
-    maps = CountMaps(Counting({count_key(2): [3, 4]}, [(count_key(2), 5), (count_key(3), 6)]))
-
-    assert totals(maps) == {2: 12, 3: 6}
+    assert totals(CountMaps(counting({2: [3, 4]}, [(2, 5), (3, 6)]))) == {2: 12, 3: 6}
 
 
 def test_a_count_is_never_less_than_before():
-    counting = Counting({count_key(2): [3, 4]}, [(count_key(2), 5)])
-    maps = CountMaps(counting)
+    there = counting({2: [3, 4]}, [(2, 5), (2, 0)])
+    maps = CountMaps(there)
     assert totals(maps) == {2: 12}
 
-    counting.recents = []  # it was being moved into the map
+    there["recents"].set(word(0), recent([(2, 0), (2, 0)]))  # it is being moved into the map
 
     assert totals(maps) == {2: 12}
 
 
-def test_no_map_is_opened_before_it_is_read():
-    assert CountMaps(None) is not None
+def test_a_key_that_comes_while_others_are_read_is_counted_the_next_time():
+    there = counting({2: [1, 0]}, [(2, 0), (2, 0)])
+    read = there["counts"].items
+
+    def items():
+        there["recents"].set(word(0), recent([(3, 9), (2, 0)]))
+        return read()
+
+    there["counts"].items = items
+    maps = CountMaps(there)
+    assert [totals(maps), totals(maps)] == [{2: 1}, {2: 1, 3: 9}]
+
+
+def test_counters_have_a_value_for_each_cpu():
+    table = KernelMap({word(place): np.array([place, 7], "<u8").tobytes() for place in range(len(COUNTERS))})
+    assert list(read_counters(table).values()) == [[place, 7] for place in range(len(COUNTERS))]

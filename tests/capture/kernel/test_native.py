@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verifier of the kernel that the tests run on takes every program that can be loaded without attaching it."""
 
+import os
+
 import pytest
 from shell import as_root
 
-from bondtrace.capture.kernel import compiler, layout, loader, plan, source
+from bondtrace.capture.kernel import bpf, compiler, layout, loader, plan, source
+from bondtrace.capture.kernel.programs import make_maps
 from bondtrace.errors import BondtraceError
 from bondtrace.format.stages import BEYOND_IP
 from bondtrace.net.pcap import make_filter
@@ -16,14 +19,13 @@ VARIANTS = {
 }
 
 
-def loadable(compiled, bcc, probe):
-    """Does the kernel take the program of this probe? What bcc says otherwise; ``None`` where it does."""
-    kind = bcc.BPF.RAW_TRACEPOINT if probe.mechanism == plan.TRACEPOINT else bcc.BPF.KPROBE
+def refusal(programs, maps, probe):
+    """Why the kernel does not take the program of this probe; ``None`` where it does."""
+    name = source.program_name(probe.program)
     try:
-        with compiler.captured_stderr() as said:
-            compiled.load_func(source.program_name(probe.program).encode(), kind)
-    except Exception as error:
-        return f"{probe.program}: {error} {said}"
+        os.close(bpf.load(name, programs.for_kernel(name, maps), probe.mechanism))
+    except bpf.LoadError as error:
+        return f"{probe.program}: {error} {error.log}"
     return None
 
 
@@ -32,23 +34,25 @@ def loadable(compiled, bcc, probe):
 def test_this_kernel_takes_every_program_that_is_attached_by_kprobe_or_tracepoint(variant):
     # given a kernel that lets the tests load programs
     try:
-        bcc, kernel = compiler.import_bcc(), loader.read_kernel()
+        kernel = loader.read_kernel()
     except BondtraceError as error:
         pytest.skip(str(error))
     made = loader.make_plan(kernel, fentry=False, needed=("queued", "nft_do_chain", "ipt_do_table"), asked=BEYOND_IP)
     header = layout.header(kernel.btf) + layout.places(kernel.places)
     options = {"count_only": False, "snaplen": 0, "packet_filter": None, **VARIANTS[variant]}
     try:
-        compiled = compiler.compile_programs(source.join(header, made, 1 << 20, 4096, **options))
+        programs = compiler.compile_programs(source.join(header, made, 1 << 20, 4096, **options))
+        maps = make_maps(programs.maps)
     except BondtraceError as error:
         if "map" in str(error):  # compiled, but not even a map may be made
             pytest.skip(str(error))
         raise
     probes = {probe.program: probe for probe in made.compiled if probe.mechanism != plan.TYPED_TRACEPOINT}
     # when each is loaded
-    refused = [why for probe in probes.values() if (why := loadable(compiled, bcc, probe))]
+    refused = [why for probe in probes.values() if (why := refusal(programs, maps, probe))]
+    for one in maps.values():
+        one.close()
     if len(refused) == len(probes) and "not permitted" in refused[0]:
         pytest.skip("this kernel lets nobody load programs")
     # then none is refused
     assert len(probes) >= 20 and refused == []
-    compiled.cleanup()

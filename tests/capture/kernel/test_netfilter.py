@@ -3,12 +3,14 @@
 
 import gzip
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from kernel_map import KernelMap
 
 from bondtrace.capture.kernel import netfilter
 from bondtrace.capture.kernel.btf import Btf, BtfError
+from bondtrace.capture.kernel.maps import word
 from bondtrace.capture.kernel.netfilter import Chain, Chains, module_places, places
 from bondtrace.format.stages import NETFILTER_FUNCTIONS
 
@@ -58,36 +60,36 @@ def test_every_function_has_a_module_whose_fields_are_known():
     assert set(NETFILTER_FUNCTIONS.values()) == set(netfilter.WANTED)
 
 
-class Array(dict):
-    """One element, of which bcc returns a copy."""
-
-    def __getitem__(self, place):
-        return SimpleNamespace(**vars(super().get(place.value, SimpleNamespace(xt_table_name=7))))
-
-    def __setitem__(self, place, value):
-        super().__setitem__(place.value, value)
+def layout(**fields):
+    """``struct netfilter_layout`` with these fields; the others are 0."""
+    one = np.zeros(1, netfilter.LAYOUT)
+    for name, value in fields.items():
+        one[name] = value
+    return one.tobytes()
 
 
-class Hash(dict):
-    def __getitem__(self, key):
-        return super().__getitem__(key.value)
+@pytest.fixture
+def array():
+    return KernelMap({word(0): layout(xt_table_name=7)})
 
 
-def test_the_kernel_side_is_told_the_places_and_keeps_those_of_another_module():
-    array = Array()
-    Chains(array, {}).set_places({"chain_name": 88})
-    assert vars(array.get(0)) == {"xt_table_name": 7, "chain_name": 88}
+def test_the_kernel_side_is_told_the_places_and_keeps_those_of_another_module(array):
+    Chains(array, KernelMap()).set_places({"chain_name": 88})
+    assert array.get(word(0)) == layout(xt_table_name=7, chain_name=88)
 
 
-def test_the_kernel_side_is_told_where_the_function_is_that_may_free_packets():
-    array = Array()
-    chains = Chains(array, {})
+def test_the_kernel_side_is_told_where_the_function_is_that_may_free_packets(array):
+    chains = Chains(array, KernelMap())
     chains.set_function((0xFFFFFFFFC0001000, 300))
-    assert vars(array.get(0)) == {"xt_table_name": 7, "chain_begin": 0xFFFFFFFFC0001000, "chain_bytes": 300}
+    assert array.get(word(0)) == layout(xt_table_name=7, chain_begin=0xFFFFFFFFC0001000, chain_bytes=300)
     chains.set_function(None)
-    assert vars(array.get(0)) == {"xt_table_name": 7, "chain_begin": 0, "chain_bytes": 0}
+    assert array.get(word(0)) == layout(xt_table_name=7)
 
 
-def test_chains_are_read_as_far_as_they_are_known():
-    one = SimpleNamespace(func=34, family=2, hook=1, table=b"filter\0\0", name=b"c_\xff\0rest of another name")
-    assert Chains(Array(), Hash({9: one})).read({9, 10}) == {9: Chain(34, 2, 1, "filter", "c_\ufffd")}
+def test_chains_are_read_as_far_as_they_are_known(array):
+    one = np.zeros(1, netfilter.CHAIN)
+    one[["func", "family", "hook"]] = (34, 2, 1)
+    one["table"] = np.void(b"filter".ljust(64, b"\0"))
+    one["name"] = np.void(b"c_\xff\0rest of another name".ljust(64, b"\0"))
+    chains = KernelMap({word(9): one.tobytes()})
+    assert Chains(array, chains).read({9, 10}) == {9: Chain(34, 2, 1, "filter", "c_\ufffd")}

@@ -7,32 +7,24 @@ Prints a JSON object a line of COMPILED: the filter or way, how it is attached, 
 verifier's sentence.
 """
 
-import ctypes
 import json
 import os
-import resource
-import struct
 import sys
 from pathlib import Path
 
-from bondtrace.capture.kernel import tracing
-from bondtrace.capture.kernel.plan import TYPED
+from bondtrace.capture.kernel import bpf, source
+from bondtrace.capture.kernel.programs import Programs, make_maps
 from bondtrace.capture.kernel.verifier import Refusal
-
-MAP_CREATE, KPROBE, RAW_TRACEPOINT, TRACING = 0, 2, 17, 26
 
 
 def main(file):
-    # Until 5.11 maps and programs count as locked memory; bcc raises the limit, too.
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    bpf.unlock_memory()
     for one in map(json.loads, Path(file).read_text().splitlines()):
-        descriptors = {
-            number: tracing._bpf(MAP_CREATE, struct.pack("<IIIII", *made_of))
-            for number, *made_of in one["maps"].values()
-        }
-        refused = [refusal for program in one["programs"] for refusal in load(program, descriptors)]
-        for descriptor in descriptors.values():
-            os.close(descriptor)
+        compiled = Programs.from_bytes(bytes.fromhex(one["code"]))
+        maps = make_maps(compiled.maps)
+        refused = [refusal for program in one["programs"] for refusal in load(program, compiled, maps)]
+        for made in maps.values():
+            made.close()
         print(
             json.dumps(
                 {"filter": one["filter"], "how": one["how"], "refused": refused, "programs": len(one["programs"])}
@@ -41,22 +33,13 @@ def main(file):
         )
 
 
-def load(program, descriptors):
-    code = bytearray.fromhex(program["instructions"])
-    for at in range(0, len(code), 8):
-        if code[at] == 0x18 and code[at + 1] >> 4 == 1:
-            struct.pack_into("<i", code, at + 4, descriptors[struct.unpack_from("<i", code, at + 4)[0]])
-    attach_type = tracing.ATTACH_TYPES.get(program["mechanism"], 0)
-    kind = (
-        TRACING
-        if program["mechanism"] in TYPED
-        else (RAW_TRACEPOINT if program["mechanism"] == "raw_tracepoint" else KPROBE)
-    )
+def load(program, compiled, maps):
+    name = source.program_name(program["program"])
+    instructions = compiled.for_kernel(name, maps)
     try:
-        os.close(tracing.load(program["program"], bytes(code), attach_type, program["type_id"], kind=kind))
-    except OSError as error:
-        log = getattr(error, "log", "") or os.strerror(error.errno or ctypes.get_errno())
-        return [str(Refusal(program["probe"], program["program"], log))]
+        os.close(bpf.load(name, instructions, program["mechanism"], program["type_id"]))
+    except bpf.LoadError as error:
+        return [str(Refusal(program["probe"], program["program"], error.log or error.strerror))]
     return []
 
 

@@ -8,7 +8,8 @@ import struct
 
 import pytest
 
-from bondtrace.capture.kernel import tracing
+from bondtrace.capture.kernel import bpf
+from bondtrace.capture.kernel.plan import FENTRY
 
 
 class Kernel:
@@ -44,7 +45,7 @@ class Kernel:
 )
 def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
     kernel = Kernel(*answers)
-    monkeypatch.setattr(tracing, "_bpf", kernel)
-    with pytest.raises(tracing.LoadError) as raised:
-        tracing.load("tap_ring_enter", bytes(8), 24, 7)
+    monkeypatch.setattr(bpf, "call", kernel)
+    with pytest.raises(bpf.LoadError) as raised:
+        bpf.load("tap_ring_enter", bytes(8), FENTRY, 7)
     assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])
