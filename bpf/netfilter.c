@@ -30,8 +30,13 @@ struct chain {
 	char name[CHAIN_NAME_BYTES]; /* "" for x_tables: the hook's */
 };
 
-/* Where the fields are, as the modules' types say; filled before a program is attached. */
+/* Where the fields are, as the modules' types say, and functions, 0 where addresses may not be read; filled before a
+ * program is attached. */
 struct netfilter_layout {
+	u64 hook_begin; /* nf_hook_slow */
+	u64 hook_bytes;
+	u64 hook_list_begin; /* nf_hook_slow_list */
+	u64 hook_list_bytes;
 	u64 chain_begin; /* nft_do_chain */
 	u64 chain_bytes;
 	u32 pktinfo_skb;
@@ -205,10 +210,11 @@ static __always_inline u32 deciding_chain(struct cpu_state *cpu, struct frame *f
 	return number_of(chain);
 }
 
-#ifdef NF_HOOK_SLOW
 /* The low half of an address in the function that called nf_hook_slow, 0 where the stack does not show it. */
-static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
+static __always_inline u32 hooking_function(struct cpu_state *cpu, struct netfilter_layout *layout, void *ctx)
 {
+	u64 begin = layout->hook_begin, bytes = layout->hook_bytes;
+	u64 list_begin = layout->hook_list_begin, list_bytes = layout->hook_list_bytes;
 	u64 found = 0, is_next = 0, is_found = 0;
 
 	__builtin_memset(cpu->stack, 0, sizeof(cpu->stack));
@@ -217,8 +223,7 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 #pragma unroll
 	for (int i = 0; i < STACK_DEPTH; i++) {
 		u64 address = cpu->stack[i];
-		u64 is_hook = is_in(address, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES) |
-			      is_in(address, NF_HOOK_SLOW_LIST, NF_HOOK_SLOW_LIST_BYTES);
+		u64 is_hook = is_in(address, begin, bytes) | is_in(address, list_begin, list_bytes);
 		u64 is_it = is_next & ~is_hook & ~is_found;
 
 		u64 mask = -(is_it & 1);
@@ -235,7 +240,6 @@ static __always_inline u32 hooking_function(struct cpu_state *cpu, void *ctx)
 #define BY_NETFILTER(reason) ((reason) == SKB_DROP_REASON_NETFILTER_DROP)
 #else
 #define BY_NETFILTER(reason) 0
-#endif
 #endif
 
 /* unsigned int nft_do_chain(struct nft_pktinfo *, void *). */
@@ -273,17 +277,17 @@ PROBE(table_exit) { return 0; }
 PROBE(table_fexit) { return 0; }
 #endif
 
-/* Note who had this packet dropped, if netfilter did: cpu->dropped_by and, by a number, cpu->dropped_chain.
- * NF_HOOK_SLOW is not known where addresses may not be read. */
+/* Note who had this packet dropped, if netfilter did: cpu->dropped_by and, by a number, cpu->dropped_chain. */
 static __always_inline void note_dropper(struct cpu_state *cpu, struct frame *frame, void *ctx, u64 skb, u64 location,
 					 u32 reason)
 {
-#if defined(CHAINS_TOLD) && defined(NF_HOOK_SLOW)
-	if (BY_NETFILTER(reason) || is_in(location, NF_HOOK_SLOW, NF_HOOK_SLOW_BYTES)) {
+#ifdef CHAINS_TOLD
+	struct netfilter_layout *layout = netfilter_layout();
+	if (layout && (BY_NETFILTER(reason) || is_in(location, layout->hook_begin, layout->hook_bytes))) {
 		cpu->dropped_by = FUNC_NFT_DO_CHAIN;
 		cpu->dropped_chain = deciding_chain(cpu, frame, skb, location);
 		if (!cpu->dropped_chain) {
-			cpu->dropped_chain = hooking_function(cpu, ctx);
+			cpu->dropped_chain = hooking_function(cpu, layout, ctx);
 			cpu->dropped_by = cpu->dropped_chain ? FUNC_NF_HOOK_SLOW : FUNC_NONE;
 		}
 	}

@@ -11,7 +11,6 @@ Invariant: features are detected, never versions.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -169,14 +168,6 @@ def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
     if end - begin > _PART_BYTES_MAX:
         return []
     return [f"#define SK_BUFF__PART {begin}", f"#define SK_BUFF__PART_WORDS {(end - begin) // 8}"]
-
-
-def places(found: Mapping[str, tuple[int, int]]) -> str:
-    """Return the lines with the addresses and lengths of functions."""
-    return "".join(
-        f"#define {name.upper()} 0x{address:x}ULL\n#define {name.upper()}_BYTES {length}\n"
-        for name, (address, length) in found.items()
-    )
 
 
 def header(btf: Btf, machine: Optional[str] = None) -> str:

@@ -165,7 +165,7 @@ class Tracer:
         self.plan, self._filter = plan, packet_filter
         self.refused: frozenset[str] = frozenset()
         self.refusals: list[Refusal] = []
-        header = layout.header(kernel.btf) + layout.places(kernel.places)
+        header = layout.header(kernel.btf)
         text = source.join(header, plan, ring_bytes, os.sysconf("SC_PAGESIZE"), packet_filter, count_only, snaplen)
         self.programs = compile_programs(text) if compile_anew else program_cache.compiled(text)
         bpf.unlock_memory()
@@ -177,6 +177,8 @@ class Tracer:
         self._btf = kernel.btf
         self._devices = DeviceMaps(self.maps["devices"], self.maps["places"])
         self._counts = CountMaps(self.maps) if count_only else None
+        if not count_only:
+            self._chains().set_functions({name: kernel.places.get(function) for function, name in HOOKING.items()})
         self.ring = Ring(self.maps["events"].fd, ring_bytes)
 
     def __enter__(self) -> Tracer:
@@ -239,7 +241,7 @@ class Tracer:
             try:
                 self._chains().set_places(module_places(NETFILTER_FUNCTIONS[stage.name], self._btf))
                 if stage.name == CHAINS:
-                    self._chains().set_function(symbols.place(symbols.read_kallsyms(), CHAINS))
+                    self._chains().set_functions({"chain": symbols.place(symbols.read_kallsyms(), CHAINS)})
             except BtfError as error:
                 self.plan = self.plan.without_stage(stage.name, str(error))
                 return

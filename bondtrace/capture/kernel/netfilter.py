@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -15,6 +15,10 @@ from .maps import read_numbered, text_of, word
 # The structs of bpf/netfilter.c.
 LAYOUT = np.dtype(
     [
+        ("hook_begin", "<u8"),
+        ("hook_bytes", "<u8"),
+        ("hook_list_begin", "<u8"),
+        ("hook_list_bytes", "<u8"),
         ("chain_begin", "<u8"),
         ("chain_bytes", "<u8"),
         ("pktinfo_skb", "<u4"),
@@ -110,10 +114,12 @@ class Chains:
             one[name] = offset
         self._layout.set(word(0), one.tobytes())
 
-    def set_function(self, place: Optional[tuple[int, int]]) -> None:
-        """Tell the kernel side the address and the length of nft_do_chain, which may free packets itself."""
-        begin, length = place or (0, 0)
-        self.set_places({"chain_begin": begin, "chain_bytes": length})
+    def set_functions(self, found: Mapping[str, Optional[tuple[int, int]]]) -> None:
+        """Tell the kernel side the addresses and lengths of functions, by their names in the layout: "hook"
+        (nf_hook_slow), "hook_list", "chain" (nft_do_chain, which may free packets itself)."""
+        for name, place in found.items():
+            begin, length = place or (0, 0)
+            self.set_places({f"{name}_begin": begin, f"{name}_bytes": length})
 
     def read(self, numbers: Collection[int]) -> dict[int, Chain]:
         """Return the chains of these numbers, as far as they are known."""

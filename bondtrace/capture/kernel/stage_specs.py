@@ -295,7 +295,7 @@ def _beyond_ip(symbols: Collection[str]) -> tuple[StageSpec, ...]:
 
 _NETFILTER = tuple(_netfilter(*one) for one in stages.NETFILTER_FUNCTIONS.items())
 # Frees what netfilter drops, and calls the former; its caller is told by the stack (bpf/netfilter.c).
-HOOKING = ("nf_hook_slow", "nf_hook_slow_list")
+HOOKING = {"nf_hook_slow": "hook", "nf_hook_slow_list": "hook_list"}  # as struct netfilter_layout has it
 _PROTOCOL_HANDLERS = tuple(
     StageSpec(
         function, "the protocol handler's turn", (Wanted(function, function, "entry"),), "delivery to it is not told"

@@ -191,10 +191,3 @@ def test_a_machine_whose_registers_are_not_known():
     with pytest.raises(BtfError) as error:
         layout.header(captured("6.1"), "riscv64")
     assert str(error.value) == ("bondtrace does not know the calling convention of riscv64 (it knows aarch64, x86_64)")
-
-
-def test_places_of_functions_are_told_where_they_are_known():
-    assert layout.places({"nf_hook_slow": (0xFFFFFFFF9326A340, 240)}) == (
-        "#define NF_HOOK_SLOW 0xffffffff9326a340ULL\n#define NF_HOOK_SLOW_BYTES 240\n"
-    )
-    assert layout.places({}) == ""

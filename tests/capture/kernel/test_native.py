@@ -38,7 +38,7 @@ def test_this_kernel_takes_every_program_that_is_attached_by_kprobe_or_tracepoin
     except BondtraceError as error:
         pytest.skip(str(error))
     made = loader.make_plan(kernel, fentry=False, needed=("queued", "nft_do_chain", "ipt_do_table"), asked=BEYOND_IP)
-    header = layout.header(kernel.btf) + layout.places(kernel.places)
+    header = layout.header(kernel.btf)
     options = {"count_only": False, "snaplen": 0, "packet_filter": None, **VARIANTS[variant]}
     try:
         programs = compiler.compile_programs(source.join(header, made, 1 << 20, 4096, **options))

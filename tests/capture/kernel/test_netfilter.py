@@ -78,12 +78,15 @@ def test_the_kernel_side_is_told_the_places_and_keeps_those_of_another_module(ar
     assert array.get(word(0)) == layout(xt_table_name=7, chain_name=88)
 
 
-def test_the_kernel_side_is_told_where_the_function_is_that_may_free_packets(array):
+def test_the_kernel_side_is_told_where_functions_are(array):
     chains = Chains(array, KernelMap())
-    chains.set_function((0xFFFFFFFFC0001000, 300))
-    assert array.get(word(0)) == layout(xt_table_name=7, chain_begin=0xFFFFFFFFC0001000, chain_bytes=300)
-    chains.set_function(None)
-    assert array.get(word(0)) == layout(xt_table_name=7)
+    chains.set_functions({"hook": (0xFFFFFFFF9326A340, 240), "hook_list": None})
+    chains.set_functions({"chain": (0xFFFFFFFFC0001000, 300)})
+    hook = {"hook_begin": 0xFFFFFFFF9326A340, "hook_bytes": 240}
+    chain = {"chain_begin": 0xFFFFFFFFC0001000, "chain_bytes": 300}
+    assert array.get(word(0)) == layout(xt_table_name=7, **hook, **chain)
+    chains.set_functions({"chain": None})
+    assert array.get(word(0)) == layout(xt_table_name=7, **hook)
 
 
 def test_chains_are_read_as_far_as_they_are_known(array):
