@@ -16,9 +16,9 @@ from typing import NamedTuple, Optional
 
 from ..format.wire import RECORD_TX, RECORD_VLAN, Array
 from ..model import Tag
+from ..net.arphrd import WITH_ETHERNET_HEADER
 from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q, VLAN_TYPES
 
-_WITH_ETHERNET_HEADER = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 _LLC, _RAW_802_3, _FIRST_TYPE = 4, 1, 0x0600  # ETH_P_802_2, ETH_P_802_3, ETH_P_802_3_MIN
 _IPV4 = 0x0800
 _VLAN_NAMES = {ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"}
@@ -54,7 +54,7 @@ class Progress:
     def __init__(self, record: Array, tpid: Optional[int] = None) -> None:
         self._data = record["packet"].tobytes()[: int(record["captured"])]
         self.protocol: Optional[int] = int(record["protocol"]) or None
-        has_header = int(record["arphrd"]) in _WITH_ETHERNET_HEADER
+        has_header = int(record["arphrd"]) in WITH_ETHERNET_HEADER
         self._next: int = 14 if has_header else 0  # where what skb->protocol says begins
         is_beside = bool(record["flags"] & RECORD_VLAN)
         self.beside: Optional[Tag] = Tag(int(record["vlan_tci"]) & 0xFFF, tpid) if is_beside else None

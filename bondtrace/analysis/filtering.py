@@ -13,8 +13,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ..format.wire import PACKET_BYTES, RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array, Passes
+from ..net.arphrd import WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from ..net.classic_bpf import Instruction, run
-from ..net.dissect.link import ARPHRD_BARE, ARPHRD_ETHERNET
 from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q
 from ..net.pcap import Filter
 
@@ -36,11 +36,11 @@ def verdicts(passes: Passes, wanted: Filter, contents: Contents = NO_CONTENTS) -
     bytes were kept, or ``FOREIGN``."""
     found: Array = np.full(len(passes), FOREIGN, np.uint8)
     arphrd, is_known = passes.records["arphrd"], passes.records["kind"] != RECORD_LATE
-    for program, types in ((wanted.ethernet, ARPHRD_ETHERNET), (wanted.raw, ARPHRD_BARE)):
-        there = np.flatnonzero(np.isin(arphrd, list(types)) & is_known)
+    for program, types in ((wanted.ethernet, WITH_ETHERNET_HEADER), (wanted.raw, WITHOUT_HEADER)):
+        there = np.flatnonzero(np.isin(arphrd, types) & is_known)
         for begin in range(0, len(there), _ROWS):
             places = there[begin : begin + _ROWS]
-            found[places] = _judged(program, passes.records.take(places), contents, types is ARPHRD_ETHERNET)
+            found[places] = _judged(program, passes.records.take(places), contents, types is WITH_ETHERNET_HEADER)
     return found
 
 

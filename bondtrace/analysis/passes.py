@@ -33,6 +33,7 @@ from ..format.wire import (
     Passes,
 )
 from ..model import Packet, Pass, Step
+from ..net.arphrd import WITH_ETHERNET_HEADER
 from ..net.netfilter import hook_of_caller
 from ..net.topology import Key
 from . import beyond_ip, fanout, verdicts
@@ -51,7 +52,7 @@ _KINDS = {
     STEP_DROP: "drop",
     STEP_QUEUED: "queued",
 }
-_ARPHRD_ETHER, _MAC_BYTES = 1, 6
+_MAC_BYTES = 6
 
 
 def assembled(
@@ -131,7 +132,7 @@ def _contents(record: Array, packet: Packet, steps: list[Step], way: _Way) -> Co
 
 def _destination(record: Array) -> bytes:
     """Return the MAC address that a frame is for; b"" where there is none, or it was not captured."""
-    has_header = record["arphrd"] == _ARPHRD_ETHER and record["captured"] >= _MAC_BYTES
+    has_header = record["arphrd"] in WITH_ETHERNET_HEADER and record["captured"] >= _MAC_BYTES
     return record["packet"][:_MAC_BYTES].tobytes() if has_header else b""
 
 

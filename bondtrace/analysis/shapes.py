@@ -30,6 +30,7 @@ from ..format.wire import (
     Array,
     Passes,
 )
+from ..net.arphrd import ARPHRD_ETHER, WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from ..net.ethertypes import ETH_P_8021AD, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, VLAN_TYPES
 from ..util.arrays import mix, upper_half
 from .whereabouts import namespaces
@@ -199,8 +200,10 @@ def _maybe_fragments(records: Array, types: Types) -> Array:
     told = _has_fragment(types.first, packet[:, 20], packet[:, 21])
     if types.is_tag.any():
         told |= _has_fragment(types.inner, packet[:, 24], packet[:, 25]) | np.isin(types.inner, VLAN_TYPES)
-    if (records["arphrd"] != 1).any():
-        told |= np.isin(records["arphrd"], _BARE) & _has_fragment(records["protocol"], packet[:, 6], packet[:, 7])
+    if (records["arphrd"] != ARPHRD_ETHER).any():
+        told |= np.isin(records["arphrd"], WITHOUT_HEADER) & _has_fragment(
+            records["protocol"], packet[:, 6], packet[:, 7]
+        )
     return np.flatnonzero(told)
 
 
@@ -394,10 +397,12 @@ def untagged_bodies(records: Array) -> Array:
     words = body.view("<u8")
     short = np.flatnonzero(records["captured"] < TYPE + COVERED)
     words[short] &= _CAPTURED.take(records["captured"].take(short), axis=0)
-    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], (1, 772)))
+    tagged = np.flatnonzero(_is_tag(body) & np.isin(records["arphrd"], WITH_ETHERNET_HEADER))
     if len(tagged):
         body[tagged] = _untagged(records["packet"][tagged], records["captured"][tagged])
-    bare = np.flatnonzero(np.isin(records["arphrd"], _BARE)) if (records["arphrd"] != 1).any() else ()
+    bare = (
+        np.flatnonzero(np.isin(records["arphrd"], WITHOUT_HEADER)) if (records["arphrd"] != ARPHRD_ETHER).any() else ()
+    )
     if len(bare):
         body[bare, 0], body[bare, 1] = records["protocol"][bare] >> 8, records["protocol"][bare] & 0xFF
         body[bare, 2:] = records["packet"][bare, : COVERED - 2]
@@ -405,8 +410,6 @@ def untagged_bodies(records: Array) -> Array:
     return body
 
 
-# Types of devices whose packets begin with the network header: tunnel, tunnel6, sit, ipgre, ip6gre, none, ppp.
-_BARE = (768, 769, 776, 778, 823, 0xFFFE, 512)
 TYPE, COVERED = 12, 64  # where the Ethernet type is, and the number of bytes from there
 _WEIGHTS = np.random.default_rng(20141122).integers(1, 1 << 63, COVERED // 8, dtype=np.uint64) | np.uint64(1)
 

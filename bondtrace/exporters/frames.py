@@ -8,15 +8,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..format.wire import RECORD_LATE, RECORD_VLAN, RECORD_VLAN_AD, Array
+from ..net.arphrd import WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from ..net.ethertypes import VLAN_TYPES
 
 Bytes = Mapping[tuple[int, int], bytes]
 """More of the packets' bytes than the records hold, by (cpu, seq) of the record."""
 
 LINK_ETHERNET, LINK_RAW, LINK_USER = 1, 101, 147
-_ETHERNET = frozenset({1, 772})  # ARPHRD_ETHER, ARPHRD_LOOPBACK
-# PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE: the bytes begin with the network header.
-_BARE = frozenset({512, 519, 768, 769, 776, 778, 823, 65534})
 _TAGS = tuple(kind.to_bytes(2, "big") for kind in VLAN_TYPES)  # 802.1Q, 802.1ad
 _ADDRESSES = 12  # bytes before a tag
 NONE: Bytes = MappingProxyType({})
@@ -35,9 +33,9 @@ def link_type(record: Array) -> int:
     For a device of an unknown type that is 147, "for private use".
     """
     arphrd = int(record["arphrd"])
-    if arphrd in _ETHERNET or record["kind"] == RECORD_LATE:
+    if arphrd in WITH_ETHERNET_HEADER or record["kind"] == RECORD_LATE:
         return LINK_ETHERNET
-    return LINK_RAW if arphrd in _BARE else LINK_USER
+    return LINK_RAW if arphrd in WITHOUT_HEADER else LINK_USER
 
 
 def frame(record: Array, untagged: int = 0, contents: Bytes = NONE) -> Frame:

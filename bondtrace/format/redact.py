@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Optional
 
 import numpy as np
 
+from ..net.arphrd import WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from ..net.ethertypes import VLAN_TYPES
 from .batch import Batch
 from .events import Event
@@ -31,7 +32,6 @@ _KINDS = frozenset(
     )
 )
 _KNOWN_MAX = 1 << 20  # pseudonyms that are cached
-_ETHERNET, _BARE = (1, 772), (512, 519, 768, 769, 776, 778, 823, 65534)  # ARPHRD, as in net/dissect
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 # For a header after IP's: how many of its bytes are kept, and where its checksum is.
@@ -141,9 +141,9 @@ class Privacy:
         packets[np.arange(PACKET_BYTES) >= captured[:, None]] = 0
         kept = np.zeros_like(packets)
         stays = np.zeros(len(records), np.int64)
-        ethernet = np.isin(records["arphrd"], _ETHERNET)
+        ethernet = np.isin(records["arphrd"], WITH_ETHERNET_HEADER)
         self._link(np.flatnonzero(ethernet), packets, kept, stays)
-        bare = np.flatnonzero(np.isin(records["arphrd"], _BARE))
+        bare = np.flatnonzero(np.isin(records["arphrd"], WITHOUT_HEADER))
         self._network(
             bare, records["protocol"].astype(np.int64)[bare], np.zeros(len(bare), np.int64), packets, kept, stays
         )

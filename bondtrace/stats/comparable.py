@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import UsageError
 from ..format.capture_file import Packets
 from ..format.wire import PACKET_BYTES, Array
-from ..net.dissect.link import ARPHRD_BARE, ARPHRD_ETHERNET
+from ..net.arphrd import WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from ..net.ethertypes import VLAN_TYPES
 
 ETHERNET, COOKED, COOKED_2 = 1, 113, 276  # LINKTYPE_ETHERNET, _LINUX_SLL, _LINUX_SLL2
@@ -92,8 +92,8 @@ def of_records(records: Array, times_ns: Array, which: Array, link: int) -> Side
     """Return packets of a recording (``wire.RECORD``) as a file of this link type has them. Packets of devices that
     such a file cannot have are left out."""
     parts = []
-    for header, kinds in ((14, ARPHRD_ETHERNET), (0, ARPHRD_BARE if link != ETHERNET else frozenset[int]())):
-        mine = np.flatnonzero(np.isin(records["arphrd"], list(kinds)))
+    for header, kinds in ((14, WITH_ETHERNET_HEADER), (0, WITHOUT_HEADER if link != ETHERNET else ())):
+        mine = np.flatnonzero(np.isin(records["arphrd"], kinds))
         some = records.take(mine)
         available = np.minimum(some["captured"].astype(np.int64), PACKET_BYTES)
         data = some["packet"].copy()

@@ -521,6 +521,16 @@ def test_what_makes_another_packet_changes_the_fingerprint(packet, changed):
     assert first != second
 
 
+@pytest.mark.parametrize("arphrd", (512, 519, 768, 769, 776, 778, 823, 65534))  # include/uapi/linux/if_arp.h
+def test_without_a_link_layer_header_a_packet_has_the_fingerprint_that_it_has_behind_one(arphrd):
+    whole, later = ether(ip4(udp(), 17)), ip4(udp(checksum=9), 17, ttl=63)
+    passes = both(rx("eth0", packet=whole), rx("wg0", packet=later))
+    passes.records["arphrd"][1] = arphrd
+
+    first, second = fingerprint(passes).tolist()
+    assert first == second
+
+
 def test_what_lies_behind_the_captured_bytes_of_a_record_does_not_count():
     # given the same short packet twice, with rubbish behind it in the second record
     passes = both(rx("eth0", packet=arp()), rx("eth0", packet=arp()))

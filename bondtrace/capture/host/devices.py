@@ -17,6 +17,7 @@ from typing import NamedTuple, Optional
 
 from ...errors import UsageError
 from ...model import Device
+from ...net.arphrd import ARPHRD_ETHER, ARPHRD_LOOPBACK
 from ...net.topology import is_stacked, is_tunnel
 from . import netlink
 from .namespaces import Namespace, open_netlink, told
@@ -67,8 +68,6 @@ NETNSA_FD = 3
 
 AF_UNSPEC = 0
 IFF_UP = 1
-ARPHRD_ETHER = 1
-ARPHRD_LOOPBACK = 772
 
 BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 SLAVE_STATES = ("active", "backup")

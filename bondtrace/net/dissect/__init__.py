@@ -31,15 +31,15 @@ from struct import error as StructError
 from typing import Optional
 
 from ...model import Packet, Tag
+from ..arphrd import ARPHRD_ETHER, ARPHRD_NONE, WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from .changes import changes
 from .frame import INNER_ETHERNET, Frame, Malformed
 from .lines import one_line, tag_words
-from .link import ARPHRD_BARE, ARPHRD_ETHERNET, decode_ethernet, decode_tagged, tag
+from .link import decode_ethernet, decode_tagged, tag
 
 __all__ = ["changes", "describe", "one_line", "tag_words"]
 
 _INNER_MAX = 2  # packets in a packet
-_ETHERNET, _BARE = 1, 65534  # ARPHRD_ETHER, ARPHRD_NONE
 
 
 def describe(
@@ -67,9 +67,9 @@ def _describe(data: bytes, wire_len: int, ethertype: int, tags: tuple[Tag, ...],
     frame = Frame(data, end, ethertype, tags)
     truncated = False
     try:
-        if arphrd in ARPHRD_ETHERNET:
+        if arphrd in WITH_ETHERNET_HEADER:
             decode_ethernet(frame)
-        elif arphrd in ARPHRD_BARE:
+        elif arphrd in WITHOUT_HEADER:
             decode_tagged(frame, ethertype, 0)
         else:
             frame.set_ethertype(ethertype)
@@ -101,7 +101,7 @@ def _inner(frame: Frame, inner_max: int) -> Optional[Packet]:
     off, kind = frame.carried.off, frame.carried.kind
     if not inner_max or off >= len(frame.data) or frame.fragment:
         return None
-    arphrd = _ETHERNET if kind == INNER_ETHERNET else _BARE
+    arphrd = ARPHRD_ETHER if kind == INNER_ETHERNET else ARPHRD_NONE
     ethertype = 0 if kind == INNER_ETHERNET else kind
     return _describe(frame.data[off:], frame.end - off, ethertype, (), arphrd, inner_max - 1)
 

@@ -43,10 +43,6 @@ ETHERTYPE_DECODERS: dict[int, Decoder] = {
 }
 _ADDRESSED = frozenset({0x0800, 0x0806, 0x8035, 0x86DD})  # have addresses of their own
 
-ARPHRD_ETHERNET = frozenset({1, 772})  # ARPHRD_ETHER, ARPHRD_LOOPBACK
-# PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE: the network header comes first.
-ARPHRD_BARE = frozenset({512, 519, 768, 769, 776, 778, 823, 65534})
-
 _ETH_P_802_3_MIN = 0x0600  # below: a length (include/uapi/linux/if_ether.h)
 _ETH_P_802_3 = 0x0001  # the kernel's numbers for frames without an Ethernet type
 _ETH_P_802_2 = 0x0004
