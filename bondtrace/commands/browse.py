@@ -16,11 +16,11 @@ from ..browser.browser import Browser
 from ..browser.store import Trace
 from ..errors import UsageError
 from ..format.payload import Payloads
-from ..format.trace_set import TraceSet
+from ..format.trace_set import TraceSet, gather
 from ..pipeline import Pipeline
 from ..reporters.as_if import Counts
 from .options import as_if_option, direction_options, directions, say, wants_colour
-from .replaying import batch_by_batch, reservations, traces_of
+from .replaying import batch_by_batch, refuse_piped, reservations
 from .selecting import Selecting, files_and_selection, typed
 
 
@@ -39,10 +39,8 @@ def browse(files: tuple[Path, ...], criteria: Criteria, only_rx: bool, only_tx: 
         raise UsageError("browse needs a terminal: `bondtrace show` prints journeys to anything")
     from ..browser import terminal  # prompt_toolkit takes long, and may be missing
 
-    era, recorded = find_era(as_if) if as_if else None, traces_of(files)
-    piped = next((one.name for one in recorded if one.is_piped), "")
-    if piped:
-        raise UsageError(f"browse needs files, and {piped} is a pipe: `bondtrace show` reads it")
+    refuse_piped(files, "browse", "reads its keys from the terminal")
+    era, recorded = find_era(as_if) if as_if else None, gather(files)
     traces = [trace_of(one, directions(only_rx, only_tx), era) for one in recorded]
     browser = Browser(traces, typed, criteria.words, era)
     terminal.run(browser, wants_colour(sys.stdout))

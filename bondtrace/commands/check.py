@@ -29,7 +29,7 @@ from ..stats.check import Check, Found, Span
 from ..stats.comparable import ETHERNET, require_comparable
 from ..stats.held import Capture
 from .options import json_option
-from .replaying import refuse_piped, replay, traces_of
+from .replaying import only_trace, refuse_piped, replay
 
 _TIME_END_NS = 1 << 62
 
@@ -54,7 +54,7 @@ def check(files: tuple[Path, ...], named: tuple[str, ...], listed: bool, as_json
     """
     captures = [path for path in files if is_capture(path)]
     recordings = tuple(path for path in files if path not in captures)
-    trace = _only_trace(captures, recordings)
+    trace = _recording(captures, recordings)
     scene, span = _surroundings(trace)
     pipeline = Pipeline()
     found, left_out = _watched(_captures(captures, _told(named, captures), scene), scene)
@@ -77,14 +77,11 @@ def check(files: tuple[Path, ...], named: tuple[str, ...], listed: bool, as_json
     return 0 if result.agrees else 1
 
 
-def _only_trace(captures: list[Path], recordings: tuple[Path, ...]) -> TraceSet:
+def _recording(captures: list[Path], recordings: tuple[Path, ...]) -> TraceSet:
     if not captures or not recordings:
         raise UsageError("check needs capture files (pcap, pcapng) and a recording, e.g. eth0.pcap trace.arrows")
     refuse_piped(recordings, "check")
-    traces = traces_of(recordings)
-    if len(traces) > 1:
-        raise UsageError(f"check is for one trace, these are {len(traces)}: {traces[0].name}, {traces[1].name}, ...")
-    return traces[0]
+    return only_trace(recordings, "check")
 
 
 def _surroundings(trace: TraceSet) -> tuple[Scene, Span]:

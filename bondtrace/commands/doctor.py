@@ -18,9 +18,9 @@ from ..capture.kernel.btf import Btf
 from ..capture.live.handlers import loading_of
 from ..errors import BondtraceError
 from ..format.stages import BEYOND_IP, essential
-from ..net.pcap import Filter, make_filter
+from ..net.pcap import Filter
 from ..util.untrusted import printable
-from .options import json_option
+from .options import filter_of, json_option
 
 
 @click.command()
@@ -39,7 +39,7 @@ def doctor(kprobes: bool, verbose: bool, as_json: bool, filter: tuple[str, ...])
     With FILTER, also whether this kernel accepts it. Exit status 1 if packets or the usual kinds of taps would not be
     seen.
     """
-    packet_filter = make_filter(" ".join(filter)) if filter else None
+    packet_filter = filter_of(None, filter)
     findings = _examine(not kprobes, packet_filter)
     if as_json:
         print(json.dumps(findings))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -20,8 +19,8 @@ from ..reporters import as_if as as_if_view
 from ..reporters import story
 from .live import trace
 from .options import TraceOptions, as_if_option, trace_options, verbose_option
-from .replaying import replay, traces_of
-from .selecting import Selecting, files_or_live, selection_of, selection_options, tell, with_filter
+from .replaying import only_trace, replay
+from .selecting import Selecting, files_or_live, for_recordings, selection_of, selection_options, tell
 
 
 @click.command(cls=Selecting)
@@ -51,24 +50,21 @@ def explain(
     without, the next packet (or the next --count packets) of a live trace.
     """
     if files:
-        criteria, options = with_filter(criteria, options.packet_filter), replace(options, packet_filter=None)
+        criteria = for_recordings(files, criteria, options)
     if bool(files) != (number is not None or bool(files and criteria)):
         raise UsageError(
             "explain needs FILE with --journey N, FILTER or an option that selects, or no FILE for a live trace"
         )
     if files:
-        if options.only_live or (options.count and number is not None):
-            raise UsageError(
-                "--iface, --netns, --duration, --privacy, --sockets and --kprobes are for live, and --count for a "
-                f"selection, not for a journey of a recording ({files[0]})"
-            )
+        if options.count and number is not None:
+            raise UsageError(f"--journey {number} names one journey: leave it out, or --count")
         if criteria and number is not None:
             raise UsageError(f"--journey {number} names one journey: leave it out, or {criteria.words}")
         era = find_era(as_if) if as_if else None
         if number is None:
-            _explain_selected(_only_trace(files), options, criteria, era, verbose)
+            _explain_selected(only_trace(files, "explain"), options, criteria, era, verbose)
         else:
-            _explain_recorded(_only_trace(files), number, options.directions, era, verbose)
+            _explain_recorded(only_trace(files, "explain"), number, options.directions, era, verbose)
         return
     if as_if:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE and --journey N")
@@ -76,13 +72,6 @@ def explain(
     pipeline.show = lambda journey: story.write(journey, pipeline.scene, sys.stdout, verbose=verbose)
     trace(pipeline, options)
     tell(pipeline.selection, pipeline.scene, live=True)
-
-
-def _only_trace(files: tuple[Path, ...]) -> TraceSet:
-    traces = traces_of(files)
-    if len(traces) > 1:
-        raise UsageError(f"explain is for one trace, these are {len(traces)}: {traces[0].name}, {traces[1].name}, ...")
-    return traces[0]
 
 
 def _explain_selected(

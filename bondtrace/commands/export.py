@@ -20,18 +20,18 @@ from ..exporters import FORMATS, Exporter
 from ..exporters.arrows import ArrowsExporter
 from ..exporters.csv_rows import CsvExporter
 from ..exporters.jsonl import JsonLinesExporter
-from ..exporters.output import STDOUT, Output, cannot_write
+from ..exporters.output import STDOUT, Output, cannot_write, refuse_overwriting
 from ..exporters.parquet import DatasetExporter, ParquetExporter
 from ..exporters.pcapng import PcapngExporter
 from ..exporters.perfetto import PerfettoExporter, begin_ns
 from ..format.recording import Recording
-from ..format.trace_set import TraceSet, gather, require_one_input
+from ..format.trace_set import TraceSet, require_one_input
 from ..format.wire import Array
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
 from ..util.pipes import STDIO
 from .options import directions, privacy_option, say, view_options
-from .replaying import replay
+from .replaying import only_trace, replay
 from .selecting import Selecting, files_and_selection, refuse_private_filter, tell
 
 NOTHING: Array = np.zeros(0, np.uint64)
@@ -68,9 +68,7 @@ def export(
     """
     refuse_private_filter(criteria, privacy)
     path, sources = Path(name), _sources(files, form)
-    for file in (file for source in sources for file in source.paths if not source.is_piped):
-        if path != STDOUT and path.exists() and file.exists() and path.samefile(file):
-            raise UsageError(f"{path} is the recording itself; name another file to write")
+    refuse_overwriting(path, sources)
     with ExitStack() as stack:
         try:
             exporter = _exporter(form, name, force, files, criteria.words, stack)
@@ -101,10 +99,7 @@ def _sources(files: Sequence[Path], form: str) -> list[TraceSet]:
     require_one_input(files)
     if form != "arrows":
         return [TraceSet([file], [1], 0) for file in files]
-    traces = gather(tuple(files))
-    if len(traces) > 1:
-        raise UsageError(f"a recording is of one trace, these are {len(traces)}: write one for each of them")
-    return traces
+    return [only_trace(tuple(files), "export --format arrows")]
 
 
 def _compare(path: Path, exporter: ArrowsExporter) -> None:

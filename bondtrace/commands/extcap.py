@@ -19,12 +19,11 @@ from ..errors import BondtraceError, UsageError
 from ..exporters import wireshark
 from ..exporters.pcapng import PcapngExporter
 from ..format.wire import SNAPLEN_MAX
-from ..net.pcap import make_filter
 from ..pipeline import Pipeline
 from ..util import pipes
 from ..util.signals import Ended, on_signals
 from .live import trace
-from .options import TraceOptions, say
+from .options import TraceOptions, filter_of, say
 
 _SOURCE = Path("a live trace")
 
@@ -93,8 +92,7 @@ def _how_to() -> str:
 def _verify(expression: str) -> None:
     """Check a filter for Wireshark's line of input: whatever is printed says what is wrong with it."""
     try:
-        if expression.strip():
-            make_filter(expression)
+        filter_of(expression)
     except BondtraceError as error:
         click.echo(str(error))
 
@@ -115,7 +113,7 @@ def _options(
     return TraceOptions(
         interfaces=(device,) if device else tuple((devices or "").split()),
         netns=(netns,) if netns else (),
-        packet_filter=make_filter(expression) if expression and expression.strip() else None,
+        packet_filter=filter_of(expression),
         sockets=sockets,
         snaplen=snaplen,
     )

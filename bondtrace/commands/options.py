@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
@@ -89,16 +89,8 @@ class TraceOptions:
 
     @property
     def only_live(self) -> bool:
-        """Was anything asked for that only a live trace has?"""
-        return bool(
-            self.interfaces
-            or self.netns
-            or self.duration_s
-            or self.kprobes
-            or self.packet_filter
-            or self.privacy
-            or self.sockets
-        )
+        """Was anything asked for that only a live trace has? (The filter is for recordings, too.)"""
+        return bool(self.interfaces or self.netns or self.duration_s or self.kprobes or self.privacy or self.sockets)
 
 
 privacy_option = click.option(
@@ -155,18 +147,27 @@ _TRACE_OPTIONS = apply(
 )
 
 
-def _filter(expression: Optional[str], words: str) -> Optional[Filter]:
-    """Return the filter that was given in one of two ways; ``None`` where none was."""
-    if expression and words:
-        raise UsageError(f"two filters were given ({expression!r} and {words!r}): join them with `and` or `or`")
-    wanted = expression or words
-    return make_filter(wanted) if wanted.strip() else None
+def filter_of(expression: Optional[str], words: Sequence[str] = (), after_files: bool = False) -> Optional[Filter]:
+    """Return the filter that was given as an option or as words; ``None`` where none was, or a blank one.
+
+    :param after_files: the words come after files, so an error also says that the first of them is none.
+    :raises UsageError: for what is no filter, and for two.
+    """
+    told = [one for one in (expression or "", " ".join(words)) if one.strip()]
+    if len(told) > 1:
+        raise UsageError(f"two filters were given ({told[0]!r} and {told[1]!r}): join them with `and` or `or`")
+    try:
+        return make_filter(told[0]) if told else None
+    except UsageError as error:
+        if not after_files or not words:
+            raise
+        raise UsageError(f"{error} (there is no file {words[0]!r}, so FILTER begins there)") from None
 
 
 def trace_options(function: Function) -> Function:
     """Add the options of a live trace to a command, which receives them as one ``TraceOptions`` named ``options``.
 
-    The words of an argument ``filter`` are joined to one filter, as tcpdump does.
+    The words of an argument ``filter`` are joined to one filter, as tcpdump does; ``after_files``: as in ``filter_of``.
     """
 
     @_TRACE_OPTIONS
@@ -183,6 +184,7 @@ def trace_options(function: Function) -> Function:
         privacy: Optional[str],
         sockets: bool,
         filter: tuple[str, ...] = (),
+        after_files: bool = False,
         **more: Any,
     ) -> Any:
         return function(
@@ -193,7 +195,7 @@ def trace_options(function: Function) -> Function:
                 count,
                 duration,
                 kprobes,
-                _filter(expression, " ".join(filter)),
+                filter_of(expression, filter, after_files),
                 privacy=privacy,
                 sockets=sockets,
             ),

@@ -29,15 +29,23 @@ _NOBODY_WAITS_NS = 1_000_000_000
 _WRITER_HOLDS_NS = 2_000_000_000  # passes reach a file that is being written after a second at most
 
 
-def traces_of(files: tuple[Path, ...]) -> list[TraceSet]:
-    """Return the traces of these files and directories, in order of time."""
-    return gather(files)
+def only_trace(files: tuple[Path, ...], command: str) -> TraceSet:
+    """Return the one trace that these files are.
+
+    :raises UsageError: where they are several.
+    """
+    traces = gather(files)
+    if len(traces) > 1:
+        more = ", ..." if len(traces) > 2 else ""
+        names = f"{traces[0].name}, {traces[1].name}{more}"
+        raise UsageError(f"{command} is for one trace, these are {len(traces)}: {names}; give one, or the parts of one")
+    return traces[0]
 
 
-def refuse_piped(files: Sequence[Path], command: str) -> None:
-    """Refuse standard input for a command that reads twice."""
+def refuse_piped(files: Sequence[Path], command: str, why: str = "reads the recording twice") -> None:
+    """Refuse standard input for a command that has another use for it, or reads twice."""
     if STDIO in files:
-        raise UsageError(f"{command} reads the recording twice, and - can be read once: save it to a file")
+        raise UsageError(f"{command} {why}, and - can be read once: save it to a file")
 
 
 def replay(

@@ -9,15 +9,14 @@ from typing import Optional
 import click
 
 from ..analysis.select import Criteria
-from ..errors import UsageError
-from ..exporters.output import STDOUT, Output, cannot_write
+from ..exporters.output import STDOUT, Output, cannot_write, refuse_overwriting
 from ..format.trace_set import TraceSet
 from ..pipeline import Pipeline
 from ..reporters import html
 from ..reporters.text import trust_line
 from ..stats.report_data import ReportData, Sample
 from .options import directions, privacy_option, say, view_options
-from .replaying import replay, traces_of
+from .replaying import only_trace, replay
 from .selecting import Selecting, files_and_selection, refuse_private_filter, selection_of, tell
 
 
@@ -61,7 +60,8 @@ def report(
     begins with the first word that is no file.
     """
     refuse_private_filter(criteria, privacy)
-    trace = _only_trace(files, path)
+    trace = only_trace(files, "report")
+    refuse_overwriting(path, [trace])
     html.plotly_script()  # before the work, and before there is a file
     data = ReportData(Sample(listed), directions(only_rx, only_tx))
     selection = selection_of(criteria)
@@ -82,17 +82,6 @@ def report(
         f"{data.summary.journeys} journeys reported in "
         f"{'standard output' if path == STDOUT else path}; {trust_line(data.scene)}"
     )
-
-
-def _only_trace(files: tuple[Path, ...], path: Path) -> TraceSet:
-    """Return the one trace that these files are; ``path`` is to be written."""
-    traces = traces_of(files)
-    if len(traces) > 1:
-        raise UsageError(f"a report is of one trace, these are {len(traces)}: give the parts of one")
-    read = () if traces[0].is_piped else traces[0].paths
-    if path != STDOUT and path.exists() and any(path.samefile(one) for one in read):
-        raise UsageError(f"{path} is the recording itself; name another file to write")
-    return traces[0]
 
 
 def _notes(trace: TraceSet, count: Optional[int], data: ReportData) -> list[str]:

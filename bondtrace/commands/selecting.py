@@ -25,10 +25,10 @@ from ..analysis.why_unseen import REASONS
 from ..errors import BondtraceError, UsageError
 from ..format.trace_set import SUFFIX
 from ..model import OUTCOMES
-from ..net.pcap import Filter, make_filter
+from ..net.pcap import Filter
 from ..util.pipes import STDIO
 from . import candidates
-from .options import Function, apply, say
+from .options import Function, TraceOptions, apply, filter_of, say
 
 _REASON = re.compile(r"[A-Z][A-Z0-9_]+")  # as the kernel writes why it dropped a packet
 _LIKE_A_PATH = re.compile(r"\S*/\S*")
@@ -168,7 +168,7 @@ def files_and_selection(function: Function) -> Function:
         paths, words = split(files)
         if not paths:
             raise no_file(words[0])
-        return function(files=paths, criteria=with_filter(criteria, _only(_checked(words), expression)), **more)
+        return function(files=paths, criteria=_with_filter(criteria, filter_of(expression, words, True)), **more)
 
     return with_files
 
@@ -183,8 +183,7 @@ def files_or_live(function: Function) -> Function:
         paths, words = split(files)
         if words and not paths and not more.get("interfaces") and not more.get("netns"):
             raise no_file(words[0])
-        _checked(words)
-        return function(files=paths, filter=words, **more)
+        return function(files=paths, filter=words, after_files=True, **more)
 
     return with_files
 
@@ -194,7 +193,7 @@ def files_or_live(function: Function) -> Function:
 @click.option("-f", "--filter", "expression")
 @selection_options
 def _typed(words: tuple[str, ...], expression: Optional[str], criteria: Criteria) -> Criteria:
-    return with_filter(criteria, _only(make_filter(" ".join(words)) if words else None, expression))
+    return _with_filter(criteria, filter_of(expression, words))
 
 
 def typed(text: str) -> Criteria:
@@ -214,8 +213,19 @@ def typed(text: str) -> Criteria:
     return found
 
 
-def with_filter(criteria: Criteria, wanted: Optional[Filter]) -> Criteria:
-    """Return the criteria with a filter."""
+def for_recordings(files: Sequence[Path], criteria: Criteria, options: TraceOptions) -> Criteria:
+    """Return what is asked for of recordings, by options that may also be for a live trace.
+
+    :raises UsageError: for those that only a live trace has.
+    """
+    if options.only_live:
+        raise UsageError(
+            f"{files[0]} is a recording: --iface, --netns, --duration, --privacy, --sockets and --kprobes are for live"
+        )
+    return _with_filter(criteria, options.packet_filter)
+
+
+def _with_filter(criteria: Criteria, wanted: Optional[Filter]) -> Criteria:
     return replace(criteria, packet_filter=wanted)
 
 
@@ -243,26 +253,6 @@ def no_file(word: str) -> BondtraceError:
     if not close and not word.endswith(SUFFIX) and "/" not in word:
         hint = "; FILTER comes after FILE"
     return BondtraceError(f"cannot read {word}: No such file or directory{hint}")
-
-
-def _only(wanted: Optional[Filter], expression: Optional[str]) -> Optional[Filter]:
-    """Return the filter that was given as words or as an option; ``None`` where none was."""
-    if expression and wanted:
-        raise UsageError(f"two filters were given ({expression!r} and {wanted.expression!r}): join them with `and`")
-    return make_filter(expression) if expression else wanted
-
-
-def _checked(words: Sequence[str]) -> Optional[Filter]:
-    """Return the filter that words are; ``None`` without any.
-
-    :raises UsageError: which also says that the first one is no file.
-    """
-    if not words:
-        return None
-    try:
-        return make_filter(" ".join(words))
-    except UsageError as error:
-        raise UsageError(f"{error} (there is no file {words[0]!r}, so FILTER begins there)") from None
 
 
 def refuse_private_filter(criteria: Criteria, privacy: Optional[str]) -> None:

@@ -12,7 +12,7 @@ from ..analysis.eras import find_era
 from ..analysis.select import Criteria
 from ..analysis.slowest import Slowest
 from ..errors import UsageError
-from ..format.trace_set import TraceSet
+from ..format.trace_set import TraceSet, gather
 from ..model import Journey
 from ..pipeline import Pipeline
 from .options import (
@@ -26,7 +26,7 @@ from .options import (
     verbose_option,
     view_options,
 )
-from .replaying import heading, replay, traces_of
+from .replaying import heading, replay
 from .selecting import Selecting, files_and_selection, selection_of, tell
 
 ORDERS = ("time", "duration")
@@ -70,7 +70,7 @@ def show(
     (man pcap-filter), which begins with the first word that is no file.
     """
     era, detail = find_era(as_if) if as_if else None, detail_of(verbose, quiet, as_json)
-    traces = traces_of(files)
+    traces = gather(files)
     if follow and len(traces) > 1:
         raise UsageError(f"--follow is for one trace, these are {len(traces)}: give the file that is being written")
     if follow and sort == "duration":

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,14 +12,15 @@ import click
 from ..analysis.eras import find_era
 from ..analysis.select import Criteria
 from ..errors import UsageError
+from ..format.trace_set import gather
 from ..pipeline import Pipeline
 from ..reporters import as_if as as_if_view
 from ..reporters import fitting, table
 from ..reporters.text import trust_line
 from .live import trace
 from .options import TraceOptions, as_if_option, json_option, say, trace_options
-from .replaying import heading, replay, traces_of
-from .selecting import Selecting, files_or_live, selection_of, selection_options, tell, with_filter
+from .replaying import heading, replay
+from .selecting import Selecting, files_or_live, for_recordings, selection_of, selection_options, tell
 
 
 @click.command(cls=Selecting)
@@ -53,17 +53,13 @@ def summary(
     FILTER is a tcpdump filter (man pcap-filter), which begins with the first word that is no file.
     """
     if files:
-        criteria, options = with_filter(criteria, options.packet_filter), replace(options, packet_filter=None)
-    if files and options.only_live:
-        raise UsageError(
-            f"{files[0]} is a recording: --iface, --netns, --duration, --privacy, --sockets and --kprobes are for live"
-        )
+        criteria = for_recordings(files, criteria, options)
     if not files and not options.interfaces and not options.netns:
         raise UsageError("summary needs a recording (FILE), or --iface NAME or --netns NAME for a live trace")
     if as_if and not files:
         raise UsageError(f"--as-if {as_if} is for a recording: give FILE")
     era = find_era(as_if) if as_if else None
-    traces = traces_of(files) if files else [None]
+    traces = gather(files) if files else [None]
     for place, one in enumerate(traces):
         pipeline = Pipeline(directions=options.directions, count=options.count, selection=selection_of(criteria))
         counts = as_if_view.Counts(pipeline.scene, era) if era else None

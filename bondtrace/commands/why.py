@@ -16,14 +16,14 @@ from ..analysis.scene import Scene
 from ..analysis.select import Criteria, Selection
 from ..analysis.tap_names import answers_to, label
 from ..errors import UsageError
-from ..format.trace_set import TraceSet
+from ..format.trace_set import TraceSet, gather
 from ..net.pcap import make_filter
 from ..pipeline import Pipeline
 from ..reporters import answer
 from ..reporters.fitting import WIDTH, width_of
 from ..stats.answers import Answers
 from ..util.untrusted import printable
-from .replaying import refuse_piped, replay, traces_of
+from .replaying import refuse_piped, replay
 
 _NAMED = 10
 
@@ -38,7 +38,7 @@ def why(question: str, files: tuple[Path, ...]) -> None:
     and host 10.9.0.1'), for the packets that it matches. FILE is a recording, or a directory of recordings.
     """
     refuse_piped(files, "why")
-    traces = traces_of(files)
+    traces = gather(files)
     for place, trace in enumerate(traces):
         if len(traces) > 1:
             print("\n" * bool(place) + f"== {printable(str(trace.name))}")

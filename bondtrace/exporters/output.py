@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Optional, TextIO, cast
 
 from ..errors import BondtraceError, UsageError, exists_already
+from ..format.trace_set import TraceSet
 from ..util import files
 from ..util.pipes import STDIO
 
@@ -94,6 +96,16 @@ class Output:
             self._text.flush()
             self._text.detach()
         self.binary.flush()
+
+
+def refuse_overwriting(path: Path, sources: Iterable[TraceSet]) -> None:
+    """Refuse to write to a file that is to be read.
+
+    :raises UsageError: which says so.
+    """
+    read = (file for source in sources if not source.is_piped for file in source.paths)
+    if path != STDOUT and path.exists() and any(file.exists() and path.samefile(file) for file in read):
+        raise UsageError(f"{path} is the recording itself; name another file to write")
 
 
 def cannot_write(path: Path, error: OSError) -> BondtraceError:

@@ -19,5 +19,11 @@ def test_explain_wants_one_trace(tmp_path):
 
     assert (done.returncode, done.stderr) == (
         2,
-        f"bondtrace: explain is for one trace, these are 2: {names[0]}, {names[1]}, ...\n",
+        f"bondtrace: explain is for one trace, these are 2: {names[0]}, {names[1]}; give one, or the parts of one\n",
+    )
+
+
+def test_one_journey_has_no_count(recording):
+    assert failure(bondtrace("explain", recording, "--journey", 1, "--count", 2), 2) == (
+        "bondtrace: --journey 1 names one journey: leave it out, or --count\n"
     )

@@ -11,7 +11,6 @@ import pytest
 from shell import ROOT, bondtrace, failure
 
 from bondtrace.commands import options
-from bondtrace.net.pcap import make_filter
 
 
 def test_colour_is_for_terminals_and_for_those_who_ask(recording, monkeypatch):
@@ -113,7 +112,6 @@ def test_directions(only_rx, only_tx, expected):
         {"kprobes": True},
         {"privacy": "drop"},
         {"sockets": True},
-        {"packet_filter": make_filter("icmp")},
     ],
 )
 def test_what_only_a_live_trace_has(asked):

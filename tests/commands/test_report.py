@@ -84,7 +84,7 @@ def test_two_traces_are_refused(tmp_path, run):
     assert run("report", PING, other, "-o", tmp_path / "report.html") == (
         2,
         "",
-        "bondtrace: a report is of one trace, these are 2: give the parts of one\n",
+        f"bondtrace: report is for one trace, these are 2: {other}, {PING}; give one, or the parts of one\n",
     )
 
 

@@ -15,6 +15,7 @@ from traced import Source
 from bondtrace.capture.live import source
 from bondtrace.format.payload import bytes_events
 from bondtrace.format.recording import Recorder, Recording
+from bondtrace.net import pcap
 from build import BEGIN_NS, FEW, ON_ETH0, SKB, begun, both, ether, events, ip4, losses, received, record, rx, sent, udp
 
 # examples/ping.arrows: ARP 1 2 3 6 7 8, ICMP 4 5 9 10; dropped 2 5 6; sent 1 4 8 10.
@@ -108,8 +109,23 @@ def test_what_is_neither_a_file_nor_a_filter_is_told_as_both(recording):
 
 def test_two_filters_are_refused(recording):
     assert failure(bondtrace("show", recording, "icmp", "-f", "arp"), 2) == (
-        "bondtrace: two filters were given ('arp' and 'icmp'): join them with `and`\n"
+        "bondtrace: two filters were given ('arp' and 'icmp'): join them with `and` or `or`\n"
     )
+
+
+def test_a_blank_filter_is_none(recording):
+    assert bondtrace("show", PING, "-f", " ").stderr == bondtrace("summary", PING, " ").stderr == ""
+    assert failure(bondtrace("explain", PING, "-f", " "), 2).startswith("bondtrace: explain needs FILE with --journey")
+    assert numbers(PING, "icmp", "-f", " ") == ICMP
+
+
+@pytest.mark.parametrize("command", ["show", "summary"])
+def test_a_filter_is_compiled_once_for_each_link_type(run, monkeypatch, command):
+    compiled, compile_filter = [], pcap.compile_filter
+    monkeypatch.setattr(pcap, "compile_filter", lambda *told: compiled.append(told) or compile_filter(*told))
+
+    assert run(command, PING, "icmp")[0] == 0
+    assert compiled == [("icmp", pcap.ETHERNET), ("icmp", pcap.RAW_IP)]
 
 
 def test_the_bytes_that_a_recording_kept_beyond_the_headers_are_read(tmp_path):

@@ -144,7 +144,8 @@ def test_several_traces_are_refused(tmp_path):
     names = [record(tmp_path / f"{name}.arrows", (received(), begun(name, place))) for place, name in enumerate("ab")]
 
     assert failure(bondtrace("export", *names, "--format", "arrows", "-o", tmp_path / "c"), 2) == (
-        "bondtrace: a recording is of one trace, these are 2: write one for each of them\n"
+        f"bondtrace: export --format arrows is for one trace, these are 2: {names[0]}, {names[1]}; give one, or the "
+        "parts of one\n"
     )
 
 
