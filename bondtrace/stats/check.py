@@ -18,6 +18,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from ..analysis import assemble
+from ..analysis.alike import groups
 from ..analysis.scene import Scene
 from ..analysis.stitch import Journeys
 from ..analysis.watched import OPEN
@@ -176,15 +177,19 @@ class Check:
             return
         some = of_records(records, times_ns, np.arange(len(records)), self.capture.link)
         some = some.take(np.isin(some.lengths, side.lengths[asked]))
-        words: dict[int, str] = {}  # by shape, as journeys of one shape differ only in their times
+        words: dict[int, str] = {}  # by group of journeys that are alike
         places = pair(some, side.take(asked))
-        for at in np.flatnonzero(places >= 0).tolist():
+        hits = np.flatnonzero(places >= 0)
+        if not len(hits):
+            return
+        group_of = groups(columns, self._scene)[2]
+        for at in hits.tolist():
             place = int(np.searchsorted(columns.offsets, some.which[at], side="right")) - 1
-            shape = int(columns.shapes[place])
-            if shape not in words:
-                words[shape] = word_of(assemble.journey(columns, place, self._scene), self.capture.inode)
+            group = int(group_of[place])
+            if group not in words:
+                words[group] = word_of(assemble.journey(columns, place, self._scene), self.capture.inode)
             which = int(side.which[asked[places[at]]])
-            self._instead[which] = int(columns.numbers[place]), words[shape]
+            self._instead[which] = int(columns.numbers[place]), words[group]
 
     def _give_up(self, side: Side) -> None:
         """Count packets of the file that the recording does not call captured."""

@@ -7,6 +7,7 @@ import captures
 import pytest
 
 from bondtrace.format import capture_file
+from bondtrace.format.events import tap_gone_event
 from build import (
     BEGIN_NS,
     EMPTY,
@@ -156,6 +157,19 @@ def test_a_packet_that_the_recording_calls_otherwise(run, recording, tmp_path):
         "full": {"packets": 1, "example": 3},
     }
     assert captured["eth0.pcap"]["untold"] == 0
+
+
+def test_of_packets_that_are_alike_each_is_called_what_it_was_at_its_time(run, tmp_path):
+    # given a file of eth0's tap with two broadcasts that only the backup slave received; between them the tap ended
+    gone = tap_gone_event(BEGIN_NS + 600_000, BEGIN_NS + 500_000, ON_ETH0)
+    passes = both(refused(30, packet=arp(1)), refused(1000, packet=arp(3)))
+    path = record(tmp_path / "t.arrows", (EMPTY, events(taps=NAMED)), (passes, [gone, ended(10_000_000)]))
+    wrong = captures.pcap(tmp_path / "eth0.pcap", [(29, arp(1)), (999, arp(3))])
+
+    assert told(run, wrong, path)[1]["eth0.pcap"]["contradicted"] == {
+        "bound-elsewhere": {"packets": 1, "example": 1},
+        "closed": {"packets": 1, "example": 2},
+    }
 
 
 def test_a_packet_that_is_not_in_the_recording(run, recording, tmp_path):
