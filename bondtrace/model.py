@@ -266,6 +266,16 @@ class Step:
     ip_protocol: Optional[int] = None
     harmless: Optional[str] = None
 
+    @property
+    def base_function(self) -> str:
+        """The kernel's function without what a compiler appended (``.isra.0``); "" where there is none."""
+        return (self.function or "").partition(".")[0]
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Does the kernel not say why it dropped it?"""
+        return self.reason in (None, "NOT_SPECIFIED")
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -341,3 +351,9 @@ class Journey:
     unseen: tuple[Unseen, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
     ends: tuple[End, ...] = ()
+
+    @property
+    def taps(self) -> set[int]:
+        """The inodes of the taps of which it says something."""
+        offered = {step.tap for one in self.passes for step in one.steps if step.tap is not None}
+        return offered | {one.tap for one in self.unseen}

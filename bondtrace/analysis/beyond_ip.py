@@ -57,10 +57,10 @@ _OUTCOMES = {
     "XFRM_POLICY": "policy",
 }
 _NUMBERS = {ip_protocol_name(number): number for number in range(256)}
-# tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it.
-_ONLY_RELEASED = (None, "NOT_SPECIFIED")
 #: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
 OF_COPIES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
+#: The functions of ICMP and ping sockets, which may also release so what was not lost.
+OF_ICMP = frozenset(("icmp_rcv", "icmpv6_rcv", "ping_rcv"))
 
 
 def state_of(raw: Array) -> Optional[str]:
@@ -98,8 +98,8 @@ def with_outcomes(steps: Sequence[Step]) -> list[Step]:
             result.append(step)
             continue
         given = result[place]
-        if given.function == "tcp_timewait_state_process" and step.reason in _ONLY_RELEASED:
-            continue
+        if given.function == "tcp_timewait_state_process" and step.is_unexplained:
+            continue  # tcp_v4_rcv releases so all that it gives to a connection that is over, whatever that makes of it
         result[place] = replace(given, outcome=_OUTCOMES.get(step.reason or "", "refused"), reason=step.reason)
         if not (step.clone and given.function in OF_COPIES):
             result.append(step)

@@ -15,14 +15,13 @@ from typing import Optional
 
 from ..model import Pass, Step
 from ..net import rx_handlers
+from .beyond_ip import OF_ICMP
 from .contents import Contents
 from .scene import Scene
 
 #: The modes of a bond in which one slave takes what is for a group, and the others get copies.
 _ONE_TAKES = ("active-backup", "balance-tlb", "balance-alb")
 _NO_HANDLER = (None, "UNHANDLED_PROTO", "PTYPE_ABSENT")
-_NO_REASON = (None, "NOT_SPECIFIED")
-_OF_ICMP = ("icmp_rcv", "icmpv6_rcv", "ping_rcv")
 _TAKEN = ("queued", "backlog", "taken", "tunnel")
 
 
@@ -56,7 +55,7 @@ def _of_inactive_slave(step: Step, before: Sequence[Step], its: Contents, time_n
     handler = next((one for one in reversed(before) if one.kind == "rx_handler"), None)
     if handler is None or (handler.function, handler.verdict) != (rx_handlers.BOND, "EXACT") or not its.to_group:
         return None
-    if _base(step) != "__netif_receive_skb_core" or step.reason not in _NO_HANDLER:
+    if step.base_function != "__netif_receive_skb_core" or step.reason not in _NO_HANDLER:
         return None
     slave = scene.device(step.netns, step.ifindex, time_ns)
     bond = scene.device(step.netns, slave.master, time_ns) if slave and slave.master else None
@@ -77,7 +76,7 @@ def _for_another_host(step: Step, its: Contents) -> Optional[str]:
 
 def _has_answered(step: Step, before: Sequence[Step]) -> Optional[str]:
     """A request that was answered before: ICMPv6 releases so what it has worked on."""
-    if _base(step) != "icmpv6_rcv" or step.reason not in _NO_REASON:
+    if step.base_function != "icmpv6_rcv" or not step.is_unexplained:
         return None
     return "it was answered before" if any(one.kind == "answered" for one in before) else None
 
@@ -85,14 +84,9 @@ def _has_answered(step: Step, before: Sequence[Step]) -> Optional[str]:
 def _of_echo_reply(step: Step, before: Sequence[Step], one: Pass) -> Optional[str]:
     """An echo reply, after the raw sockets of ICMP (most kinds of ping have one) got their copies: the kernel says that
     no ping socket waits for it, or, without a reason, a raw socket was seen to take it."""
-    if one.packet.message != "echo reply" or _base(step) not in _OF_ICMP:
+    if one.packet.message != "echo reply" or step.base_function not in OF_ICMP:
         return None
     if step.reason == "NO_SOCKET":
         return "raw sockets (ping's) got copies before, and no ping socket waits for it"
     is_taken = any(given.kind == "socket" and given.outcome in _TAKEN for given in before)
-    return "a raw socket took a copy before" if step.reason in _NO_REASON and is_taken else None
-
-
-def _base(step: Step) -> str:
-    """Return the kernel's function of a step without what a compiler appended."""
-    return (step.function or "").partition(".")[0]
+    return "a raw socket took a copy before" if step.is_unexplained and is_taken else None

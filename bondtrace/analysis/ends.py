@@ -18,7 +18,7 @@ from typing import Optional
 from ..format.stages import DROPS, SOCKETS, SOCKETS6
 from ..model import End, Journey, Pass, Step
 from . import ip_reasons, look_at, socket_names
-from .beyond_ip import KINDS, OF_COPIES
+from .beyond_ip import KINDS, OF_COPIES, OF_ICMP
 from .scene import Scene
 
 #: The kinds of steps that only the stages beyond IP show.
@@ -27,7 +27,6 @@ BEYOND_IP = tuple(KINDS.values())
 NOT_WATCHED = "beyond IP not watched: --sockets"
 #: The outcomes of a packet that a socket was given and did not take.
 REFUSED = frozenset(("full", "filtered", "checksum", "policy", "refused"))
-_OF_ICMP = ("icmp_rcv", "icmpv6_rcv", "ping_rcv")
 _WITH_SOCKETS = frozenset((6, 17, 136))  # TCP, UDP, UDP-Lite
 _IP_HANDLERS = {"ip_rcv": SOCKETS, "ip_list_rcv": SOCKETS, "ipv6_rcv": SOCKETS6, "ipv6_list_rcv": SOCKETS6}
 _REQUESTS = {"ARP": ("who-has", look_at.UNANSWERED_ARP), "ICMPv6": ("neighbor solicitation", look_at.UNANSWERED_ND)}
@@ -144,10 +143,10 @@ def _taken(place: int, step: Step, scene: Scene) -> End:
 def _is_only_released(step: Step, one: Pass) -> bool:
     """Does the kernel release so what it has worked on? ICMPv6 does so with all, before 5.17 at least; ICMP with what
     raw sockets got copies of, if no ping socket waits for it."""
-    if step.function == "icmpv6_rcv" and step.reason in (None, "NOT_SPECIFIED"):
+    if step.base_function == "icmpv6_rcv" and step.is_unexplained:
         return True
     is_copied = any(given.kind == "socket" for given in one.steps)
-    return is_copied and step.function in _OF_ICMP and step.reason in (None, "NOT_SPECIFIED", "NO_SOCKET")
+    return is_copied and step.base_function in OF_ICMP and (step.is_unexplained or step.reason == "NO_SOCKET")
 
 
 def _given(place: int, one: Pass, given: Sequence[Step], scene: Scene, time_ns: int) -> End:

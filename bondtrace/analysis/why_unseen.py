@@ -433,9 +433,8 @@ def _is_whole(passes: tuple[Pass, ...]) -> bool:
 
 def _is_after_taps(step: Step) -> bool:
     """Is it a drop by what comes after the taps for all protocols?"""
-    function = (step.function or "").partition(".")[0]
     reason = step.reason or ""
-    return step.kind == "drop" and (function in _AFTER_TAPS or reason.startswith(_REASONS_AFTER_TAPS))
+    return step.kind == "drop" and (step.base_function in _AFTER_TAPS or reason.startswith(_REASONS_AFTER_TAPS))
 
 
 def drop_phrase(step: Step) -> str:

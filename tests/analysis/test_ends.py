@@ -251,10 +251,11 @@ def test_solicitations_of_neighbour_discovery_are_answered_or_not():
     assert one_end(*request, packet=other) == ("protocol", "taken by the kernel's own ICMPv6")
 
 
+@pytest.mark.parametrize("name", ["icmpv6_rcv", "icmpv6_rcv.isra.0"])
 @pytest.mark.parametrize("packet", [SOLICITATION, None])
-def test_icmpv6_releases_what_it_has_worked_on_and_that_is_no_drop(packet):
+def test_icmpv6_releases_what_it_has_worked_on_and_that_is_no_drop(packet, name):
     request = UP, protocol("ipv6_rcv"), local(58, "ip6_protocol_deliver_rcu")
-    around = beyond_ip({"kind": "symbol", "time_ns": 1, "address": 0x81002000, "name": "icmpv6_rcv"})
+    around = beyond_ip({"kind": "symbol", "time_ns": 1, "address": 0x81002000, "name": name})
     released = drop("NOT_SPECIFIED", "udp_queue_rcv_one_skb")  # at that address
     expected = "unanswered" if packet else "protocol"
     assert one_end(*request, released, packet=packet, around=around)[0] == expected
