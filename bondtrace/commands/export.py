@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Optional
 
 import click
-import numpy as np
 
 from ..analysis.select import Criteria, Selection
 from ..errors import UsageError
 from ..exporters import FORMATS, Exporter
-from ..exporters.arrows import ArrowsExporter
+from ..exporters.arrows import ArrowsExporter, Made
 from ..exporters.csv_rows import CsvExporter
 from ..exporters.jsonl import JsonLinesExporter
 from ..exporters.output import STDOUT, Output, cannot_write, refuse_overwriting
@@ -26,15 +25,12 @@ from ..exporters.pcapng import PcapngExporter
 from ..exporters.perfetto import PerfettoExporter, begin_ns
 from ..format.recording import Recording
 from ..format.trace_set import TraceSet, require_one_input
-from ..format.wire import Array
 from ..pipeline import Pipeline
 from ..reporters.text import trust_line
 from ..util.pipes import STDIO
 from .options import directions, privacy_option, say, view_options
 from .replaying import only_trace, replay
 from .selecting import Selecting, files_and_selection, refuse_private_filter, tell
-
-NOTHING: Array = np.zeros(0, np.uint64)
 
 
 @click.command(cls=Selecting)
@@ -105,11 +101,13 @@ def _sources(files: Sequence[Path], form: str) -> list[TraceSet]:
 def _compare(path: Path, exporter: ArrowsExporter) -> None:
     """Say where the journeys of a new recording are not those of the whole: which passes are joined can depend on what
     came in between."""
-    found: list[Array] = [NOTHING]
-    Pipeline(columns=lambda columns: found.append(columns.shapes)).run(Recording(path).batches())
-    there, wanted = np.concatenate(found), np.concatenate([NOTHING, *exporter.shapes])
-    if not np.array_equal(there, wanted):
-        say(f"{path}: without the other packets its passes make {len(there):,} journeys, and not those {len(wanted):,}")
+    there, wanted = Made(), exporter.made
+    Pipeline(columns=there.add).run(Recording(path).batches())
+    if not there.is_same(wanted):
+        say(
+            f"{path}: without the other packets its passes make {there.journeys:,} journeys, and not those "
+            f"{wanted.journeys:,}"
+        )
 
 
 def _exporter(form: str, name: str, force: bool, files: Sequence[Path], by: str, stack: ExitStack) -> Exporter:

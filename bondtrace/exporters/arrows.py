@@ -14,6 +14,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Optional
 
@@ -46,6 +47,22 @@ class _Waiting:
     passes: list[Passes] = field(default_factory=list)
 
 
+class Made:
+    """Journeys, as far as one can tell by their number and a digest of their shapes whether others are the same."""
+
+    def __init__(self) -> None:
+        self.journeys, self._digest = 0, blake2b(digest_size=16)
+
+    def add(self, columns: Journeys) -> None:
+        """Add these journeys, which come behind those before."""
+        self.journeys += len(columns)
+        self._digest.update(columns.shapes.tobytes())
+
+    def is_same(self, other: Made) -> bool:
+        """Are they of the same shapes, in the same order?"""
+        return self.journeys == other.journeys and self._digest.digest() == other._digest.digest()
+
+
 class ArrowsExporter(Exporter):
     """A recording on a stream; ``by`` says what selected its journeys, "" for all."""
 
@@ -53,7 +70,7 @@ class ArrowsExporter(Exporter):
         self._stream, self._by = stream, by
         self._waiting: deque[_Waiting] = deque()
         self._last_ns = 0
-        self.shapes: list[Array] = []  # of the journeys, to be compared with those that a reader makes of it
+        self.made = Made()  # to be compared with what a reader makes of it
         self._stream.write(schema_message(SCHEMA))
 
     def begin(self, source: Path, scene: Scene) -> None:
@@ -77,7 +94,7 @@ class ArrowsExporter(Exporter):
         """Take the journeys that are to be written: each of their passes belongs to the batch in which it came."""
         if not len(columns):
             return
-        self.shapes.append(columns.shapes)
+        self.made.add(columns)
         passes, keys = columns.passes, _keys(columns.passes)
         is_open = np.ones(len(passes), bool)
         for batch in self._waiting:
