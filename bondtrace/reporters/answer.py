@@ -14,7 +14,8 @@ from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..model import ETH_P_ALL, Journey, Tap
 from ..net.dissect import one_line
-from ..stats.answers import Answers, Reason, TapAnswers
+from ..stats.answers import Answers, TapAnswers
+from ..stats.summary import Absence
 from ..util.untrusted import printable
 from .json_lines import bound_device, protocol_name
 
@@ -66,7 +67,7 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
     if rest:
         found.append(f"{rest} other tap{'s' * (rest != 1)} got none of them: not on their way, or not for them.")
     reasons = [reason for inode in telling for reason in answers.taps[inode].ranked]
-    first = next((one.journey for one in reasons if not one.trivial), None)
+    first = next((one.journey for one in reasons if not one.is_trivial), None)
     example = first or next((journey for _, journey, _ in answers.drops.values()), None)
     example = example or next((one for inode in inodes for one in answers.taps[inode].examples.values()), None)
     return [*found, *_more(example, file)]
@@ -105,7 +106,7 @@ def _otherwise(told: TapAnswers) -> str:
     return "".join(said)
 
 
-def _missed(reasons: list[Reason], tap: Optional[Tap], scene: Scene) -> list[str]:
+def _missed(reasons: list[Absence], tap: Optional[Tap], scene: Scene) -> list[str]:
     """Return paragraphs on what it was not offered, the main cause first."""
     if not reasons:
         return ["It was offered every packet of this recording."]
@@ -133,7 +134,7 @@ def _remedy_of(reason: str) -> str:
 
 def _tells(told: TapAnswers) -> bool:
     """Did it get some of the packets, or is it news that it did not?"""
-    return bool(told.outcomes) or any(not one.trivial for one in told.missed.values())
+    return bool(told.outcomes) or any(not one.is_trivial for one in told.missed.values())
 
 
 def _of_one(inode: int, answers: Answers, scene: Scene) -> str:

@@ -140,9 +140,7 @@ def _pass_object(one: Pass) -> dict[str, Any]:
 
 def journey_object(journey: Journey, scene: Scene) -> dict[str, Any]:
     """Return a journey for JSON."""
-    inodes = {step.tap for one in journey.passes for step in one.steps if step.tap is not None}
-    inodes |= {one.tap for one in journey.unseen}
-    taps = {inode: scene.tap(inode, journey.time_ns) for inode in sorted(inodes)}
+    taps = {inode: scene.tap(inode, journey.time_ns) for inode in sorted(journey.taps)}
     return {
         "id": journey.id,
         "time": timestamp(journey.wall_ns),

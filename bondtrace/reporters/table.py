@@ -29,7 +29,7 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
     if form == "tsv":  # tabulate would pad the cells
         blocks = (
             "\n".join("\t".join(row) for row in ([one.name for one in columns], *rows))
-            for columns, rows in _tables(summary, scene)
+            for columns, rows in _tables(summary, _tap_labels(summary, scene), scene)
         )
         print("\n\n".join(blocks), file=stream, flush=True)
         return
@@ -38,18 +38,19 @@ def write(summary: Summary, scene: Scene, stream: TextIO, form: str = "simple", 
 
 def lines(summary: Summary, scene: Scene, width: int, form: str = "simple", why: bool = False) -> list[str]:
     """Return the lines that ``write`` writes, in any form but tsv; tables for people fit the width."""
-    tables = [drawn(*one, form, width) for one in _tables(summary, scene)]
-    notes = [*_notes(summary, scene), *_ended_lines(summary, scene), *_file_lines(summary, scene)]
+    names = _tap_labels(summary, scene)
+    tables = [drawn(*one, form, width) for one in _tables(summary, names, scene)]
+    notes = [*_notes(summary, scene), *_ended_lines(names, scene), *_file_lines(summary, names, scene)]
     told = [*tables[0].splitlines(), "", *notes, *drop_lines(summary, scene)]
     told += ["", *(line for one in tables[1:] for line in one.splitlines()), ""] if tables[1:] else []
     told += [] if summary.counted else sockets.lines_below(summary, scene)
-    told += ["", *why_lines(summary, scene), *sockets.why_lines(summary, scene)] if why else []
+    told += ["", *_why_lines(summary, names, scene), *sockets.why_lines(summary, scene)] if why else []
     not_traced = printable(coverage.line(scene))
     return [*told, *([not_traced] if not_traced else []), trust_line(scene)]
 
 
-def _tables(summary: Summary, scene: Scene) -> list[tuple[list[Column], list[list[str]]]]:
-    return [table(summary, scene), *([sockets.table(summary, scene)] if summary.ended.sockets else [])]
+def _tables(summary: Summary, names: dict[int, str], scene: Scene) -> list[tuple[list[Column], list[list[str]]]]:
+    return [_table(summary, names, scene), *([sockets.table(summary, scene)] if summary.ended.sockets else [])]
 
 
 def _notes(summary: Summary, scene: Scene) -> list[str]:
@@ -61,22 +62,21 @@ def _notes(summary: Summary, scene: Scene) -> list[str]:
     return [f"{_what(summary, scene)}; {meaning}", *unknown]
 
 
-def _ended_lines(summary: Summary, scene: Scene) -> list[str]:
+def _ended_lines(names: dict[int, str], scene: Scene) -> list[str]:
     """Return which taps did not listen any more when the trace ended, and why, as far as that is known."""
-    names = tap_labels(summary, scene)
-    ends = ((names[inode], tap_ends.of_tap(inode, scene)) for inode in summary.inodes(scene))
+    ends = ((name, tap_ends.of_tap(inode, scene)) for inode, name in names.items())
     lines = [f"{end.mark}: {name}{_by(end, scene)}: {printable(end.detail)}" for name, end in ends if end is not None]
     more = [f"and {len(lines) - _ENDED_MAX} more taps that ended"] if len(lines) > _ENDED_MAX else []
     return [*lines[:_ENDED_MAX], *more]
 
 
-def _file_lines(summary: Summary, scene: Scene) -> list[str]:
+def _file_lines(summary: Summary, names: dict[int, str], scene: Scene) -> list[str]:
     """Return which of the packets that taps captured are not in their files."""
-    names, places, lines = tap_labels(summary, scene), summary.places(), []
-    for inode in summary.inodes(scene):
+    places, lines = summary.places(), []
+    for inode, name in names.items():
         tap = scene.tap(inode, LAST_NS)
         captured = {where: summary.captured[inode, where] for where in places}
-        lines += [f"{names[inode]}: {note}" for note in in_file.left_out(tap, captured, scene)] if tap else []
+        lines += [f"{name}: {note}" for note in in_file.left_out(tap, captured, scene)] if tap else []
     return lines[:_ENDED_MAX]
 
 
@@ -99,7 +99,7 @@ def _what(summary: Summary, scene: Scene) -> str:
     return f"{summary.journeys} packets{those}{incomplete}"
 
 
-def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]]:
+def _table(summary: Summary, names: dict[int, str], scene: Scene) -> tuple[list[Column], list[list[str]]]:
     """Return (columns, rows): a row per tap, and what passed each device."""
     places = summary.places()
     kinds = [name for name in OUTCOMES if any(outcome == name for _, outcome in summary.outcomes)]
@@ -110,11 +110,11 @@ def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]
         *(Column((kind,)) for kind in (*kinds, *(["twice"] if summary.twice else []))),
         *([] if summary.counted else [Column(("unseen",)), Column(("mostly", "because"), least=16)]),
     ]
-    rows, names = [], tap_labels(summary, scene)
-    for inode in summary.inodes(scene):
+    rows = []
+    for inode, name in names.items():
         tap = scene.tap(inode, LAST_NS)
         end = tap_ends.of_tap(inode, scene)
-        row = [names[inode], bound_name(tap, scene) + (f" ({end.mark})" if end else "")]
+        row = [name, bound_name(tap, scene) + (f" ({end.mark})" if end else "")]
         open_ = watched.open_reason(tap, scene)
         known = open_ is None
         cells_known = watched.cells_known(tap, scene)
@@ -163,22 +163,22 @@ def drop_lines(summary: Summary, scene: Scene) -> list[str]:
     ]
 
 
-def why_lines(summary: Summary, scene: Scene) -> list[str]:
+def _why_lines(summary: Summary, names: dict[int, str], scene: Scene) -> list[str]:
     """Return for each tap the reasons with counts, and one journey as an example of each."""
-    lines, names = [], tap_labels(summary, scene)
-    for inode in summary.inodes(scene):
+    lines = []
+    for inode, name in names.items():
         reasons = summary.ranked(inode)
         tap = scene.tap(inode, LAST_NS)
         if reasons and tap:
             verb = "did not see" if watched.totals_known(tap, scene) else "may have seen or not"
-            lines.append(f"{names[inode]} {verb}")
+            lines.append(f"{name} {verb}")
         for reason, count in reasons:
-            example = summary.examples[inode, reason]
-            lines.append(f"  {count:>8}  {reason}: {printable(example.detail)} (for example #{example.journey})")
+            one = summary.absences[inode, reason]
+            lines.append(f"  {count:>8}  {reason}: {printable(one.unseen.detail)} (for example #{one.journey.id})")
     return lines
 
 
-def tap_labels(summary: Summary, scene: Scene) -> dict[int, str]:
+def _tap_labels(summary: Summary, scene: Scene) -> dict[int, str]:
     """Return the names of the taps of a summary with their inodes, told apart, by inode."""
     taps = (scene.tap(inode, LAST_NS) for inode in summary.inodes(scene))
     names = told_apart(tap for tap in taps if tap is not None)
@@ -266,14 +266,14 @@ def _offers_object(inode: int, where: Place, summary: Summary, scene: Scene, cel
 def _unseen_counts(inode: int, summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each reason with its count and an example."""
     for reason, count in summary.reasons(inode):
-        example = summary.examples[inode, reason]
+        example = summary.absences[inode, reason]
         yield (
             reason,
             {
                 "packets": count,
                 "trivial": example.trivial,
-                "example": example.journey,
-                "detail": printable(example.detail),
+                "example": example.journey.id,
+                "detail": printable(example.unseen.detail),
             },
         )
 

@@ -11,21 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ..analysis.telling import SHARED
-from ..model import Journey, Step, Unseen
+from ..model import Journey, Step
+from .summary import Absence
 
 _ENDS = ("socket", "refused", "answered", "unanswered", "forwarded", "protocol", "consumed", "handed-on")
 Drop = tuple[str, str, str, str, str]
 """Device, function, the kernel's reason, who decided (a chain, a filter of tc), why nobody lost it; "" for none."""
-
-
-@dataclass
-class Reason:
-    """Why a tap was not offered ``packets`` packets, with one of them; ``trivial``: that is no news for any of them."""
-
-    packets: int
-    journey: Journey
-    unseen: Unseen
-    trivial: bool
 
 
 @dataclass
@@ -37,12 +28,12 @@ class TapAnswers:
     twice: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Journey] = field(default_factory=dict)  # by outcome
-    missed: dict[str, Reason] = field(default_factory=dict)
+    missed: dict[str, Absence] = field(default_factory=dict)
 
     @property
-    def ranked(self) -> list[Reason]:
+    def ranked(self) -> list[Absence]:
         """The reasons, those that tell something first, then the most frequent ones."""
-        return sorted(self.missed.values(), key=lambda one: (one.trivial, -one.packets, one.unseen.reason in SHARED))
+        return sorted(self.missed.values(), key=lambda one: (one.is_trivial, -one.packets, one.unseen.reason in SHARED))
 
 
 @dataclass
@@ -67,7 +58,8 @@ class Answers:
         self._count_taps(journey, steps, times)
         self.ends.update({end.detail: times for end in journey.ends if end.kind in _ENDS})
         for missed in journey.unseen:
-            self._count_missed(journey, missed, times)
+            reasons = self.taps.setdefault(missed.tap, TapAnswers()).missed
+            reasons.setdefault(missed.reason, Absence(journey, missed)).count(journey, missed, times)
         for step in {_drop(step): step for step in steps if step.kind == "drop"}.values():
             count, example, first = self.drops.get(_drop(step), (0, journey, step))
             self.drops[_drop(step)] = count + times, example, first
@@ -83,16 +75,6 @@ class Answers:
         for again, count in captures.items():
             if again in self.taps and count > 1:
                 self.taps[again].twice += times
-
-    def _count_missed(self, journey: Journey, missed: Unseen, times: int) -> None:
-        reasons = self.taps.setdefault(missed.tap, TapAnswers()).missed
-        known = reasons.get(missed.reason)
-        if known is None:
-            reasons[missed.reason] = Reason(times, journey, missed, missed.trivial)
-            return
-        known.packets += times
-        if known.trivial and not missed.trivial:
-            known.journey, known.unseen, known.trivial = journey, missed, False
 
 
 def _drop(step: Step) -> Drop:

@@ -86,9 +86,12 @@ class Kinds:
     absences: dict[tuple[Absent, ...], int] = field(default_factory=dict)
     entries: int = 0
 
-    def number(self, journey: Journey, scene: Scene) -> int:
-        """Return the number of the kind of a journey, which is new where there was none of it."""
-        kind = self._kind(journey, scene)
+    def number(self, journey: Journey, scene: Scene, way: Path = ()) -> int:
+        """Return the number of the kind of a journey, which is new where there was none of it.
+
+        :param way: its ``path``, where somebody has it already.
+        """
+        kind = self._kind(journey, scene, way or path(journey))
         if kind not in self.numbers:
             room = len(kind.visited) + len(kind.offers) + len(kind.path)
             room += 0 if kind.absent in self.absences else len(kind.absent)
@@ -102,16 +105,16 @@ class Kinds:
             self.examples.append(journey)
         return number
 
-    def _kind(self, journey: Journey, scene: Scene) -> Kind:
+    def _kind(self, journey: Journey, scene: Scene, way: Path) -> Kind:
         alone = Summary()
         alone.count(journey)
-        numbers = {inode: self._tap(inode, journey, scene) for inode in _taps_of(journey)}
+        numbers = {inode: self._tap(inode, journey, scene) for inode in journey.taps}
         return Kind(
             _began(journey),
             _fate(alone),
             any(harmless is None for _, harmless, _ in alone.ended.drops()),
             journey.complete,
-            path(journey),
+            way,
             tuple(visited(journey)),
             tuple(sorted(alone.passed)),
             tuple(
@@ -136,11 +139,6 @@ def _began(journey: Journey) -> Place:
     first = journey.passes[0]
     where = (first.steps[0].netns, first.steps[0].ifindex) if first.steps else (first.netns, 0)
     return (*where, journey.direction)
-
-
-def _taps_of(journey: Journey) -> set[int]:
-    offered = {step.tap for one in journey.passes for step in one.steps if step.tap is not None}
-    return offered | {one.tap for one in journey.unseen}
 
 
 def _fate(alone: Summary) -> str:

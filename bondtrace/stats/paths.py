@@ -65,9 +65,12 @@ class Paths:
     paths: Counter[Path] = field(default_factory=Counter)
     examples: dict[Path, Journey] = field(default_factory=dict)
 
-    def count(self, journey: Journey, times: int = 1) -> bool:
-        """Count a journey ``times`` times; return whether it is the first on its path."""
-        way = path(journey)
+    def count(self, journey: Journey, times: int = 1, way: Path = ()) -> bool:
+        """Count a journey ``times`` times; return whether it is the first on its path.
+
+        :param way: its ``path``, where somebody has it already.
+        """
+        way = way or path(journey)
         self.paths[way] += times
         return self.examples.setdefault(way, journey) is journey
 

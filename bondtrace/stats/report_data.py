@@ -21,7 +21,7 @@ from ..format.wire import Array
 from ..model import Journey
 from .kinds import Kinds
 from .latency import Latencies
-from .paths import Paths
+from .paths import Paths, path
 from .summary import Summary
 from .timeline import Timeline
 
@@ -79,12 +79,13 @@ class ReportData:
         self.summary.also = self._shape
 
     def _shape(self, journey: Journey, times: int) -> None:
-        listed = Listed(journey, self.kinds.number(journey, self.scene))
-        if self.paths.count(journey, times):
+        way = path(journey)
+        listed = Listed(journey, self.kinds.number(journey, self.scene, way))
+        if self.paths.count(journey, times, way):
             self.firsts[journey.id] = listed
         self._shapes.append(listed)
-        examples = self.summary.examples
-        if any(examples[missed.tap, missed.reason].journey == journey.id for missed in journey.unseen):
+        absences = self.summary.absences
+        if any(absences[missed.tap, missed.reason].journey is journey for missed in journey.unseen):
             self.named[journey.id] = listed
 
     def add(self, columns: Journeys) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Optional
 
 from ..analysis import assemble
 from ..analysis.alike import groups
@@ -24,13 +24,27 @@ Place = tuple[int, int, str]
 """(netns, ifindex, direction)."""
 
 
-class Absence(NamedTuple):
-    """That a tap was not offered packets for a reason: in which journey, for example, with that one's sentence, and of
-    how many packets that is no news (``model.Unseen``)."""
+@dataclass
+class Absence:
+    """That a tap was not offered ``packets`` packets for one reason, for how many of them that is no news
+    (``trivial``), and one of them with that one's sentence: the first for which it is news, or else the first."""
 
-    journey: int
-    detail: str
-    trivial: int
+    journey: Journey
+    unseen: Unseen
+    packets: int = 0
+    trivial: int = 0
+
+    @property
+    def is_trivial(self) -> bool:
+        """Is it no news for any of them?"""
+        return self.trivial == self.packets
+
+    def count(self, journey: Journey, unseen: Unseen, times: int) -> None:
+        """Count a journey ``times`` times."""
+        if self.is_trivial and not unseen.trivial:
+            self.journey, self.unseen = journey, unseen
+        self.packets += times
+        self.trivial += times if unseen.trivial else 0
 
 
 @dataclass
@@ -38,11 +52,10 @@ class Summary:
     """The counts so far.
 
     A packet *passes* a place when a round of it runs with skb->dev there, or it is offered to the transmit taps there.
-    ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``unseen`` by (tap
-    inode, reason), ``twice`` (offered more than once) by tap inode. ``examples`` has for each (tap inode, reason) the
-    first that is not trivial, or the first. ``ended`` counts what was dropped, and what became of packets beyond IP.
-    ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``unseen``, ``twice`` and all of
-    ``ended`` but the drops are not known.
+    ``offered`` and ``captured`` are by (tap inode, place), ``outcomes`` by (tap inode, outcome), ``absences`` by (tap
+    inode, reason), ``twice`` (offered more than once) by tap inode. ``ended`` counts what was dropped, and what became
+    of packets beyond IP. ``counted``: by the kernel, so ``journeys`` are passes, and ``incomplete``, ``absences``,
+    ``twice`` and all of ``ended`` but the drops are not known.
     """
 
     journeys: int = 0
@@ -53,8 +66,7 @@ class Summary:
     offered: Counter[tuple[int, Place]] = field(default_factory=Counter)
     captured: Counter[tuple[int, Place]] = field(default_factory=Counter)
     outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)
-    unseen: Counter[tuple[int, str]] = field(default_factory=Counter)
-    examples: dict[tuple[int, str], Absence] = field(default_factory=dict)
+    absences: dict[tuple[int, str], Absence] = field(default_factory=dict)
     twice: Counter[int] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
 
@@ -62,6 +74,11 @@ class Summary:
     def dropped(self) -> Counter[Drop]:
         """What the kernel dropped: ``Ended.dropped``."""
         return self.ended.dropped
+
+    @property
+    def unseen(self) -> Counter[tuple[int, str]]:
+        """How many packets a tap was not offered for a reason, by (tap inode, reason)."""
+        return Counter({which: one.packets for which, one in self.absences.items()})
 
     def add(self, columns: Journeys, scene: Scene) -> Journeys:
         """Count these journeys; return one of each shape."""
@@ -99,15 +116,8 @@ class Summary:
             if count > 1:
                 self.twice[inode] += times
         for missed in journey.unseen:
-            self._miss(missed, journey, times)
-
-    def _miss(self, missed: Unseen, journey: Journey, times: int) -> None:
-        which = missed.tap, missed.reason
-        known = self.examples.get(which, Absence(journey.id, missed.detail, 0))
-        if known.trivial == self.unseen[which] and not missed.trivial:
-            known = Absence(journey.id, missed.detail, known.trivial)
-        self.examples[which] = known._replace(trivial=known.trivial + times) if missed.trivial else known
-        self.unseen[which] += times
+            absence = self.absences.setdefault((missed.tap, missed.reason), Absence(journey, missed))
+            absence.count(journey, missed, times)
 
     def places(self) -> list[Place]:
         """Return every device and direction that packets passed, by namespace, ifindex, rx before tx."""
@@ -119,9 +129,9 @@ class Summary:
 
     def reasons(self, inode: int) -> list[tuple[str, int]]:
         """Return (reason, packets) for why this tap was not offered packets, the most frequent reason first."""
-        counts = [(reason, count) for (tap, reason), count in self.unseen.items() if tap == inode]
+        counts = [(reason, one.packets) for (tap, reason), one in self.absences.items() if tap == inode]
         return sorted(counts, key=lambda one: (-one[1], one[0]))
 
     def ranked(self, inode: int) -> list[tuple[str, int]]:
         """Return the same, with those that are trivial for all packets last."""
-        return sorted(self.reasons(inode), key=lambda one: self.examples[inode, one[0]].trivial == one[1])
+        return sorted(self.reasons(inode), key=lambda one: self.absences[inode, one[0]].is_trivial)

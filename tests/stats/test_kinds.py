@@ -34,7 +34,7 @@ def test_the_kinds_together_are_the_summary(seed):
             drops[drop, harmless] += count * each[number]
     assert offered == +summary.offered and outcomes == summary.outcomes and passed == summary.passed
     assert unseen == summary.unseen and 0 < trivial.total() < unseen.total()
-    assert trivial == {which: one.trivial for which, one in summary.examples.items()}
+    assert trivial == {which: one.trivial for which, one in summary.absences.items()}
     assert drops == {(drop, harmless): count for drop, harmless, count in summary.ended.drops()}
 
 

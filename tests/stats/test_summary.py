@@ -312,7 +312,7 @@ def test_counting_by_shape_is_counting_one_by_one(seed):
     # then every count, and the first example of each reason, is that of counting journey by journey
     expected = plain(one_by_one(columns, around))
     assert plain(summary) == expected
-    assert expected["journeys"] == 800 and len(expected["unseen"]) > 12
+    assert expected["journeys"] == 800 and len(expected["absences"]) > 12
     assert len(expected["ended"]["ports"]) > 9
     assert {"unanswered", "answered", "protocol", "handed-on"} <= set(expected["ended"]["ends"])
 
@@ -356,7 +356,9 @@ def test_reasons_come_with_the_most_frequent_first():
     summary, _ = counted(rx("eth0"), rx("eth1", at=20), rx("eth0", at=40), around=scene(taps={LLDP: TAPS[LLDP]}))
 
     assert summary.reasons(LLDP) == [("bound-elsewhere", 2), ("protocol", 1)]
-    assert summary.examples[LLDP, "bound-elsewhere"] == (1, "bound to eth1; the packet passed eth0", 2)
+    absence = summary.absences[LLDP, "bound-elsewhere"]
+    assert (absence.journey.id, absence.packets, absence.trivial) == (1, 2, 2)
+    assert absence.unseen.detail == "bound to eth1; the packet passed eth0"
 
 
 def test_a_tap_that_lives_in_another_namespace_is_told_so():
