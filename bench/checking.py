@@ -76,7 +76,7 @@ def write_capture(path: Path, recording: Path, inode: int) -> int:
         for batch in Recording(recording).batches():
             offset_ns = next((one["wall_offset_ns"] for one in batch.events if one["kind"] == "start"), offset_ns)
             passes, steps = batch.passes, batch.passes.steps
-            owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+            owner = passes.of_step
             mine = np.flatnonzero((steps["kind"] == STEP_TAP) & (steps["arg"] == inode) & (steps["result"] == 1))
             records = passes.records[owner[mine]]
             times_ns = records["time_ns"].astype(np.int64) + steps["t_ns"][mine] + offset_ns - BETWEEN_NS

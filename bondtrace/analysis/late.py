@@ -39,7 +39,7 @@ def merge_late(passes: Passes) -> Passes:
     it is."""
     if not (passes.records["kind"] == RECORD_LATE).any():
         return passes
-    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+    owner = passes.of_step
     enters = passes.steps["kind"] == STEP_NETNS
     late = (passes.records["kind"] == RECORD_LATE).take(owner)
     moved = np.flatnonzero(late & ~enters)
@@ -67,7 +67,7 @@ def _with_namespaces(passes: Passes, steps: Array, moved: Array, target: Array) 
     where a late step's device is not, or may not be, in the namespace that its new pass is in."""
     netns = namespaces(passes.records["netns"], passes.steps, passes.offsets)
     enters = np.flatnonzero(passes.steps["kind"] == STEP_NETNS)
-    passes_entering = np.searchsorted(passes.offsets, enters, side="right") - 1
+    passes_entering = passes.having(enters)
     differs = netns[moved] != passes.records["netns"][target]
     may = differs | (np.isin(target, passes_entering) & ~np.isin(steps["func"][moved], _LISTS))
     places = moved[may]

@@ -10,7 +10,6 @@ shell puts a completion on the command line unquoted.
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -24,11 +23,11 @@ from ..analysis.scene import Scene
 from ..analysis.tap_names import label
 from ..errors import BondtraceError
 from ..util.pipes import STDIO
+from ..util.untrusted import PLAIN_NAME
 
 Items = list["CompletionItem"]  # in quotes: generic only in later versions of click
 
 _DEVICES = "/sys/class/net"
-_SAFE = re.compile(r"[\w.@+-]+", re.ASCII)
 _PATHS = (".", "/", "~")
 _BATCHES = 4  # of a recording: the first has the devices and taps of its start
 
@@ -115,5 +114,5 @@ def _items(helps: dict[str, str], incomplete: str) -> Items:
     return [
         CompletionItem(name, help=text or None)
         for name, text in helps.items()
-        if name.startswith(incomplete) and _SAFE.fullmatch(name)
+        if name.startswith(incomplete) and PLAIN_NAME.fullmatch(name)
     ]

@@ -8,7 +8,6 @@ Source: extcap(4), and the chapter on extcap in Wireshark's Developer's Guide.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -19,12 +18,12 @@ from typing import NamedTuple, Optional
 
 from ..errors import UsageError
 from ..format.wire import SNAPLEN_MAX
+from ..util.untrusted import PLAIN_NAME
 from ..version import __version__
 
 ANY = "bondtrace"
 LUA = Path(__file__).with_name("bondtrace.lua")
 _DEVICES = Path("/sys/class/net")
-_NAME = re.compile(r"[\w.@+-]+", re.ASCII)
 _PREFIX = f"{ANY}-"
 _ASK_S = 20
 _SINCE_4_2 = Path("~/.local/lib/wireshark/extcap")
@@ -38,7 +37,7 @@ def interfaces(devices: Path = _DEVICES) -> list[str]:
     stacked = sorted(
         (not (device / "bonding").exists(), device.name)
         for device in (devices.iterdir() if devices.is_dir() else ())
-        if _NAME.fullmatch(device.name) and any(device.glob("lower_*"))
+        if PLAIN_NAME.fullmatch(device.name) and any(device.glob("lower_*"))
     )
     names = [name for _, name in stacked]
     return [

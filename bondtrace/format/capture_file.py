@@ -37,6 +37,7 @@ _CLASSIC = {
 }
 _SECTION = b"\n\r\r\n"
 _BYTE_ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
+_COMPRESSED = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd"}
 _IDB, _OLD_PACKET, _SIMPLE, _PACKET = 1, 2, 3, 6
 _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET = 2, 9, 14
 
@@ -91,7 +92,7 @@ def is_capture(path: Path) -> bool:
         return False
     if not magic:  # tcpdump had not written anything yet
         return path.suffix != SUFFIX
-    return magic in _CLASSIC or magic == _SECTION or magic[:2] == b"\x1f\x8b" or magic == b"\x28\xb5\x2f\xfd"
+    return magic in _CLASSIC or magic == _SECTION or _unpacker(magic) is not None
 
 
 class CaptureFile:
@@ -245,11 +246,13 @@ class CaptureFile:
 
 
 def _what(magic: bytes) -> str:
-    if magic[:2] == b"\x1f\x8b":
-        return "it is compressed; `gunzip` it first"
-    if magic == b"\x28\xb5\x2f\xfd":
-        return "it is compressed; `unzstd` it first"
-    return "it is neither pcap nor pcapng"
+    unpacker = _unpacker(magic)
+    return f"it is compressed; `{unpacker}` it first" if unpacker else "it is neither pcap nor pcapng"
+
+
+def _unpacker(magic: bytes) -> Optional[str]:
+    """Return what unpacks a file that begins so; ``None`` where it is not known to be compressed."""
+    return next((unpacker for begin, unpacker in _COMPRESSED.items() if magic.startswith(begin)), None)
 
 
 def _of_classic(data: bytes, begins: Array, order: str, unit_ns: int, number: int) -> Packets:

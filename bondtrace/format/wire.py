@@ -191,6 +191,16 @@ class Passes:
             _each(self.facts, lambda column: column.take(places)),
         )
 
+    @property
+    def of_step(self) -> Array:
+        """For every step, the place of its pass, shape (steps,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def having(self, steps: Array) -> Array:
+        """Return the place of the pass of each of these steps (an index array)."""
+        found: Array = np.searchsorted(self.offsets, steps, side="right") - 1
+        return found
+
     def _slice(self, begin: int, end: int) -> Passes:
         """Return consecutive passes, without a copy."""
         offsets = self.offsets[begin : end + 1]

@@ -182,9 +182,9 @@ class Check:
         hits = np.flatnonzero(places >= 0)
         if not len(hits):
             return
-        group_of = groups(columns, self._scene)[2]
+        group_of, of_pass = groups(columns, self._scene)[2], columns.of_pass
         for at in hits.tolist():
-            place = int(np.searchsorted(columns.offsets, some.which[at], side="right")) - 1
+            place = int(of_pass[some.which[at]])
             group = int(group_of[place])
             if group not in words:
                 words[group] = word_of(assemble.journey(columns, place, self._scene), self.capture.inode)
@@ -248,7 +248,7 @@ def _deliveries(columns: Journeys, capture: Capture, offset_ns: int) -> tuple[Si
     """Return what a tap captured in these journeys: the packets, the number of the journey of each, and how many of
     that journey it had captured before."""
     passes = columns.passes
-    owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+    owner = passes.of_step
     steps = passes.steps
     is_mine = (steps["arg"] == capture.inode) & (steps["kind"] == STEP_TAP) & (steps["result"] == _CAPTURED)
     mine = np.flatnonzero(is_mine)
@@ -256,7 +256,7 @@ def _deliveries(columns: Journeys, capture: Capture, offset_ns: int) -> tuple[Si
     rows = owner[mine]
     records = passes.records.take(rows)
     times_ns = records["time_ns"].astype(np.int64) + steps["t_ns"][mine].astype(np.int64) + offset_ns
-    place = np.searchsorted(columns.offsets, rows, side="right") - 1
+    place = columns.of_pass[rows]
     nth = np.arange(len(place)) - np.searchsorted(place, place)
     side = of_records(records, times_ns, np.arange(len(records)), capture.link)
     return side, columns.numbers[place[side.which]], nth[side.which]

@@ -71,7 +71,7 @@ class Latencies:
     def add(self, columns: Journeys) -> None:
         """Count the steps of these journeys, without those of a pass whose beginning is not known."""
         passes = columns.passes
-        owner = np.repeat(np.arange(len(passes)), np.diff(passes.offsets))
+        owner = passes.of_step
         is_step = ~np.isin(passes.steps["kind"], (STEP_NETNS, STEP_SEGMENTS))
         told = np.flatnonzero(is_step & (passes.records["kind"][owner] != RECORD_LATE))
         if not len(told):

@@ -10,8 +10,11 @@ was asked for; anything else is rejected with ``ValueError``.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+#: A name that needs no quotes in a shell, and no escapes in a line of words.
+PLAIN_NAME = re.compile(r"[\w.@+-]+", re.ASCII)
 NUMBER_END = 1 << 63  # the end of what a column of signed 64 bits can hold, here and in Parquet
 _DEPTH_MAX = 8
 

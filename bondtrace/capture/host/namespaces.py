@@ -27,7 +27,7 @@ NAMED_DIRECTORIES = ("/run/netns", _DOCKERS)
 _CONTAINER = "container "
 _CONTAINER_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # Docker, containerd, Podman, CRI-O
 _LXC_NAME = re.compile(r"/lxc(?:\.payload[./]|/)([\w.-]{1,64})")
-_CGROUP_BYTES = 1 << 14
+_PROC_BYTES = 1 << 20
 _OWN = "/proc/thread-self/ns/net"
 _CLONE_NEWNET = 0x40000000
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
@@ -91,15 +91,16 @@ def holder_of(pid: int) -> str:
 
     Source: ``/proc/PID/cgroup`` (a container's 64 digits, or LXC's name), ``/proc/PID/comm``.
     """
-    groups = _text(f"/proc/{pid}/cgroup")
+    groups = proc_text(f"/proc/{pid}/cgroup")
     named = _CONTAINER_ID.search(groups) or _LXC_NAME.search(groups)
-    return f"{_CONTAINER}{named[1]}" if named else _text(f"/proc/{pid}/comm").removesuffix("\n")
+    return f"{_CONTAINER}{named[1]}" if named else proc_text(f"/proc/{pid}/comm").removesuffix("\n")
 
 
-def _text(path: str) -> str:
+def proc_text(path: str) -> str:
+    """Return what a file in /proc says, of a very long one the begin; "" where it is gone."""
     try:
         with open(path, "rb") as file:
-            return file.read(_CGROUP_BYTES).decode("utf-8", "surrogateescape")
+            return file.read(_PROC_BYTES).decode("utf-8", "surrogateescape")
     except OSError:
         return ""
 

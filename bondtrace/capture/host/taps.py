@@ -24,7 +24,7 @@ from typing import NamedTuple, Optional
 from ...model import Device, Process, Tap
 from . import netlink
 from .devices import read_devices
-from .namespaces import Namespace, run_in, told
+from .namespaces import Namespace, proc_text, run_in, told
 
 SOCK_DIAG_BY_FAMILY = 20
 PACKET_SHOW_ALL = 0x3F  # INFO, MCLIST, RING_CFG, FANOUT, MEMINFO, FILTER
@@ -282,16 +282,8 @@ def _held(pid: int, wanted: Mapping[str, int]) -> set[int]:
 
 def read_process(pid: int) -> Process:
     """Return process ``pid`` as /proc describes it; with empty texts when it has ended."""
-    comm = _read(f"/proc/{pid}/comm").removesuffix("\n")
-    return Process(pid, comm, parse_cmdline(_read(f"/proc/{pid}/cmdline")))
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read().decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
+    comm = proc_text(f"/proc/{pid}/comm").removesuffix("\n")
+    return Process(pid, comm, parse_cmdline(proc_text(f"/proc/{pid}/cmdline")))
 
 
 def parse_cmdline(text: str) -> str:

@@ -91,7 +91,7 @@ class IpSettingsFollower:
             return []
         steps = passes.steps
         refused = np.flatnonzero((steps["kind"] == STEP_DROP) & (steps["arg"] == self._refused))
-        places = np.unique(np.searchsorted(passes.offsets, refused, side="right") - 1)[:WAYS_AT_ONCE]
+        places = np.unique(passes.having(refused))[:WAYS_AT_ONCE]
         there = {one.inode: one for one in namespaces}
         events = []
         for record in passes.records[places]:

@@ -6,7 +6,6 @@ const read = id => JSON.parse(document.getElementById(id).textContent);
 const at = id => document.getElementById(id);
 const summary = read("summary");
 const report = read("report");
-const OUTCOMES = ["captured", "filtered", "full", "ignored", "unknown"];
 const FATES = { full: "a tap had no room", captured: "captured", offered: "offered, none captured it",
   unseen: "offered to no tap", dropped: "dropped by the kernel (in addition)" };
 const STYLES = { captured: "captured", filtered: "filtered", full: "full", ignored: "ignored", ANOTHER: "ANOTHER",

@@ -33,7 +33,7 @@ function taps(counted) {
   const all = Object.entries(counted.taps).map(([inode, tap]) => ({ inode, ...tap, dev: tap.dev ?? "unknown",
     title: `${tap.name ?? ""} [${inode}]`.trim() }));
   all.sort((a, b) => a.dev.localeCompare(b.dev) || a.title.localeCompare(b.title));
-  const kinds = OUTCOMES.filter(name => all.some(tap => tap.outcomes?.[name]));
+  const kinds = report.names.outcomes.filter(name => all.some(tap => tap.outcomes?.[name]));
   const twice = all.some(tap => tap.twice);
   const places = counted.passed.map(place => `${place.dev} ${place.direction}` +
     (several ? ` ${report.namespaces[place.netns]}` : ""));

@@ -79,7 +79,7 @@ DIGITS = "0123456789abcdef" * 4
 )
 def test_a_process_goes_by_its_container_or_its_command(monkeypatch, groups, holder):
     told = {"/proc/7/cgroup": groups, "/proc/7/comm": "nginx\n"}
-    monkeypatch.setattr(namespaces, "_text", lambda path: told[path])
+    monkeypatch.setattr(namespaces, "proc_text", lambda path: told[path])
 
     assert namespaces.holder_of(7) == holder
 
