@@ -18,7 +18,7 @@ from bondtrace.net import pcap
 from bondtrace.net.pcap import Filter, Instruction, make_filter
 
 REJECT, ACCEPT, BLIND = 0, 1, 2
-SHIM = Path(__file__).parents[2] / "native" / "filter_host.c"
+NATIVE = Path(__file__).parents[2] / "native"
 
 
 # --- the C as a library --------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ class SkBuff(ctypes.Structure):
 def build(directory, filters):
     """ask(number, frame, tag=None, linear=None, outgoing=False, arphrd=1) -> fate, of the filters by number."""
     files = [source.bpf_dir() / name for name in ("wire.h", "pass.c", "filter.c")]
-    parts = [SHIM.read_text(), *(one.read_text() for one in files)]
+    parts = [one.read_text() for one in (NATIVE / "host.h", NATIVE / "filter_host.c", *files)]
     for kind in ("ethernet", "raw"):
         parts += [function(f"{kind}_{number}", getattr(one, kind)) for number, one in enumerate(filters)]
         parts += [
