@@ -16,14 +16,6 @@
 #define TAG_AT 12 /* behind the two addresses */
 #define TAG_BYTES 4
 
-#define ARPHRD_ETHER 1
-#define ARPHRD_PPP 512
-#define ARPHRD_TUNNEL 768
-#define ARPHRD_TUNNEL6 769
-#define ARPHRD_LOOPBACK 772
-#define ARPHRD_SIT 776
-#define ARPHRD_NONE 0xfffe
-
 static __always_inline u8 filter_ethernet(struct view *view);
 static __always_inline u8 filter_raw(struct view *view);
 
@@ -117,13 +109,12 @@ static __always_inline u8 filter_fate(struct view *view, struct part *part, u64 
 	u16 type = FIELD(part->typed, u16, dev, NET_DEVICE__TYPE);
 	u64 data = PART_ADDRESS(part, SK_BUFF__DATA);
 
-	if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) {
+	if (IS_WITH_ETHERNET_HEADER(type)) {
 		u64 head = PART_ADDRESS(part, SK_BUFF__HEAD);
 		view_open(view, part, outgoing ? data : head + PART(u16, part, SK_BUFF__MAC_HEADER), 1);
 		return filter_ethernet(view);
 	}
-	if (type == ARPHRD_NONE || type == ARPHRD_PPP || type == ARPHRD_SIT || type == ARPHRD_TUNNEL ||
-	    type == ARPHRD_TUNNEL6) {
+	if (IS_WITHOUT_HEADER(type) && !makes_headers(dev)) {
 		view_open(view, part, data, 0);
 		return filter_raw(view);
 	}

@@ -66,16 +66,14 @@ static __always_inline u8 packet_type(struct part *part)
 }
 
 #define ARPHRD_ETHER 1
-#define HEADER_OPS__CREATE 0 /* its first field */
 
-/* Has the device of this record no link-layer header (dev_has_header)? Then what lies in front of the network header is
+/* Has the device of this record no link-layer header ? Then what lies in front of the network header is
  * left from an outer packet. Asked only where it is no Ethernet device. */
 static __always_inline u8 is_bare(struct record *record, struct part *part)
 {
 	if (record->arphrd == ARPHRD_ETHER)
 		return 0;
-	u64 ops = READ(u64, READ(u64, part->skb, SK_BUFF__DEV), NET_DEVICE__HEADER_OPS);
-	return !ops || !READ(u64, ops, HEADER_OPS__CREATE);
+	return !makes_headers(READ(u64, part->skb, SK_BUFF__DEV));
 }
 
 /* What the record says of the packet; returns where its link-layer header is, and in `linear` how many bytes from

@@ -260,6 +260,16 @@ static __always_inline u64 typed_argument(void *ctx, u32 place)
 #endif
 }
 
+#define HEADER_OPS__CREATE 0 /* its first field */
+
+/* Does the device write link-layer headers (dev_has_header)? */
+static __always_inline u8 makes_headers(u64 dev)
+{
+	u64 ops = READ(u64, dev, NET_DEVICE__HEADER_OPS);
+
+	return ops && READ(u64, ops, HEADER_OPS__CREATE);
+}
+
 /* The fields of an skb that a record needs lie close together: one call for all of them costs less than two for single
  * fields. Where they do not, each field is read by itself. */
 #ifdef SK_BUFF__PART

@@ -17,6 +17,7 @@ struct sk_buff_here {
 #define SK_BUFF__VLAN_TCI AT(sk_buff_here, vlan_tci)
 #define SK_BUFF__VLAN_PROTO AT(sk_buff_here, vlan_proto)
 #define NET_DEVICE__TYPE 0
+#define NET_DEVICE__HEADER_OPS 8
 #define NET_DEVICE__IFINDEX 0
 #define NET_DEVICE__FLAGS 0
 #define NET_DEVICE__NET 0

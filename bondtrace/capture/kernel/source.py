@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import BondtraceError
+from ...net.arphrd import WITH_ETHERNET_HEADER, WITHOUT_HEADER
 from ...net.pcap import Filter
 from .filter import c_text
 from .plan import TYPED, Plan, programs
@@ -79,6 +80,7 @@ def join(
         f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {ring_bytes // page_bytes}\n",
         f"#define DEVICE_PLACES {DEVICE_PLACES}\n",
         f"#define FILTER 1\n#define LISTED_MAX {_listed_max()}\n" if packet_filter else "",
+        device_types(),
         "#define COUNT_ONLY 1\n" if count_only else "",
         f"#define COUNT_KEYS {COUNT_KEYS}\n#define RECENTS {RECENTS}\n" if count_only else "",
         f"#define SNAPLEN {snaplen}\n" if snaplen else "",
@@ -90,6 +92,14 @@ def join(
     if packet_filter:
         parts += ['#line 1 "filter"\n', c_text(packet_filter)]
     return "".join(parts)
+
+
+def device_types() -> str:
+    """Return how the types of devices are told apart by what their packets begin with (``net.arphrd``)."""
+    lists = {"IS_WITH_ETHERNET_HEADER": WITH_ETHERNET_HEADER, "IS_WITHOUT_HEADER": WITHOUT_HEADER}
+    return "".join(
+        f"#define {name}(type) ({' || '.join(f'(type) == {one}' for one in types)})\n" for name, types in lists.items()
+    )
 
 
 def _listed_max() -> int:

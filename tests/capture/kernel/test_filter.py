@@ -15,6 +15,7 @@ from bondtrace.capture.kernel import source
 from bondtrace.capture.kernel.filter import c_text, function
 from bondtrace.errors import UsageError
 from bondtrace.net import pcap
+from bondtrace.net.arphrd import WITHOUT_HEADER
 from bondtrace.net.pcap import Filter, Instruction, make_filter
 
 REJECT, ACCEPT, BLIND = 0, 1, 2
@@ -37,10 +38,15 @@ class SkBuff(ctypes.Structure):
     ]
 
 
+class Device(ctypes.Structure):
+    _fields_ = [("type", ctypes.c_uint16), ("header_ops", ctypes.c_uint64)]
+
+
 def build(directory, filters):
     """ask(number, frame, tag=None, linear=None, outgoing=False, arphrd=1) -> fate, of the filters by number."""
     files = [source.bpf_dir() / name for name in ("wire.h", "pass.c", "filter.c")]
-    parts = [one.read_text() for one in (NATIVE / "host.h", NATIVE / "filter_host.c", *files)]
+    parts = [source.device_types()]
+    parts += [one.read_text() for one in (NATIVE / "host.h", NATIVE / "filter_host.c", *files)]
     for kind in ("ethernet", "raw"):
         parts += [function(f"{kind}_{number}", getattr(one, kind)) for number, one in enumerate(filters)]
         parts += [
@@ -62,7 +68,7 @@ def build(directory, filters):
     library = ctypes.CDLL(str(directory / "filters.so"))
     library.ask.restype = ctypes.c_uint8
 
-    def ask(number, frame, tag=None, linear=None, outgoing=False, arphrd=1):
+    def ask(number, frame, tag=None, linear=None, outgoing=False, arphrd=1, makes_headers=False):
         room = ctypes.create_string_buffer(b"\xee" * 16 + frame + b"\xee" * 300, len(frame) + 316)
         there = len(frame) if linear is None else linear
         link = 0 if outgoing or arphrd != 1 else 14
@@ -76,7 +82,8 @@ def build(directory, filters):
             tag[1] if tag else 0,
             struct.unpack("=H", struct.pack("!H", tag[0]))[0] if tag else 0,
         )
-        device = ctypes.c_uint16(arphrd)
+        header_ops = ctypes.c_uint64(1)
+        device = Device(arphrd, ctypes.addressof(header_ops) if makes_headers else 0)
         view = ctypes.create_string_buffer(256)
         return library.ask(
             number,
@@ -134,6 +141,12 @@ def test_bytes_outside_the_linear_part_make_no_verdict(ask, expression, linear, 
     frame = ethernet(0x0800, ipv4(6, tcp(1, 443, 0x10), options=bytes(range(40))))
     frame = frame[:14] + b"\x45" + frame[15:] if expression == "dst port 443" else frame
     assert ask(expression, frame, linear=linear) == fate
+
+
+@pytest.mark.parametrize("arphrd", WITHOUT_HEADER)
+def test_a_device_without_a_link_layer_is_judged_unless_it_writes_headers(ask, arphrd):
+    # as a GRE tunnel to many does: what it sends begins with the outer header
+    assert [ask("icmp", PLAIN[0][14:], arphrd=arphrd, makes_headers=does) for does in (False, True)] == [ACCEPT, BLIND]
 
 
 def test_a_device_of_an_unknown_link_type_is_not_judged(ask):

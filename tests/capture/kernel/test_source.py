@@ -52,6 +52,9 @@ def test_what_varies_is_defined_first(ring_bytes, page_bytes, pages):
     assert parts(join(LAYOUT, plan, ring_bytes, page_bytes))[""] == (
         "#define BPF_LICENSE GPL\n#include <linux/types.h>\n#define SK_BUFF__DEV 16\n"
         f"#define PAGE_SIZE {page_bytes}\n#define RING_PAGES {pages}\n#define DEVICE_PLACES 4096\n"
+        + "#define IS_WITH_ETHERNET_HEADER(type) ((type) == 1 || (type) == 772)\n#define IS_WITHOUT_HEADER(type) ("
+        + " || ".join(f"(type) == {one}" for one in (512, 519, 768, 769, 776, 778, 823, 65534))
+        + ")\n"
         + program_names(plan)
     )
 
