@@ -83,7 +83,8 @@ def _read(file: Path) -> Optional[Programs]:
             about = os.fstat(descriptor)
             if stat.S_ISREG(about.st_mode) and _is_ours(about) and about.st_size <= _BYTES_MAX:
                 kept = Programs.from_bytes(stream.read())
-                os.utime(descriptor)
+                with contextlib.suppress(OSError):  # it may be another's, or in an image that cannot be written
+                    os.utime(descriptor)
                 return kept
     return None
 

@@ -120,6 +120,17 @@ def test_where_nothing_can_be_kept_nothing_else_changes(compiled, monkeypatch):
     assert compiled == ["a", "a"]
 
 
+def test_what_is_kept_is_used_where_it_cannot_be_touched(compiled, monkeypatch):
+    program_cache.compiled("a")
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    program_cache.compiled("a")
+    assert compiled == ["a"]
+
+
 def test_the_programs_that_were_not_used_for_longest_go(compiled, monkeypatch):
     monkeypatch.setattr(program_cache, "_KEPT_MAX", 2)
     for text in ("a", "b"):
