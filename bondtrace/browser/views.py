@@ -6,7 +6,6 @@ Invariant: every text is printable, as it comes from the reporters or from ``uti
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Optional
@@ -157,18 +156,10 @@ def table_lines(tallies: Sequence[Tally], columns: int, why: bool, whole: bool) 
         told += [printable(line) for line in tally.trace.reservations()]
         told += tally.selection.lines(scene) if tally.selection else []
         told += table.lines(tally.summary, scene, _UNLIMITED if whole else columns, why=why)
-        told += _as_if_lines(tally)
+        told += ["", *as_if.table_lines(tally.counts, _UNLIMITED if whole else columns)] if tally.counts else []
     if whole:
         return [[("", line)] for line in told]
     return [part for line in told for part in wrapped([("", line)], columns, _HANG)]
-
-
-def _as_if_lines(tally: Tally) -> list[str]:
-    if tally.counts is None:
-        return []
-    stream = io.StringIO()
-    as_if.write(tally.counts, stream)
-    return stream.getvalue().splitlines()
 
 
 def help_lines(columns: int) -> list[Line]:

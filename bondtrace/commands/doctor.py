@@ -10,7 +10,6 @@ import sys
 from typing import Any, Optional
 
 import click
-from tabulate import tabulate
 
 from ..capture import capabilities
 from ..capture.kernel import compiler, loader
@@ -19,8 +18,16 @@ from ..capture.live.handlers import loading_of
 from ..errors import BondtraceError
 from ..format.stages import BEYOND_IP, essential
 from ..net.pcap import Filter
+from ..reporters.fitting import Column, drawn, width_of
 from ..util.untrusted import printable
 from .options import filter_of, json_option
+
+_COLUMNS = (
+    Column(("stage",)),
+    Column(("reports",), least=12, wraps=True),
+    Column(("attached",), least=9, wraps=True),
+    Column(("probes",), least=30, wraps=True),
+)
 
 
 @click.command()
@@ -161,7 +168,7 @@ def _print(findings: dict[str, Any], verbose: bool) -> None:
             ]
             for stage in findings["stages"]
         ]
-        print(tabulate(rows, headers=["stage", "reports", "attached", "probes"]))
+        print(drawn(_COLUMNS, rows, "simple", width_of(sys.stdout)))
     _print_refusals(findings, verbose)
     print(_verdict(findings))
 

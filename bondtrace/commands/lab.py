@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Optional
 
 import click
-from tabulate import tabulate
 
 from .. import lab as laboratory
 from ..errors import BondtraceError, UsageError
@@ -20,6 +19,7 @@ from ..lab import compare
 from ..lab.terminal import Terminal
 from ..pipeline import Pipeline
 from ..reporters import comparison
+from ..reporters.fitting import Column, drawn, width_of
 from ..stats.kernel_comparison import Observation
 from . import candidates
 from .options import say, wants_colour
@@ -121,7 +121,8 @@ def lab(
 def _list() -> None:
     found = laboratory.scenarios()
     rows = [[one.name, one.title, one.description] for one in found]
-    print(tabulate(rows, headers=["scenario", "title", "what it plays"]))
+    columns = [Column(("scenario",)), *(Column((name,), least=20, wraps=True) for name in ("title", "what it plays"))]
+    print(drawn(columns, rows, "simple", width_of(sys.stdout)))
     print("\n" + _OWN.format(next(one.path for one in found if one.name == "ping")))
 
 

@@ -7,14 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Optional, TextIO
 
-from tabulate import tabulate
-
 from ..analysis.eras import Answer, Era, Offer, answers
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
+from ..analysis.tap_names import told_apart
 from ..model import Journey
 from ..util.untrusted import printable
+from .fitting import Column, drawn, width_of
 from .json_lines import bound_device
 from .text import tap_name
 
@@ -118,27 +117,42 @@ class Counts:
 
 def write(counts: Counts, stream: TextIO) -> None:
     """Write a row per tap and place: what was recorded, what the era would have done, differences marked."""
-    rows = []
+    print("\n".join(["", *table_lines(counts, width_of(stream))]), file=stream, flush=True)
+
+
+def table_lines(counts: Counts, width: int) -> list[str]:
+    """Return the lines that ``write`` writes below an empty one; the table fits the width."""
+    columns = [
+        Column(("tap",), least=24),
+        Column(("bound to",), tells=(1, 0)),
+        Column(("offered",)),
+        Column(("recorded",)),
+        Column((counts.era.name,)),
+        Column(("",)),
+        *([Column(("packets", "unknown"))] if any(counts.unknown.values()) else []),
+    ]
+    told = drawn(columns, _rows(counts), "simple", width, "--json has all")
+    rule = [f"The rule: {counts.era.rule}", f"(source: {counts.era.source})."]
+    return [f"{heading(counts.era)}:", *told.splitlines(), *rule]
+
+
+def _rows(counts: Counts) -> list[list[str]]:
+    taps = {inode: counts.scene.tap(inode, LAST_NS) for inode, *_ in counts.rows()}
+    names, rows = told_apart(tap for tap in taps.values() if tap), []
     for inode, offer, recorded, modelled in counts.rows():
-        tap = counts.scene.tap(inode, LAST_NS)
-        unsure = f" or more ({counts.unknown[inode]} packets unknown)" if counts.unknown[inode] else ""
-        known = not counts.not_watched[inode]
+        tap, unknown, known = taps[inode], counts.unknown[inode], not counts.not_watched[inode]
         rows.append(
             [
-                f"{printable(label(tap))} [{inode}]" if tap else f"[{inode}]",
+                f"{printable(names[inode])} [{inode}]" if tap else f"[{inode}]",
                 printable(bound_device(tap, counts.scene, LAST_NS)) if tap else "unknown",
                 f"{offer.direction} on {printable(offer.dev)}",
                 str(recorded) if known else "?",
-                f"{modelled}{unsure}",
-                "≠" if known and recorded != modelled and not unsure else "",
+                f"{modelled} or more" if unknown else str(modelled),
+                "≠" if known and recorded != modelled and not unknown else "",
+                str(unknown or ""),
             ]
         )
-    print(f"\n{heading(counts.era)}:", file=stream)
-    print(
-        tabulate(rows, headers=["tap", "bound to", "offered", "recorded", counts.era.name, ""], disable_numparse=True),
-        file=stream,
-    )
-    print(f"The rule: {counts.era.rule}\n(source: {counts.era.source}).", file=stream, flush=True)
+    return rows
 
 
 def counts_object(counts: Counts) -> dict[str, Any]:

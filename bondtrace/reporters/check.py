@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, TextIO
 
-from tabulate import tabulate
-
 from ..analysis import watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
@@ -17,6 +15,7 @@ from ..stats.agreement import Agreement, Doubt, agreement, moved_clock
 from ..stats.check import Check, Found
 from ..stats.held import Capture
 from ..util.untrusted import printable
+from .fitting import Column, drawn, width_of
 from .json_lines import tap_object, timestamp, trust_object
 from .text import clock, tap_name, trust_line
 
@@ -56,8 +55,9 @@ class Result:
 def write(result: Result, stream: TextIO) -> None:
     """Write the table, what is to be said of each capture, and in the last line whether they agree."""
     rows = [_row(one, result.scene) for one in result.checks]
-    headers = ["capture", "tap", "packets", "has", "twice", "lacks", "outside"]
-    lines = [str(tabulate(rows, headers=headers, disable_numparse=True)), ""]
+    counts = ("packets", "has", "twice", "lacks", "outside")
+    columns = [Column(("capture",), least=16), Column(("tap",), least=16), *(Column((name,)) for name in counts)]
+    lines = [drawn(columns, rows, "simple", width_of(stream), "--json has all"), ""]
     lines.append(f"{_packets(result.journeys)} in the recording; has, twice and lacks count these.")
     for check in result.checks:
         lines += [f"{printable(check.capture.name)}: {line}" for line in _lines(check, result)]

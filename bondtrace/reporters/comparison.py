@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional, TextIO
 
-from tabulate import tabulate
-
 from ..analysis import watched
 from ..analysis.history import LAST_NS
 from ..analysis.scene import Scene
@@ -25,6 +23,7 @@ from ..model import Tap
 from ..stats.kernel_comparison import Observation
 from ..stats.summary import Place, Summary
 from ..util.untrusted import printable
+from .fitting import Column, drawn, width_of
 from .json_lines import bound_device, protocol_name, trust_object
 from .text import trust_line
 
@@ -215,9 +214,10 @@ def _answer(cell: Counts) -> frozenset[str]:
 def write(observations: Sequence[Observation], stream: TextIO) -> None:
     """Write the table, what its marks mean, and for each kernel what was lost and where its files are."""
     found = rows(observations)
-    headers = ["packets", "tap", "bound to", "where", *(printable(one.kernel) for one in observations), ""]
+    kernels = (Column((printable(one.kernel),), least=12, wraps=True) for one in observations)
+    heads = [Column(("packets",)), Column(("tap",), least=16), Column(("bound to",), tells=(1, 0)), Column(("where",))]
     table = [*_text_rows(found, [one.error for one in observations]), _last_row(observations)]
-    print(tabulate(table, headers=headers, tablefmt="simple", disable_numparse=True), file=stream)
+    print(drawn([*heads, *kernels, Column(("",))], table, "simple", width_of(stream), "--json has all"), file=stream)
     print(f"\na cell is offers/captures, or how many and why; {_verdict(found)}", file=stream)
     if any(_NOT_WATCHED in line for line in table):
         print(f"{_NOT_WATCHED}: not watched on that kernel", file=stream)

@@ -29,13 +29,15 @@ class Column:
 
     ``words`` are its heading, which may be written below one another; ``group`` stands above columns of the same one.
     ``tells``: of columns with this the one that has the least is left out first; ``None``: it never is. ``least`` is
-    the width down to which its cells may be cut; 0: they are never. ``right``: its cells stand at the right.
+    the width down to which its cells may be cut; 0: they are never. ``wraps``: they are written on several lines
+    instead. ``right``: its cells stand at the right.
     """
 
     words: tuple[str, ...]
     group: str = ""
     tells: Optional[tuple[int, int]] = None
     least: int = 0
+    wraps: bool = False
     right: bool = False
 
     @property
@@ -73,7 +75,8 @@ def drawn(
     if form not in _FITTED:
         escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
         return _table([one.name for one in columns], escaped, form, columns)
-    longest = [max((row[place] for row in cells), key=len, default="") for place in range(len(columns))]
+    each = [[line for row in cells for line in row[place].splitlines()] for place in range(len(columns))]
+    longest = [max(lines, key=len, default="") for lines in each]
     for fit in _fits(columns, longest, width):
         if fit.width(columns, longest) <= width:
             break
@@ -94,15 +97,21 @@ class _Fit:
 
     def table(self, columns: Sequence[Column], cells: Sequence[Sequence[str]], form: str) -> str:
         """Return the table."""
-        fitted = [[self._cell(row, place) for place in self.kept] for row in cells]
+        fitted = [[self._cell(columns[place], row[place], place) for place in self.kept] for row in cells]
         return _with_groups([columns[place] for place in self.kept], fitted, form, self.is_narrow)
 
     def width(self, columns: Sequence[Column], longest: Sequence[str]) -> int:
         """Return how wide the table is whose longest cells these are."""
         return max((len(line.rstrip()) for line in self.table(columns, [longest], "simple").splitlines()), default=0)
 
-    def _cell(self, row: Sequence[str], place: int) -> str:
-        return shortened(row[place], self.sizes.get(place, len(row[place])))
+    def _cell(self, column: Column, text: str, place: int) -> str:
+        size = self.sizes.get(place, 0)
+        if not size:
+            return text
+        if not column.wraps:
+            return shortened(text, size)
+        parts = (textwrap.wrap(line, size, break_on_hyphens=False) for line in text.splitlines())
+        return "\n".join(part for several in parts for part in several)
 
 
 def _fits(columns: Sequence[Column], longest: Sequence[str], width: int) -> Iterator[_Fit]:
@@ -122,14 +131,14 @@ def _fits(columns: Sequence[Column], longest: Sequence[str], width: int) -> Iter
 
 
 def _cut(fit: _Fit, columns: Sequence[Column], longest: Sequence[str], width: int) -> _Fit:
-    """Return one whose cells are cut as short as is needed, as far as they may be, the longest first."""
+    """Return one whose cells are cut as short as is needed, as far as they may be: always the longest."""
     sizes = {place: len(longest[place]) for place in fit.kept if columns[place].least}
-    for place in sorted(sizes, key=lambda place: columns[place].least - sizes[place]):
-        over = fit.width(columns, longest) - width
-        if over > 0 and sizes[place] > columns[place].least:
-            size = max(sizes[place] - over, columns[place].least)
-            fit = replace(fit, sizes={**fit.sizes, place: size})
-    return fit
+    over = fit.width(columns, longest) - width
+    while over > 0 and any(sizes[place] > columns[place].least for place in sizes):
+        place = max(sizes, key=lambda place: (sizes[place] > columns[place].least, sizes[place]))
+        sizes[place] -= 1
+        over -= 1
+    return replace(fit, sizes=sizes)
 
 
 def shortened(text: str, size: int) -> str:

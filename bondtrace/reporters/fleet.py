@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from tabulate import tabulate
-
 from ..analysis import watched
 from ..model import OUTCOMES
 from ..stats.fleet import FleetRow
 from ..util.untrusted import printable
+from .fitting import Column, drawn, width_of
 
 _NOT_OFFERED, _NOT_KNOWN = "(not offered)", "(not known)"
 
@@ -40,16 +39,13 @@ def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
         for name in OUTCOMES
         if name in ("captured", "filtered", "full", "ignored") or any(name in row.outcomes for row in rows)
     ]
-    headers = ["host", "tap", "pid", "bound to", "device", "direction", "offered", *kinds, "unseen"]
     several = {
         host
         for host in {row.host for row in rows}
         if len({row.netns for row in rows if row.host == host and row.netns is not None}) > 1
     }
-    print(
-        tabulate([_cells(row, kinds, row.host in several) for row in rows], headers=headers, disable_numparse=True),
-        file=stream,
-    )
+    cells = [_cells(row, kinds, row.host in several) for row in rows]
+    print(drawn(_columns(rows, kinds), cells, "simple", width_of(stream), "--json has all"), file=stream)
     open_ = sum(row.unseen.get(reason, 0) for row in rows for reason in watched.OPEN)
     absences = sum(sum(row.unseen.values()) for row in rows) - open_
     doubtful = sum(row.doubtful for row in rows) - open_
@@ -63,19 +59,29 @@ def write(rows: Sequence[FleetRow], stream: TextIO) -> None:
     )
 
 
+def _columns(rows: Sequence[FleetRow], kinds: Sequence[str]) -> list[Column]:
+    """Return the columns. Where there is little room those go first that are the same in each row."""
+    hosts = len({row.host for row in rows})
+    totals = {name: sum(row.outcomes.get(name, 0) for row in rows) for name in kinds}
+    return [
+        Column(("host",), tells=(3 if hosts > 1 else 0, 0), least=8),
+        Column(("tap",), least=24),
+        Column(("pid",), tells=(1, 0)),
+        Column(("bound to",), tells=(1, 1)),
+        Column(("device",), least=11, wraps=True),
+        Column(("offered",)),
+        *(Column((name,), tells=(2 if totals[name] else 0, totals[name])) for name in kinds),
+        Column(("unseen",), least=22, wraps=True),
+    ]
+
+
 def _cells(row: FleetRow, kinds: Sequence[str], several: bool) -> list[str]:
     tap = f"{printable(row.name or row.comm or '')} [{row.inode}]".strip()
     start = [printable(row.host), tap, "?" if row.pid is None else str(row.pid), printable(row.bound or "unknown")]
     if row.dev is None:
         unseen = ", ".join(f"{count} {reason}" for reason, count in row.unseen.items())
         where = _NOT_KNOWN if row.unseen and set(row.unseen) <= watched.OPEN else _NOT_OFFERED
-        return [*start, where, "", "", *("" for _ in kinds), unseen]
-    where = printable(row.dev) + (f" ({printable(row.namespace or str(row.netns))})" if several else "")
-    return [
-        *start,
-        where,
-        row.direction or "",
-        str(row.offered),
-        *(str(row.outcomes.get(name, 0)) for name in kinds),
-        "",
-    ]
+        return [*start, where, "", *("" for _ in kinds), unseen]
+    where = f"{printable(row.dev)} {row.direction or ''}".rstrip()
+    where += f" ({printable(row.namespace or str(row.netns))})" if several else ""
+    return [*start, where, str(row.offered), *(str(row.outcomes.get(name, 0)) for name in kinds), ""]

@@ -97,7 +97,8 @@ def examined(monkeypatch):
     return examine
 
 
-def test_it_lists_the_stages_beyond_ip_with_the_option_that_asks_for_them(examined):
+def test_it_lists_the_stages_beyond_ip_with_the_option_that_asks_for_them(examined, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     printed, status, stages = examined()
 
     assert status == 0 and printed.endswith("can trace here\n")
@@ -107,7 +108,18 @@ def test_it_lists_the_stages_beyond_ip_with_the_option_that_asks_for_them(examin
     assert stages[SOCKETS]["probes"][0] == "fentry ip_protocol_deliver_rcu"
 
 
-def test_one_that_cannot_be_had_is_told_and_is_no_reason_to_fail(examined):
+def test_its_table_fits_a_terminal_and_names_what_is_missing_in_full(examined, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    table = examined("raw_rcv")[0].split("\nstage ")[1].splitlines()
+
+    assert max(map(len, table[1:-1])) <= 80
+    assert "-> which sockets took a packet of IPv4, where it was forwarded, and whether" in " ".join(
+        line[50:].strip() for line in table
+    )
+
+
+def test_one_that_cannot_be_had_is_told_and_is_no_reason_to_fail(examined, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
     printed, status, stages = examined("raw_rcv")
 
     assert status == 0

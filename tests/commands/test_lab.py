@@ -133,8 +133,11 @@ def test_a_shell_runs_the_commands_on_standard_input(guest, tmp_path):
     assert str(result.exception) == "standard input has more than 1 MiB, which no commands for --shell have"
 
 
-def test_the_list_tells_how_to_bring_a_scenario_of_ones_own():
+def test_the_list_fits_and_tells_how_to_bring_a_scenario_of_ones_own(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     result = run("--list")
+    table = result.stdout.split("\n\n")[0].splitlines()
+    assert table[0].split() == ["scenario", "title", "what", "it", "plays"] and max(map(len, table)) <= 80
     assert "bondtrace lab --scenario ./mine.sh" in result.stdout
     assert str(Path(play.__file__).parent / "scenarios" / "ping.sh") in result.stdout
 

@@ -107,7 +107,16 @@ def test_where_some_are_unknown_the_table_marks_no_difference(around):
     as_if.write(counted(around, received(), rx("eth0", tap(ON_ETH0))), stream)
 
     [line] = [line for line in stream.getvalue().splitlines() if "tcpdump -i eth0 [41001]" in line]
-    assert " ".join(line.split("rx on eth0")[1].split()) == "3 0 or more (1 packets unknown)"
+    assert " ".join(line.split("rx on eth0")[1].split()) == "3 0 or more 1"
+    assert " ".join(stream.getvalue().splitlines()[2].split()) == "tap bound to offered recorded 2.6.18 packets unknown"
+
+
+def test_the_table_is_as_narrow_as_is_asked(around):
+    told = as_if.table_lines(counted(around, received(), rx("eth0", tap(ON_ETH0))), 70)
+
+    assert told[1].split() == ["tap", "offered", "recorded", "2.6.18", "packets"]
+    assert "(too narrow for: bound to; --json has all)" in told
+    assert max(map(len, told[1:7])) <= 70
 
 
 def test_many_journeys_as_json(around):

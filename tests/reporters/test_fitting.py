@@ -78,6 +78,20 @@ def test_what_tells_least_is_shortened_or_left_out_first(width, table):
     assert "\n".join(lines(width)) == table
 
 
+def test_prose_is_written_on_several_lines_and_all_of_it():
+    columns = (Column(("stage",)), Column(("probes",), least=12, wraps=True), Column(("why",), least=5, wraps=True))
+    rows = [["drops", "kprobe a_rather_long_one\n-> not told", "no such function"], ["VLAN", "none", ""]]
+
+    assert lines(30, columns, rows) == [
+        "stage  probes        why",
+        "-----  ------------  --------",
+        "drops  kprobe a_rat  no such",
+        "       her_long_one  function",
+        "       -> not told",
+        "VLAN   none",
+    ]
+
+
 def test_nothing_is_left_out_for_programs():
     told = lines(20, form="github")
     assert told[0].count("|") == len(COLUMNS) + 1 and told[2].startswith("| tcpdump -i eth0 icmp [41001] | eth0 ")

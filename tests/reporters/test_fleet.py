@@ -14,7 +14,7 @@ from build import HERE, ON_ETH0, TAPS, THERE, both, events, received, record, re
 pytest.importorskip("duckdb")
 
 TABLE = """\
-host tap pid bound to device direction offered captured filtered full ignored unseen
+host tap pid bound to device offered captured filtered full ignored unseen
 lab tcpdump -i any [41004] 804 any bond0 rx 1 1 0 0 0
 lab tcpdump -i any [41004] 804 any bond0 tx 1 1 0 0 0
 lab tcpdump -i any [41004] 804 any eth0 rx 1 1 0 0 0
@@ -39,13 +39,36 @@ def cells(text):
     return [" ".join(line.split()) for line in text.splitlines() if not line.startswith("--")]
 
 
-def test_the_table(run, tmp_path):
+NARROW = """\
+tap                   device    offered  captured  unseen
+--------------------  --------  -------  --------  ---------------------
+tcpdump -i eth0 [99]  eth0 rx   2        2
+tcpdump -i eth0 [99]  (not                         1234
+                      offered)                     outgoing-not-offered,
+                                                   7 bound-elsewhere
+(too narrow for: host, pid, bound to, filtered, full, ignored; --json
+has all)
+"""
+
+
+def test_the_table(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     path = record(tmp_path / "a.arrows", (both(received(), refused(50), sent(100)), events()))
     target = tmp_path / "one.parquet"
     run("export", path, "--format", "parquet", "-o", target)
     status, out, err = run("fleet", "summary", target)
     assert (status, err) == (0, "")
     assert cells(out) == TABLE.splitlines()
+
+
+def test_on_a_narrow_terminal_what_is_the_same_in_each_row_goes_first_and_reasons_are_wrapped(monkeypatch):
+    absent = {"outgoing-not-offered": 1234, "bound-elsewhere": 7}
+    here = replace(SEEN, name="tcpdump -i eth0", pid=41, bound="eth0", outcomes={"captured": 2})
+    rows = here, replace(here, dev=None, direction=None, offered=0, outcomes={}, unseen=absent)
+    monkeypatch.setenv("COLUMNS", "72")
+    stream = io.StringIO()
+    fleet.write(rows, stream)
+    assert "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines()).startswith(NARROW)
 
 
 def test_hostile_names_do_not_reach_the_terminal(run, tmp_path):
@@ -76,8 +99,8 @@ def test_devices_of_several_namespaces_of_a_host_are_told_apart():
     elsewhere = replace(SEEN, host="another")
 
     assert written(SEEN, there, elsewhere)[0] == [
-        "lab [99] ? unknown eth0 (host) rx 2 0 0 0 0 0",
-        "lab [99] ? unknown peer0 (blue) rx 2 0 0 1 0 1",
+        "lab [99] ? unknown eth0 rx (host) 2 0 0 0 0 0",
+        "lab [99] ? unknown peer0 rx (blue) 2 0 0 1 0 1",
         "another [99] ? unknown eth0 rx 2 0 0 0 0 0",
     ]
 
