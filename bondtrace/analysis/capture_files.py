@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..model import Process, Tap
 from ..util.untrusted import printable
 from .scene import Scene
-from .tap_names import label, option_values
+from .tap_names import answers_to, option_values, told_apart
 
 _LISTED = 8
 _COOKED_LINKS = (113, 276)  # LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2
@@ -42,10 +42,9 @@ def writer(path: Path, link: Optional[int], device: str, told: str, scene: Scene
 
 
 def _is(tap: Tap, told: str) -> bool:
-    """Is this the tap that the user named: by its inode, a process's pid or name, or its device?"""
+    """Is this the tap that the user named: by its device, or in any other way?"""
     device = tap.dev if tap.ifindex else "any"
-    by_process = any(told in (str(one.pid), one.comm) for one in tap.processes)
-    return told in (str(tap.inode), device) or by_process
+    return told == device or answers_to(told, tap.inode, tap)
 
 
 def _by_name(path: Path, taps: Sequence[Tap]) -> list[Tap]:
@@ -89,9 +88,10 @@ def _can_have_written(tap: Tap, link: Optional[int], device: str) -> bool:
     return is_kind and device in ("", own)
 
 
-def _not_one(path: Path, told: str, taps: Iterable[Tap], possible: bool) -> str:
+def _not_one(path: Path, told: str, taps: Sequence[Tap], possible: bool) -> str:
     """Return the message where it is not one tap."""
-    names = [_name(tap) for tap in taps]
+    there = {tap.inode: "" if tap.ifindex else " on any device" for tap in taps}
+    names = [f"{printable(name)} [{inode}]{there[inode]}" for inode, name in told_apart(taps).items()]
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     listed = ", ".join(names[:_LISTED]) + more
     if told:
@@ -99,8 +99,3 @@ def _not_one(path: Path, told: str, taps: Iterable[Tap], possible: bool) -> str:
         return f"{problem}: name the one that wrote {path} by its inode, one of {listed or '(it has none)'}"
     problem = "may be of several taps" if possible else "is of no tap that this recording has"
     return f"{path} {problem}; --tap {path.name}=INODE names its own, one of {listed or '(it has none)'}"
-
-
-def _name(tap: Tap) -> str:
-    where = "" if tap.ifindex else " on any device"
-    return f"{printable(label(tap))} [{tap.inode}]{where}"

@@ -9,16 +9,23 @@ from collections.abc import Collection, Iterator
 from .history import LAST_NS
 from .scene import Scene
 from .select import Criteria
-from .tap_names import answers_to, label
+from .tap_names import answers_to, told_apart
 
 _NAMED = 8  # candidates in a sentence
 
 
 def taps(scene: Scene) -> list[str]:
     """Return the taps by name and inode, as outputs name them: "tcpdump -i eth0 [41001]"."""
-    known = ((inode, history.last_known()) for inode, history in scene.taps.items())
-    named = [f"{label(tap)} [{inode}]" if tap else f"[{inode}]" for inode, tap in known]
+    labels = last_labels(scene)
+    named = [f"{labels[inode]} [{inode}]" if inode in labels else f"[{inode}]" for inode in scene.taps]
     return [*named, *(f"[{inode}]" for inode in scene.taps.strangers())]
+
+
+def last_labels(scene: Scene) -> dict[int, str]:
+    """Return what people call the taps as they last were, by inode, told apart; without those of which only the inode
+    is known."""
+    last = (history.last_known() for history in scene.taps.values())
+    return told_apart(tap for tap in last if tap is not None)
 
 
 def devices(scene: Scene) -> list[str]:

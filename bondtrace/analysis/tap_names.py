@@ -14,6 +14,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple, Optional
 
 from ..model import Process, Tap
@@ -95,12 +96,18 @@ def answers_to(name: str, inode: int, tap: Optional[Tap]) -> bool:
 
 
 def names(tap: Optional[Tap]) -> tuple[str, ...]:
-    """Return what a tap can be called, besides its inode: its label; and the pid, the program and the label of each of
-    its processes."""
-    if tap is None:
-        return ()
+    """Return what a tap can be called, besides its inode: its label, also with what tells it apart from others; and the
+    pid, the program and the label of each of its processes."""
+    return _names(tap) if tap is not None else ()
+
+
+@lru_cache(maxsize=1 << 14)
+def _names(tap: Tap) -> tuple[str, ...]:
     each = ((str(one.pid), one.comm, _program(one), process_label(one)) for one in tap.processes)
-    return tuple(dict.fromkeys((label(tap), *(name for several in each for name in several))))
+    marks = [mark for mark in _marks(tap) if mark]
+    some = (chosen for count in range(1, len(marks) + 1) for chosen in combinations(marks, count))
+    apart = (_with_marks(label(tap), chosen) for chosen in some)
+    return tuple(dict.fromkeys((label(tap), *(name for several in each for name in several), *apart)))
 
 
 def told_apart(taps: Iterable[Tap]) -> dict[int, str]:
@@ -116,9 +123,13 @@ def told_apart(taps: Iterable[Tap]) -> dict[int, str]:
         if any(differ[:-1]) and len({values[:-1] for values in marks}) == len(marks):
             differ[-1] = False  # the pid only where nothing else tells them apart
         for tap, values in zip(same, marks):
-            more = "".join(f" {value}" for value, is_told in zip(values, differ) if value and is_told)
-            found[tap.inode] = _cut(name, LABEL_CHARS - len(more)) + more
+            found[tap.inode] = _with_marks(name, [value for value, is_told in zip(values, differ) if value and is_told])
     return found
+
+
+def _with_marks(name: str, marks: Iterable[str]) -> str:
+    more = "".join(f" {mark}" for mark in marks)
+    return _cut(name, LABEL_CHARS - len(more)) + more
 
 
 def _marks(tap: Tap) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..analysis.eras import ERAS
+from ..analysis.names import last_labels
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
 from ..errors import BondtraceError
 from ..util.pipes import STDIO
 from ..util.untrusted import PLAIN_NAME
@@ -84,8 +84,9 @@ def taps(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     if scene is None:
         return []
     last = {inode: history.last_known() for inode, history in scene.taps.items()}
+    labels = last_labels(scene)
     programs = {process.comm: "" for tap in last.values() if tap for process in tap.processes}
-    return _items({**programs, **{str(inode): label(tap) if tap else "" for inode, tap in last.items()}}, incomplete)
+    return _items({**programs, **{str(inode): labels.get(inode, "") for inode in last}}, incomplete)
 
 
 def drop_reasons(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

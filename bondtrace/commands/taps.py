@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..analysis.tap_names import label, told_apart
+from ..analysis.tap_names import told_apart
 from ..capture.host.devices import read_devices
 from ..capture.host.namespaces import Namespace, current_netns, list_namespaces
 from ..capture.host.options import with_all_options
@@ -34,11 +34,11 @@ def taps(as_json: bool, form: str) -> None:
     problems: list[str] = []
     devices = read_devices(namespaces.values(), problems)
     found = with_all_options(read_taps(namespaces.values(), devices, problems))
+    labels = told_apart(found)
     if as_json:
         for tap in found:
-            print(json.dumps(_object(tap, names)))
+            print(json.dumps(_object(tap, labels[tap.inode], names)))
     else:
-        labels = told_apart(found)
         _print([_row(tap, labels[tap.inode], names) for tap in found], form)
     for problem in problems:
         say(problem)
@@ -119,13 +119,13 @@ def _row(tap: Tap, name: str, names: dict[int, str]) -> list[str]:
     ]
 
 
-def _object(tap: Tap, names: dict[int, str]) -> dict[str, Any]:
+def _object(tap: Tap, name: str, names: dict[int, str]) -> dict[str, Any]:
     values = asdict(tap)
     for process in values["processes"]:
         process.update(comm=printable(process["comm"]), cmdline=printable(process["cmdline"]))
     return {
         **values,
-        "name": printable(label(tap)),
+        "name": printable(name),
         "dev": _bound(tap),
         "protocol": protocol_name(tap.protocol),
         "namespace": _namespace(tap, names),

@@ -12,9 +12,10 @@ from typing import Optional
 import click
 
 from ..analysis.history import LAST_NS
+from ..analysis.names import last_labels
 from ..analysis.scene import Scene
 from ..analysis.select import Criteria, Selection
-from ..analysis.tap_names import answers_to, label
+from ..analysis.tap_names import answers_to
 from ..errors import UsageError
 from ..format.trace_set import TraceSet, gather
 from ..net.pcap import make_filter
@@ -79,8 +80,7 @@ def _counted(trace: TraceSet, selection: Optional[Selection] = None) -> tuple[Pi
 
 def _taps(scene: Scene) -> str:
     """Return the names of a trace's taps, for an error."""
-    taps = [tap for inode in scene.taps if (tap := scene.tap(inode, LAST_NS))]
-    names = list(dict.fromkeys(printable(label(tap)) for tap in taps))
+    names = list(dict.fromkeys(map(printable, last_labels(scene).values())))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(repr(name) for name in names[:_NAMED]) + more if names else "no taps"
 

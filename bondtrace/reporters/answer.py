@@ -10,8 +10,8 @@ from typing import Optional
 
 from ..analysis import coverage, look_at, remedies, watched
 from ..analysis.history import LAST_NS
+from ..analysis.names import last_labels
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
 from ..model import ETH_P_ALL, Journey, Tap
 from ..net.dissect import one_line
 from ..stats.answers import Answers, TapAnswers
@@ -35,7 +35,7 @@ def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
     :param file: as it is to be typed, for the command that shows more.
     """
     tap, told = scene.tap(inode, LAST_NS), answers.taps.get(inode, TapAnswers())
-    found = [f"{_name(inode, tap)} {_binding(tap, scene)}".rstrip() + "."]
+    found = [f"{_name(inode, scene)} {_binding(tap, scene)}".rstrip() + "."]
     open_reason = watched.open_reason(tap, scene)
     if open_reason:
         line = printable(coverage.line(scene)) if open_reason == watched.NOT_TRACED else ""
@@ -73,8 +73,9 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
     return [*found, *_more(example, file)]
 
 
-def _name(inode: int, tap: Optional[Tap]) -> str:
-    return f"{printable(label(tap))} [{inode}]" if tap else f"The tap [{inode}]"
+def _name(inode: int, scene: Scene) -> str:
+    name = last_labels(scene).get(inode)
+    return f"{printable(name)} [{inode}]" if name else f"The tap [{inode}]"
 
 
 def _binding(tap: Optional[Tap], scene: Scene) -> str:
@@ -139,7 +140,7 @@ def _tells(told: TapAnswers) -> bool:
 
 def _of_one(inode: int, answers: Answers, scene: Scene) -> str:
     tap, told = scene.tap(inode, LAST_NS), answers.taps[inode]
-    name = _name(inode, tap)
+    name = _name(inode, scene)
     open_reason = watched.open_reason(tap, scene)
     if open_reason:
         return f"{name}: what it got is not known ({open_reason})."

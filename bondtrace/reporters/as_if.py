@@ -9,8 +9,8 @@ from typing import Any, Optional, TextIO
 
 from ..analysis.eras import Answer, Era, Offer, answers
 from ..analysis.history import LAST_NS
+from ..analysis.names import last_labels
 from ..analysis.scene import Scene
-from ..analysis.tap_names import told_apart
 from ..model import Journey
 from ..util.untrusted import printable
 from .fitting import Column, drawn, width_of
@@ -137,13 +137,12 @@ def table_lines(counts: Counts, width: int) -> list[str]:
 
 
 def _rows(counts: Counts) -> list[list[str]]:
-    taps = {inode: counts.scene.tap(inode, LAST_NS) for inode, *_ in counts.rows()}
-    names, rows = told_apart(tap for tap in taps.values() if tap), []
+    labels, rows = last_labels(counts.scene), []
     for inode, offer, recorded, modelled in counts.rows():
-        tap, unknown, known = taps[inode], counts.unknown[inode], not counts.not_watched[inode]
+        tap, unknown, known = counts.scene.tap(inode, LAST_NS), counts.unknown[inode], not counts.not_watched[inode]
         rows.append(
             [
-                f"{printable(names[inode])} [{inode}]" if tap else f"[{inode}]",
+                f"{printable(labels[inode])} [{inode}]" if inode in labels else f"[{inode}]",
                 printable(bound_device(tap, counts.scene, LAST_NS)) if tap else "unknown",
                 f"{offer.direction} on {printable(offer.dev)}",
                 str(recorded) if known else "?",

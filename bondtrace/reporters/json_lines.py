@@ -12,7 +12,6 @@ from typing import Any, Optional, TextIO
 
 from ..analysis import socket_names, watched
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
 from ..model import End, Journey, Packet, Pass, Process, Socket, Step, Tap
 from ..util.untrusted import printable
 
@@ -37,13 +36,13 @@ def bound_device(tap: Tap, scene: Scene, time_ns: int) -> str:
     return scene.device_name(tap.netns, tap.ifindex, time_ns)
 
 
-def tap_object(tap: Tap, scene: Scene, time_ns: int) -> dict[str, Any]:
-    """Return a tap for JSON."""
+def tap_object(tap: Tap, scene: Scene, time_ns: int, name: Optional[str] = None) -> dict[str, Any]:
+    """Return a tap for JSON; ``name``: what it is called there, by default as at that time."""
     first = tap.processes[0] if tap.processes else None
     return {
         "pid": first.pid if first else None,
         "comm": printable(first.comm) if first else None,
-        "name": printable(label(tap)),
+        "name": printable(name or scene.tap_label(tap.inode, time_ns) or ""),
         "dev": printable(bound_device(tap, scene, time_ns)),
         "protocol": protocol_name(tap.protocol),
         "kind": tap.kind,

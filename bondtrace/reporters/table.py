@@ -9,8 +9,8 @@ from typing import Any, Optional, TextIO
 
 from ..analysis import coverage, in_file, tap_ends, telling, watched
 from ..analysis.history import LAST_NS
+from ..analysis.names import last_labels
 from ..analysis.scene import Scene
-from ..analysis.tap_names import told_apart
 from ..model import OUTCOMES, Tap
 from ..stats.ended import Drop
 from ..stats.summary import Place, Summary
@@ -180,10 +180,9 @@ def _why_lines(summary: Summary, names: dict[int, str], scene: Scene) -> list[st
 
 def _tap_labels(summary: Summary, scene: Scene) -> dict[int, str]:
     """Return the names of the taps of a summary with their inodes, told apart, by inode."""
-    taps = (scene.tap(inode, LAST_NS) for inode in summary.inodes(scene))
-    names = told_apart(tap for tap in taps if tap is not None)
+    labels = last_labels(scene)
     return {
-        inode: f"{printable(names[inode])} [{inode}]" if inode in names else f"[{inode}]"
+        inode: f"{printable(labels[inode])} [{inode}]" if inode in labels else f"[{inode}]"
         for inode in summary.inodes(scene)
     }
 
@@ -204,11 +203,12 @@ def place_name(place: Place, places: list[Place], scene: Scene) -> str:
 
 def summary_object(summary: Summary, scene: Scene) -> dict[str, Any]:
     """Return the summary for JSON."""
+    labels = last_labels(scene)
     packets = {"journeys": summary.journeys, "incomplete": summary.incomplete}
     return {
         **({"passes": summary.journeys} if summary.counted else packets),
         "passed": [{**_place(where, scene), "packets": summary.passed[where]} for where in summary.places()],
-        "taps": {str(inode): _tap_counts(inode, summary, scene) for inode in summary.inodes(scene)},
+        "taps": {str(inode): _tap_counts(inode, labels.get(inode), summary, scene) for inode in summary.inodes(scene)},
         "dropped": [
             {**drop_object(drop, harmless, scene), "packets": count} for drop, harmless, count in summary.ended.drops()
         ],
@@ -242,13 +242,13 @@ def _place(where: Place, scene: Scene) -> dict[str, Any]:
     return {**_device(*where[:2], scene), "direction": where[2]}
 
 
-def _tap_counts(inode: int, summary: Summary, scene: Scene) -> dict[str, Any]:
+def _tap_counts(inode: int, name: Optional[str], summary: Summary, scene: Scene) -> dict[str, Any]:
     tap = scene.tap(inode, LAST_NS)
     known, cells_known = watched.totals_known(tap, scene), watched.cells_known(tap, scene)
     end = tap_ends.of_tap(inode, scene)
     outcomes = {name: summary.outcomes[inode, name] for name in OUTCOMES if summary.outcomes[inode, name]}
     return {
-        **(tap_object(tap, scene, LAST_NS) if tap else {}),
+        **(tap_object(tap, scene, LAST_NS, name) if tap else {}),
         "watched": known,
         "ended": printable(end.detail) if end else None,
         "devices": [_offers_object(inode, where, summary, scene, cells_known) for where in summary.places()],

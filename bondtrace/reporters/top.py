@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..analysis.history import LAST_NS
+from ..analysis.names import last_labels
 from ..analysis.scene import Scene
-from ..analysis.tap_names import label
 from ..model import OUTCOMES
 from ..stats.kernel_counts import KernelCounts
 from ..stats.summary import Place
@@ -74,12 +74,12 @@ def _taps(total: KernelCounts, new: KernelCounts, seconds: float, scene: Scene, 
         return sum(counts.offers[(*tap, kind)] for kind in kinds)
 
     offers: Iterable[tuple[int, Place]] = {(inode, place) for inode, place, _ in total.offers}
-    rows = []
+    labels, rows = last_labels(scene), []
     for one in sorted(offers, key=lambda tap: (-offered(new, tap), -offered(total, tap), tap)):
         tap = scene.tap(one[0], LAST_NS)
         rows.append(
             [
-                f"{printable(label(tap))} [{one[0]}]" if tap else f"[{one[0]}]",
+                f"{printable(labels[one[0]])} [{one[0]}]" if one[0] in labels else f"[{one[0]}]",
                 bound_name(tap, scene),
                 place_name(one[1], places, scene),
                 _rate(offered(new, one), seconds),

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from typing import ClassVar
 
@@ -16,7 +17,24 @@ from bondtrace.capture.live import source
 from bondtrace.format.payload import bytes_events
 from bondtrace.format.recording import Recorder, Recording
 from bondtrace.net import pcap
-from build import BEGIN_NS, FEW, ON_ETH0, SKB, begun, both, ether, events, ip4, losses, received, record, rx, sent, udp
+from build import (
+    BEGIN_NS,
+    FEW,
+    ON_ETH0,
+    SKB,
+    begun,
+    both,
+    ether,
+    events,
+    ip4,
+    losses,
+    received,
+    record,
+    rx,
+    sent,
+    tap,
+    udp,
+)
 
 # examples/ping.arrows: ARP 1 2 3 6 7 8, ICMP 4 5 9 10; dropped 2 5 6; sent 1 4 8 10.
 ARP, ICMP = [1, 2, 3, 6, 7, 8], [4, 5, 9, 10]
@@ -60,6 +78,37 @@ def numbers(*words):
 )
 def test_journeys_keep_their_numbers_and_only_those_that_are_asked_for_are_shown(words, wanted):
     assert numbers(*words) == wanted
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """A recording of two taps of the same command but for the file; only the second had room."""
+    first = FEW[ON_ETH0]
+    (process,) = first.processes
+    taps = {
+        inode: replace(
+            first, inode=inode, processes=(replace(process, pid=pid, cmdline=f"tcpdump -i eth0 -w /tmp/{name}.pcap"),)
+        )
+        for inode, pid, name in ((ON_ETH0, 801, "a"), (50001, 901, "b"))
+    }
+    passes = rx("eth0", tap(ON_ETH0, "full"), tap(50001))
+    return record(tmp_path_factory.mktemp("twins") / "twins.arrows", (passes, events(taps=taps)))
+
+
+@pytest.mark.parametrize("command", ["show", "summary", "why", "export"])
+def test_a_tap_that_is_told_apart_is_asked_for_as_it_is_printed_and_json_calls_it_so(twins, command):
+    name = "tcpdump -i eth0 -w b.pcap"
+    if command == "why":
+        assert bondtrace("why", name, twins).stdout.startswith(f"{name} [50001] listens on eth0")
+        return
+    words = {"show": [], "summary": [], "export": ["--format", "csv", "-o", "-"]}[command]
+    assert name in bondtrace(command, twins, *words).stdout
+    for known, there in ((name, 1), ("tcpdump -i eth0 -w a.pcap", 0), ("tcpdump -i eth0 pid 901", 1)):
+        done = bondtrace(command, twins, *words, "--tap", known, "--outcome", "captured")
+        assert f"selected: {there} of 1 journeys" in done.stderr + done.stdout
+    if command != "export":
+        taps = json.loads(bondtrace(command, "--json", twins).stdout)["taps"]
+        assert (taps["50001"]["name"], taps[str(ON_ETH0)]["name"]) == (name, "tcpdump -i eth0 -w a.pcap")
 
 
 def test_what_was_selected_is_said_on_stderr():
