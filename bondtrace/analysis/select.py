@@ -181,12 +181,14 @@ class Selection:
     """Criteria, applied to one trace, and what was counted.
 
     ``asked``: of how many journeys it was decided; ``selected``, ``cut``, ``foreign``: how many these are (``Found``).
+    ``ended_early``: as many were selected as were wanted, so of those behind the last of these it was not decided.
     ``begun_ns``: when the last journey of the trace began so far, whether it was asked about or not.
     """
 
     def __init__(self, criteria: Criteria) -> None:
         self.criteria = criteria
         self.asked = self.selected = self.cut = self.foreign = self.begun_ns = 0
+        self.ended_early = False
 
     def reached(self, journeys: Journeys) -> None:
         """Note that the trace has come to these journeys."""
@@ -202,6 +204,7 @@ class Selection:
         if most is not None and len(places) >= most:
             places = places[:most]
             end = int(places[-1]) + 1 if most else 0
+            self.ended_early = True
         self.asked += end
         self.selected += len(places)
         self.cut += int(np.count_nonzero(found.cut[:end]))
@@ -210,7 +213,8 @@ class Selection:
 
     def lines(self, scene: Scene) -> list[str]:
         """Return what is to be said of the selection: how many of how many; what could not be decided, and why."""
-        lines = [f"selected: {self.selected:,} of {self.asked:,} journeys by {self.criteria.words}"]
+        of = f"{'the first ' if self.ended_early else ''}{self.asked:,}"
+        lines = [f"selected: {self.selected:,} of {of} journeys by {self.criteria.words}"]
         if self.cut:
             lines.append(
                 f"{self.cut:,} packets have too few bytes kept for this filter: record with --snaplen (not selected)"
@@ -229,6 +233,7 @@ class Selection:
             "by": self.criteria.words,
             "selected": self.selected,
             "of": self.asked,
+            "ended_early": self.ended_early,
             "undecided": self.cut + self.foreign,
         }
 

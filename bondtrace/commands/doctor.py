@@ -149,7 +149,7 @@ def _problem(tracer: loader.Tracer) -> str:
     try:
         tracer.require_packets()
     except BondtraceError as error:
-        return str(error)
+        return str(error).replace(loader.ELSEWHERE, "")
     return ""
 
 
@@ -199,5 +199,9 @@ def _verdict(findings: dict[str, Any]) -> str:
     """Return the last line: can bondtrace trace here, and what would it not see?"""
     if findings["can_trace"] and findings["does_not_see"]:
         return f"bondtrace can trace here, but does not see {'; '.join(findings['does_not_see'])}"
-    can = "can" if findings["can_trace"] else "cannot"
-    return f"bondtrace {can} trace here{' with this filter' if findings['filter'] else ''}"
+    words = "trace here with this filter" if findings["filter"] else "trace here"
+    if findings["can_trace"]:
+        return f"bondtrace can {words}"
+    elsewhere = "; `bondtrace lab` traces a bond in a virtual machine"
+    is_without = bool(findings["stages"]) and not findings["filter"]
+    return f"bondtrace cannot {words}{elsewhere if is_without else ''}"

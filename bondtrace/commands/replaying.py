@@ -55,12 +55,14 @@ def replay(
     privacy: Optional[str] = None,
     done: str = "shown",
     through: Callable[[Iterable[Batch]], Iterable[Batch]] = lambda batches: batches,
+    again: bool = False,
 ) -> None:
     """Run a pipeline on a trace, and report where it is incomplete. With ``follow``, and of a pipe, wait for more until
     Ctrl-C.
 
     :param done: what is done to the journeys, for messages.
     :param through: what the batches go through last, on their way to the pipeline.
+    :param again: it was read before, and reported then.
     """
     if trace.is_piped:
         ending = _Ending()
@@ -73,7 +75,7 @@ def replay(
         pipeline.rest_ns = _NOBODY_WAITS_NS
         batches = iter(private(trace.batches(), privacy))  # first: fingerprints are of what is shown
         pipeline.run(through(_with_progress(_ahead(_prepared(_ahead(batches))), trace)))
-    for line in reservations(pipeline, trace, done, follow):
+    for line in () if again else reservations(pipeline, trace, done, follow):
         say(line)
 
 

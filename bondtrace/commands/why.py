@@ -74,7 +74,7 @@ def _answer(question: str, trace: TraceSet, name: str) -> list[str]:
 def _counted(trace: TraceSet, selection: Optional[Selection] = None) -> tuple[Pipeline, Answers]:
     pipeline, answers = Pipeline(selection=selection), Answers()
     pipeline.summary.also = answers.count
-    replay(pipeline, trace)
+    replay(pipeline, trace, again=selection is not None)
     return pipeline, answers
 
 

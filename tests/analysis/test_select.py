@@ -166,7 +166,13 @@ def test_what_a_filter_cannot_decide_is_not_selected_and_is_counted():
         "2 packets have too few bytes kept for this filter: record with --snaplen (not selected)",
         "1 packets are of link layers that a filter cannot read here (not selected)",
     ]
-    assert selection.object() == {"by": "--filter 'icmp[55] = 0'", "selected": 0, "of": 4, "undecided": 3}
+    assert selection.object() == {
+        "by": "--filter 'icmp[55] = 0'",
+        "selected": 0,
+        "of": 4,
+        "ended_early": False,
+        "undecided": 3,
+    }
 
     # and only among those that fulfil all else, and not where the bytes are known
     once = Selection(Criteria(packet_filter=wanted.packet_filter, until=moment("+1ms")))

@@ -113,9 +113,18 @@ def test_a_tap_that_is_told_apart_is_asked_for_as_it_is_printed_and_json_calls_i
 
 def test_what_was_selected_is_said_on_stderr():
     assert bondtrace("show", PING, "icmp", "--count", "2").stderr == (
-        "bondtrace: selected: 2 of 5 journeys by --filter icmp\n"
+        "bondtrace: selected: 2 of the first 5 journeys by --filter icmp\n"
     )
     assert bondtrace("show", PING).stderr == ""
+
+
+def test_where_count_ends_it_no_more_journeys_are_said_to_be_there_than_were_looked_at():
+    for command in ("show", "summary"):
+        done = bondtrace(command, PING, "icmp", "--count", "2")
+        assert "selected: 2 of the first 5 journeys by --filter icmp\n" in done.stderr + done.stdout
+    told = json.loads(bondtrace("summary", PING, "icmp", "--count", "2", "--json").stdout)["selection"]
+    assert (told["selected"], told["of"], told["ended_early"]) == (2, 5, True)
+    assert "selected: 4 of 10 journeys" in bondtrace("show", PING, "icmp", "--count", "5").stderr
 
 
 def test_the_slowest_are_as_many_as_are_asked_for_and_it_is_said():
@@ -242,7 +251,13 @@ def test_a_summary_counts_what_is_selected_and_says_so():
     line = "selected: 2 of 10 journeys by --dropped --filter arp"
     assert text.stdout.splitlines()[0] == line and (text.returncode, text.stderr) == (0, "")
     assert tsv.stdout.startswith("tap\t") and tsv.stderr.splitlines()[0] == f"bondtrace: {line}"
-    assert told["selection"] == {"by": "--dropped --filter arp", "selected": 2, "of": 10, "undecided": 0}
+    assert told["selection"] == {
+        "by": "--dropped --filter arp",
+        "selected": 2,
+        "of": 10,
+        "ended_early": False,
+        "undecided": 0,
+    }
     assert (told["journeys"], told["dropped"][0]["packets"], len(told["dropped"])) == (2, 2, 1)
     assert "selection" not in whole and whole["journeys"] == 10
 
@@ -252,7 +267,7 @@ def test_the_first_of_a_selection_is_explained_or_as_many_as_are_asked_for():
     two = bondtrace("explain", PING, "arp", "--count", "2", "--rx")
 
     assert one.stdout == bondtrace("explain", PING, "--journey", "5").stdout
-    assert one.stderr == "bondtrace: selected: 1 of 5 journeys by --tap 'tcpdump -i bond0' --dropped\n"
+    assert one.stderr == "bondtrace: selected: 1 of the first 5 journeys by --tap 'tcpdump -i bond0' --dropped\n"
     assert [line[:10] for line in two.stdout.splitlines() if line.startswith("Journey #")] == [
         "Journey #2",
         "Journey #3",

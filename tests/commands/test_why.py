@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 import pytest
-from shell import bondtrace, failure
+from shell import PING, bondtrace, failure
 
 from build import HERE, ON_ANY, ON_BOND0, ON_ETH0, TAPS, both, drop, events, handler, protocol, record, rx, tap
 
@@ -67,6 +67,13 @@ def test_a_tap_on_no_device_is_told_to_have_packets_several_times(tmp_path):
     twice = rx("eth0", tap(ON_ANY), handler("ANOTHER", "bond0"), tap(ON_ANY), at=1)
     told = answer("tcpdump -i any", record(tmp_path / "trace.arrows", (twice, events())))
     assert "It captured 1 of the 1 packet of this recording, 1 of them several times: " in told
+
+
+def test_that_a_file_was_cut_off_is_told_once(tmp_path):
+    cut = tmp_path / "cut.arrows"
+    cut.write_bytes(PING.read_bytes()[:-20])
+    done = bondtrace("why", "icmp", cut)
+    assert (done.returncode, done.stderr.count("was cut off")) == (0, 1) and "packets match 'icmp'" in done.stdout
 
 
 def test_packets_that_there_are_none_of(trace):

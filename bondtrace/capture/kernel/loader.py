@@ -316,6 +316,12 @@ class Tracer:
             one.close()
 
 
+ELSEWHERE = (
+    "; `bondtrace doctor` shows what it lacks, `bondtrace lab` traces a bond on another kernel, in a virtual machine"
+)
+"""What else can be done on a host whose kernel cannot be traced."""
+
+
 def require_packets(
     plan: Plan, refusals: Collection[Refusal], packet_filter: Optional[Filter], directions: Collection[str]
 ) -> None:
@@ -332,4 +338,4 @@ def require_packets(
             "instead of many hosts, a portrange instead of many ports), or trace without it"
         )
     if missing and not any(stage.available for stage in plan.stages if stage.name in asked):
-        raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}")
+        raise BondtraceError(f"no probe can be attached to this kernel: {missing[0]}{ELSEWHERE}")

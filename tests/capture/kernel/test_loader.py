@@ -80,7 +80,7 @@ REFUSED = Refusal("fentry dev_queue_xmit_nit", "tx_enter", "R1 invalid")
         ([stage("receive"), stage("transmit", "no function")], True, ("rx", "tx"), None),
         ([stage("receive"), stage("transmit", str(REFUSED))], False, ("rx", "tx"), None),
         ([stage("receive", "no function"), stage("transmit", "none")], False, ("rx", "tx"), "no probe can be attached"),
-        ([stage("receive", "no function"), stage("transmit")], False, ("rx",), "no probe can be attached"),
+        ([stage("receive", "no function"), stage("transmit")], False, ("rx",), "no function; `bondtrace doctor`"),
     ],
 )
 def test_packets_are_required_and_a_filter_is_blamed_only_for_what_it_did(stages, filtered, directions, message):
