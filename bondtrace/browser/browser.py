@@ -28,7 +28,7 @@ _HINTS = {
     View.HELP: "? back  q quit",
 }
 _PROBLEM_ROWS = 4
-_TYPING = "a tcpdump filter, or options: --tap --unseen --outcome --dropped --dev --path --slower"
+_TYPING = "a tcpdump filter, or options: --tap --unseen --outcome ...; Tab completes"
 
 
 class Browser:

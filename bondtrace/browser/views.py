@@ -34,7 +34,7 @@ KEYS = (
     ("v", "name the taps whose absence is no news, too"),
     ("n N", "the next journey, or the one before, with the same steps and answers"),
     ("u U", "the next, or the one before, with other ones"),
-    ("/", "select journeys, as you type; Enter keeps it, Esc takes it back"),
+    ("/", "select journeys, as you type; Tab completes, Enter keeps it, Esc takes it back"),
     ("Tab", "the table of taps and devices, of what is selected"),
     ("Enter  (table)", "with the reasons why taps did not see packets"),
     ("w  → ←  (table)", "all of a table that does not fit, and move it"),

@@ -63,6 +63,26 @@ def test_what_is_typed_is_taken_back_by_escape():
 
 
 @in_tmux
+def test_what_can_follow_stands_below_the_line_and_tab_completes_it():
+    with Terminal("browse", PING) as terminal:
+        terminal.shows("10 journeys")
+        terminal.press("/")
+        terminal.type("--")
+        lines = terminal.shows(" --path     passed these devices in this order: eth0>bond0")
+        assert len(lines) == 24 and lines[0].endswith("10 journeys") and lines[-7] == "/--" and "--tap  " in lines[-6]
+        terminal.type("unseen ina")
+        terminal.until(lambda lines: lines[-2:] == ["/--unseen ina", " inactive-slave"])
+        terminal.press("Tab")
+        assert "/--unseen inactive-slave" in terminal.shows("2 of 10")[-2:]
+        terminal.type(" --tap bond")
+        terminal.shows(" tcpdump -i bond0")
+        terminal.press("Tab", "Enter")
+        assert terminal.shows("'tcpdump -i bond0']  / ")[-1].startswith(
+            "[--unseen inactive-slave --tap 'tcpdump -i bond0']"
+        )
+
+
+@in_tmux
 def test_keys_reach_the_browser():
     with Terminal("browse", PING) as terminal:
         terminal.shows("10 journeys")
