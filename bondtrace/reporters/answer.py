@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..analysis import coverage, look_at, remedies, watched
+from ..analysis import coverage, look_at, remedies, tap_ends, watched
 from ..analysis.history import LAST_NS
 from ..analysis.names import last_labels
 from ..analysis.scene import Scene
@@ -18,6 +18,7 @@ from ..stats.answers import Answers, TapAnswers
 from ..stats.summary import Absence
 from ..util.untrusted import printable
 from .json_lines import bound_device, protocol_name
+from .text import ended_by
 
 _OTHERS = ("filtered", "full", "ignored", "unknown")
 _SAID = {
@@ -43,6 +44,7 @@ def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
         return [*found, f"What it got is not known from this recording{why}. {_remedy_of(open_reason)}".rstrip()]
     of = f"of the {_packets(answers.packets)} of this recording" if answers.packets else "and this recording has none"
     found.append(f"It captured {told.captured:,} {of}{_again(told)}.{_otherwise(told)}")
+    found += _end(inode, scene)
     reasons = told.ranked
     found += _missed(reasons, tap, scene)
     example = next((one.journey for one in reasons), None) or next(iter(told.examples.values()), None)
@@ -71,6 +73,14 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
     example = first or next((journey for _, journey, _ in answers.drops.values()), None)
     example = example or next((one for inode in inodes for one in answers.taps[inode].examples.values()), None)
     return [*found, *_more(example, file)]
+
+
+def _end(inode: int, scene: Scene) -> list[str]:
+    """Return how a tap ended, if it did: it did not listen for the packets that came later."""
+    end = tap_ends.of_tap(inode, scene)
+    if end is None:
+        return []
+    return [f"It did not listen to the end ({end.mark}{ended_by(end, scene)}: {printable(end.detail)})."]
 
 
 def _name(inode: int, scene: Scene) -> str:

@@ -58,10 +58,11 @@ def table(summary: Summary, scene: Scene) -> tuple[list[Column], list[list[str]]
         for holder, given in found
     ]
     columns = [
-        Column(("socket",), least=30),
+        Column(("socket",), least=36),
         Column(("on",), tells=(1, 0), least=12),
-        *(Column((name,)) for name in ("given", *kinds)),
-        Column(("refused", "for"), least=20),
+        Column(("given",)),
+        *(Column((kind,), tells=(2, sum(given.outcomes[kind] for _, given in found))) for kind in kinds),
+        Column(("refused", "for"), least=18, wraps=True),
     ]
     return columns, _of_one_name(rows)
 

@@ -18,7 +18,7 @@ from ..util.untrusted import printable
 from . import sockets
 from .fitting import Column, drawn, width_of
 from .json_lines import bound_device, tap_object, trust_object
-from .text import clock, in_brackets, namespace_name, trust_line
+from .text import ended_by, in_brackets, namespace_name, trust_line
 
 _UNKNOWN = "?"
 _ENDED_MAX = 20
@@ -65,7 +65,9 @@ def _notes(summary: Summary, scene: Scene) -> list[str]:
 def _ended_lines(names: dict[int, str], scene: Scene) -> list[str]:
     """Return which taps did not listen any more when the trace ended, and why, as far as that is known."""
     ends = ((name, tap_ends.of_tap(inode, scene)) for inode, name in names.items())
-    lines = [f"{end.mark}: {name}{_by(end, scene)}: {printable(end.detail)}" for name, end in ends if end is not None]
+    lines = [
+        f"{end.mark}: {name}{ended_by(end, scene)}: {printable(end.detail)}" for name, end in ends if end is not None
+    ]
     more = [f"and {len(lines) - _ENDED_MAX} more taps that ended"] if len(lines) > _ENDED_MAX else []
     return [*lines[:_ENDED_MAX], *more]
 
@@ -78,10 +80,6 @@ def _file_lines(summary: Summary, names: dict[int, str], scene: Scene) -> list[s
         captured = {where: summary.captured[inode, where] for where in places}
         lines += [f"{name}: {note}" for note in in_file.left_out(tap, captured, scene)] if tap else []
     return lines[:_ENDED_MAX]
-
-
-def _by(end: tap_ends.TapEnd, scene: Scene) -> str:
-    return f" by {clock(end.by_ns + scene.wall_offset_ns)}" if end.by_ns is not None else ""
 
 
 def of_those(scene: Scene) -> str:

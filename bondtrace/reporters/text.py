@@ -14,6 +14,7 @@ from typing import Callable, Optional, TextIO
 
 from ..analysis import ends, socket_names, telling, watched
 from ..analysis.scene import Scene
+from ..analysis.tap_ends import TapEnd
 from ..model import OUTCOMES, Journey, Pass, Step, Unseen
 from ..net.dissect import changes, one_line
 from ..util.untrusted import printable
@@ -285,6 +286,11 @@ def tap_name(inode: int, scene: Scene, time_ns: int) -> str:
     """Return what people call the tap, always with its inode."""
     name = scene.tap_label(inode, time_ns)
     return f"{printable(name)} [{inode}]" if name else f"[{inode}] (known only by its inode)"
+
+
+def ended_by(end: TapEnd, scene: Scene) -> str:
+    """Return by when a tap had ended, "" where that is not known."""
+    return f" by {clock(end.by_ns + scene.wall_offset_ns)}" if end.by_ns is not None else ""
 
 
 def unseen_lines(journey: Journey, scene: Scene, verbose: bool) -> list[str]:

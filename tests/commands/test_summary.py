@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from shell import bondtrace, failure
+from shell import PING, bondtrace, failure
 
 from build import begun, received, record
 
@@ -51,3 +51,12 @@ def test_several_summaries_as_json_are_an_object_a_line(tmp_path):
     lines = bondtrace("summary", "--json", *names).stdout.splitlines()
 
     assert [json.loads(line)["recording"] for line in lines] == [str(one) for one in names]
+
+
+def test_on_a_narrow_terminal_a_socket_still_has_its_port(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, told, _ = run("summary", PING.with_name("ends.arrows"))
+    table = told.split("\nsocket ")[1].split("\n\n")[0].splitlines()
+
+    assert "python3's UDP socket *:4004 [11713]   21     2       19    SOCKET_RCVBUFF 19" in table
+    assert max(map(len, table)) <= 80 and table[-2].startswith("(too narrow for: on, ")

@@ -69,6 +69,13 @@ def test_a_tap_on_no_device_is_told_to_have_packets_several_times(tmp_path):
     assert "It captured 1 of the 1 packet of this recording, 1 of them several times: " in told
 
 
+def test_that_a_tap_did_not_listen_to_the_end_is_told(trace):
+    assert "It did not listen to the end" not in answer("tcpdump -i bond0", trace)
+    told = answer("dhclient", PING.with_name("daemons.arrows"))
+    assert "captured 2 of the 46 packets" in told and "did not listen to the end (closed by " in told
+    assert "080571: its socket was closed). It was not offered 36" in told
+
+
 def test_that_a_file_was_cut_off_is_told_once(tmp_path):
     cut = tmp_path / "cut.arrows"
     cut.write_bytes(PING.read_bytes()[:-20])
