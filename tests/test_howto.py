@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""docs/howto.md: every command prints what stands below it, and its first screen is all of it."""
+"""docs/howto.md and docs/fleet.md: every command prints what stands below it, and its first screen is all of it."""
 
 import subprocess
 from importlib.machinery import SourceFileLoader
@@ -32,6 +32,12 @@ def test_there_are_ten_questions_each_with_one_command():
 def test_a_command_prints_what_stands_below_it(line, output):
     assert MAKER.printed(line) == output, "run: scripts/make-howto"
     assert len(output.splitlines()) <= 24, "more than a screen"
+
+
+def test_the_commands_of_fleets_print_what_stands_below_them():
+    document = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    assert len(MAKER.BLOCK.findall(document)) == 2 and "tcpdump -i bond0" in MAKER.BLOCK.findall(document)[1][1]
+    assert MAKER.page(document) == document, "run: scripts/make-howto"
 
 
 def test_a_command_that_fails_is_not_written_down():

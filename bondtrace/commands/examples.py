@@ -79,6 +79,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "fleet": (
         ("bondtrace fleet summary fleet/", "the table of many hosts, with DuckDB"),
+        ("bondtrace fleet summary fleet/ --host web-0004 --since 2026-11-27", "of one host, from this day on"),
         ("bondtrace fleet summary fleet/ --engine pyspark --json", "with Spark, for a program"),
     ),
     "exporter": (

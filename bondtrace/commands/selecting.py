@@ -47,7 +47,7 @@ class Selecting(click.Command):
         return super().parse_args(ctx, told)
 
 
-class _Read(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+class ReadBy(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A value that a function reads from text; it raises ``ValueError`` for what is none."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
@@ -111,16 +111,18 @@ _SELECTION = apply(
         click.option(
             "--path",
             "paths",
-            type=_Read("path", _path),
+            type=ReadBy("path", _path),
             multiple=True,
             metavar="'NAME>NAME'",
             help="Journeys that passed these devices in this order, maybe with others in between.",
         ),
         click.option(
-            "--slower", type=_Read("time", span_ns), metavar="TIME", help="Journeys that took longer: 50us, 1ms, 1.5s."
+            "--slower", type=ReadBy("time", span_ns), metavar="TIME", help="Journeys that took longer: 50us, 1ms, 1.5s."
         ),
-        click.option("--since", type=_Read("time", moment), metavar="TIME", help=f"Journeys from then on: {EXAMPLES}."),
-        click.option("--until", type=_Read("time", moment), metavar="TIME", help="Journeys before then, as --since."),
+        click.option(
+            "--since", type=ReadBy("time", moment), metavar="TIME", help=f"Journeys from then on: {EXAMPLES}."
+        ),
+        click.option("--until", type=ReadBy("time", moment), metavar="TIME", help="Journeys before then, as --since."),
     ]
 )
 

@@ -24,7 +24,7 @@ from ..model import Journey
 
 FORMATS = ("pcapng", "parquet", "jsonl", "csv", "perfetto", "arrows")
 
-_TIME_END_NS = 1 << 63  # in the year 2262
+TIME_END_NS = 1 << 63  # in the year 2262
 
 
 class Exporter:
@@ -42,7 +42,7 @@ class Exporter:
         :raises BondtraceError: if one of them began at an impossible time.
         """
         for place, journey in enumerate(assemble.journeys(columns, self.scene)):
-            if not 0 <= journey.wall_ns < _TIME_END_NS:
+            if not 0 <= journey.wall_ns < TIME_END_NS:
                 raise BondtraceError(f"{self.source} is damaged: its journey #{journey.id} began at an impossible time")
             self.write(journey, columns.passes.records[columns.offsets[place] : columns.offsets[place + 1]])
 

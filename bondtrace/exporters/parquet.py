@@ -22,7 +22,7 @@ from ..format.wire import Array
 from ..model import Journey
 from ..reporters.json_lines import trust_object
 from ..util.files import make_directory
-from . import Exporter
+from . import TIME_END_NS, Exporter
 from .output import Output, cannot_write
 from .rows import COLUMNS, Origin, Row, origin, rows
 
@@ -114,6 +114,7 @@ class ParquetExporter(_ParquetExporter):
 class DatasetExporter(_ParquetExporter):
     """A file per recording and day, in directories ``host=NAME/day=YYYY-MM-DD``.
 
+    A recording without a journey is a file without rows, of the day on which its trace started: this host did record.
     The files get their names when ``stack`` ends, which is when all of them are complete.
     """
 
@@ -128,15 +129,22 @@ class DatasetExporter(_ParquetExporter):
         self._of_recording = {}
 
     def _table(self, journey: Journey, source: Origin) -> Table:
-        day = time.strftime("%Y-%m-%d", time.gmtime(journey.wall_ns // 1_000_000_000))
+        return self._of_day(journey.wall_ns, source)
+
+    def _of_day(self, wall_ns: int, source: Origin) -> Table:
+        day = time.strftime("%Y-%m-%d", time.gmtime(wall_ns // 1_000_000_000))
         if day not in self._of_recording:
             self._of_recording[day] = self._open(self._path / f"host={_partition(source.host)}" / f"day={day}")
         return self._of_recording[day]
 
+    @property
+    def _start_ns(self) -> int:
+        """When the trace started, since the Unix epoch."""
+        return int(self.scene.start.get("time_ns", 0) + self.scene.wall_offset_ns)
+
     def _open(self, directory: Path) -> Table:
-        start_ns = self.scene.start.get("time_ns", 0) + self.scene.wall_offset_ns
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", self.source.stem)[:_STEM_CHARS]
-        path = directory / f"{stem}-{max(start_ns, 0):019d}.parquet"
+        path = directory / f"{stem}-{max(self._start_ns, 0):019d}.parquet"
         if path in self._tables:
             raise BondtraceError(
                 f"{self.source} is the same recording as one before it (host and start are the same); name it once"
@@ -147,6 +155,8 @@ class DatasetExporter(_ParquetExporter):
         return self._tables[path]
 
     def end(self) -> None:
+        if not self._of_recording and self.scene.start and 0 <= self._start_ns < TIME_END_NS:
+            self._of_day(self._start_ns, origin(self.scene, str(self.source)))
         for table in self._of_recording.values():
             table.told(self._facts())
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The summary of many hosts' recordings, from a dataset that ``export --format parquet`` wrote.
 
-It is one query, written once with Ibis, and run by DuckDB here or by Spark where that is available.
+It is one query, written once with Ibis, and run by DuckDB here or by Spark where that is available. Hosts and days are
+in the names of directories: of those that are not asked for no file is opened, but for the dataset's first, which is
+read for its columns.
 
 Invariant: both return the same rows, and their sums are those of ``bondtrace summary`` of the recordings.
 """
@@ -9,8 +11,9 @@ Invariant: both return the same rows, and their sums are those of ``bondtrace su
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +30,31 @@ _KEYS = ("host", "tap", "tap_comm", "tap_pid", "tap_dev", "netns", "dev", "pass_
 _NEEDED = (*_KEYS, "netns_name", "tap_name", "kind", "outcome", "reason", "clean")
 
 _REMEDY = "`bondtrace export FILE... --format parquet -o DIR/` makes one"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The part of a dataset that is asked for: these hosts (none: all of them), from the day ``since`` on, before the
+    day ``until``, both UTC."""
+
+    hosts: tuple[str, ...] = ()
+    since: Optional[date] = None
+    until: Optional[date] = None
+
+    def of(self, table: Any) -> Any:
+        """Return this part of an Ibis table. Both engines read nothing else, as only partitions are compared."""
+        if self.hosts:
+            table = table.filter(table.host.isin(self.hosts))
+        if self.since:
+            table = table.filter(table.day >= self.since.isoformat())
+        if self.until:
+            table = table.filter(table.day < self.until.isoformat())
+        return table
+
+    def without_rows(self, rows: Iterable[FleetRow]) -> list[str]:
+        """Return the hosts that were asked for by name and have no rows."""
+        found = {row.host for row in rows}
+        return [host for host in dict.fromkeys(self.hosts) if host not in found]
 
 
 @dataclass(frozen=True)
@@ -54,7 +82,7 @@ class FleetRow:
     doubtful: int
 
 
-def summarise(dataset: str, engine: str = "duckdb") -> list[FleetRow]:
+def summarise(dataset: str, engine: str = "duckdb", wanted: Wanted = Wanted()) -> list[FleetRow]:
     """Return the rows of a dataset: a directory, a single Parquet file, or a URL that the engine can read.
 
     :raises BondtraceError: where the engine's packages are missing or it cannot read the dataset.
@@ -65,7 +93,9 @@ def summarise(dataset: str, engine: str = "duckdb") -> list[FleetRow]:
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
         raise UsageError(f"{dataset} is not a bondtrace dataset: it has no column {missing[0]!r}; {_REMEDY}")
-    asked = query(table)
+    if (wanted.since or wanted.until) and "day" not in table.columns:
+        raise UsageError(f"{dataset} has no days to select by: it is one file; {_REMEDY}")
+    asked = query(wanted.of(table))
     found = _ask(engine, dataset, lambda: asked.to_pyarrow().to_pylist())
     return sorted(map(_row, found), key=_order)
 
@@ -143,9 +173,7 @@ def _read(engine: str, dataset: str, files: str) -> Any:
         return _ask(
             engine,
             dataset,
-            lambda: backend.connect().read_parquet(
-                files, hive_partitioning=True, hive_types_autocast=False, union_by_name=True
-            ),
+            lambda: backend.connect().read_parquet(files, hive_partitioning=True, hive_types_autocast=False),
         )
     return _ask(engine, dataset, lambda: _spark_table(backend, dataset))
 
@@ -157,7 +185,7 @@ def _spark_table(backend: Any, dataset: str) -> Any:
     session.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
     session.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # the timestamps have nanoseconds
     path = dataset if "://" in dataset else glob.escape(str(Path(dataset).resolve()))
-    return backend.connect(session).read_parquet(path, mergeSchema=True)
+    return backend.connect(session).read_parquet(path)
 
 
 def _ask(engine: str, dataset: str, what: Callable[[], Any]) -> Any:

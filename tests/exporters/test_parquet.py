@@ -17,6 +17,7 @@ import pytest
 from bondtrace import errors
 from bondtrace.exporters import parquet as module
 from bondtrace.exporters.rows import COLUMNS, NAMES
+from bondtrace.format.wire import EMPTY
 from bondtrace.reporters.json_lines import timestamp
 from build import DEVICES, WALL_NS, both, events, given, losses, received, record, refusal, refused, sent
 
@@ -116,6 +117,18 @@ def test_a_recording_over_midnight_is_two_files(run, tmp_path):
     assert days == {"day=2026-11-22": {1}, "day=2026-11-23": {2}}
 
 
+def test_a_recording_without_a_journey_is_a_file_without_rows(run, tmp_path):
+    """So that a host that saw nothing can be told from one that sent nothing."""
+    path = record(tmp_path / "quiet.arrows", (EMPTY, [*events(host="alpha"), losses(lost=[2])]))
+    fleet = tmp_path / "fleet"
+    assert run("export", path, "--format", "parquet", "-o", f"{fleet}/")[0] == 0
+    [part] = fleet.rglob("*.parquet")
+    assert str(part.parent.relative_to(fleet)) == "host=alpha/day=2026-11-22"
+    described = pq.read_metadata(part)
+    [told] = json.loads(described.metadata[b"bondtrace"])
+    assert (described.num_rows, told["host"], told["trust"]["losses"]) == (0, "alpha", {"records lost": 2})
+
+
 def test_a_recording_is_in_a_dataset_once(run, recordings, tmp_path):
     fleet = tmp_path / "fleet"
     fleet.mkdir()
@@ -175,7 +188,7 @@ def test_a_time_that_cannot_be_is_told(run, tmp_path):
     assert (status, err) == (1, f"bondtrace: {path} is damaged: its journey #1 began at an impossible time\n")
 
 
-QUERIES = re.findall(r"^```sql\n(.*?)^```$", (ROOT / "docs" / "export.md").read_text(), re.DOTALL | re.MULTILINE)
+QUERIES = re.findall(r"^```sql\n(.*?)^```$", (ROOT / "docs" / "fleet.md").read_text(), re.DOTALL | re.MULTILINE)
 ANSWERS = [
     [
         ("alpha", "lldpd", "bound-elsewhere", 2),

@@ -4,8 +4,10 @@
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,10 @@ DAY_NS = 86_400_000_000_000
 
 def at(days):
     return WALL_NS - 1_000_000_000_000 + days * DAY_NS
+
+
+def day(number):
+    return time.strftime("%Y-%m-%d", time.gmtime((WALL_NS + number * DAY_NS) // 1_000_000_000))
 
 
 @pytest.fixture
@@ -162,11 +168,56 @@ def test_without_ibis_the_extra_is_named(run, fleet, monkeypatch):
         )
 
 
+PARTS = [
+    (("--host", "alpha"), {("alpha", 0), ("alpha", 1)}),
+    (("--host", "alpha", "--host", "../b=%7 ü"), {("alpha", 0), ("alpha", 1), ("../b=%7 ü", 2)}),
+    (("--since", day(1), "--until", day(2)), {("alpha", 1)}),
+    (("--host", "alpha", "--until", day(1)), {("alpha", 0)}),
+    (("--since", day(2), "--host", "alpha", "--host", "../b=%7 ü"), {("../b=%7 ü", 2)}),
+]
+
+
+def damage_all_but(fleet, kept):
+    """Make garbage of the files that are not of these hosts and days; not of the first one, read for its columns."""
+    for path in sorted(fleet.rglob("*.parquet"))[1:]:
+        host, date = (unquote(one.name.partition("=")[2]) for one in path.parents[1::-1])
+        if (host, date) not in {(host, day(number)) for host, number in kept}:
+            path.write_text("garbage")
+
+
+@pytest.mark.parametrize("words, kept", PARTS)
+def test_of_other_hosts_and_days_nothing_is_read(run, recordings, fleet, words, kept):
+    numbers = {("alpha", 0): 0, ("alpha", 1): 1, ("../b=%7 ü", 2): 2}
+    expected = added_up(run, [recordings[numbers[one]] for one in kept])
+    damage_all_but(fleet, kept)
+    assert run("fleet", "summary", fleet)[0] == 1
+    status, out, err = run("fleet", "summary", fleet, "--json", *words)
+    assert (status, counted(json.loads(out)["rows"])) == (0, expected)
+    missing = {word for word in words if word in ("alpha", "../b=%7 ü")} - {host for host, _ in kept}
+    assert {line.split(": ")[1] for line in err.splitlines()} == missing
+
+
+def test_hosts_of_which_nothing_is_known_are_named(run, fleet):
+    status, out, err = run("fleet", "summary", fleet, "--host", "gamma", "--host", "alpha", "--host", "e\x1bvil")
+    assert (status, {line.split()[0] for line in out.splitlines()[2:-2]}) == (0, {"alpha"})
+    nothing = "no recording in what was asked for, or none in which a tap was offered or missed a packet"
+    assert err == f"bondtrace: gamma: {nothing}\nbondtrace: e\\x1bvil: {nothing}\n"
+
+
+def test_a_day_is_a_date(run, recordings, tmp_path):
+    assert run("fleet", "summary", tmp_path, "--since", "12:30")[0] == 2
+    one = tmp_path / "one.parquet"
+    run("export", recordings[0], "--format", "parquet", "-o", one)
+    status, out, err = run("fleet", "summary", one, "--until", day(1))
+    assert (status, out) == (2, "") and err.startswith(f"bondtrace: {one} has no days to select by: it is one file; ")
+
+
 @pytest.mark.fleet
-def test_spark_gives_the_same(fleet):
-    def ask(*words):
+@pytest.mark.parametrize("words, kept", [((), None), *PARTS])
+def test_spark_gives_the_same(fleet, words, kept):
+    def ask(*more):
         done = subprocess.run(
-            [sys.executable, "-m", "bondtrace", "fleet", "summary", str(fleet), *words],
+            [sys.executable, "-m", "bondtrace", "fleet", "summary", str(fleet), *words, *more],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -175,5 +226,7 @@ def test_spark_gives_the_same(fleet):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    if kept is not None:
+        damage_all_but(fleet, kept)
     assert ask("--engine", "pyspark") == ask("--engine", "duckdb")
     assert json.loads(ask("--engine", "pyspark", "--json")) == json.loads(ask("--json"))
