@@ -12,7 +12,7 @@ TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump 
 # Daemons that scenarios run: unpacked, not installed, as some would start here, or replace this machine's own.
 UNPACKED := dnsmasq=dnsmasq-base chronyd=chrony keepalived=keepalived lldpd=lldpd lldpcli=lldpd dhclient=isc-dhcp-client
 
-.PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-lab fuzz audit
+.PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-fleet bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -88,6 +88,12 @@ lint: setup
 # Throughput on this machine, as root; writes the tables in docs/performance.md.
 bench: setup
 	PYTHONPATH=. $(BIN)/python bench/run.py
+
+# The summary of a made dataset of 1,000 hosts, by DuckDB and by Spark; writes the tables in docs/fleet.md: an hour.
+bench-fleet: setup
+	./scripts/install-tools openjdk-17-jre-headless
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fleet-spark]'
+	PYTHONPATH=. $(BIN)/python bench/fleet.py
 
 # Instructions per packet and losses, in emulated machines: half an hour or more. No root; bpftrace and pwru are peers.
 bench-lab: setup

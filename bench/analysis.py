@@ -16,11 +16,15 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Optional
 
 import traffic
 
+from bondtrace.format.events import Event
 from bondtrace.format.recording import Recorder
+from bondtrace.format.wire import Passes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,13 +57,18 @@ def run(
     return results
 
 
-def record(path: Path, passes: int, kind: str, rate: int) -> None:
+def record(path: Path, passes: int, kind: str, rate: float) -> None:
     """Make a recording of this many passes."""
     events, templates = traffic.example()
+    write(path, events, traffic.make(templates[kind], passes, rate))
+
+
+def write(path: Path, events: list[Event], batches: Iterable[Passes]) -> None:
+    """Make a recording of these events, which begin it (and end it), and passes."""
     before = [event for event in events if event.get("kind") != "end"]
     end = [event for event in events if event.get("kind") == "end"]
     with Recorder(path, force=True) as recorder:
-        for batch in traffic.make(templates[kind], passes, rate):
+        for batch in batches:
             recorder.write(batch, before)
             before, last = [], batch
         ends_ns = int((last.records["time_ns"] + last.records["duration_ns"]).max())
@@ -88,12 +97,7 @@ def timed(path: Path, *words: str, command: str = "summary") -> dict[str, float]
     """Run the command on a recording, with further words; return what it took."""
     path.read_bytes()  # into the page cache
     begin = time.monotonic()
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "bondtrace", command, str(path), *words],
-        {**os.environ, "PYTHONPATH": str(ROOT)},
-        file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)],
-    )
+    child = spawn(command, str(path), *words)
     _, status, usage = os.wait4(child, 0)
     seconds = time.monotonic() - begin
     if status:
@@ -103,6 +107,19 @@ def timed(path: Path, *words: str, command: str = "summary") -> dict[str, float]
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
         "peak_mib": round(usage.ru_maxrss / 1024),
     }
+
+
+def spawn(*words: str, out: str = "/dev/null", messages: Optional[str] = None) -> int:
+    """Start bondtrace with these words, its output, and its messages, going to files; return the process's number."""
+    files = [(1, out), *([(2, messages)] if messages else [])]
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "bondtrace", *words],
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, number, name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) for number, name in files
+        ],
+    )
 
 
 if __name__ == "__main__":

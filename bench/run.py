@@ -51,7 +51,7 @@ def main() -> None:
     for name, text in sections.items():
         print(f"{text}\n")
         if not options.no_write:
-            put(name, f"{text}\n\n{_where()}", PAGE)
+            put(name, f"{text}\n\n{where()}", PAGE)
 
 
 def put(name: str, text: str, page: Path) -> None:
@@ -223,7 +223,7 @@ def table(head: list[str], rows: Iterable[list[Any]]) -> str:
     return tabulate(rows, head, tablefmt="github", disable_numparse=True)
 
 
-def _where() -> str:
+def where() -> str:
     """Return what it was measured on."""
     model = next(
         (

@@ -34,7 +34,7 @@ def example() -> tuple[list[Event], dict[str, Passes]]:
     return [event for batch in batches for event in batch.events], {"ping": ping, "flood": ping.take(np.array([2]))}
 
 
-def make(template: Passes, total: int, per_second: int, chunk: int = 60_000) -> Iterator[Passes]:
+def make(template: Passes, total: int, per_second: float, chunk: int = 60_000) -> Iterator[Passes]:
     """Yield ``total`` passes like these at this rate, in batches, in the order in which they ended. They are always the
     same."""
     rng = np.random.default_rng(2014)
