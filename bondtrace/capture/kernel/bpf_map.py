@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import struct
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -36,12 +37,14 @@ class Map:
 
     def __init__(self, spec: MapSpec) -> None:
         self.spec = spec
-        self._value_bytes = spec.value_bytes
-        if spec.kind in _PER_CPU:
-            self._value_bytes = (spec.value_bytes + 7) // 8 * 8 * possible_cpus()
         name = spec.name.encode()[: bpf.NAME_BYTES - 1]
         attr = struct.pack("<IIIIIII16s", *spec[1:], 0, 0, name)
         self.fd = bpf.call(_MAP_CREATE, attr)
+
+    @cached_property
+    def _value_bytes(self) -> int:
+        size = self.spec.value_bytes
+        return (size + 7) // 8 * 8 * possible_cpus() if self.spec.kind in _PER_CPU else size
 
     def get(self, key: bytes) -> Optional[bytes]:
         """Return the value of a key; ``None`` where the map has none."""
