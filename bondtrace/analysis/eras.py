@@ -18,12 +18,16 @@ from typing import Optional
 
 from ..errors import UsageError
 from ..model import ETH_P_ALL, Device, Journey, Pass, Tap
-from ..net.rx_handlers import BOND
+from ..net.rx_handlers import BOND, BRIDGE
 from . import watched
 from .scene import Scene
 from .tap_history import Presence
 
 _ETH_P_ARP, _ETH_P_SLOW = 0x0806, 0x8809
+_CORE = "__netif_receive_skb_core"
+# What drops a packet in a round, between the taps and delivery by protocol: tc ingress, netfilter ingress.
+_BEFORE_PROTOCOLS = (_CORE, "sch_handle_ingress", "tc_run", "tcf_classify", "nf_hook_ingress", "nf_hook_slow")
+_NOBODY_TOOK_IT = ("UNHANDLED_PROTO", "PTYPE_ABSENT")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Era:
 
     ``model`` is the rule of reception: "skb_bond", "null_or_orig" or "rounds". ``link_local_pass``: an inactive slave
     keeps link-local frames for all that listen there. ``ignore_outgoing``: taps can ask not to get outgoing packets.
+    ``null_or_bond``: delivery by protocol also matches null_or_bond, which is NULL except above a VLAN.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Era:
     source: str
     link_local_pass: bool = False
     ignore_outgoing: bool = False
+    null_or_bond: bool = False
 
 
 _SKB_BOND = (
@@ -51,6 +57,7 @@ _NULL_OR_ORIG = (
     "a tap matches if its device is null_or_orig, skb->dev or orig_dev; skb->dev is the bond, unless the "
     "frame is for an inactive slave: then null_or_orig is orig_dev, and unbound taps do not match"
 )
+_NO_WCARD = "deliver_no_wcard in the skb keeps that mark when the frame is received again"
 _ROUNDS = (
     "the bond is an rx_handler between rounds: in every round a tap matches if it is bound to no device or to skb->dev"
 )
@@ -71,10 +78,19 @@ ERAS = (
         "netif_receive_skb in net/core/dev.c, skb_bond_should_drop in include/linux/netdevice.h",
     ),
     Era(
-        "rhel6",
-        "RHEL 6 until 2.6.32-642, and 2.6.3x after 2.6.32",
+        "rhel6.0",
+        "RHEL 6.0 and 6.1",
         "null_or_orig",
-        f"{_NULL_OR_ORIG}; deliver_no_wcard in the skb keeps that mark when the frame is received again",
+        f"{_NULL_OR_ORIG}; {_NO_WCARD}; delivery by protocol also matches null_or_bond, which without a VLAN is NULL: "
+        "sockets bound to no device match on an inactive slave, too",
+        "netif_receive_skb in net/core/dev.c (null_or_bond), skb_bond_should_drop in include/linux/netdevice.h",
+        null_or_bond=True,
+    ),
+    Era(
+        "rhel6",
+        "RHEL 6.2 to 6.6, and 2.6.36",
+        "null_or_orig",
+        f"{_NULL_OR_ORIG}; {_NO_WCARD}",
         "__netif_receive_skb in net/core/dev.c (skb->deliver_no_wcard), skb_bond_should_drop",
     ),
     Era(
@@ -232,42 +248,63 @@ def _received(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> 
         blind = watched.blind_above(place, scene, one.time_ns)
         if blind:
             raise _Unknown(blind)
+    if any(step.kind == "drop" and step.base_function == "do_xdp_generic" for step in one.steps):
+        raise _Unknown("generic XDP dropped it, which not every era had")
     if era.model == "rounds":
         return _by_rounds(tap, one, journey, era)
     frame = frame_of(one, journey, scene)
     if tap.netns != frame.netns or tap.protocol not in (ETH_P_ALL, frame.ethertype):
         return [], ""
-    return by_skb_bond(tap.ifindex, frame) if era.model == "skb_bond" else by_null_or_orig(tap.ifindex, frame)
+    by_protocol = tap.protocol != ETH_P_ALL
+    if by_protocol:
+        if any(step.function == BRIDGE and step.verdict == "CONSUMED" for step in one.steps):
+            return [], "the bridge consumed it before delivery by protocol"
+        if not frame.inactive and _dropped_early(one):
+            raise _Unknown("whether it would have been dropped before delivery by protocol is not modelled")
+    if era.model == "skb_bond":
+        return by_skb_bond(tap.ifindex, frame)
+    return by_null_or_orig(tap.ifindex, frame, era.null_or_bond and by_protocol)
 
 
 def frame_of(one: Pass, journey: Journey, scene: Scene) -> Frame:
     """Return what the rules before 2.6.39 need to know about a frame. Only bonds and bridges are modelled: anything
     else is unknown."""
+    if journey.packet.tags:
+        raise _Unknown("how frames with a VLAN tag were received then is not modelled")
     first = one.steps[0]
     handlers = [step for step in one.steps if step.kind in ("rx_handler", "vlan")]
     for step in handlers:
-        if step.function not in (BOND, "br_handle_frame"):
+        if step.function not in (BOND, BRIDGE):
             raise _Unknown(f"how {step.function} and its like were done then is not modelled")
     bond = next((step for step in handlers if step.function == BOND), None)
     device = scene.device(first.netns, first.ifindex, one.time_ns)
     master = scene.device(first.netns, device.master, one.time_ns) if device and device.master else None
+    unrecorded = _Unknown(f"the bond's answer for {first.dev} was not recorded")
     if bond is None:
         if master is not None and master.kind == "bond":
-            raise _Unknown(f"the bond's answer for {first.dev} was not recorded")
+            raise unrecorded
         return Frame(first.dev, first.ifindex, first.netns, journey.packet.ethertype)
-    return Frame(
-        first.dev, first.ifindex, first.netns, journey.packet.ethertype, master, bond.verdict in ("EXACT", "PASS")
-    )
+    if bond.verdict is None:
+        raise unrecorded
+    if master is None:
+        raise _Unknown(f"of which bond {first.dev} was a slave was not recorded")
+    inactive = bond.verdict in ("EXACT", "PASS")
+    if not inactive and master.all_slaves_active and master.active_slave != first.ifindex:
+        raise _Unknown(f"the bond's all_slaves_active, newer than these rules, hides whether {first.dev} was inactive")
+    return Frame(first.dev, first.ifindex, first.netns, journey.packet.ethertype, master, inactive)
 
 
 def should_drop(frame: Frame) -> bool:
     """Would skb_bond_should_drop say so? Only for an inactive slave, except for LACP and for ARP that the monitor
     wants. (What else balance-alb accepts, the bond's recorded verdict has accepted.)"""
-    if not frame.inactive or frame.master is None:
+    bond = frame.master
+    if not frame.inactive or bond is None:
         return False
-    if frame.ethertype == _ETH_P_ARP and frame.master.arp_interval_ms != 0:
+    if frame.ethertype == _ETH_P_ARP and bond.arp_interval_ms != 0 and bond.arp_validate not in ("none", "active"):
         raise _Unknown("whether the ARP monitor wanted this frame is not recorded")
-    return not (frame.master.bond_mode == "802.3ad" and frame.ethertype == _ETH_P_SLOW)
+    if frame.ethertype == _ETH_P_SLOW and bond.bond_mode is None:
+        raise _Unknown("the bond's mode was not recorded")
+    return not (bond.bond_mode == "802.3ad" and frame.ethertype == _ETH_P_SLOW)
 
 
 def by_skb_bond(bound_to: int, frame: Frame) -> _Result:
@@ -282,13 +319,17 @@ def by_skb_bond(bound_to: int, frame: Frame) -> _Result:
     return [], f"skb_bond() had made {dev} of skb->dev before any tap" if moved else ""
 
 
-def by_null_or_orig(bound_to: int, frame: Frame) -> _Result:
-    """Apply the rule of 2.6.32 and RHEL 6: ``ptype->dev`` in (null_or_orig, skb->dev, orig_dev); 0 stands for NULL."""
+def by_null_or_orig(bound_to: int, frame: Frame, null_or_bond: bool = False) -> _Result:
+    """Apply the rule of 2.6.32 and RHEL 6: ``ptype->dev`` in (null_or_orig, skb->dev, orig_dev); 0 stands for NULL.
+
+    ``null_or_bond``: it is delivery by protocol in RHEL 6.0 or 6.1, which compares with null_or_bond, too: NULL, as
+    frames of a VLAN are not modelled.
+    """
     drop = should_drop(frame)
     null_or_orig = frame.ifindex if drop else 0
     device = frame.master if frame.master and not drop else frame
     dev, ifindex = device.name, device.ifindex
-    if bound_to not in (null_or_orig, ifindex, frame.ifindex):
+    if bound_to not in (null_or_orig, ifindex, frame.ifindex) and not (null_or_bond and bound_to == 0):
         return [], f"only exact matches: {frame.name} is an inactive slave" if drop and not bound_to else ""
     told = (
         f"it matches as orig_dev, and is told {dev}: a libpcap from 1.0 to 1.9.1 without a mapped ring drops it"
@@ -324,13 +365,13 @@ def _bonds(one: Pass) -> list[Optional[str]]:
 
 
 def _dropped_early(one: Pass) -> bool:
-    """Was it dropped before delivery by protocol (tc, netfilter, XDP), and not because nobody took it?"""
+    """Was it dropped before delivery by protocol (tc, netfilter), and not because nobody took it?"""
     for place, step in enumerate(one.steps):
         if step.kind != "drop" or any(before.kind == "protocol" for before in one.steps[:place]):
             continue
-        if step.reason is None and step.function == "__netif_receive_skb_core":
+        if step.base_function == _CORE and step.is_unexplained:
             raise _Unknown("this kernel does not say why it dropped the packet")
-        return step.function == "__netif_receive_skb_core" and step.reason != "UNHANDLED_PROTO"
+        return step.base_function in _BEFORE_PROTOCOLS and step.reason not in _NOBODY_TOOK_IT
     return False
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 BOND = "bond_handle_frame"
+BRIDGE = "br_handle_frame"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class RxHandler:
 RX_HANDLERS = (
     RxHandler(BOND, ("bond",), exact=True),  # verdicts.py explains its verdicts by the bond's mode
     RxHandler(
-        "br_handle_frame",
+        BRIDGE,
         ("bridge",),
         switch=True,
         phrases={"CONSUMED": "taken by the bridge", "PASS": "link-local frame left to the port"},
