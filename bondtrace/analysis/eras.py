@@ -248,22 +248,23 @@ def _received(tap: Tap, one: Pass, journey: Journey, scene: Scene, era: Era) -> 
         blind = watched.blind_above(place, scene, one.time_ns)
         if blind:
             raise _Unknown(blind)
-    if any(step.kind == "drop" and step.base_function == "do_xdp_generic" for step in one.steps):
-        raise _Unknown("generic XDP dropped it, which not every era had")
+    if _dropped_by_xdp(one) and not era.link_local_pass:
+        raise _Unknown("generic XDP dropped it, which kernels before 4.12 do not have")
     if era.model == "rounds":
         return _by_rounds(tap, one, journey, era)
     frame = frame_of(one, journey, scene)
     if tap.netns != frame.netns or tap.protocol not in (ETH_P_ALL, frame.ethertype):
         return [], ""
     by_protocol = tap.protocol != ETH_P_ALL
-    if by_protocol:
-        if any(step.function == BRIDGE and step.verdict == "CONSUMED" for step in one.steps):
-            return [], "the bridge consumed it before delivery by protocol"
-        if not frame.inactive and _dropped_early(one):
-            raise _Unknown("whether it would have been dropped before delivery by protocol is not modelled")
+    if by_protocol and any(step.function == BRIDGE and step.verdict == "CONSUMED" for step in one.steps):
+        return [], "the bridge consumed it before delivery by protocol"
     if era.model == "skb_bond":
-        return by_skb_bond(tap.ifindex, frame)
-    return by_null_or_orig(tap.ifindex, frame, era.null_or_bond and by_protocol)
+        given, why = by_skb_bond(tap.ifindex, frame)
+    else:
+        given, why = by_null_or_orig(tap.ifindex, frame, era.null_or_bond and by_protocol)
+    if given and by_protocol and not frame.inactive and _dropped_early(one):
+        raise _Unknown("whether it would have been dropped before delivery by protocol is not modelled")
+    return given, why
 
 
 def frame_of(one: Pass, journey: Journey, scene: Scene) -> Frame:
@@ -341,23 +342,30 @@ def by_null_or_orig(bound_to: int, frame: Frame, null_or_bond: bool = False) -> 
 
 def _by_rounds(tap: Tap, one: Pass, journey: Journey, era: Era) -> _Result:
     rounds = list(_rounds(one))
+    xdp = _dropped_by_xdp(one)
     if tap.protocol == ETH_P_ALL:
+        shown = rounds[:-1] if xdp else rounds
         return [
-            Offer(dev, "rx") for netns, ifindex, dev in rounds if netns == tap.netns and tap.ifindex in (0, ifindex)
-        ], ""
+            Offer(dev, "rx") for netns, ifindex, dev in shown if netns == tap.netns and tap.ifindex in (0, ifindex)
+        ], "generic XDP dropped it before the taps" if xdp else ""
     if tap.protocol != journey.packet.ethertype or tap.netns != rounds[-1][0]:
         return [], ""
     verdicts = [step.verdict for step in one.steps if step.kind == "rx_handler"]
     if "CONSUMED" in verdicts:
         return [], "an rx_handler consumed it before delivery by protocol"
-    if "EXACT" not in verdicts and _dropped_early(one):
-        return [], "it was dropped before delivery by protocol"
     first, last = rounds[0], rounds[-1]
     exact = "EXACT" in verdicts or ("PASS" in _bonds(one) and not era.link_local_pass)
-    if tap.ifindex == 0:
-        return ([], f"only exact matches on {first[2]}, an inactive slave") if exact else ([Offer(last[2], "rx")], "")
-    served = {first[:2], last[:2]}
-    return ([Offer(last[2], "rx")] if (tap.netns, tap.ifindex) in served else []), ""
+    if exact and tap.ifindex == 0:
+        return [], f"only exact matches on {first[2]}, an inactive slave"
+    if tap.ifindex != 0 and (tap.netns, tap.ifindex) not in (first[:2], last[:2]):
+        return [], ""
+    if xdp or ("EXACT" not in verdicts and _dropped_early(one)):
+        return [], "it was dropped before delivery by protocol"
+    return [Offer(last[2], "rx")], ""
+
+
+def _dropped_by_xdp(one: Pass) -> bool:
+    return any(step.kind == "drop" and step.base_function == "do_xdp_generic" for step in one.steps)
 
 
 def _bonds(one: Pass) -> list[Optional[str]]:
