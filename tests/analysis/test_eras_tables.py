@@ -131,7 +131,7 @@ def test_arp_on_an_inactive_slave_under_the_arp_monitor(policy, exempt, era):
 
 @pytest.mark.parametrize("era", OLD)
 def test_a_bond_that_hands_up_what_its_inactive_slaves_get_does_not_say_which_are_inactive(era):
-    """all_slaves_active is of 2.6.36, and of RHEL 6 in part."""
+    """2.6.18, 2.6.32 and RHEL 6.0 have no all_slaves_active; RHEL 6.1 has it."""
     why = "the bond's all_slaves_active, newer than these rules, hides whether eth1 was inactive"
     up, facts = [handler("ANOTHER", "bond0")], {"all_slaves_active": True}
 
