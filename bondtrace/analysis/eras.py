@@ -26,7 +26,7 @@ from .tap_history import Presence
 _ETH_P_ARP, _ETH_P_SLOW = 0x0806, 0x8809
 _CORE = "__netif_receive_skb_core"
 # What drops a packet in a round, between the taps and delivery by protocol: tc ingress, netfilter ingress.
-_BEFORE_PROTOCOLS = (_CORE, "sch_handle_ingress", "tc_run", "tcf_classify", "nf_hook_ingress", "nf_hook_slow")
+_BEFORE_PROTOCOLS = (_CORE, "sch_handle_ingress", "tc_run", "tcf_classify", "nf_hook_ingress")
 _NOBODY_TOOK_IT = ("UNHANDLED_PROTO", "PTYPE_ABSENT")
 
 
@@ -379,6 +379,10 @@ def _dropped_early(one: Pass) -> bool:
             continue
         if step.base_function == _CORE and step.is_unexplained:
             raise _Unknown("this kernel does not say why it dropped the packet")
+        if step.base_function == "nf_hook_slow":
+            if step.netfilter is None:
+                raise _Unknown("at which hook of netfilter it was dropped was not recorded")
+            return "ingress" in step.netfilter
         return step.base_function in _BEFORE_PROTOCOLS and step.reason not in _NOBODY_TOOK_IT
     return False
 

@@ -150,7 +150,7 @@ def test_what_a_bridge_consumes_is_not_delivered_by_protocol(era):
 
 
 CORE = "__netif_receive_skb_core.constprop.0"
-EARLY = [("TC_INGRESS", "sch_handle_ingress"), ("TC_INGRESS", CORE), ("NETFILTER_DROP", "nf_hook_slow")]
+EARLY = [("TC_INGRESS", "sch_handle_ingress"), ("TC_INGRESS", CORE)]
 
 
 @pytest.mark.parametrize(("reason", "function"), EARLY)
@@ -189,13 +189,46 @@ def test_what_nobody_took_was_not_dropped_early():
 
 @pytest.mark.parametrize("era", OLD)
 def test_facts_that_are_missing_make_it_unknown(era):
-    frame, taps = ether(b"\x01" * 46), bound(0x0800)
+    frame = ether(b"\x01" * 46)
     no_bond = {name: device for name, device in DEVICES.items() if name != "bond0"}
+    no_mode = {**DEVICES, "bond0": replace(DEVICES["bond0"], bond_mode=None)}
+    slow, taps = ether(b"\x01" * 46, 0x8809, dst=LACP_GROUP), bound(0x0800)
     cases = [
         ({"devices": no_bond}, {}, "of which bond eth1 was a slave was not recorded"),
+        ({"devices": no_mode}, {"packet": slow}, "the bond's mode was not recorded"),
         ({}, {"vlan": 7}, "how frames with a VLAN tag were received then is not modelled"),
     ]
     for facts, more, why in cases:
         around = scene(taps=taps, **facts)
-        [journey] = journeys(rx("eth1", handler("EXACT"), packet=frame, **more), around=around)
-        assert {(one.modelled, one.why) for one in answers(journey, around, find_era(era))} == {(None, why)}
+        [journey] = journeys(rx("eth1", handler("EXACT"), **{"packet": frame, **more}), around=around)
+        found = {one.why for one in answers(journey, around, find_era(era)) if one.modelled is None}
+        assert found == {why}
+
+
+def test_a_verdict_that_was_not_recorded_is_no_active_slave():
+    around = scene(taps=bound(0x0800))
+    [journey] = journeys(rx("eth1", handler("EXACT")), around=around)
+    steps = tuple(replace(step, verdict=None) for step in journey.passes[0].steps)
+    silent = replace(journey, passes=(replace(journey.passes[0], steps=steps),))
+
+    for era in OLD:
+        found = {(one.modelled, one.why) for one in answers(silent, around, find_era(era))}
+        assert found == {(None, "the bond's answer for eth1 was not recorded")}
+
+
+@pytest.mark.parametrize(
+    ("netfilter", "expected"),
+    [
+        ("hook ingress", "-"),
+        ("hook input", "bond0"),
+        (None, "at which hook of netfilter it was dropped was not recorded"),
+    ],
+)
+def test_a_drop_by_netfilter_is_early_only_at_ingress(netfilter, expected):
+    around, steps = scene(taps=bound(0x0800)), [handler("ANOTHER", "bond0"), drop("NETFILTER_DROP", "nf_hook_slow")]
+    [journey] = journeys(rx("eth1", *steps), around=around)
+    told_why = tuple(replace(step, netfilter=netfilter) for step in journey.passes[0].steps)
+    journey = replace(journey, passes=(replace(journey.passes[0], steps=told_why),))
+
+    [unbound] = [one for one in answers(journey, around, find_era("2.6.39")) if one.tap == 50004]
+    assert (unbound.why if unbound.modelled is None else "".join(map(_name, unbound.modelled)) or "-") == expected
