@@ -67,8 +67,8 @@ static __always_inline u8 packet_type(struct part *part)
 
 #define ARPHRD_ETHER 1
 
-/* Has the device of this record no link-layer header ? Then what lies in front of the network header is
- * left from an outer packet. Asked only where it is no Ethernet device. */
+/* Has the device of this record no link-layer header? Then what lies in front of the network header is left from an
+ * outer packet. Asked only where it is no Ethernet device. */
 static __always_inline u8 is_bare(struct record *record, struct part *part)
 {
 	if (record->arphrd == ARPHRD_ETHER)

@@ -6,6 +6,7 @@ What it got; what it did not get, and the main cause; the packet that shows it; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Optional
 
 from ..analysis import coverage, look_at, remedies, tap_ends, watched
@@ -36,7 +37,7 @@ def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
     :param file: as it is to be typed, for the command that shows more.
     """
     tap, told = scene.tap(inode, LAST_NS), answers.taps.get(inode, TapAnswers())
-    found = [f"{_name(inode, scene)} {_binding(tap, scene)}".rstrip() + "."]
+    found = [f"{_name(inode, last_labels(scene))} {_binding(tap, scene)}".rstrip() + "."]
     open_reason = watched.open_reason(tap, scene)
     if open_reason:
         line = printable(coverage.line(scene)) if open_reason == watched.NOT_TRACED else ""
@@ -64,7 +65,8 @@ def of_packets(words: str, answers: Answers, scene: Scene, file: str) -> list[st
     found += [*_drops(answers), *_ends(answers)]
     inodes = sorted(answers.taps, key=lambda inode: (-answers.taps[inode].captured, inode))
     telling = [inode for inode in inodes if _tells(answers.taps[inode])]
-    found += [_of_one(inode, answers, scene) for inode in telling[:_TAPS_NAMED]]
+    labels = last_labels(scene)
+    found += [_of_one(inode, _name(inode, labels), answers, scene) for inode in telling[:_TAPS_NAMED]]
     rest = len(inodes) - len(telling[:_TAPS_NAMED])
     if rest:
         found.append(f"{rest} other tap{'s' * (rest != 1)} got none of them: not on their way, or not for them.")
@@ -83,8 +85,8 @@ def _end(inode: int, scene: Scene) -> list[str]:
     return [f"It did not listen to the end ({end.mark}{ended_by(end, scene)}: {printable(end.detail)})."]
 
 
-def _name(inode: int, scene: Scene) -> str:
-    name = last_labels(scene).get(inode)
+def _name(inode: int, labels: Mapping[int, str]) -> str:
+    name = labels.get(inode)
     return f"{printable(name)} [{inode}]" if name else f"The tap [{inode}]"
 
 
@@ -148,9 +150,8 @@ def _tells(told: TapAnswers) -> bool:
     return bool(told.outcomes) or any(not one.is_trivial for one in told.missed.values())
 
 
-def _of_one(inode: int, answers: Answers, scene: Scene) -> str:
+def _of_one(inode: int, name: str, answers: Answers, scene: Scene) -> str:
     tap, told = scene.tap(inode, LAST_NS), answers.taps[inode]
-    name = _name(inode, scene)
     open_reason = watched.open_reason(tap, scene)
     if open_reason:
         return f"{name}: what it got is not known ({open_reason})."

@@ -20,24 +20,25 @@ import os
 import platform
 import resource
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
 from .plan import FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT, TYPED_TRACEPOINT
 
-_SYSCALL = {"x86_64": 321, "aarch64": 280}
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_BPF = {"x86_64": 321, "aarch64": 280}
 _PROG_LOAD, _RAW_TRACEPOINT_OPEN, _BTF_GET_FD_BY_ID, _OBJ_GET_INFO, _BTF_GET_NEXT_ID = 5, 17, 19, 15, 23
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
-PROGRAM_TYPES = {
+_PROGRAM_TYPES = {
     **{KPROBE: _KPROBE, KRETPROBE: _KPROBE, TRACEPOINT: _RAW_TRACEPOINT},
     **{TYPED_TRACEPOINT: _TRACING, FENTRY: _TRACING, FEXIT: _TRACING},
 }
-ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
+_ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
 _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
-_PERF_SYSCALL = {"x86_64": 298, "aarch64": 241}
+_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 _PERF_CLOSE_ON_EXEC = 8
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 _KPROBES = Path("/sys/bus/event_source/devices/kprobe")
@@ -47,20 +48,18 @@ INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), 
 NAME_BYTES = 16
 
 
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _last_error() -> OSError:
-    return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def _system_call(numbers: Mapping[str, int], *arguments: Union[int, ctypes.Array[ctypes.c_char]]) -> int:
+    """Make a system call, by its number for each machine, and return its result. ``OSError`` when it fails."""
+    result = int(_LIBC.syscall(numbers[platform.machine()], *arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
 
 
 def call(command: int, attr: bytes) -> int:
     """Call bpf(2) and return its result. ``OSError`` when it fails."""
     buffer = ctypes.create_string_buffer(attr, len(attr))
-    result = int(_libc().syscall(_SYSCALL[platform.machine()], command, buffer, len(attr)))
-    if result < 0:
-        raise _last_error()
+    result = _system_call(_BPF, command, buffer, len(attr))
     if command == _BTF_GET_NEXT_ID:
         return int(struct.unpack_from("<I", buffer.raw, 4)[0])
     return result
@@ -76,8 +75,7 @@ def info(descriptor: int, size: int, head: bytes = b"") -> bytes:
     """Return what the kernel tells of a program, a map or types, at most ``size`` bytes: as much as it knows."""
     told = ctypes.create_string_buffer(head, size)
     attr = ctypes.create_string_buffer(struct.pack("<IIQ", descriptor, size, ctypes.addressof(told)), 16)
-    if _libc().syscall(_SYSCALL[platform.machine()], _OBJ_GET_INFO, attr, len(attr)) < 0:
-        raise _last_error()
+    _system_call(_BPF, _OBJ_GET_INFO, attr, len(attr))
     return told.raw[: struct.unpack_from("<I", attr.raw, 4)[0]]
 
 
@@ -116,10 +114,10 @@ def load(name: str, instructions: bytes, mechanism: str, type_id: int = 0, modul
     short = (name if len(name) < NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
 
     def attributes(log: Optional[ctypes.Array[ctypes.c_char]] = None, level: int = 0) -> bytes:
-        program = (PROGRAM_TYPES[mechanism], len(instructions) // INSTRUCTION.itemsize)
+        program = (_PROGRAM_TYPES[mechanism], len(instructions) // INSTRUCTION.itemsize)
         about_log = (level, len(log) if log else 0, ctypes.addressof(log) if log else 0)
         head = struct.pack("<IIQQIIQ8x16s", *program, *map(ctypes.addressof, (code, licence)), *about_log, short)
-        return head + struct.pack("<4xI36xII", ATTACH_TYPES.get(mechanism, 0), type_id, module_btf)
+        return head + struct.pack("<4xI36xII", _ATTACH_TYPES.get(mechanism, 0), type_id, module_btf)
 
     try:
         return call(_PROG_LOAD, attributes())
@@ -169,9 +167,7 @@ def attach_kprobe(program: int, symbol: str, at_return: bool) -> int:
         0,
     )
     buffer = ctypes.create_string_buffer(attr, len(attr))
-    event = int(_libc().syscall(_PERF_SYSCALL[platform.machine()], buffer, -1, 0, -1, _PERF_CLOSE_ON_EXEC))
-    if event < 0:
-        raise _last_error()
+    event = _system_call(_PERF_EVENT_OPEN, buffer, -1, 0, -1, _PERF_CLOSE_ON_EXEC)
     try:
         fcntl.ioctl(event, _PERF_SET_BPF, program)
         fcntl.ioctl(event, _PERF_ENABLE, 0)

@@ -46,12 +46,6 @@ class Programs:
         return with_maps(self.code[name], {place: maps[spec.name].fd for place, spec in enumerate(self.maps)})
 
 
-def maps_in(code: bytes) -> set[int]:
-    """Return the maps that instructions refer to: places, or file descriptors."""
-    instructions = np.frombuffer(code, INSTRUCTION)
-    return set(instructions["number"][_references(instructions)].tolist())
-
-
 def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
     """Return the instructions with other numbers for the maps that they refer to."""
     instructions = np.frombuffer(code, INSTRUCTION).copy()
