@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""bondtrace whose program for taps with a ring no verifier takes: it reads where no memory is known to be."""
+"""bondtrace whose programs for taps with a ring no verifier takes: they read where no memory is known to be."""
 
 from bondtrace import cli
 from bondtrace.capture.kernel import loader
 
-PROGRAM = "PROBE(tap_ring_enter)\n{"
+PROGRAMS = [f"PROBE({name})\n{{" for name in ("tap_ring_fexit", "tap_ring_enter")]
 whole = loader.source.join
 
 
 def spoilt(*arguments, **more):
     text = whole(*arguments, **more)
-    assert PROGRAM in text
-    return text.replace(PROGRAM, PROGRAM + " if (*(volatile u8 *)(u64)bpf_get_smp_processor_id()) return 0;")
+    for program in PROGRAMS:
+        assert program in text
+        text = text.replace(program, program + " if (*(volatile u8 *)(u64)bpf_get_smp_processor_id()) return 0;")
+    return text
 
 
 loader.source.join = spoilt
