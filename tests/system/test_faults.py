@@ -415,11 +415,10 @@ def test_the_doctor_names_what_it_would_not_see_and_the_verifiers_sentence(run):
             line,
         ), line
     # and with --verbose all of it, of the fexit attempt, too
-    assert [line for line in told if re.search(r", program tap_ring_(enter|fexit):$", line)] == [
-        "  fexit tpacket_rcv, program tap_ring_fexit:",
-        "  kprobe tpacket_rcv, program tap_ring_enter:",
-    ]
-    assert sum(line.strip().startswith("processed ") for line in told) == 2
+    logs = [line for line in told if re.search(r", program tap_ring_(enter|fexit):$", line)]
+    assert logs[0] == "  fexit tpacket_rcv, program tap_ring_fexit:"
+    assert set(logs[1:]) == {"  kprobe tpacket_rcv, program tap_ring_enter:"}
+    assert sum(line.strip().startswith("processed ") for line in told) == len(logs)
 
 
 @of("refused")
