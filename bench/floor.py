@@ -53,6 +53,7 @@ def empty_text(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, *_: ob
             f"#define PAGE_SIZE {page_bytes}",
             f"BPF_RINGBUF_OUTPUT(events, {ring_bytes // page_bytes});",
             "BPF_ARRAY(hook_changes, u64, 1);",
+            "BPF_ARRAY(watched, u64, 2);",
             f"BPF_ARRAY(places, u64, {source.DEVICE_PLACES});",
             "BPF_HASH(devices, u64, u8, 16);",
             "BPF_PERCPU_ARRAY(counters, u64, 8);",

@@ -5,12 +5,12 @@
  * record says so by a STEP_NETNS before the step.
  */
 
-/* The packet is on this device from now on. */
-static __always_inline void now_on(struct frame *frame, u64 dev)
+/* The packet is on this device from now on. Here and below, typed: the verifier knows the type of dev. */
+static __always_inline void now_on(struct frame *frame, u8 typed, u64 dev)
 {
 	frame->dev = dev;
 	frame->enslaved = 0;
-	frame->ifindex = READ(u32, dev, NET_DEVICE__IFINDEX);
+	frame->ifindex = FIELD(typed, u32, dev, NET_DEVICE__IFINDEX);
 }
 
 #ifndef COUNT_ONLY
@@ -22,28 +22,28 @@ static __always_inline void add_namespace(struct frame *frame, u32 netns, u8 sco
 #endif
 
 /* The packet is on this device now: note its namespace where that is another one. */
-static __always_inline void follow_namespace(struct frame *frame, u64 dev)
+static __always_inline void follow_namespace(struct frame *frame, u8 typed, u64 dev)
 {
-	u64 net = READ(u64, dev, NET_DEVICE__NET);
+	u64 net = FIELD(typed, u64, dev, NET_DEVICE__NET);
 
 	if (net == frame->net)
 		return;
 	frame->net = net;
 #ifdef COUNT_ONLY
-	record_of(frame)->netns = READ(u32, net, NET__INUM); /* what is counted from here on */
+	record_of(frame)->netns = FIELD(typed, u32, net, NET__INUM); /* what is counted from here on */
 #else
-	add_namespace(frame, READ(u32, net, NET__INUM), NETNS_FROM_HERE);
+	add_namespace(frame, FIELD(typed, u32, net, NET__INUM), NETNS_FROM_HERE);
 #endif
 }
 
 /* The round of a step follows from its device: within a pass skb->dev changes only where a new round begins (an
  * rx_handler's ANOTHER, a VLAN device, tc ingress). */
-static __always_inline void follow_device(struct frame *frame, u64 dev)
+static __always_inline void follow_device(struct frame *frame, u8 typed, u64 dev)
 {
 	if (frame->dev != dev) {
-		now_on(frame, dev);
+		now_on(frame, typed, dev);
 		frame->round++;
-		follow_namespace(frame, dev);
+		follow_namespace(frame, typed, dev);
 	}
 }
 

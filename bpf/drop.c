@@ -7,25 +7,22 @@
  * the address of one that was delivered: no device has received it.
  */
 
-/* Has a device received this packet, or does this host send it? */
-static __always_inline u8 was_received(u64 skb)
+/* Has a device received this packet, or does this host send it? Here and below, typed: the verifier knows the type of
+ * skb. */
+static __always_inline u8 was_received(u8 typed, u64 skb)
 {
-	return READ(u32, skb, SK_BUFF__SKB_IIF) != 0;
-}
-
-/* skb->head as a record has it. */
-static __always_inline u32 head_of(u64 skb)
-{
-	return READ(u64, skb, SK_BUFF__HEAD) >> 4;
+	return FIELD(typed, u32, skb, SK_BUFF__SKB_IIF) != 0;
 }
 
 /* Does this skb share its data with the packet of the frame's open pass? */
-static __always_inline u8 is_clone(struct frame *frame, u64 skb)
+static __always_inline u8 is_clone(struct cpu_state *cpu, struct frame *frame, u8 typed, u64 skb)
 {
+	u64 head = ADDRESS(typed, &cpu->place, skb, SK_BUFF__HEAD);
+
 #ifdef COUNT_ONLY /* its record is not filled */
-	return head_of(frame->skb) == head_of(skb);
+	return READ(u64, frame->skb, SK_BUFF__HEAD) == head;
 #else
-	return record_of(frame)->head == head_of(skb);
+	return record_of(frame)->head == (u32)(head >> 4);
 #endif
 }
 
@@ -33,23 +30,23 @@ static __always_inline u8 is_clone(struct frame *frame, u64 skb)
 
 /* The inode of the namespace of skb->dev, or 0 where that is no device any more: sockets keep other things in its
  * place. */
-static __always_inline u32 netns_of(u64 dev)
+static __always_inline u32 netns_of(u8 typed, u64 dev)
 {
-	u64 net = dev ? READ(u64, dev, NET_DEVICE__NET) : 0;
-	u32 netns = net ? READ(u32, net, NET__INUM) : 0;
+	u64 net = dev ? FIELD(typed, u64, dev, NET_DEVICE__NET) : 0;
+	u32 netns = net ? FIELD(typed, u32, net, NET__INUM) : 0;
 
 	return netns >= NETNS_INUM_MIN ? netns : 0;
 }
 
 /* The step of a drop. skb->dev may be another device than that of the pass's last step (a VRF, the one to which it was
  * routed), where the packet then ended; that is no round of the receive path. */
-static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame, u64 skb, u64 location, u32 reason,
-				      u8 whose)
+static __always_inline void fill_drop(struct cpu_state *cpu, struct frame *frame, u8 typed, u64 skb, u64 location,
+				      u32 reason, u8 whose)
 {
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+	u64 dev = FIELD(typed, u64, skb, SK_BUFF__DEV);
 	u32 ifindex = frame->ifindex, netns = record_of(frame)->netns;
 
-	if (dev != frame->dev && netns_of(dev))
+	if (dev != frame->dev && netns_of(typed, dev))
 		step_aside(frame, dev, 0);
 #ifdef COUNT_ONLY
 	count_step(frame, frame->ifindex, STEP_DROP, 0, FUNC_NONE, location, reason);
@@ -81,7 +78,7 @@ static __always_inline struct frame *late_drop(struct cpu_state *cpu, struct fra
 	else if (in_other)
 		told = open->state == PASS_OPEN;
 	else
-		told = was_wanted(cpu, skb) && netns_of(dev);
+		told = was_wanted(cpu, skb) && netns_of(0, dev);
 #endif
 	if (told)
 		frame = open_late(cpu, skb, dev);
@@ -98,10 +95,10 @@ static __always_inline struct frame *late_drop(struct cpu_state *cpu, struct fra
 #define IS_VAGUE(reason) 1
 #endif
 
-static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
+static __always_inline int dropped(void *ctx, u8 typed, u64 skb, u64 location, u32 reason)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (!cpu || cpu->quiet || cpu->tap.open)
+	if (!cpu || cpu->quiet || in_tap(cpu))
 		return 0;
 	struct frame *frame = top(cpu);
 	if (!frame && IS_VAGUE(reason))
@@ -115,10 +112,10 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 		cpu->dropped_chain = cpu->given_to;
 	}
 #endif
-	if ((frame && frame->kind == FRAME_TX) || !was_received(skb))
+	if ((frame && frame->kind == FRAME_TX) || !was_received(typed, skb))
 		return 0;
 	u8 is_open = frame && frame->state == PASS_OPEN;
-	u8 whose = is_open && frame->skb != skb && is_clone(frame, skb) ? DROPPED_CLONE : DROPPED_SKB;
+	u8 whose = is_open && frame->skb != skb && is_clone(cpu, frame, typed, skb) ? DROPPED_CLONE : DROPPED_SKB;
 	u8 is_late = !is_open || (frame->skb != skb && whose == DROPPED_SKB);
 	if (is_late)
 		frame = late_drop(cpu, frame, skb);
@@ -126,14 +123,14 @@ static __always_inline int dropped(void *ctx, u64 skb, u64 location, u32 reason)
 		return 0;
 	if (is_late)
 		describe_late(cpu, frame, skb);
-	fill_drop(cpu, frame, skb, location, reason, whose);
+	fill_drop(cpu, frame, typed, skb, location, reason, whose);
 	if (is_late)
 		send_single(frame);
 	return 0;
 }
 
 #ifdef SKB_DROP_REASONS
-PROBE(drop) { return dropped(ctx, ((u64 *)ctx)[0], ((u64 *)ctx)[1], ((u64 *)ctx)[2]); }
+PROBE(drop) { return dropped(ctx, TYPED_drop, ((u64 *)ctx)[0], ((u64 *)ctx)[1], ((u64 *)ctx)[2]); }
 #else /* before 5.17 (c504e5c2f964) the kernel gives no reason */
-PROBE(drop) { return dropped(ctx, ((u64 *)ctx)[0], ((u64 *)ctx)[1], 0); }
+PROBE(drop) { return dropped(ctx, TYPED_drop, ((u64 *)ctx)[0], ((u64 *)ctx)[1], 0); }
 #endif

@@ -36,7 +36,7 @@ static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind,
 
 	frame->skb = skb;
 	frame->handler_pos = 0;
-	follow_device(frame, dev);
+	follow_device(frame, 0, dev);
 #ifdef COUNT_ONLY
 	frame->handler_pskb = pskb;
 	frame->handler_pos = kind;
@@ -63,9 +63,9 @@ static __always_inline void count_handler(struct frame *frame, u32 verdict)
 /* Count the round that begins now, on this device. */
 static __always_inline void count_round(struct frame *frame, u64 dev, u8 same_net)
 {
-	now_on(frame, dev);
+	now_on(frame, 0, dev);
 	if (!same_net)
-		follow_namespace(frame, dev);
+		follow_namespace(frame, 0, dev);
 	count_step(frame, frame->ifindex, STEP_PASS, 1, 0, 0, 0);
 }
 #else
@@ -73,11 +73,11 @@ static __always_inline void count_round(struct frame *frame, u64 dev, u8 same_ne
 static __always_inline void go_on(struct frame *frame, struct step *step, u32 verdict, u64 dev, u8 same_net)
 {
 	if (verdict == RX_HANDLER_ANOTHER) {
-		now_on(frame, dev);
+		now_on(frame, 0, dev);
 		step->arg = frame->ifindex;
 		frame->round++;
 		if (!same_net) /* a macvlan's upper device may be in another namespace */
-			follow_namespace(frame, dev);
+			follow_namespace(frame, 0, dev);
 	} else {
 		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
 	}

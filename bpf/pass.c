@@ -87,6 +87,7 @@ struct tap_call {
 	u64 orig_dev;
 	u64 hook; /* struct packet_type */
 	u64 sk;
+	u64 watched; /* watched[WATCHED_QUEUES] when it began */
 	u32 inode;
 	u8 open;
 	u8 outcome; /* as far as it is known, or UNDECIDED */
@@ -94,6 +95,19 @@ struct tap_call {
 	u8 func;
 	u8 pkt_type;
 	u8 unused[7];
+};
+
+/* A ring that was asked whether it has room for a packet, until its tap's function returns (tap.c). */
+struct asked {
+	u64 skb; /* 0: none was asked */
+	u64 sk;
+	u64 watched; /* watched[WATCHED_REFUSALS] then */
+	u32 drops;   /* its counters then */
+	u32 packets;
+	u32 frame; /* the number of the last frame then: no bracket begins before the function returns */
+	u8 has_room;
+	u8 is_refused; /* the skb was freed as a drop since */
+	u8 by_group;   /* a fanout group was offered the packet, and may ask its members' rings before it chooses one */
 };
 
 /* The socket behind a tap's hook, as it was read when `hook_changes` had this value (tap.c). */
@@ -175,6 +189,7 @@ struct cpu_state {
 	struct tc_state tc;
 	u64 stack[STACK_DEPTH];
 	struct tap_call tap;
+	struct asked asked;
 	struct known_tap known[KNOWN_TAPS];
 	struct view view;
 	struct frame frames[MAX_DEPTH];
@@ -241,7 +256,9 @@ static __always_inline u8 makes_headers(u64 dev)
 #endif
 #define PART(type, part, field) \
 	((part)->typed ? LOAD(type, (part)->skb, field) : PART_COPIED(type, part, field))
-/* A field that is a pointer, to compute with (verifier.h, rule 3). */
+/* A field that is a pointer, to compute with (verifier.h, rule 3); place: in a map. */
+#define ADDRESS(typed, place, base, offset) \
+	((typed) ? NUMBER_OF(place, LOAD(u64, base, offset)) : READ(u64, base, offset))
 #define PART_ADDRESS(part, field) \
 	((part)->typed ? NUMBER_OF((part)->place, LOAD(u64, (part)->skb, field)) : PART_COPIED(u64, part, field))
 struct part {

@@ -6,10 +6,11 @@
 
 #define LIST_MAX 64
 
-/* The step of a protocol handler that is given this packet, in this frame's record. */
-static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev, u64 orig_dev, u8 func)
+/* The step of a protocol handler that is given this packet, in this frame's record. typed: the verifier knows the type
+ * of dev. */
+static __always_inline void fill_protocol(struct frame *frame, u8 typed, u64 skb, u64 dev, u64 orig_dev, u8 func)
 {
-	follow_device(frame, dev);
+	follow_device(frame, typed, dev);
 #ifdef COUNT_ONLY
 	count_step(frame, frame->ifindex, STEP_PROTOCOL, 0, func, 0, 0);
 	return;
@@ -17,7 +18,7 @@ static __always_inline void fill_protocol(struct frame *frame, u64 skb, u64 dev,
 	ADD_STEP(frame, STEP_PROTOCOL, func, 0, orig_ifindex(frame, orig_dev), 0, skb);
 }
 
-static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
+static __always_inline int protocol_one(u8 typed, u64 skb, u64 dev, u64 orig_dev, u8 func)
 {
 	struct cpu_state *cpu = this_cpu();
 	if (!cpu || cpu->quiet)
@@ -33,13 +34,13 @@ static __always_inline int protocol_one(u64 skb, u64 dev, u64 orig_dev, u8 func)
 		frame = open_late_packet(cpu, skb, dev);
 		if (!frame)
 			return 0;
-		fill_protocol(frame, skb, dev, orig_dev, func);
+		fill_protocol(frame, typed, skb, dev, orig_dev, func);
 		send_single(frame);
 		return 0;
 	}
 	if (frame->kind == FRAME_RX)
 		frame->skb = skb; /* VLAN untagging may have replaced it */
-	fill_protocol(frame, skb, dev, orig_dev, func);
+	fill_protocol(frame, typed, skb, dev, orig_dev, func);
 	return 0;
 }
 
@@ -59,10 +60,10 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 			continue;
 		u64 dev = READ(u64, skb, SK_BUFF__DEV);
 		if (dev != frame->dev) { /* not a new round: Python takes that from the pass */
-			now_on(frame, dev);
-			follow_namespace(frame, dev);
+			now_on(frame, 0, dev);
+			follow_namespace(frame, 0, dev);
 		}
-		fill_protocol(frame, skb, dev, orig_dev, func);
+		fill_protocol(frame, 0, skb, dev, orig_dev, func);
 	}
 	if (item != head) {
 		record_of(frame)->steps_lost++;
@@ -73,7 +74,7 @@ static __always_inline int protocol_list(u64 head, u64 orig_dev, u8 func)
 }
 
 #define PROTOCOL(name, func) \
-	PROBE(name) { return protocol_one(ARG(name, 0), ARG(name, 1), ARG(name, 3), func); }
+	PROBE(name) { return protocol_one(TYPED_##name, ARG(name, 0), ARG(name, 1), ARG(name, 3), func); }
 #define PROTOCOL_LIST(name, func) \
 	PROBE(name) { return protocol_list(ARG(name, 0), ARG(name, 2), func); }
 

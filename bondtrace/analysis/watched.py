@@ -39,6 +39,9 @@ _TAKES_NOTHING = (
     stages.TAP_HOOKS,
     stages.JOINS,
     stages.QUEUED,
+    stages.QUEUE_OUTCOMES,
+    stages.RING_REFUSALS,
+    stages.RING_MEMBERS,
     *stages.BEYOND_IP,
     *stages.WHO_DROPPED,
 )

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 RECEIVE, TRANSMIT = "receive", "transmit"
 RING_TAPS, QUEUE_TAPS, SOCK_PACKET_TAPS = "ring taps", "queue taps", "SOCK_PACKET taps"
+QUEUE_OUTCOMES, RING_REFUSALS, RING_MEMBERS = "queue outcomes", "ring refusals", "ring members"
 FANOUT, VLAN, DROPS = "fanout groups", "VLAN", "drops"
 TAP_HOOKS, JOINS, QUEUED = "tap hooks", "joins", "queued"
 SOCKETS, TCP_SOCKETS, SOCKETS6, XDP_SOCKETS = "sockets", "TCP sockets", "IPv6 sockets", "AF_XDP sockets"
@@ -60,7 +61,7 @@ def of_directions(directions: Collection[str]) -> tuple[str, ...]:
 
 def essential(directions: Collection[str] = tuple(OF_DIRECTION)) -> tuple[str, ...]:
     """Return the stages that are all needed to answer the main question, which taps saw a packet."""
-    return (*of_directions(directions), RING_TAPS, QUEUE_TAPS)
+    return (*of_directions(directions), RING_TAPS, QUEUE_TAPS, QUEUE_OUTCOMES)
 
 
 def phrase(tells: str, name: str, missing: str) -> str:

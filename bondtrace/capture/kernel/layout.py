@@ -59,6 +59,8 @@ WANTED = (
     # Not in the kernel's own types where AF_PACKET is a module: then hooks are not reported.
     Wanted("PACKET_SOCK__PROT_HOOK", "packet_sock", "prot_hook", required=False),
     Wanted("PACKET_SOCK__TP_RESERVE", "packet_sock", "tp_reserve", required=False),
+    Wanted("PACKET_SOCK__TP_DROPS", "packet_sock", "tp_drops", required=False),
+    Wanted("PACKET_SOCK__STATS", "packet_sock", "stats", required=False),
     Wanted("NF_HOOK_STATE__HOOK", "nf_hook_state", "hook", required=False),
     Wanted("NF_HOOK_STATE__PF", "nf_hook_state", "pf", required=False),
     Wanted("TCF_PROTO__PROTOCOL", "tcf_proto", "protocol", required=False),

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ...errors import BondtraceError
-from ...format.stages import CHAINS, NETFILTER_FUNCTIONS, OF_DIRECTION, TAP_HOOKS, of_directions
+from ...format.stages import (
+    CHAINS,
+    NETFILTER_FUNCTIONS,
+    OF_DIRECTION,
+    QUEUE_OUTCOMES,
+    RING_REFUSALS,
+    TAP_HOOKS,
+    of_directions,
+)
 from ...format.wire import Array
 from ...net.pcap import Filter
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
@@ -39,12 +47,13 @@ from .plan import (
 )
 from .programs import make_maps
 from .ring import Ring
-from .stage_specs import FILTERING, HOOKING, TRACEPOINT_OF_PACKETS, wanted_functions
+from .stage_specs import FILTERING, HOOKING, TRACEPOINTS, wanted_functions
 from .tc import TcFilter
 from .verifier import Refusal
 
 RING_BYTES = 16 << 20
 _HOOKS_WATCHED = 1 << 32  # bpf/tap.c: more than hooks can have changed before
+_WATCHED = {QUEUE_OUTCOMES: 0, RING_REFUSALS: 1}  # bpf/tap.c: enum watched
 
 
 @dataclass
@@ -112,11 +121,11 @@ def make_plan(
     def typed(name: str, module: str) -> bool:
         return name not in refused and kernel.may_have_btf_function(name, module)
 
-    abilities = Abilities(kernel.found, typed, fentry and trampolines, TRACEPOINT_OF_PACKETS not in refused)
-    plan = make(abilities, handlers, needed, asked)
-    if not kernel.btf.find_many({"packet_sock"}):
-        plan = plan.without_stage(TAP_HOOKS, "AF_PACKET is a module here, its types are not the kernel's own")
-    return plan
+    abilities = Abilities(kernel.found, typed, fentry and trampolines, set(TRACEPOINTS) - refused)
+    if kernel.btf.find_many({"packet_sock"}):
+        return make(abilities, handlers, needed, asked)
+    plan = make(abilities, handlers, (*needed, RING_REFUSALS), asked)  # the counters of rings are not known
+    return plan.without_stage(TAP_HOOKS, "AF_PACKET is a module here, its types are not the kernel's own")
 
 
 def attached(make_tracer: Callable[[Plan], Tracer], plans: Callable[[frozenset[str]], Plan]) -> Tracer:
@@ -177,6 +186,7 @@ class Tracer:
         self._btf = kernel.btf
         self._devices = DeviceMaps(self.maps["devices"], self.maps["places"])
         self._counts = CountMaps(self.maps) if count_only else None
+        self._attachments = 0  # of stages that the kernel side has to know of
         if not count_only:
             self._chains().set_functions({name: kernel.places.get(function) for function, name in HOOKING.items()})
         self.ring = Ring(self.maps["events"].fd, ring_bytes)
@@ -214,6 +224,22 @@ class Tracer:
         modules = {probe.function for probe in stage.probes if probe.module}
         found = symbols.find(symbols.read_kallsyms(), modules) if modules else {}
         return self._attach_again(where_found(stage, found))
+
+    def detach_stage(self, name: str) -> None:
+        """Detach a stage that is not needed any more: it waits again."""
+        stage = self.plan.stage(name)
+        assert stage is not None, "a stage of the plan"
+        self._tell_watched(name, False)
+        self.plan = self.plan.with_waiting(stage)
+        for probe in stage.probes:
+            if probe in self._attacher and probe not in self.plan.probes:
+                self._attacher.detach(probe)
+
+    def _tell_watched(self, name: str, is_watched: bool) -> None:
+        """Tell the kernel side whether a stage is attached, where outcomes depend on that (bpf/tap.c)."""
+        if name in _WATCHED:
+            self._attachments += 1
+            self.maps["watched"].set(word(_WATCHED[name]), word(self._attachments * is_watched, 8))
 
     def _attach_again(self, stage: Stage) -> Stage:
         old = self.plan.stage(stage.name)
@@ -265,6 +291,7 @@ class Tracer:
                     self._attacher.detach(attached)
                 self.plan = self.plan.without_stage(stage.name, str(refusal))
                 return
+        self._tell_watched(stage.name, True)
 
     def set_devices(self, devices: Family) -> None:
         """Trace these devices, and what joins them (``DeviceMaps.set``)."""

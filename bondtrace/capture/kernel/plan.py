@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
-from .stage_specs import ATTACHED_LATER, TRACEPOINT_OF_PACKETS, StageSpec, Wanted, all_specs, both, specs
+from .stage_specs import ATTACHED_LATER, StageSpec, Wanted, all_specs, both, specs
 from .symbols import Symbol
 
 FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint"
@@ -80,8 +80,16 @@ class Plan:
 
     def with_stage(self, stage: Stage) -> Plan:
         """Return the plan with a stage that replaces the one of that name, or is added."""
-        kept, waiting = (tuple(one for one in those if one.name != stage.name) for those in (self.stages, self.waiting))
-        return replace(self, stages=(*kept, stage), waiting=waiting)
+        stages, waiting = self._without(stage.name)
+        return replace(self, stages=(*stages, stage), waiting=waiting)
+
+    def with_waiting(self, stage: Stage) -> Plan:
+        """Return the plan with a stage that is not needed any more."""
+        stages, waiting = self._without(stage.name)
+        return replace(self, stages=stages, waiting=(*waiting, stage))
+
+    def _without(self, name: str) -> tuple[tuple[Stage, ...], ...]:
+        return tuple(tuple(one for one in those if one.name != name) for those in (self.stages, self.waiting))
 
     def only(self, wanted: Callable[[Stage], bool]) -> Plan:
         """Return the plan with these stages only: a stage that is not wanted is not missing either."""
@@ -107,7 +115,7 @@ class Abilities:
     symbols: dict[str, Symbol]
     has_btf_function: Callable[[str, str], bool] = field(default=lambda name, module: False)
     fentry: bool = False
-    typed_tracepoint: bool = False
+    typed_tracepoints: Collection[str] = ()
 
 
 def _mechanism(want: Wanted, symbol: Symbol, abilities: Abilities) -> str:
@@ -123,7 +131,7 @@ def _probe(want: Wanted, abilities: Abilities, module: str = "") -> Optional[Pro
     """Return the probe that is wanted; ``None`` where there is no such function, unless it is in this module, which may
     be loaded later."""
     if want.where == "tracepoint":
-        typed = want.function == TRACEPOINT_OF_PACKETS and abilities.typed_tracepoint
+        typed = want.function in abilities.typed_tracepoints
         return Probe(want.program, want.function, want.function, "", TYPED_TRACEPOINT if typed else TRACEPOINT)
     symbol = abilities.symbols.get(want.function) or (Symbol(want.function, module) if module else None)
     if symbol is None:

@@ -4,8 +4,8 @@
 A stage is a thing that bondtrace can observe (packets received, taps with a mapped ring, the bond's rx_handler, ...).
 A new probe is added here; ``plan`` chooses how it is attached.
 
-Most stages are attached at the start. One with a ``Need`` is attached once that is there, and stays attached: without
-the need nothing calls its functions.
+Most stages are attached at the start. One with a ``Need`` is attached once that is there. It stays attached where
+nothing calls its functions without the need; where much else does, it is detached when the need is gone.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ...format import stages
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
 from .symbols import Symbol
 
-# The tracepoint whose program does most of the reading of a packet.
-TRACEPOINT_OF_PACKETS = "netif_receive_skb"
+# The tracepoint whose program does most of the reading of a packet, and that of drops.
+TRACEPOINT_OF_PACKETS, TRACEPOINT_OF_DROPS = TRACEPOINTS = ("netif_receive_skb", "kfree_skb")
 # Programs that a filter is compiled into: those which open a pass.
 FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
 # Programs of an rx_handler whose module is loaded while the trace runs.
@@ -37,18 +37,24 @@ class Wanted:
     interrupted: bool = False
 
 
+# What taps there are, as far as stages depend on it: without a ring; in a fanout group; with a ring that was full.
+WITHOUT_RING, IN_GROUP, FULL_RING = "without a ring", "in a group", "full ring"
+
+
 @dataclass(frozen=True)
 class Need:
     """What has a stage's functions called: a device of one of these ``kinds``, or one of these ``modules`` loaded, or
-    one of these ``functions`` in the kernel itself, where such a module is built in. ``when`` says it in words."""
+    one of these ``functions`` in the kernel itself, where such a module is built in. Or, of a stage whose functions are
+    called for much else, what asks for it: a tap of this sort (``taps``). ``when`` says it in words."""
 
     when: str
     kinds: frozenset[str] = frozenset()
     modules: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
+    taps: str = ""
 
     def is_there(self, kinds: Collection[str], is_loaded: Callable[[str], bool], symbols: Mapping[str, Symbol]) -> bool:
-        """Is it, with devices of these kinds and these symbols?"""
+        """Is it, with devices of these kinds and these symbols? Taps are not asked for."""
         built_in = (one in symbols and not symbols[one].module for one in self.functions)
         return not self.kinds.isdisjoint(kinds) or any(map(is_loaded, self.modules)) or any(built_in)
 
@@ -104,23 +110,49 @@ _TX = StageSpec(
 REFUSING = ("sk_skb_reason_drop", "kfree_skb_reason", "kfree_skb")
 
 
-def _ring_taps(refused: Wanted) -> StageSpec:
-    probes = both("tap_ring", "tpacket_rcv", "tap_exit")
-    return StageSpec(
-        stages.RING_TAPS,
-        "taps with a mapped ring (tcpdump, libpcap)",
-        (*probes, Wanted("tap_ring_room", "__packet_rcv_has_room", "exit"), refused),
-        "taps with a mapped ring are not seen",
-    )
+_ROOM = Wanted("tap_ring_room", "__packet_rcv_has_room", "exit")
+_RING_TAPS = StageSpec(
+    stages.RING_TAPS,
+    "taps with a mapped ring (tcpdump, libpcap)",
+    (*both("tap_ring", "tpacket_rcv", "tap_exit"), _ROOM),
+    "taps with a mapped ring are not seen",
+    typed_wants=(Wanted("tap_ring_fexit", "tpacket_rcv", "exit"), _ROOM),
+)
+_QUEUE_TAPS = StageSpec(
+    stages.QUEUE_TAPS,
+    "taps without a ring (plain packet sockets)",
+    both("tap_queue", "packet_rcv", "tap_exit"),
+    "plain packet sockets are not seen",
+)
+# A group that rolls over asks its members' rings for room before it calls one; of the flags of groups packet_diag says
+# nothing. By kprobes this probe is there already.
+_RING_MEMBERS = StageSpec(
+    stages.RING_MEMBERS,
+    "what became of packets in the rings of fanout groups",
+    (Wanted("tap_ring_enter", "tpacket_rcv", "entry"),),
+    "the outcome in a ring of a fanout group is not told",
+    Need("fanout groups", taps=IN_GROUP),
+    (Wanted("tap_ring_again", "tpacket_rcv", "entry"),),
+)
 
 
-def _queue_taps(refused: Wanted) -> StageSpec:
-    probes = both("tap_queue", "packet_rcv", "tap_exit")
-    return StageSpec(
-        stages.QUEUE_TAPS,
-        "taps without a ring (plain packet sockets)",
-        (*probes, Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True), refused),
-        "plain packet sockets are not seen",
+def _outcomes(refused: Wanted) -> tuple[StageSpec, StageSpec]:
+    """Return the stages whose functions are called for much that is no tap's business."""
+    return (
+        StageSpec(
+            stages.QUEUE_OUTCOMES,
+            "what became of packets in taps without a ring",
+            (Wanted("tap_queued", "sock_def_readable", "entry", interrupted=True), refused),
+            "the outcome in a tap without a ring is not told",
+            Need("taps without a ring", taps=WITHOUT_RING),
+        ),
+        StageSpec(
+            stages.RING_REFUSALS,
+            "what a ring refused, where several CPUs fill it",
+            (refused,),
+            "a packet that a ring refused beside others is of unknown outcome",
+            Need("a ring that was full", taps=FULL_RING),
+        ),
     )
 
 
@@ -145,7 +177,7 @@ _VLAN = StageSpec(
 _DROPS = StageSpec(
     stages.DROPS,
     "packets that the kernel drops, and why",
-    (Wanted("drop", "kfree_skb", "tracepoint"),),
+    (Wanted("drop", TRACEPOINT_OF_DROPS, "tracepoint"),),
     "why a packet was dropped is not told",
 )
 _TAP_HOOKS = StageSpec(
@@ -310,7 +342,7 @@ def specs(symbols: Collection[str]) -> list[StageSpec]:
     refused = Wanted("tap_refused", next((name for name in REFUSING if name in symbols), REFUSING[-1]), "entry")
     return [
         rx,
-        *(_ring_taps(refused), _queue_taps(refused), _SOCK_PACKET_TAPS, _FANOUT),
+        *(_RING_TAPS, _QUEUE_TAPS, _SOCK_PACKET_TAPS, _FANOUT, *_outcomes(refused), _RING_MEMBERS),
         *(_TX, _VLAN, _DROPS, _TAP_HOOKS, _JOINS, _QUEUED),
         *_PROTOCOL_HANDLERS,
         *_NETFILTER,

@@ -177,6 +177,7 @@ class Loop:
         counts = self._count(time_ns)
         self._follow_functions(passes, counts, time_ns)
         self._follow_beyond_ip(passes, time_ns)
+        self._follow.needs.notice(passes, counts, self._follow.taps.known, time_ns)
         if self.state is State.RUNNING and self._follow.needs.is_due(time_ns):
             self._follow_needs(time_ns)
         if self.state is State.ENDING or self._losses.is_due(time_ns):
@@ -292,7 +293,7 @@ class Loop:
         self._tracer.set_devices(traced)
 
     def _follow_needs(self, time_ns: int) -> None:
-        """Attach the stages that the devices of the host, or modules that were loaded, need now."""
+        """Attach the stages that the devices of the host, modules that were loaded, or taps need now."""
         kinds = {device.kind for device in self._follow.devices.known.values()}
         self._take(self._follow.needs.follow(kinds, time_ns), time_ns)
 

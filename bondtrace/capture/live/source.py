@@ -18,6 +18,7 @@ from ...format.batch import Batch
 from ...format.events import Event, device_event, namespace_event, note_event
 from ...format.recording import FORMAT
 from ...format.stages import BEYOND_IP, FANOUT, PROTOCOL_FUNCTIONS, QUEUED, WHO_DROPPED, essential, phrase
+from ...format.wire import EMPTY
 from ...net.pcap import Filter
 from ...version import __version__
 from .. import capabilities
@@ -130,13 +131,12 @@ class LiveSource:
         wanted = needed({device.kind for device in devices.known.values()}, kernel.found)
         self._tracer = stack.enter_context(self._attached(kernel, handlers, wanted))
         self._tracer.require_packets(self._request.directions)
-        self._tracer.set_devices(traced)
         self._followers = Followers(
             devices,
             TapFollower(TapWatcher(listed, devices.known.values())),
             NamespaceFollower(self._traced, listed),
             HandlerFollower(modules, self._tracer.attach_handler),
-            NeedFollower(self._tracer.plan, self._tracer.attach_stage),
+            NeedFollower(self._tracer.plan, self._tracer.attach_stage, detach=self._tracer.detach_stage),
             FunctionNames(),
             DeciderNames(self._tracer.chains, self._tracer.tc_filters),
             WallClock(wall_offset_ns()),
@@ -144,6 +144,8 @@ class LiveSource:
             IpSettingsFollower(self._request.sockets, kernel.btf.drop_reasons()),
         )
         events = self._first_events(kernel, listed, problems)
+        events += self._follow_needs()
+        self._tracer.set_devices(traced)  # from here on there are packets, and what they need is attached
         count_every_s, keeps_bytes = self._request.count_every_s, self._request.snaplen > 0
         self._loop = Loop(self._tracer, monitors, self._followers, events, count_every_s, keeps_bytes, self._tell)
         self._drop()
@@ -181,6 +183,12 @@ class LiveSource:
             *(note_event(time_ns, sentence) for sentence in dict.fromkeys(sentences)),
             *self._followers.taps.start(),
         ]
+
+    def _follow_needs(self) -> list[Event]:
+        """Attach what the taps need that were there at the start; return the events."""
+        time_ns, follow = now_ns(), self._followers
+        follow.needs.notice(EMPTY, None, follow.taps.known, time_ns)
+        return follow.needs.follow({device.kind for device in follow.devices.known.values()}, time_ns)[0]
 
     def _start_event(self, time_ns: int, kernel: loader.Kernel) -> Event:
         request, plan = self._request, self._tracer.plan

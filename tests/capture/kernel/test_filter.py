@@ -19,7 +19,7 @@ from bondtrace.net.arphrd import WITHOUT_HEADER
 from bondtrace.net.pcap import Filter, Instruction, make_filter
 
 REJECT, ACCEPT, BLIND = 0, 1, 2
-SHIM = Path(__file__).parents[2] / "native" / "filter_host.c"
+NATIVE = Path(__file__).parents[2] / "native"
 
 
 # --- the C as a library --------------------------------------------------------------------------------
@@ -45,7 +45,8 @@ class Device(ctypes.Structure):
 def build(directory, filters):
     """ask(number, frame, tag=None, linear=None, outgoing=False, arphrd=1) -> fate, of the filters by number."""
     files = [source.bpf_dir() / name for name in ("wire.h", "pass.c", "filter.c")]
-    parts = [source.device_types(), SHIM.read_text(), *(one.read_text() for one in files)]
+    parts = [source.device_types()]
+    parts += [one.read_text() for one in (NATIVE / "host.h", NATIVE / "filter_host.c", *files)]
     for kind in ("ethernet", "raw"):
         parts += [function(f"{kind}_{number}", getattr(one, kind)) for number, one in enumerate(filters)]
         parts += [

@@ -47,6 +47,8 @@ HEADERS = """
     SOCK__SK_FILTER             280   288   248   248
     PACKET_SOCK__PROT_HOOK     1408  1408  1408  1472
     PACKET_SOCK__TP_RESERVE    1296  1304  1304  1384
+    PACKET_SOCK__TP_DROPS      1536  1536  1536  1600
+    PACKET_SOCK__STATS          776   784   784   808
     NF_HOOK_STATE__HOOK           0     0     0     0
     NF_HOOK_STATE__PF             4     1     1     1
     TCF_PROTO__PROTOCOL          24    24    24    24

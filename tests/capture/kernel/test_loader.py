@@ -6,10 +6,13 @@ from functools import partial
 import pytest
 from shell import BCCS, as_root, bondtrace, failure, other_bcc
 
-from bondtrace.capture.kernel import btf, loader
+from bondtrace.capture.kernel import btf, loader, plan
 from bondtrace.capture.kernel.plan import Plan, Stage
+from bondtrace.capture.kernel.stage_specs import wanted_functions
+from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.capture.kernel.verifier import Refusal
 from bondtrace.errors import BondtraceError
+from bondtrace.format.stages import QUEUE_OUTCOMES, RING_REFUSALS
 from bondtrace.net.pcap import make_filter
 
 # --- what the kernel refuses ---------------------------------------------------------------------------
@@ -111,3 +114,67 @@ def test_a_kernel_without_type_information_is_told(tmp_path, monkeypatch):
         f"this kernel has no type information ({tmp_path}/vmlinux: No such file or directory); bondtrace needs a "
         "kernel built with CONFIG_DEBUG_INFO_BTF=y",
     )
+
+
+# --- what is attached for as long as it is needed -----------------------------------------------------------
+
+
+class Attacher(set):
+    """The attached probes, in place of those in a kernel; ``refuses`` those of a program."""
+
+    refuses = ""
+
+    def attach(self, probe):
+        if probe.program == self.refuses:
+            raise OSError(13, "Permission denied")
+        self.add(probe)
+
+    def detach(self, probe):
+        self.remove(probe)
+
+
+@pytest.fixture
+def tracer():
+    """A tracer of a plan whose stages for taps wait; what the kernel side is told is in ``bpf``."""
+    abilities = plan.Abilities({name: Symbol(name) for name in wanted_functions()}, lambda name, module: True, True)
+    made = loader.Tracer.__new__(loader.Tracer)
+    made.plan = plan.make(abilities, ())
+    made.refused, made.refusals, made._attacher, made._attachments = frozenset(), [], Attacher(), 0
+    made.bpf = {}
+    return made
+
+
+class Watched(dict):
+    """A map by the numbers of its keys, as ctypes' own are compared by identity."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key.value, value.value)
+
+
+def test_the_kernel_side_knows_what_is_attached_of_what_outcomes_depend_on(tracer):
+    tracer.bpf["watched"] = told = Watched()
+    both = [tracer.attach_stage(name) for name in (QUEUE_OUTCOMES, RING_REFUSALS)]
+    # then both share a probe, and each has a number of its own
+    assert [stage.missing for stage in both] == ["", ""]
+    assert sorted(probe.program for probe in tracer._attacher) == ["tap_queued", "tap_refused"]
+    assert told == {0: 1, 1: 2}
+
+    tracer.detach_stage(QUEUE_OUTCOMES)
+    # then what the other needs stays, and the one that is gone waits
+    assert [probe.program for probe in tracer._attacher] == ["tap_refused"]
+    assert told == {0: 0, 1: 2}
+    assert QUEUE_OUTCOMES in {stage.name for stage in tracer.plan.waiting}
+
+    tracer.attach_stage(QUEUE_OUTCOMES)
+    assert told[0] not in (0, 1, 2), "a tap that ran meanwhile is to see that it was away"
+    tracer.detach_stage(RING_REFUSALS)
+    tracer.detach_stage(QUEUE_OUTCOMES)
+    assert not tracer._attacher and told == {0: 0, 1: 0}
+
+
+def test_what_cannot_be_attached_later_is_told_and_not_taken_for_attached(tracer):
+    tracer.bpf["watched"] = told = Watched()
+    tracer._attacher.refuses = "tap_queued"
+    stage = tracer.attach_stage(QUEUE_OUTCOMES)
+    assert "sock_def_readable" in stage.missing and stage.probes == ()
+    assert told == {} and not tracer._attacher

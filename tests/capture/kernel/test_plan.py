@@ -11,11 +11,14 @@ import pytest
 from bondtrace.capture.kernel import symbols
 from bondtrace.capture.kernel.btf import Btf
 from bondtrace.capture.kernel.plan import TYPED, Abilities, Probe, Stage, make, programs, where_found
-from bondtrace.capture.kernel.stage_specs import needs, wanted_functions
+from bondtrace.capture.kernel.stage_specs import TRACEPOINTS, needs, wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
 from bondtrace.format.stages import (
     BEYOND_IP,
     NETFILTER_FUNCTIONS,
+    QUEUE_OUTCOMES,
+    RING_MEMBERS,
+    RING_REFUSALS,
     SOCKETS,
     SOCKETS6,
     TCP_SOCKETS,
@@ -35,15 +38,11 @@ receive
     frame_exit: fexit __netif_receive_skb_list_core
     rx_packet: typed_tracepoint netif_receive_skb
 ring taps
-    tap_ring_enter: fentry tpacket_rcv
-    tap_exit: fexit tpacket_rcv
+    tap_ring_fexit: fexit tpacket_rcv
     tap_ring_room: fexit __packet_rcv_has_room
-    tap_refused: fentry kfree_skb_reason
 queue taps
     tap_queue_enter: fentry packet_rcv
     tap_exit: fexit packet_rcv
-    tap_queued: fentry sock_def_readable twice
-    tap_refused: fentry kfree_skb_reason
 SOCK_PACKET taps
     tap_spkt_enter: fentry packet_rcv_spkt
     tap_exit: fexit packet_rcv_spkt
@@ -56,7 +55,7 @@ VLAN
     vlan_enter: fentry vlan_do_receive
     vlan_exit: fexit vlan_do_receive
 drops
-    drop: raw_tracepoint kfree_skb
+    drop: typed_tracepoint kfree_skb
 tap hooks
     hook_add: fentry dev_add_pack
     hook_remove: fentry __dev_remove_pack
@@ -121,7 +120,8 @@ def abilities(version, *, fentry=True, module_btf=False):
     """What a captured kernel offers, with all modules of rx_handlers loaded."""
     found = symbols.find((DATA / "kallsyms" / f"{version}.txt").read_bytes(), wanted_functions())
     described = Btf(gzip.decompress((DATA / "btf" / f"{version}.btf.gz").read_bytes())).functions(wanted_functions())
-    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry, fentry)
+    tracepoints = TRACEPOINTS if fentry else ()
+    return Abilities(found, lambda name, module: module_btf if module else name in described, fentry, tracepoints)
 
 
 def without(offered, *functions):
@@ -143,13 +143,13 @@ def test_fentry_where_it_attaches_and_kprobes_in_modules_without_type_informatio
 
 @pytest.mark.parametrize("version", ["5.10", "6.1"])
 def test_kprobes_alone(version):
-    # given a kernel without trampolines, then every stage stands, by kprobe and kretprobe; no second one would help
-    expected = PLAN_6_1 if version == "6.1" else PLAN_6_1.replace("kfree_skb_reason", "kfree_skb")
+    # given a kernel without trampolines, then every stage stands, by kprobe and kretprobe; a ring's tap has both ends
+    both_ends = "    tap_ring_enter: kprobe tpacket_rcv\n    tap_exit: kretprobe tpacket_rcv\n"
     assert text(make(abilities(version, fentry=False))) == (
-        expected.replace("fentry", "kprobe")
+        PLAN_6_1.replace("    tap_ring_fexit: fexit tpacket_rcv\n", both_ends)
+        .replace("fentry", "kprobe")
         .replace("fexit", "kretprobe")
         .replace("typed_", "raw_")
-        .replace(" twice", "")
     )
 
 
@@ -160,10 +160,39 @@ def test_fentry_in_modules_that_have_type_information():
     assert text(plan) == expected.replace("handler_exit: kretprobe", "handler_fexit: fexit")
 
 
-@pytest.mark.parametrize("version", ["6.12", "7.3"])
-def test_where_packets_are_freed_with_a_reason_that_is_read(version):
-    changed = ["-    tap_refused: fentry kfree_skb_reason", "+    tap_refused: fentry sk_skb_reason_drop"]
-    assert changes(make(abilities(version))) == 2 * changed  # of two stages
+OF_TAPS = (QUEUE_OUTCOMES, RING_REFUSALS, RING_MEMBERS)
+
+
+@pytest.mark.parametrize(
+    ("version", "freeing"),
+    [("5.10", "kfree_skb"), ("6.1", "kfree_skb_reason"), ("6.12", "sk_skb_reason_drop"), ("7.3", "sk_skb_reason_drop")],
+)
+def test_what_only_some_taps_need_comes_with_them(version, freeing):
+    offered = abilities(version)
+    assert changes(make(offered, needed=OF_TAPS), text(make(offered))) == [
+        "+queue outcomes",
+        "+    tap_queued: fentry sock_def_readable twice",
+        f"+    tap_refused: fentry {freeing}",
+        "+ring refusals",
+        f"+    tap_refused: fentry {freeing}",
+        "+ring members",
+        "+    tap_ring_again: fentry tpacket_rcv",
+    ]
+
+
+def test_by_kprobes_a_second_one_would_not_help_and_the_begin_of_a_ring_is_there_already():
+    offered = abilities("6.1", fentry=False)
+    plan = make(offered, needed=OF_TAPS)
+    assert changes(plan, text(make(offered))) == [
+        "+queue outcomes",
+        "+    tap_queued: kprobe sock_def_readable",
+        "+    tap_refused: kprobe kfree_skb_reason",
+        "+ring refusals",
+        "+    tap_refused: kprobe kfree_skb_reason",
+        "+ring members",
+        "+    tap_ring_enter: kprobe tpacket_rcv",
+    ]
+    assert len([probe for probe in plan.probes if probe.function == "tpacket_rcv"]) == 2
 
 
 def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
@@ -183,8 +212,7 @@ def test_an_inlined_one_core_is_replaced_by_core_whatever_its_suffix():
 
 def test_a_suffixed_function_is_probed_by_kprobe_the_rest_of_its_stage_by_fentry():
     assert changes(make(renamed(abilities("6.1"), "tpacket_rcv", "tpacket_rcv.constprop.0"))) == [
-        "-    tap_ring_enter: fentry tpacket_rcv",
-        "-    tap_exit: fexit tpacket_rcv",
+        "-    tap_ring_fexit: fexit tpacket_rcv",
         "+    tap_ring_enter: kprobe tpacket_rcv.constprop.0",
         "+    tap_exit: kretprobe tpacket_rcv.constprop.0",
     ]
@@ -209,10 +237,8 @@ def test_a_function_without_type_information_is_probed_by_kprobe():
             ["__packet_rcv_has_room"],
             [
                 "-ring taps",
-                "-    tap_ring_enter: fentry tpacket_rcv",
-                "-    tap_exit: fexit tpacket_rcv",
+                "-    tap_ring_fexit: fexit tpacket_rcv",
                 "-    tap_ring_room: fexit __packet_rcv_has_room",
-                "-    tap_refused: fentry kfree_skb_reason",
                 "+ring taps MISSING: this kernel has no function __packet_rcv_has_room",
             ],
         ),
@@ -249,7 +275,7 @@ def test_the_probes_are_those_of_the_stages_that_can_be_had():
     assert [probe.program for probe in plan.probes] == [
         line.split(":")[0].strip() for line in text(plan).splitlines() if line.startswith("    ")
     ]
-    assert "tap_queued" not in {probe.program for probe in plan.probes}
+    assert "tap_queue_enter" not in {probe.program for probe in plan.probes}
 
 
 def test_handlers_are_those_of_the_modules_that_are_loaded():
@@ -423,7 +449,7 @@ def test_what_is_not_needed_yet_is_compiled_but_neither_attached_nor_missing():
     # then the first has nothing of it in its plan, the second the stage, and both the program
     assert text(without_tunnels) == PLAN_6_1
     assert changes(with_tunnels) == ["+queued", "+    queued: fentry gro_cells_receive"]
-    assert [stage.name for stage in without_tunnels.waiting] == ["queued", *WHO_DROPPED]
+    assert [stage.name for stage in without_tunnels.waiting] == [*OF_TAPS, "queued", *WHO_DROPPED]
     assert "queued" not in {stage.name for stage in with_tunnels.waiting}
     for plan in (without_tunnels, with_tunnels):
         assert "queued" in {probe.program for probe in plan.compiled}
@@ -432,7 +458,11 @@ def test_what_is_not_needed_yet_is_compiled_but_neither_attached_nor_missing():
 def test_a_stage_that_was_waiting_and_is_attached_waits_no_more():
     plan = make(abilities("6.1"))
     assert changes(plan.with_stage(plan.stage("queued"))) == ["+queued", "+    queued: fentry gro_cells_receive"]
-    assert "queued" not in {stage.name for stage in plan.with_stage(plan.stage("queued")).waiting}
+    attached = plan.with_stage(plan.stage("queued"))
+    assert "queued" not in {stage.name for stage in attached.waiting}
+    # and one that is not needed any more waits again
+    again = attached.with_waiting(plan.stage("queued"))
+    assert text(again) == PLAN_6_1 and {stage.name for stage in again.waiting} == {one.name for one in plan.waiting}
 
 
 def test_what_is_waiting_and_not_wanted_is_not_compiled():
