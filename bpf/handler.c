@@ -13,10 +13,12 @@
 #define RX_HANDLER_ANOTHER 1
 #define RX_HANDLER_PASS 3
 
-/* The low half of the address of a device's rx_handler. That of the first device was read when the pass began. */
-static __always_inline u32 handler_of(struct frame *frame, u64 dev)
+/* The low half of the address of a device's rx_handler. That of the first device was read when the pass began. Here and
+ * below, typed: the program's arguments are typed; it may still have to read what its argument points to by a call. */
+static __always_inline u32 handler_of(struct frame *frame, u8 typed, u64 dev)
 {
-	return dev == frame->orig_dev ? record_of(frame)->sender : READ(u32, dev, NET_DEVICE__RX_HANDLER);
+	return dev == frame->orig_dev ? record_of(frame)->sender
+				      : FIELD(CASTS(typed), u64, dev, NET_DEVICE__RX_HANDLER);
 }
 
 /* The frame whose pass a handler is called in, or 0. Asked first: without a pass the argument need not be read. */
@@ -29,22 +31,22 @@ static __always_inline struct frame *handled_frame(void)
 }
 
 /* The handler is called: add its step, without a verdict (COUNT_ONLY: keep what is to be counted). */
-static __always_inline int handler_begin(struct frame *frame, u64 pskb, u8 kind, u8 func)
+static __always_inline int handler_begin(struct frame *frame, u8 typed, u64 pskb, u8 kind, u8 func)
 {
-	u64 skb = READ(u64, pskb, 0);
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+	u64 skb = SK_BUFF_AT(typed, pskb);
+	u64 dev = FIELD(CASTS(typed), u64, skb, SK_BUFF__DEV);
 
 	frame->skb = skb;
 	frame->handler_pos = 0;
-	follow_device(frame, 0, dev);
+	follow_device(frame, CASTS(typed), dev);
 #ifdef COUNT_ONLY
 	frame->handler_pskb = pskb;
 	frame->handler_pos = kind;
-	frame->handler_low = kind == STEP_HANDLER ? handler_of(frame, dev) : 0;
+	frame->handler_low = kind == STEP_HANDLER ? handler_of(frame, typed, dev) : 0;
 	return 0;
 #endif
 	if (!ADD_STEP(frame, kind, func, VERDICT_PENDING, record_of(frame)->ifindex, 0,
-		      kind == STEP_HANDLER ? handler_of(frame, dev) : (u32)skb))
+		      kind == STEP_HANDLER ? handler_of(frame, typed, dev) : (u32)skb))
 		return 0;
 	frame->handler_pskb = pskb;
 	frame->handler_pos = frame->pos - sizeof(struct step);
@@ -61,31 +63,32 @@ static __always_inline void count_handler(struct frame *frame, u32 verdict)
 }
 
 /* Count the round that begins now, on this device. */
-static __always_inline void count_round(struct frame *frame, u64 dev, u8 same_net)
+static __always_inline void count_round(struct frame *frame, u8 typed, u64 dev, u8 same_net)
 {
-	now_on(frame, 0, dev);
+	now_on(frame, CASTS(typed), dev);
 	if (!same_net)
-		follow_namespace(frame, 0, dev);
+		follow_namespace(frame, CASTS(typed), dev);
 	count_step(frame, frame->ifindex, STEP_PASS, 1, 0, 0, 0);
 }
 #else
 /* The packet goes on, on this device: the handler's step gets it, and after ANOTHER a round begins. */
-static __always_inline void go_on(struct frame *frame, struct step *step, u32 verdict, u64 dev, u8 same_net)
+static __always_inline void go_on(struct frame *frame, struct step *step, u32 verdict, u8 typed, u64 dev,
+				  u8 same_net)
 {
 	if (verdict == RX_HANDLER_ANOTHER) {
-		now_on(frame, 0, dev);
+		now_on(frame, CASTS(typed), dev);
 		step->arg = frame->ifindex;
 		frame->round++;
 		if (!same_net) /* a macvlan's upper device may be in another namespace */
-			follow_namespace(frame, 0, dev);
+			follow_namespace(frame, CASTS(typed), dev);
 	} else {
-		step->arg = dev == frame->dev ? frame->ifindex : READ(u32, dev, NET_DEVICE__IFINDEX);
+		step->arg = dev == frame->dev ? frame->ifindex : FIELD(CASTS(typed), u32, dev, NET_DEVICE__IFINDEX);
 	}
 }
 #endif
 
 /* The handler has returned: its step gets the verdict, and the packet may go on, on another device. */
-static __always_inline int handler_end(u32 verdict, u8 kind)
+static __always_inline int handler_end(u8 typed, u32 verdict, u8 kind)
 {
 	struct frame *frame = handled_frame();
 	if (!frame || !frame->handler_pos)
@@ -100,18 +103,18 @@ static __always_inline int handler_end(u32 verdict, u8 kind)
 #endif
 	if (verdict == RX_HANDLER_CONSUMED)
 		return 0;
-	u64 skb = READ(u64, frame->handler_pskb, 0);
+	u64 skb = SK_BUFF_AT(typed, frame->handler_pskb);
 	if (!skb)
 		return 0; /* dropped by the VLAN device, which is down */
-	u64 dev = READ(u64, skb, SK_BUFF__DEV);
+	u64 dev = FIELD(CASTS(typed), u64, skb, SK_BUFF__DEV);
 	u8 same_net = kind == STEP_HANDLER && frame->enslaved; /* a VLAN device may have moved to another namespace */
 
 	frame->skb = skb; /* skb_share_check may have replaced it */
 #ifdef COUNT_ONLY
 	if (verdict == RX_HANDLER_ANOTHER)
-		count_round(frame, dev, same_net);
+		count_round(frame, typed, dev, same_net);
 #else
-	go_on(frame, step, verdict, dev, same_net);
+	go_on(frame, step, verdict, typed, dev, same_net);
 #endif
 	return 0;
 }
@@ -119,18 +122,18 @@ static __always_inline int handler_end(u32 verdict, u8 kind)
 #define HANDLER_BEGIN(name, kind, func)                                                      \
 	({                                                                                   \
 		struct frame *frame_ = handled_frame();                                      \
-		frame_ ? handler_begin(frame_, POINTER_ARG(name, 0), kind, func) : 0;        \
+		frame_ ? handler_begin(frame_, TYPED_##name, POINTER_ARG(name, 0), kind, func) : 0; \
 	})
 
 /* Programs for all rx_handlers, by kprobe and by fentry: which handler it is follows from the device. */
 PROBE(handler_enter) { return HANDLER_BEGIN(handler_enter, STEP_HANDLER, FUNC_HANDLER); }
-PROBE(handler_exit) { return handler_end(RETURNED(handler_exit, 1), STEP_HANDLER); }
+PROBE(handler_exit) { return handler_end(TYPED_handler_exit, RETURNED(handler_exit, 1), STEP_HANDLER); }
 PROBE(handler_fentry) { return HANDLER_BEGIN(handler_fentry, STEP_HANDLER, FUNC_HANDLER); }
-PROBE(handler_fexit) { return handler_end(RETURNED(handler_fexit, 1), STEP_HANDLER); }
+PROBE(handler_fexit) { return handler_end(TYPED_handler_fexit, RETURNED(handler_fexit, 1), STEP_HANDLER); }
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
 PROBE(vlan_enter) { return HANDLER_BEGIN(vlan_enter, STEP_VLAN, FUNC_VLAN); }
 PROBE(vlan_exit)
 {
-	return handler_end((u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS, STEP_VLAN);
+	return handler_end(TYPED_vlan_exit, (u8)RETURNED(vlan_exit, 1) ? RX_HANDLER_ANOTHER : RX_HANDLER_PASS, STEP_VLAN);
 }

@@ -235,6 +235,31 @@ static __always_inline u32 hash_of(u64 *words, int count)
 /* A field by a plain load where the verifier knows the structure's type, else by a call. */
 #define FIELD(typed, type, base, offset) ((typed) ? LOAD(type, base, offset) : READ(type, base, offset))
 
+/* Can a program that is typed load fields of what is only a number to the verifier? */
+#ifdef RDONLY_CAST
+#define CASTS(typed) (typed)
+#define SK_BUFF_AT(typed, pskb) ((typed) ? LOAD(u64, CAST(BTF_SK_BUFF, pskb), SK_BUFF__NEXT) : READ(u64, pskb, 0))
+#define SOCKET_FIELD(typed, sk, field) \
+	((typed) ? LOAD(u32, CAST(BTF_PACKET_SOCK, sk), field) : READ(u32, sk, field))
+#else
+#define CASTS(typed) 0
+#define SK_BUFF_AT(typed, pskb) READ(u64, pskb, 0)
+#define SOCKET_FIELD(typed, sk, field) READ(u32, sk, field)
+#endif
+
+/* An argument of a typed program, by a call that the kernel replaces by a load (since 5.17), or by another one. */
+static __always_inline u64 typed_argument(void *ctx, u32 place)
+{
+#ifdef GET_FUNC_ARG
+	u64 value = 0;
+
+	((long (*)(void *, u32, u64 *))BPF_FUNC_GET_FUNC_ARG)(ctx, place, &value);
+	return value;
+#else
+	return READ(u64, ctx, 8 * place);
+#endif
+}
+
 #define HEADER_OPS__CREATE 0 /* its first field */
 
 /* Does the device write link-layer headers (dev_has_header)? */

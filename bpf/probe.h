@@ -14,7 +14,7 @@
 	(TYPED_##name ? ((u64 *)ctx)[n] : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
 /* An argument that points to a pointer: many kernels' verifiers (that of 6.1, for one) refuse a plain load of it. */
 #define POINTER_ARG(name, n) \
-	(TYPED_##name ? READ(u64, ctx, 8 * (n)) : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
+	(TYPED_##name ? typed_argument(ctx, n) : *(u64 *)((char *)ctx + PT_REGS__ARG##n))
 /* The result of the probed function, which takes this number of arguments. */
 #define RETURNED(name, arguments) \
 	(TYPED_##name ? ((u64 *)ctx)[arguments] : *(u64 *)((char *)ctx + PT_REGS__RESULT))

@@ -219,18 +219,18 @@ static __always_inline int ring_asked(struct cpu_state *cpu, u8 typed, u64 sk, u
  * and that of packets is what it was, this packet is not among these. Else the probe at what frees an skb decides, and
  * where that was not attached nothing does. (A process that has the counters cleared meanwhile, and as many drops again
  * at once, would go unnoticed.) */
-static __always_inline u8 filled_outcome(struct asked *asked, u8 unsure)
+static __always_inline u8 filled_outcome(struct asked *asked, u8 typed, u8 unsure)
 {
 	if (asked->is_refused)
 		return OUTCOME_FULL;
 #ifdef PACKET_SOCK__TP_DROPS
-	if (READ(u32, asked->sk, PACKET_SOCK__TP_DROPS) == asked->drops)
+	if (SOCKET_FIELD(typed, asked->sk, PACKET_SOCK__TP_DROPS) == asked->drops)
 		return OUTCOME_CAPTURED;
 #endif
 	if (!unsure && was_watched(WATCHED_REFUSALS, asked->watched))
 		return OUTCOME_CAPTURED;
 #ifdef PACKET_SOCK__TP_DROPS
-	if (READ(u32, asked->sk, PACKET_SOCK__STATS) == asked->packets)
+	if (SOCKET_FIELD(typed, asked->sk, PACKET_SOCK__STATS) == asked->packets)
 		return OUTCOME_FULL;
 #endif
 	return OUTCOME_UNKNOWN;
@@ -238,7 +238,7 @@ static __always_inline u8 filled_outcome(struct asked *asked, u8 unsure)
 
 /* The outcome of a packet in a ring, as far as it shows; UNDECIDED where the ring was not asked for room. by_group: a
  * group that rolls over may have asked it before its function was called. */
-static __always_inline u8 ring_outcome(struct cpu_state *cpu, struct tap_call *tap)
+static __always_inline u8 ring_outcome(struct cpu_state *cpu, u8 typed, struct tap_call *tap)
 {
 	struct asked *asked = &cpu->asked;
 
@@ -246,14 +246,14 @@ static __always_inline u8 ring_outcome(struct cpu_state *cpu, struct tap_call *t
 		return UNDECIDED;
 	if (asked->by_group)
 		return OUTCOME_UNKNOWN;
-	return asked->has_room ? filled_outcome(asked, tap->unsure) : OUTCOME_FULL;
+	return asked->has_room ? filled_outcome(asked, typed, tap->unsure) : OUTCOME_FULL;
 }
 
 /* The outcome, now that the receive function returns. */
-static __always_inline u8 outcome_of(struct cpu_state *cpu, struct tap_call *tap)
+static __always_inline u8 outcome_of(struct cpu_state *cpu, u8 typed, struct tap_call *tap)
 {
 	if (tap->func == FUNC_TPACKET_RCV)
-		tap->outcome = ring_outcome(cpu, tap);
+		tap->outcome = ring_outcome(cpu, typed, tap);
 	if (tap->outcome != UNDECIDED)
 		return tap->outcome;
 	if (ignored(tap))
@@ -276,7 +276,7 @@ static __always_inline int tap_end(void)
 	if (!tap->open)
 		return 0;
 	tap->open = 0;
-	u8 outcome = outcome_of(cpu, tap);
+	u8 outcome = outcome_of(cpu, 0, tap);
 	forget_asked(cpu);
 	tap_step(cpu, top(cpu), 0, tap->skb, tap->dev, tap->orig_dev, tap->inode, tap->func, outcome);
 	return 0;
@@ -300,7 +300,7 @@ static __always_inline int ring_end(u8 typed, u64 skb, u64 dev, u64 pt, u64 orig
 	tap->skb = skb;
 	tap->dev = dev;
 	find_socket(cpu, tap, pt);
-	u8 outcome = outcome_of(cpu, tap);
+	u8 outcome = outcome_of(cpu, typed, tap);
 	forget_asked(cpu);
 	if (is_of_frame(frame, tap->pkt_type))
 		tap_step(cpu, frame, typed, skb, dev, orig_dev, tap->inode, FUNC_TPACKET_RCV, outcome);
@@ -406,7 +406,7 @@ PROBE(tap_spkt_enter)
 	return tap_begin(ARG(tap_spkt_enter, 0), ARG(tap_spkt_enter, 1), ARG(tap_spkt_enter, 2),
 			 ARG(tap_spkt_enter, 3), FUNC_PACKET_RCV_SPKT);
 }
-PROBE(tap_exit) { return tap_end(); } /* of all that have a begin */
+PROBE(tap_exit) { return tap_end(); } /* of all that have a begin, some perhaps by another mechanism */
 PROBE(tap_queued) { return tap_queued(ARG(tap_queued, 0)); }
 
 #ifdef TAP_REFUSED_HAS_REASON /* sk_skb_reason_drop(sk, skb, reason) */

@@ -21,8 +21,9 @@ FILES = (
     *("wire.h", "probe.h", "pass.c", "record.c", "device.c", "stack.c", "filter.c", "packet.c"),
     *("tap.c", "handler.c"),
 )
+# Without calls of helpers by number, which are the kernel's.
 TYPES = Btf(gzip.decompress((HERE / "data" / "btf" / "6.1.btf.gz").read_bytes()))
-HEADER = layout.header(TYPES, "x86_64")
+HEADER = layout.header(TYPES, "x86_64").replace("#define GET_FUNC_ARG 1\n", "")
 AT = {name: int(number) for name, number in re.findall(r"^#define (\w+) (\d+)$", HEADER, re.M)}
 
 

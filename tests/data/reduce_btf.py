@@ -11,7 +11,7 @@ scripts/extract-vmlinux of the kernel's sources unpacks boot/vmlinuz-*, and
 `objcopy -O binary --only-section=.BTF vmlinux vmlinux.btf` takes the section out.
 
 What stays: the structs of bondtrace.capture.kernel.layout with all their members at their places, the enum of drop
-reasons, and the functions of bondtrace.capture.kernel.plan that the kernel describes, with the number of their
+reasons, and the functions that bondtrace probes or calls, as far as the kernel describes them, with the number of their
 arguments. A member on the way to a field
 that is wanted, or without a name, keeps its type; of every other one only the size stays, as an array of bytes (a bit
 field keeps its width). When layout or plan want more than before, the data is made again from the same kernels.
@@ -262,6 +262,7 @@ def reduce_module(data: bytes, base: bytes, module: str) -> bytes:
 
 def reduce(data: bytes) -> bytes:
     """A vmlinux BTF blob, reduced."""
+    from bondtrace.capture.kernel.layout import CALLED
     from bondtrace.capture.kernel.stage_specs import wanted_functions
 
     reducer = Reducer(Reader(data))
@@ -269,7 +270,7 @@ def reduce(data: bytes) -> bytes:
         if reducer.old.find(name, STRUCT):  # some are a module's
             reducer.copy(reducer.old.find(name, STRUCT), frozenset(paths))
     reducer.enum("skb_drop_reason")
-    for name in sorted(wanted_functions()):
+    for name in sorted({*wanted_functions(), *CALLED}):
         number = reducer.old.find(name, FUNC)
         if number:
             reducer.new.function(name, reducer.old.types[reducer.old.types[number][4]][3])

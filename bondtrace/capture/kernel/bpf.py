@@ -45,6 +45,8 @@ _KPROBES = Path("/sys/bus/event_source/devices/kprobe")
 _LOG_BYTES = 1 << 24
 _LOG_INSTRUCTIONS, _LOG_STATISTICS = 1, 4
 INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("number", "<i4")])  # struct bpf_insn
+_CALL, _OF_KERNEL = 0x85, 2 << 4  # BPF_JMP | BPF_CALL; in its source register BPF_PSEUDO_KFUNC_CALL
+_KERNEL_CALL = 0x40000000  # bpf/verifier.h
 NAME_BYTES = 16
 
 
@@ -109,6 +111,7 @@ def load(name: str, instructions: bytes, mechanism: str, type_id: int = 0, modul
     :param type_id: the number of the type of the function or tracepoint of a program with typed arguments, and
     :param module_btf: the types that it is in, if they are a module's.
     """
+    instructions = with_kernel_calls(instructions)
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     short = (name if len(name) < NAME_BYTES else f"{name[:9]}_{name[-5:].strip('_')}").encode()
@@ -123,6 +126,16 @@ def load(name: str, instructions: bytes, mechanism: str, type_id: int = 0, modul
         return call(_PROG_LOAD, attributes())
     except OSError as error:
         raise LoadError(error, _log_of(attributes)) from None
+
+
+def with_kernel_calls(instructions: bytes) -> bytes:
+    """Return the instructions with calls of the kernel's own functions in place of the calls of helpers that stand for
+    them, by the numbers of their types (KERNEL_CALL in bpf/verifier.h)."""
+    code = np.frombuffer(instructions, INSTRUCTION).copy()
+    stands = (code["code"] == _CALL) & (code["registers"] == 0) & (code["number"] & _KERNEL_CALL != 0)
+    code["registers"][stands] = _OF_KERNEL
+    code["number"][stands] &= ~_KERNEL_CALL
+    return code.tobytes()
 
 
 def _log_of(attributes: Callable[[ctypes.Array[ctypes.c_char], int], bytes]) -> str:

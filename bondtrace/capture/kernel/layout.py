@@ -11,6 +11,7 @@ Invariant: features are detected, never versions.
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -28,6 +29,7 @@ class Wanted:
 
 
 WANTED = (
+    Wanted("SK_BUFF__NEXT", "sk_buff", "next"),
     Wanted("SK_BUFF__DEV", "sk_buff", "dev"),
     Wanted("SK_BUFF__LEN", "sk_buff", "len"),
     Wanted("SK_BUFF__HEAD", "sk_buff", "head"),
@@ -172,6 +174,25 @@ def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
     return [f"#define SK_BUFF__PART {begin}", f"#define SK_BUFF__PART_WORDS {(end - begin) // 8}"]
 
 
+# What programs may call that not every kernel has: functions of the kernel that are there where its types have them.
+GET_FUNC_ARG, RDONLY_CAST = CALLED = ("get_func_arg", "bpf_rdonly_cast")
+_BPF_FUNC_GET_FUNC_ARG = 183  # enum bpf_func_id
+
+
+def _call_lines(btf: Btf, structs: Mapping[str, int]) -> list[str]:
+    """Return the lines with the calls that this kernel has, and the numbers of the types for them."""
+    found = btf.function_ids(set(CALLED))
+    lines = []
+    if GET_FUNC_ARG in found:
+        lines += ["#define GET_FUNC_ARG 1", f"#define BPF_FUNC_GET_FUNC_ARG {_BPF_FUNC_GET_FUNC_ARG}"]
+    next_skb = btf.field(structs["sk_buff"], "next")
+    is_first = next_skb is not None and next_skb.offset == 0  # what points to an skb looks like an skb itself
+    if RDONLY_CAST in found and is_first and "packet_sock" in structs:
+        lines.append(f"#define RDONLY_CAST {found[RDONLY_CAST]}")
+        lines += [f"#define BTF_{name.upper()} {structs[name]}" for name in ("sk_buff", "packet_sock")]
+    return lines
+
+
 def header(btf: Btf, machine: Optional[str] = None) -> str:
     """Return the text of the generated header, one ``#define`` per line. ``BtfError`` where it cannot be made."""
     names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc"}
@@ -186,6 +207,7 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     lines += _part_lines(btf, structs["sk_buff"])
     lines.append(_inode_line(btf, structs))
     lines += _register_lines(btf, structs, machine or platform.machine())
+    lines += _call_lines(btf, structs)
     reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}
     if reasons:
         lines.append("#define SKB_DROP_REASONS 1")

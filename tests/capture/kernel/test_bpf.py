@@ -49,3 +49,21 @@ def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
     with pytest.raises(bpf.LoadError) as raised:
         bpf.load("tap_ring_enter", bytes(8), FENTRY, 7)
     assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])
+
+
+def test_a_call_of_a_kernels_own_function_takes_the_place_of_the_helper_that_stands_for_it():
+    # given calls (0x85) of a helper, of another program's function (source register 1), and of what stands for the
+    # function 65475; and a load of a number that looks like the latter
+    lines = [
+        (0x85, 0x00, 113, (0x00, 113)),
+        (0x85, 0x10, 0x4000FFC3, (0x10, 0x4000FFC3)),
+        (0x85, 0x00, 0x4000FFC3, (0x20, 65475)),
+        (0xB7, 0x00, 0x4000FFC3, (0x00, 0x4000FFC3)),
+    ]
+    before = b"".join(struct.pack("<BBhI", code, registers, 0, number) for code, registers, number, _ in lines)
+
+    after = bpf.with_kernel_calls(before)
+
+    assert [struct.unpack_from("<BBhI", after, place) for place in range(0, len(after), 8)] == [
+        (code, registers, 0, number) for code, _, _, (registers, number) in lines
+    ]

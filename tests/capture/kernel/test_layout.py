@@ -12,9 +12,11 @@ from bondtrace.capture.kernel.btf import Btf, BtfError
 
 DATA = Path(__file__).parents[2] / "data" / "btf"
 
-# Offsets in bytes, as `offsetof` in C has them (tests/data/README.md); "-": the kernel has no such thing.
+# Offsets in bytes, as `offsetof` in C has them (tests/data/README.md), and numbers of the types in tests/data/btf; "-":
+# the kernel has no such thing.
 HEADERS = """
                                5.10   6.1  6.12   7.3
+    SK_BUFF__NEXT                 0     0     0     0
     SK_BUFF__DEV                 16    16    16    16
     SK_BUFF__LEN                112   112   112   112
     SK_BUFF__HEAD               192   200   200   200
@@ -87,6 +89,11 @@ HEADERS = """
     PT_REGS__ARG3                88    88    88    88
     PT_REGS__ARG4                72    72    72    72
     PT_REGS__RESULT              80    80    80    80
+    GET_FUNC_ARG                  -     1     1     1
+    BPF_FUNC_GET_FUNC_ARG         -   183   183   183
+    RDONLY_CAST                   -     -   151   157
+    BTF_SK_BUFF                   -     -    79    79
+    BTF_PACKET_SOCK               -     -    51    51
     SKB_DROP_REASONS              -     1     1     1
     SKB_CONSUMED                  -     -     1     1
     SKB_DROP_REASON_NOT_SPECIFIED -     1     2     2
