@@ -119,6 +119,64 @@ static __always_inline int handler_end(u8 typed, u32 verdict, u8 kind)
 	return 0;
 }
 
+/* The packet is on the slave with this ifindex, in the namespace of its bond: where skb->dev has changed since the last
+ * step, as tc's bpf_redirect_peer does it, and the slave itself is not known any more. */
+static __always_inline void on_slave(struct frame *frame, u8 typed, u32 ifindex, u64 bond)
+{
+	frame->dev = 0;
+	frame->ifindex = ifindex;
+	frame->round++;
+	follow_namespace(frame, CASTS(typed), bond);
+}
+
+/* The address of the function that has returned: of bond_handle_frame. */
+static __always_inline u32 bond_handler(void *ctx)
+{
+#ifdef GET_FUNC_ARG /* since 5.17, and so is this one */
+	return ((u64 (*)(void *))BPF_FUNC_GET_FUNC_IP)(ctx);
+#else
+	return 0;
+#endif
+}
+
+/* A bond's rx_handler has returned: its step is added, with the verdict. What is nested in it (the answer to a marker of
+ * LACP, which it sends) is nevertheless told after it, as the step has the time of the one before it, which is when the
+ * handler was called. The slave is where the round began, skb->skb_iif; its bond is in its namespace. */
+static __always_inline int bond_end(void *ctx, struct frame *frame, u8 typed, u64 pskb, u32 verdict)
+{
+	u64 skb = 0, dev = 0;
+	u32 handler;
+
+	if (verdict != RX_HANDLER_CONSUMED) {
+		skb = SK_BUFF_AT(typed, pskb);
+		dev = FIELD(CASTS(typed), u64, skb, SK_BUFF__DEV);
+		frame->skb = skb; /* skb_share_check may have replaced it */
+	}
+	if (verdict == RX_HANDLER_ANOTHER) {
+		u32 ifindex = FIELD(CASTS(typed), u32, skb, SK_BUFF__SKB_IIF);
+
+		if (ifindex != frame->ifindex || FIELD(CASTS(typed), u64, dev, NET_DEVICE__NET) != frame->net)
+			on_slave(frame, typed, ifindex, dev);
+	} else if (dev) {
+		follow_device(frame, CASTS(typed), dev);
+	}
+	handler = frame->dev == frame->orig_dev ? record_of(frame)->sender : bond_handler(ctx);
+#ifdef COUNT_ONLY
+	count_step(frame, frame->ifindex, STEP_HANDLER, verdict, FUNC_HANDLER, handler, 0);
+	if (verdict == RX_HANDLER_ANOTHER)
+		count_round(frame, typed, dev, 1);
+#else
+	u32 time = last_time(record_of(frame), frame->buf, frame->pos);
+
+	if (!ADD_STEP_AT(time, frame, STEP_HANDLER, FUNC_HANDLER, verdict, record_of(frame)->ifindex, 0, handler))
+		return 0;
+	if (dev)
+		go_on(frame, (struct step *)(frame->buf + BOUNDED(frame->pos - sizeof(struct step), BUFFER_BYTES - 1)),
+		      verdict, typed, dev, 1);
+#endif
+	return 0;
+}
+
 #define HANDLER_BEGIN(name, kind, func)                                                      \
 	({                                                                                   \
 		struct frame *frame_ = handled_frame();                                      \
@@ -130,6 +188,11 @@ PROBE(handler_enter) { return HANDLER_BEGIN(handler_enter, STEP_HANDLER, FUNC_HA
 PROBE(handler_exit) { return handler_end(TYPED_handler_exit, RETURNED(handler_exit, 1), STEP_HANDLER); }
 PROBE(handler_fentry) { return HANDLER_BEGIN(handler_fentry, STEP_HANDLER, FUNC_HANDLER); }
 PROBE(handler_fexit) { return handler_end(TYPED_handler_fexit, RETURNED(handler_fexit, 1), STEP_HANDLER); }
+PROBE(bond_fexit)
+{
+	struct frame *frame = handled_frame();
+	return frame ? bond_end(ctx, frame, TYPED_bond_fexit, POINTER_ARG(bond_fexit, 0), RETURNED(bond_fexit, 1)) : 0;
+}
 
 /* bool vlan_do_receive(struct sk_buff **): true for another round with skb->dev = the VLAN device. */
 PROBE(vlan_enter) { return HANDLER_BEGIN(vlan_enter, STEP_VLAN, FUNC_VLAN); }

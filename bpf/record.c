@@ -40,6 +40,14 @@ static __always_inline struct step *next_step(struct frame *frame)
 	return OR_NULL(step);
 }
 
+/* The time of a record's last step, which ends at this place; 0, that of the record, where it has none. */
+static __always_inline u32 last_time(struct record *record, u8 *buf, u32 pos)
+{
+	struct step *last = (struct step *)(buf + BOUNDED(pos - sizeof(struct step), BUFFER_BYTES - 1));
+
+	return record->steps ? last->t_ns : 0;
+}
+
 /* The time since the record's time_ns; the largest number where that is more than 4 s. */
 static __always_inline u32 since(struct record *record)
 {
@@ -51,11 +59,13 @@ static __always_inline u32 since(struct record *record)
  * full, which is counted. Every step of a packet is filled here. This is a macro, because a function's arguments would
  * be evaluated before: their values would have to be kept across the calls in here (up to 8 instructions more), and
  * what they read would be read even where the record is full. */
-#define ADD_STEP(frame, kind_, func_, result_, orig_ifindex_, arg_, skb_low_) \
+#define ADD_STEP(frame, kind, func, result, orig_ifindex, arg, skb_low) \
+	ADD_STEP_AT(since(record_of(frame)), frame, kind, func, result, orig_ifindex, arg, skb_low)
+#define ADD_STEP_AT(t_ns_, frame, kind_, func_, result_, orig_ifindex_, arg_, skb_low_) \
 	({                                                                    \
 		struct step *step_ = next_step(frame);                        \
 		if (step_) {                                                  \
-			step_->t_ns = since(record_of(frame));                \
+			step_->t_ns = t_ns_;                                  \
 			step_->ifindex = (frame)->ifindex;                    \
 			step_->orig_ifindex = orig_ifindex_;                  \
 			step_->arg = arg_;                                    \

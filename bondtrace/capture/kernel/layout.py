@@ -176,7 +176,7 @@ def _part_lines(btf: Btf, sk_buff: int) -> list[str]:
 
 # What programs may call that not every kernel has: functions of the kernel that are there where its types have them.
 GET_FUNC_ARG, RDONLY_CAST = CALLED = ("get_func_arg", "bpf_rdonly_cast")
-_BPF_FUNC_GET_FUNC_ARG = 183  # enum bpf_func_id
+_HELPERS = ("#define BPF_FUNC_GET_FUNC_IP 173", "#define BPF_FUNC_GET_FUNC_ARG 183")  # enum bpf_func_id
 
 
 def _call_lines(btf: Btf, structs: Mapping[str, int]) -> list[str]:
@@ -184,7 +184,7 @@ def _call_lines(btf: Btf, structs: Mapping[str, int]) -> list[str]:
     found = btf.function_ids(set(CALLED))
     lines = []
     if GET_FUNC_ARG in found:
-        lines += ["#define GET_FUNC_ARG 1", f"#define BPF_FUNC_GET_FUNC_ARG {_BPF_FUNC_GET_FUNC_ARG}"]
+        lines += ["#define GET_FUNC_ARG 1", *_HELPERS]
     next_skb = btf.field(structs["sk_buff"], "next")
     is_first = next_skb is not None and next_skb.offset == 0  # what points to an skb looks like an skb itself
     if RDONLY_CAST in found and is_first and "packet_sock" in structs:

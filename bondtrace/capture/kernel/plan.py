@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
 from ...net.rx_handlers import FUNCTIONS as HANDLERS
-from .stage_specs import ATTACHED_LATER, StageSpec, Wanted, all_specs, both, specs
+from .stage_specs import ATTACHED_LATER, END_OF_BOND, ENDS_SUFFICE, StageSpec, Wanted, all_specs, both, specs
 from .symbols import Symbol
 
 FENTRY, FEXIT, KPROBE, KRETPROBE, TRACEPOINT = "fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint"
@@ -168,7 +168,9 @@ def _of_mechanism(probe: Probe) -> Probe:
 def handler_stage(function: str, abilities: Abilities) -> Stage:
     """Return the stage of one rx_handler, known or not. All share their programs."""
     wants = both("handler", function, "handler_exit")
-    return _stage(StageSpec(function, "its verdicts", wants, "its verdicts are not seen"), abilities)
+    typed_wants = (Wanted(END_OF_BOND, function, "exit"),) if function == ENDS_SUFFICE else ()
+    spec = StageSpec(function, "its verdicts", wants, "its verdicts are not seen", typed_wants=typed_wants)
+    return _stage(spec, abilities)
 
 
 def where_found(stage: Stage, symbols: Mapping[str, Symbol]) -> Stage:
@@ -212,4 +214,5 @@ def make(
 def programs() -> list[str]:
     """Return every program of the BPF source, attached or not."""
     wants = (want for spec in all_specs() for want in (*spec.wants, *spec.typed_wants))
-    return list(dict.fromkeys([*(want.program for want in wants), *ATTACHED_LATER, *_TYPED_PROGRAMS.values()]))
+    typed = (*_TYPED_PROGRAMS.values(), END_OF_BOND)
+    return list(dict.fromkeys([*(want.program for want in wants), *ATTACHED_LATER, *typed]))

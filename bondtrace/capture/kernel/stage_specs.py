@@ -22,6 +22,9 @@ from .symbols import Symbol
 TRACEPOINT_OF_PACKETS, TRACEPOINT_OF_DROPS = TRACEPOINTS = ("netif_receive_skb", "kfree_skb")
 # Programs that a filter is compiled into: those which open a pass.
 FILTERING = ("rx_packet", "rx_core_enter", "tx_enter")
+# The rx_handler of which one program at its end tells all, where that is fexit: it has no passes nested that would come
+# before its verdict.
+ENDS_SUFFICE, END_OF_BOND = "bond_handle_frame", "bond_fexit"
 # Programs of an rx_handler whose module is loaded while the trace runs.
 ATTACHED_LATER = ("handler_enter", "handler_exit")
 

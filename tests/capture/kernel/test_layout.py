@@ -90,6 +90,7 @@ HEADERS = """
     PT_REGS__ARG4                72    72    72    72
     PT_REGS__RESULT              80    80    80    80
     GET_FUNC_ARG                  -     1     1     1
+    BPF_FUNC_GET_FUNC_IP          -   173   173   173
     BPF_FUNC_GET_FUNC_ARG         -   183   183   183
     RDONLY_CAST                   -     -   151   157
     BTF_SK_BUFF                   -     -    79    79
