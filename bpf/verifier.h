@@ -55,7 +55,7 @@
 /* A pointer, or a number, to which the verifier gives the type of this number: fields are loaded from it, as far as
  * that goes without a fault. It is a call of one of the kernel's own functions, bpf_rdonly_cast (since 6.2), which has
  * the number RDONLY_CAST; the kernel makes a copied register of it. No compiler that bcc may have knows such calls, so
- * bondtrace/capture/kernel/tracing.py makes one of the call of a helper with KERNEL_CALL in its number. */
+ * bondtrace/capture/kernel/bpf.py makes one of the call of a helper with KERNEL_CALL in its number. */
 #define KERNEL_CALL 0x40000000
 #ifdef RDONLY_CAST
 #define CAST(type_id, pointer) (((u64 (*)(u64, u64))(KERNEL_CALL | RDONLY_CAST))((u64)(pointer), type_id))

@@ -4,9 +4,11 @@
 from functools import partial
 
 import pytest
+from kernel_map import KernelMap
 from shell import BCCS, as_root, bondtrace, failure, other_bcc
 
 from bondtrace.capture.kernel import btf, loader, plan
+from bondtrace.capture.kernel.maps import number, word
 from bondtrace.capture.kernel.plan import Plan, Stage
 from bondtrace.capture.kernel.stage_specs import wanted_functions
 from bondtrace.capture.kernel.symbols import Symbol
@@ -135,45 +137,38 @@ class Attacher(set):
 
 @pytest.fixture
 def tracer():
-    """A tracer of a plan whose stages for taps wait; what the kernel side is told is in ``bpf``."""
+    """A tracer of a plan whose stages for taps wait; what the kernel side is told is in ``maps``."""
     abilities = plan.Abilities({name: Symbol(name) for name in wanted_functions()}, lambda name, module: True, True)
     made = loader.Tracer.__new__(loader.Tracer)
     made.plan = plan.make(abilities, ())
     made.refused, made.refusals, made._attacher, made._attachments = frozenset(), [], Attacher(), 0
-    made.bpf = {}
+    made.maps = {"watched": KernelMap()}
     return made
 
 
-class Watched(dict):
-    """A map by the numbers of its keys, as ctypes' own are compared by identity."""
-
-    def __setitem__(self, key, value):
-        super().__setitem__(key.value, value.value)
-
-
 def test_the_kernel_side_knows_what_is_attached_of_what_outcomes_depend_on(tracer):
-    tracer.bpf["watched"] = told = Watched()
+    told = tracer.maps["watched"].held
     both = [tracer.attach_stage(name) for name in (QUEUE_OUTCOMES, RING_REFUSALS)]
     # then both share a probe, and each has a number of its own
     assert [stage.missing for stage in both] == ["", ""]
     assert sorted(probe.program for probe in tracer._attacher) == ["tap_queued", "tap_refused"]
-    assert told == {0: 1, 1: 2}
+    assert told == {word(0): word(1, 8), word(1): word(2, 8)}
 
     tracer.detach_stage(QUEUE_OUTCOMES)
     # then what the other needs stays, and the one that is gone waits
     assert [probe.program for probe in tracer._attacher] == ["tap_refused"]
-    assert told == {0: 0, 1: 2}
+    assert told == {word(0): word(0, 8), word(1): word(2, 8)}
     assert QUEUE_OUTCOMES in {stage.name for stage in tracer.plan.waiting}
 
     tracer.attach_stage(QUEUE_OUTCOMES)
-    assert told[0] not in (0, 1, 2), "a tap that ran meanwhile is to see that it was away"
+    assert number(told[word(0)]) not in (0, 1, 2), "a tap that ran meanwhile is to see that it was away"
     tracer.detach_stage(RING_REFUSALS)
     tracer.detach_stage(QUEUE_OUTCOMES)
-    assert not tracer._attacher and told == {0: 0, 1: 0}
+    assert not tracer._attacher and {number(one) for one in told.values()} == {0}
 
 
 def test_what_cannot_be_attached_later_is_told_and_not_taken_for_attached(tracer):
-    tracer.bpf["watched"] = told = Watched()
+    told = tracer.maps["watched"].held
     tracer._attacher.refuses = "tap_queued"
     stage = tracer.attach_stage(QUEUE_OUTCOMES)
     assert "sock_def_readable" in stage.missing and stage.probes == ()
