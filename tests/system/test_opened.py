@@ -7,7 +7,8 @@ import os
 import re
 
 import pytest
-from truth import read_pcap
+from stacks import file_of
+from truth import captured_by, read_pcap, traced_time
 
 from bondtrace.format.recording import Recording
 from bondtrace.pipeline import Pipeline
@@ -35,6 +36,22 @@ def number_in(data):
     """The number of a datagram; None of others."""
     found = NUMBER.search(data)
     return int(found[1]) if found else None
+
+
+EARLY = re.compile(rb"early (\d{8})")
+
+
+def test_from_its_start_on_a_trace_tells_what_is_in_the_taps_files(trace):
+    # given datagrams that came before the trace, and while it began
+    _, scene, out = trace
+    begin_ns, end_ns = traced_time(out / "trace.arrows")
+    taps = {file_of(tap): tap.inode for history in scene.taps.values() for tap in [history.last_known()]}
+    for name in ("eth0", "bond0"):
+        packets = read_pcap(out / f"{name}.pcap")
+        early = [(wall_ns, found[1]) for wall_ns, _, data in packets if (found := EARLY.search(data))]
+        assert early[0][0] < begin_ns < early[-1][0] < end_ns, "some before and some after the start"
+        said = {found[1] for _, data in captured_by(out / "trace.arrows", taps[name]) if (found := EARLY.search(data))}
+        assert {number for wall_ns, number in early if wall_ns >= begin_ns} <= said, name
 
 
 def sockets(out):

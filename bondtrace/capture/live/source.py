@@ -143,9 +143,10 @@ class LiveSource:
             SocketFollower(self._request.sockets),
             IpSettingsFollower(self._request.sockets, kernel.btf.drop_reasons()),
         )
-        events = self._first_events(kernel, listed, problems)
-        events += self._follow_needs()
+        taps = self._followers.taps.start()
+        needs = self._follow_needs()
         self._tracer.set_devices(traced)  # from here on there are packets, and what they need is attached
+        events = [*self._first_events(kernel, listed, problems), *taps, *needs]
         count_every_s, keeps_bytes = self._request.count_every_s, self._request.snaplen > 0
         self._loop = Loop(self._tracer, monitors, self._followers, events, count_every_s, keeps_bytes, self._tell)
         self._drop()
@@ -171,7 +172,7 @@ class LiveSource:
         return loader.Tracer(kernel, plan, request.ring_bytes, request.packet_filter, counting, request.snaplen)
 
     def _first_events(self, kernel: loader.Kernel, listed: list[Namespace], problems: list[str]) -> list[Event]:
-        """Return the events of the start."""
+        """Return the events of the start. Its time is when everything is traced, so this is called after that."""
         time_ns = now_ns()
         sentences = [*problems, *(f"without {one.name}, {one.without}" for one in capabilities.missing_helpful())]
         for sentence in dict.fromkeys(sentences):
@@ -181,7 +182,6 @@ class LiveSource:
             *(namespace_event(time_ns, one.inode, one.label) for one in listed),
             *(device_event(time_ns, device) for device in self._followers.devices.known.values()),
             *(note_event(time_ns, sentence) for sentence in dict.fromkeys(sentences)),
-            *self._followers.taps.start(),
         ]
 
     def _follow_needs(self) -> list[Event]:
