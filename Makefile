@@ -12,7 +12,7 @@ TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump 
 # Daemons that scenarios run: unpacked, not installed, as some would start here, or replace this machine's own.
 UNPACKED := dnsmasq=dnsmasq-base chronyd=chrony keepalived=keepalived lldpd=lldpd lldpcli=lldpd dhclient=isc-dhcp-client
 
-.PHONY: demo test soak test-stacks test-kernels test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-fleet bench-lab fuzz audit
+.PHONY: demo test soak test-stacks test-kernels test-arm64 test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-fleet bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -34,6 +34,13 @@ test-kernels: setup
 test-stacks: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,7.3 $(BIN)/python -m pytest -n 2 -m lab \
 		tests/system/test_stacks.py tests/system/test_sockets.py
+
+# What each tap saw on Debian's arm64 kernels (the oldest that it is tested on by kprobes, as it has no fentry), with the
+# user land of their releases, emulated: an hour or two. Needs dpkg's arm64 packages, which are unpacked, not installed.
+test-arm64: setup
+	./scripts/install-tools qemu-system-arm
+	BONDTRACE_ARCH=arm64 BONDTRACE_KERNELS=6.1,6.12,7.3 BONDTRACE_SCENARIOS=any,vlan,flood $(BIN)/python -m pytest \
+		-m lab tests/system/test_scenarios.py tests/system/test_first_slice.py tests/system/test_truth.py
 
 # The compiler of every Debian with every kernel: loading, filters, the taps' files; an hour or more. Prints a matrix.
 test-platforms: setup

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout'
 from run import PAGE, put, table
 
 from bondtrace.errors import BondtraceError
-from bondtrace.lab import apt, kernels, machine
+from bondtrace.lab import apt, arches, kernels, machine
 
 HERE = Path(__file__).resolve().parent
 LIB = Path(machine.__file__).resolve().parent / "scenarios" / "lib.sh"
@@ -181,7 +181,7 @@ def _pwru() -> Optional[Path]:
     try:
         apt.require_apt()
         sources = apt.private_sources(apt.machine_sources(), apt.machine_codename(), apt.DEBIAN_CODENAMES)
-        private = apt.PrivateApt(cache / "apt", sources, apt.machine_arch())
+        private = apt.PrivateApt(cache / "apt", sources, arches.native().name)
         private.update()
         with tempfile.TemporaryDirectory() as name:
             apt.unpack(private.download(["pwru"], Path(name))[0], cache / "pwru")

@@ -12,7 +12,7 @@ from build import events, received, record
 def machines(monkeypatch):
     """Replace the lab's machines; return guest(body): from then on they run body(words, out_dir, env, on_output,
     kernel) and end with its status."""
-    monkeypatch.setattr(machine, "requirements", list)
+    monkeypatch.setattr(machine, "requirements", lambda arch: [])
     monkeypatch.setattr(kernels, "resolve", resolve)
 
     def guest(body):
@@ -25,7 +25,7 @@ def machines(monkeypatch):
     return guest
 
 
-def resolve(spec, notify=lambda text: None):
+def resolve(spec, notify=lambda text: None, arch=None):
     """Return a kernel, in place of ``kernels.resolve``."""
     if spec == "9.9":
         raise BondtraceError("no kernel 9.9 is available")

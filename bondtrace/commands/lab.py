@@ -15,7 +15,8 @@ import click
 from .. import lab as laboratory
 from ..errors import BondtraceError, UsageError
 from ..format.recording import Recording
-from ..lab import compare
+from ..lab import arches, compare
+from ..lab.play import python
 from ..lab.terminal import Terminal
 from ..pipeline import Pipeline
 from ..reporters import comparison
@@ -51,6 +52,11 @@ _MOST_COMMANDS = 1 << 20
     "root directory of your own. Created once, with mmdebstrap. Default: this machine's own.",
 )
 @click.option(
+    "--arch",
+    type=click.Choice(tuple(arches.ARCHES)),
+    help="Emulate another processor, with that userland for it. Default: this machine's own.",
+)
+@click.option(
     "--scenario",
     default="ping",
     show_default=True,
@@ -82,6 +88,7 @@ _MOST_COMMANDS = 1 << 20
 def lab(
     kernels: tuple[str, ...],
     userland: Optional[str],
+    arch: Optional[str],
     scenario: str,
     wants_shell: bool,
     list_them: bool,
@@ -107,15 +114,15 @@ def lab(
         raise UsageError(f"--kernel {kernels[0]!r} names no kernel: give one as 6.1, or several as 5.10,6.1")
     if wants_shell:
         _refuse_beside_shell(specs, as_json, command)
-        _shell(specs[0] if specs else None, userland, scenario, out_dir, cpus)
+        _shell(specs[0] if specs else None, userland, arch, scenario, out_dir, cpus)
     if len(specs) > 1:
-        _compare(specs, userland, scenario, out_dir, cpus, as_json, command)
+        _compare(specs, userland, arch, scenario, out_dir, cpus, as_json, command)
     if as_json:
         raise UsageError(
             "--json is for the comparison of several kernels; for one, have the command print it: "
             "bondtrace lab -- bondtrace --json --iface bond0"
         )
-    _play(specs[0] if specs else None, userland, scenario, out_dir, cpus, command)
+    _play(specs[0] if specs else None, userland, arch, scenario, out_dir, cpus, command)
 
 
 def _list() -> None:
@@ -129,6 +136,7 @@ def _list() -> None:
 def _play(
     kernel: Optional[str],
     userland: Optional[str],
+    arch: Optional[str],
     scenario: str,
     out_dir: Optional[Path],
     cpus: int,
@@ -139,12 +147,13 @@ def _play(
         result = laboratory.run_scenario(
             kernel=kernel,
             scenario=scenario,
-            command=_command(command, chosen.options, userland),
+            command=_command(command, chosen.options, python(userland, arch)),
             out_dir=out_dir,
             on_output=_write,
             cpus=cpus,
             env=_colour(),
             userland=userland,
+            arch=arch,
             notify=say,
         )
     except laboratory.Interrupted as ended:
@@ -169,17 +178,25 @@ def _refuse_beside_shell(specs: list[str], as_json: bool, command: tuple[str, ..
         raise UsageError("--json is for the comparison of several kernels: leave it out with --shell")
 
 
-def _shell(kernel: Optional[str], userland: Optional[str], scenario: str, out_dir: Optional[Path], cpus: int) -> None:
+def _shell(
+    kernel: Optional[str],
+    userland: Optional[str],
+    arch: Optional[str],
+    scenario: str,
+    out_dir: Optional[Path],
+    cpus: int,
+) -> None:
     """Run a shell in a machine; exit with the status of its last command."""
     on_terminal = sys.stdin.isatty()
     run = partial(laboratory.run_shell, kernel=kernel, scenario=scenario, out_dir=out_dir, on_output=_write, cpus=cpus)
+    run = partial(run, userland=userland, arch=arch, notify=say)
     try:
         if on_terminal:
             with Terminal() as terminal:
                 env = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLORTERM") if name in os.environ}
-                result = run(commands=terminal, env=env, userland=userland, notify=say)
+                result = run(commands=terminal, env=env)
         else:
-            result = run(commands=_commands(), env=_colour(), userland=userland, notify=say)
+            result = run(commands=_commands(), env=_colour())
     except laboratory.Interrupted as ended:
         sys.exit(ended.status)
     say(f"kernel {result.kernel_release}; capture files and logs: {result.out_dir}")
@@ -201,6 +218,7 @@ def _colour() -> dict[str, str]:
 def _compare(
     specs: list[str],
     userland: Optional[str],
+    arch: Optional[str],
     scenario: str,
     out_dir: Optional[Path],
     cpus: int,
@@ -214,7 +232,7 @@ def _compare(
             f"({' '.join(command)}): leave it out, or give one --kernel"
         )
     runs = compare.run_kernels(
-        specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, userland=userland, notify=say
+        specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, userland=userland, arch=arch, notify=say
     )
     observations = [_observe(run) for run in runs]
     if as_json:
@@ -244,8 +262,8 @@ def _observe(run: compare.KernelRun) -> Observation:
     return observe(run.kernel, run.release, run.recording)
 
 
-def _command(command: tuple[str, ...], options: tuple[str, ...], userland: Optional[str]) -> list[str]:
-    this = ["python3" if userland else sys.executable, "-m", "bondtrace"]
+def _command(command: tuple[str, ...], options: tuple[str, ...], its_python: str) -> list[str]:
+    this = [its_python, "-m", "bondtrace"]
     if not command:
         return [*this, *options, "--write", _RECORDING, "--force"]
     return [*this, *command[1:]] if command[0] == "bondtrace" else list(command)

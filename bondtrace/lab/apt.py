@@ -247,11 +247,6 @@ def require_apt() -> None:
             raise BondtraceError(f"no {tool} on this machine to download a kernel with: {GIVE_A_PATH}")
 
 
-def machine_arch() -> str:
-    """Return Debian's name of the machine's architecture, e.g. "amd64"."""
-    return _run(["dpkg", "--print-architecture"]).stdout.strip()
-
-
 def machine_codename() -> str:
     """Return the machine's own Debian release, e.g. "bookworm". ``BondtraceError`` on another system."""
     names = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
-from . import kernels, userlands
-from .play import LabResult, run_scenario
+from . import arches, kernels, userlands
+from .play import LabResult, python, run_scenario
 from .scenario import find_scenario, require_tools
 
 RECORDING = "trace.arrows"
@@ -54,36 +53,39 @@ def run_kernels(
     out_dir: Path | None,
     cpus: int,
     userland: str | None = None,
+    arch: str | None = None,
     notify: kernels.Notify,
 ) -> list[KernelRun]:
     """Play a scenario on each kernel while ``bondtrace record`` traces it; return the runs in the order given.
 
     :param userland: of all machines; None means this machine's own.
+    :param arch: the same.
     :param out_dir: each kernel's directory is created in it; None means a new temporary one, which the caller removes.
     :param notify: is called with the progress, and with what is printed in the machines, line by line.
     :raises UsageError: before any machine boots.
     """
     names = names_of(specs)
-    root = userlands.resolve(userland, notify).root if userland else None
-    require_tools([find_scenario(scenario)], root)
+    emulated = arches.find(arch)
+    root = userlands.root_for(userland, emulated, notify)
+    require_tools(emulated, [find_scenario(scenario)], root)
     base = Path(tempfile.mkdtemp(prefix="bondtrace-lab-")) if out_dir is None else out_dir.absolute()
-    failures = {name: _why_not(spec, notify) for name, spec in names.items()}
+    failures = {name: _why_not(spec, emulated, notify) for name, spec in names.items()}
     runs = []
     for number, (name, spec) in enumerate(names.items(), 1):
         if failures[name]:
             runs.append(KernelRun(name, base / name, error=failures[name]))
         else:
             notify(f"{name}: machine {number} of {len(names)}")
-            runs.append(_run(name, spec, scenario, base / name, cpus, userland, notify))
+            runs.append(_run(name, spec, scenario, base / name, cpus, userland, arch, notify))
         if runs[-1].error:
             notify(f"{name}: {runs[-1].error}")
     return runs
 
 
-def _why_not(spec: str, notify: kernels.Notify) -> str:
+def _why_not(spec: str, arch: arches.Arch, notify: kernels.Notify) -> str:
     """Provide the kernel; return why it is not available, "" where it is."""
     try:
-        kernels.resolve(spec, notify)
+        kernels.resolve(spec, notify, arch)
     except UsageError:
         raise
     except BondtraceError as error:
@@ -92,11 +94,17 @@ def _why_not(spec: str, notify: kernels.Notify) -> str:
 
 
 def _run(
-    name: str, spec: str, scenario: str, out_dir: Path, cpus: int, userland: str | None, notify: kernels.Notify
+    name: str,
+    spec: str,
+    scenario: str,
+    out_dir: Path,
+    cpus: int,
+    userland: str | None,
+    arch: str | None,
+    notify: kernels.Notify,
 ) -> KernelRun:
     recording = str(out_dir / RECORDING)
-    python = "python3" if userland else sys.executable
-    command = [python, "-m", "bondtrace", "record", "--force", "-o", recording]
+    command = [python(userland, arch), "-m", "bondtrace", "record", "--force", "-o", recording]
     command += find_scenario(scenario).options
     lines = _Lines(name, notify)
     try:
@@ -108,6 +116,7 @@ def _run(
             on_output=lines.take,
             cpus=cpus,
             userland=userland,
+            arch=arch,
             notify=lines.say,
         )
     except UsageError:

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from pathlib import Path
 
 from ..util.cache import cache_directory
@@ -21,8 +22,23 @@ PACKAGE = Path(__file__).resolve().parents[1]
 #: The subdirectory of the output directory for what host and guest exchange.
 EXCHANGE = "lab"
 
+#: The output directory in a guest that has booted with another root.
+OUTPUT = Path("/run/output")
+
 #: Where programs are in the guest.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Root(Enum):
+    """Which root directory the command has in the guest."""
+
+    #: The one that the guest has booted with, which is the host's.
+    OWN = auto()
+    #: That of another user land, where the guest has booted with the host's.
+    OTHER = auto()
+    #: That of another user land, with which the guest has booted.
+    BOOTED = auto()
+
 
 _MOUNT_9P = "mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
 _MOUNT_REMEMBERED = f"""\
@@ -34,6 +50,13 @@ workdir=/run/remembered/work remembered /usr
 mkdir -p /usr/lib/modules
 mount --rbind /run/remembered/modules /usr/lib/modules"""
 
+# The same where the guest has booted with that root, whose programs alone it can run: then the modules come by a share
+# of their own, and the output directory has a path of its own until it is where the command looks for it.
+_MOUNT_MODULES = f"""\
+mount -t tmpfs modules /usr/lib/modules
+mkdir -p /usr/lib/modules/$(uname -r)
+{_MOUNT_9P} modules /usr/lib/modules/$(uname -r)"""
+
 # Another user land: its root directory with a layer in memory above it, and in it the kernel's own file systems, the
 # modules, the output directory and this bondtrace. bondtrace's files also have such a layer: its Python writes compiled
 # files there.
@@ -44,7 +67,7 @@ new=/run/userland/root
 {_MOUNT_9P} userland /run/userland/lower
 mount -t overlay -o xino=off,lowerdir=/run/userland/lower,upperdir=/run/userland/upper,workdir=/run/userland/work \
 userland $new
-mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp $new/usr/lib/modules/$(uname -r)
+mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp $new/usr/local/bin $new/usr/lib/modules/$(uname -r)
 for there in proc sys dev; do mount --rbind /$there $new/$there; done
 for there in run tmp; do mount -t tmpfs -o mode=1777 tmpfs $new/$there; done
 mount --bind /lib/modules/$(uname -r) $new/usr/lib/modules/$(uname -r)
@@ -77,21 +100,23 @@ def guest_script(
     command: Sequence[str],
     out_dir: Path,
     env: Mapping[str, str],
-    userland: bool = False,
+    root: Root = Root.OWN,
     shown: Sequence[Path] = (),
     on_terminal: bool = False,
 ) -> str:
     """Return the shell script that runs in the guest: mounts, environment, the command, its status."""
-    exchange = out_dir / EXCHANGE
+    here = OUTPUT if root is Root.BOOTED else out_dir
+    exchange = here / EXCHANGE
     lines = ["#!/bin/bash", f": >{shlex.quote(str(exchange / 'begun'))}"]
     for kind, where in (("bpf", "/sys/fs/bpf"), ("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")):
         lines.append(f"grep -q ' {where} ' /proc/mounts || mount -t {kind} {kind} {where}")
-    lines += _other_root(out_dir, shown) if userland else _remembered(out_dir)
+    lines += [_MOUNT_MODULES] if root is Root.BOOTED else []
+    lines += _remembered(out_dir) if root is Root.OWN else _other_root(here, out_dir, shown)
     run = ["chroot", "/run/userland/root", "bash", "-c", 'cd "$1" && shift && exec "$@"', "-", str(out_dir)]
-    command = [*run, *command] if userland else command
+    command = command if root is Root.OWN else [*run, *command]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     lines += [
-        f"cd {shlex.quote(str(out_dir))}",
+        f"cd {shlex.quote(str(here))}",
         _started(command, exchange / "output", on_terminal),
         "command=$!",
         _HEED,
@@ -123,14 +148,15 @@ def _remembered(out_dir: Path) -> list[str]:
     return lines
 
 
-def _other_root(out_dir: Path, shown: Sequence[Path]) -> list[str]:
-    """Return the mounts of another user land, in which this bondtrace has the path that it has here."""
+def _other_root(here: Path, out_dir: Path, shown: Sequence[Path]) -> list[str]:
+    """Return the mounts of another user land, in which this bondtrace and the output directory have the paths that they
+    have on the host; outside of it the latter is ``here``."""
     lines = [_MOUNT_USERLAND]
     beside = PACKAGE.parent / "bpf"  # in a checkout; an installed package has it inside
     for directory in dict.fromkeys((PACKAGE, *([beside] if beside.is_dir() else []), *shown)):
         lines.append(f"show {shlex.quote(str(directory))}")
     out = shlex.quote(str(out_dir))
-    return [*lines, f'mkdir -p "$new"{out}', f'mount --bind {out} "$new"{out}']
+    return [*lines, f'mkdir -p "$new"{out}', f'mount --bind {shlex.quote(str(here))} "$new"{out}']
 
 
 def guest_environment(out_dir: Path, env: Mapping[str, str], userland: bool = False) -> dict[str, str]:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
 from ..util.cache import cache_directory
-from . import apt
+from . import apt, arches
+from .arches import Arch
 
 #: Is called with a few words about what is being waited for.
 Notify = Callable[[str], None]
@@ -34,23 +35,34 @@ class Kernel:
     release: str
     image: Path
     root: Path
+    arch: Arch = dataclasses.field(default_factory=arches.native)
+
+    @property
+    def modules(self) -> Path:
+        """Return the directory of its modules."""
+        return self.root / "lib/modules" / self.release
 
 
-def resolve(spec: str | None, notify: Notify = lambda text: None) -> Kernel:
+def resolve(spec: str | None, notify: Notify = lambda text: None, arch: Arch | None = None) -> Kernel:
     """Return the kernel that a user means, downloaded if necessary.
 
     :param spec: a series ("6.1", "6.12-rt"), a release ("6.1.0-56-amd64"), the path of a vmlinuz or of an unpacked
         kernel; None means the kernel of this machine's own Debian release.
-    :raises UsageError: a path without a kernel.
+    :param arch: what it is for; None means this machine's own.
+    :raises UsageError: a path without a kernel, or a release for another architecture.
     :raises BondtraceError: no such kernel is available.
     """
+    arch = arch or arches.native()
     if spec is not None and not apt.is_short_spec(spec) and (os.sep in spec or Path(spec).exists()):
-        return from_path(Path(spec))
+        return from_path(Path(spec), arch)
+    other = next((one for one in arches.ARCHES if one != arch.name and (spec or "").endswith(f"-{one}")), None)
+    if other:
+        raise UsageError(f"{spec} is a kernel for {other}: add --arch {other}")
     cache = cache_directory()
-    return _cached(cache, spec) or _download(cache, spec, notify)
+    return _cached(cache, spec, arch) or _download(cache, spec, arch, notify)
 
 
-def from_path(path: Path) -> Kernel:
+def from_path(path: Path, arch: Arch) -> Kernel:
     """Return the kernel in a vmlinuz file or in a directory where one was unpacked or installed."""
     path = path.absolute()
     if not path.exists():
@@ -62,7 +74,7 @@ def from_path(path: Path) -> Kernel:
         raise UsageError(f"no modules for {image}: expected lib/modules/{release} in a directory above it")
     if not (root / "lib/modules" / release / "modules.dep").exists():
         _depmod(root, release)
-    return Kernel(release, image, root)
+    return Kernel(release, image, root, arch)
 
 
 def _image_below(directory: Path) -> Path:
@@ -96,40 +108,43 @@ def cached_releases(cache: Path) -> list[str]:
     return sorted(path.name for path in kernels.iterdir() if (path / "boot" / f"vmlinuz-{path.name}").exists())
 
 
-def _kernel_in(cache: Path, release: str) -> Kernel:
+def _kernel_in(cache: Path, release: str, arch: Arch) -> Kernel:
     root = cache / "kernels" / release
-    return Kernel(release, root / "boot" / f"vmlinuz-{release}", root)
+    return Kernel(release, root / "boot" / f"vmlinuz-{release}", root, arch)
 
 
-def _cached(cache: Path, spec: str | None) -> Kernel | None:
-    releases = cached_releases(cache)
-    if not releases:
-        return None
+def _cached(cache: Path, spec: str | None, arch: Arch) -> Kernel | None:
+    releases = [release for release in cached_releases(cache) if release.endswith(f"-{arch.name}")]
     if spec is None:
-        found = [release for release in releases if release == _recorded_default(cache)]
+        found = [release for release in releases if release == _recorded_default(cache, arch)]
     else:
-        found = apt.newest_first(releases, spec, releases[0].rsplit("-", 1)[-1])
-    return _kernel_in(cache, found[0]) if found else None
+        found = apt.newest_first(releases, spec, arch.name)
+    return _kernel_in(cache, found[0], arch) if found else None
 
 
-def _default_record(cache: Path) -> Path:
+def _of(arch: Arch) -> str:
+    """Return how a name ends of what is in the cache for another architecture than this machine's."""
+    return "" if arch.is_native else f"-{arch.name}"
+
+
+def _default_record(cache: Path, arch: Arch) -> Path:
     names = apt.os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
-    return cache / f"default-{names.get('VERSION_CODENAME', 'none')}"
+    return cache / f"default-{names.get('VERSION_CODENAME', 'none')}{_of(arch)}"
 
 
-def _recorded_default(cache: Path) -> str | None:
+def _recorded_default(cache: Path, arch: Arch) -> str | None:
     with contextlib.suppress(OSError):
-        return _default_record(cache).read_text(encoding="utf-8").strip()
+        return _default_record(cache, arch).read_text(encoding="utf-8").strip()
     return None
 
 
-def _download(cache: Path, spec: str | None, notify: Notify) -> Kernel:
+def _download(cache: Path, spec: str | None, arch: Arch, notify: Notify) -> Kernel:
     apt.require_apt()
     with locked(cache):
-        kernel = _cached(cache, spec)  # another run may have downloaded it while this one waited for the lock
+        kernel = _cached(cache, spec, arch)  # another run may have downloaded it while this one waited for the lock
         if kernel is not None:
             return kernel
-        source = _private_apt(cache, spec)
+        source = _private_apt(cache, spec, arch)
         notify("reading the package lists")
         fresh = source.update()
         try:
@@ -140,18 +155,19 @@ def _download(cache: Path, spec: str | None, notify: Notify) -> Kernel:
             source.update(force=True)  # the archive has changed since the lists were fetched
             release = _fetch(cache, source, spec, notify)
         if spec is None:
-            _default_record(cache).write_text(release + "\n", encoding="utf-8")
-        return _kernel_in(cache, release)
+            _default_record(cache, arch).write_text(release + "\n", encoding="utf-8")
+        return _kernel_in(cache, release, arch)
 
 
-def _private_apt(cache: Path, spec: str | None) -> apt.PrivateApt:
+def _private_apt(cache: Path, spec: str | None, arch: Arch) -> apt.PrivateApt:
     own = apt.machine_codename()
     others = [name for name in apt.DEBIAN_CODENAMES if name != own]
     codenames = [own] if spec is None else [own, *others]
     sources = apt.private_sources(apt.machine_sources(), own, codenames)
     if not sources:
         raise BondtraceError(f"this machine's apt sources have no Debian {own} main: {apt.GIVE_A_PATH}")
-    return apt.PrivateApt(cache / "apt" / ("own" if spec is None else "all"), sources, apt.machine_arch())
+    directory = cache / "apt" / f"{'own' if spec is None else 'all'}{_of(arch)}"
+    return apt.PrivateApt(directory, sources, arch.name)
 
 
 def _fetch(cache: Path, source: apt.PrivateApt, spec: str | None, notify: Notify) -> str:

@@ -29,6 +29,7 @@ from ..errors import BondtraceError, UsageError, install_command
 from ..util.cache import programs_directory
 from ..util.signals import end_by, signals_noted
 from . import guest
+from .arches import Arch
 from .guest import EXCHANGE
 from .kernels import Kernel, Notify
 from .ports import Ports
@@ -37,22 +38,6 @@ from .terminal import Terminal
 #: Enough for a compiler in the guest; with less it reads its programs again and again from the shared file system.
 MEMORY_MB = 1024
 
-# All emulated CPUs read one clock. A kernel that does not trust it (5.10) falls back to the HPET, of which every read
-# stops the emulation: a scenario then takes much longer.
-_KERNEL_OPTIONS = "tsc=reliable"
-
-# Where QEMU 7.2 emulates AVX2, numpy's plain argsort() gives a wrong order. bondtrace does not use it; others in the
-# guest may. When a CPU reports that its `rep movsb` and `rep stosb` are fast (ERMS, FSRM), the kernel clears and copies
-# pages byte by byte: emulated, memory that is new to a process costs three times as much.
-_CPU = "-cpu max,avx2=off,erms=off,fsrm=off"
-
-# vng's root asks QEMU again for every name and every page of a file, which takes the emulated machine milliseconds each
-# time: `import bcc` took half a minute. This one caches; what is there does not change while the machine runs.
-_REMEMBERED, _USERLAND = (
-    f"-fsdev local,id={tag},path={{path}},security_model=none,readonly=on,multidevs=remap "
-    f"-device virtio-9p-pci,fsdev={tag},mount_tag={tag}"
-    for tag in ("remembered", "userland")
-)
 _POLL_S = 0.05
 _POWEROFF_S = 5
 _CONSOLE_LINES = 15
@@ -75,11 +60,6 @@ def _install(debian: str, fedora: str) -> dict[str, str]:
 
 
 _NEEDED = (
-    Missing(
-        "qemu-system-x86_64",
-        "runs the virtual machine",
-        _install("apt install qemu-system-x86", "dnf install qemu-system-x86-core"),
-    ),
     Missing(
         "vng",
         "boots a kernel on this file system",
@@ -106,9 +86,10 @@ def find_tool(name: str, root: Path | None = None) -> str | None:
     return shutil.which(name) or shutil.which(name, path=guest.PATH)
 
 
-def requirements() -> list[Missing]:
+def requirements(arch: Arch) -> list[Missing]:
     """Return what is missing on this machine to run the lab; empty when nothing is."""
-    missing = [need for need in _NEEDED if find_tool(need.tool) is None]
+    qemu = Missing(arch.qemu, "runs the virtual machine", _install(*arch.install))
+    missing = [need for need in (qemu, *_NEEDED) if find_tool(need.tool) is None]
     busybox = find_tool("busybox")
     if busybox is not None and not _is_static(Path(busybox)):
         missing += [need for need in _NEEDED if need.tool == "busybox"]
@@ -156,20 +137,22 @@ def run(
     :param out_dir: shared with the guest, at the same path, for reading and writing; the command starts in it.
     :param env: added to the guest's environment, which has PATH and PYTHONPATH for this Python and this bondtrace.
     :param on_output: is called with the command's stdout and stderr, as they come.
-    :param userland: a root directory that the command runs in, instead of the host's.
+    :param userland: a root directory that the command runs in, instead of the host's; required where the kernel's
+        architecture is not this machine's.
     :param shown: directories of the host that are then visible in it, besides this bondtrace.
     :param terminal: the command runs on it; None means that it has no terminal, and reads nothing.
     :raises BondtraceError: the guest did not run the command to its end; the message has the console's last lines.
     :raises Interrupted: the first SIGINT, SIGTERM or SIGHUP of this process while the command runs: its process group
         has received SIGINT, and has ended. A second one ends the machine at once, as one does while it boots.
     """
-    exchange = _prepare(out_dir, command, env or {}, userland, shown, terminal is not None)
-    if userland:
-        qemu_opts = (_USERLAND.format(path=userland), *qemu_opts)
-    with Ports(terminal is not None) as ports, signals_noted() as noted:
-        options = (ports.qemu_options, *qemu_opts)
-        shared = [out_dir.absolute(), *_programs()]
-        argv = vng_command(kernel, exchange / "guest.sh", shared, cpus, memory_mb, options)
+    inside = userland if userland and not kernel.arch.is_native else None
+    exchange = _prepare(out_dir, command, env or {}, userland, inside is not None, shown, terminal is not None)
+    with Ports(terminal is not None, kernel.arch.virtio) as ports, signals_noted() as noted:
+        directories = {"remembered": Path("/"), **({"userland": userland} if userland else {})}
+        directories.update({"modules": kernel.modules} if inside else {})
+        shares = (_share(tag, path, kernel.arch.virtio) for tag, path in directories.items())
+        options = (*kernel.arch.qemu_options, *shares, ports.qemu_options, *qemu_opts)
+        argv = vng_command(kernel, out_dir.absolute(), cpus, memory_mb, options, inside)
         machine = _Machine(exchange, ports, terminal, on_output, time.monotonic() + timeout_s, noted, notify)
         status = machine.run(argv)
     if status is None:
@@ -179,19 +162,40 @@ def run(
     return status
 
 
+def _share(tag: str, path: Path, virtio: str) -> str:
+    """Return QEMU's options for a directory that the guest reads, which mounts it by its tag.
+
+    vng's root asks QEMU again for every name and every page of a file, which takes the emulated machine milliseconds
+    each time: `import bcc` took half a minute. What is mounted by these tags is cached; it does not change while the
+    machine runs.
+    """
+    return (
+        f"-fsdev local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap "
+        f"-device virtio-9p-{virtio},fsdev={tag},mount_tag={tag}"
+    )
+
+
 def vng_command(
-    kernel: Kernel, script: Path, shared: Sequence[Path], cpus: int, memory_mb: int, qemu_opts: Sequence[str]
+    kernel: Kernel, out_dir: Path, cpus: int, memory_mb: int, qemu_opts: Sequence[str], root: Path | None = None
 ) -> list[str]:
-    """Return the command line that boots the kernel and runs the script in it, which can write to ``shared``."""
+    """Return the command line that boots the kernel and runs the script for the guest in it, which can write to the
+    output directory.
+
+    :param root: what the guest boots with in place of this machine's files, which it cannot run.
+    """
     vng = find_tool("vng")
     if vng is None:
         raise BondtraceError(f"no vng on this machine: install it with {install_command('lab', 'virtme-ng')}")
     # Without a terminal the console is all there is to see; --force-9p saves five seconds of waiting for virtiofsd.
     argv = [vng, "--verbose", "--force-9p", "--disable-kvm", "--disable-monitor", "--run", str(kernel.image)]
-    argv += ["--append", _KERNEL_OPTIONS, *(f"--rwdir={directory}" for directory in shared)]
+    argv += ["--append", kernel.arch.kernel_options] if kernel.arch.kernel_options else []
+    if root:
+        argv += ["--arch", kernel.arch.name, "--root", str(root), f"--rwdir={guest.OUTPUT}={out_dir}"]
+    else:
+        argv += [f"--rwdir={directory}" for directory in (out_dir, *_programs())]
     argv += ["--cpus", str(cpus), "--memory", f"{memory_mb}M"]
-    argv += [f"--qemu-opts={option}" for option in (_CPU, _REMEMBERED.format(path="/"), *qemu_opts)]
-    return [*argv, "--", "bash", str(script)]
+    argv += [f"--qemu-opts={option}" for option in qemu_opts]
+    return [*argv, "--", "bash", str((guest.OUTPUT if root else out_dir) / EXCHANGE / "guest.sh")]
 
 
 def _programs() -> list[Path]:
@@ -216,6 +220,7 @@ def _prepare(
     command: Sequence[str],
     env: Mapping[str, str],
     userland: Path | None,
+    boots_userland: bool,
     shown: Sequence[Path],
     on_terminal: bool,
 ) -> Path:
@@ -228,7 +233,8 @@ def _prepare(
             (exchange / name).unlink(missing_ok=True)
         (exchange / "output").write_bytes(b"")
         environment = guest.guest_environment(out_dir, env, userland is not None)
-        script = guest.guest_script(command, out_dir, environment, userland is not None, shown, on_terminal)
+        root = guest.Root.BOOTED if boots_userland else guest.Root.OTHER if userland else guest.Root.OWN
+        script = guest.guest_script(command, out_dir, environment, root, shown, on_terminal)
         (exchange / "guest.sh").write_text(script, encoding="utf-8")
     except OSError as error:
         raise BondtraceError(f"cannot write to {out_dir}: {error.strerror}") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
-from . import kernels, machine, userlands
+from . import arches, kernels, machine, userlands
 from .guest import EXCHANGE, PACKAGE
 from .scenario import Scenario, find_scenario, require_tools
 from .terminal import Terminal
@@ -64,6 +65,7 @@ def run_scenario(
     timeout_s: float = 600,
     qemu_opts: Sequence[str] = (),
     userland: str | None = None,
+    arch: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> LabResult:
     """Play a scenario on a kernel while a command traces it.
@@ -74,10 +76,11 @@ def run_scenario(
     :param out_dir: created if necessary; None means a new temporary directory, which the caller removes.
     :param on_output: is called with the command's stdout and stderr, as they come.
     :param userland: see :func:`bondtrace.lab.userlands.resolve`; None means this machine's own.
+    :param arch: the machine's architecture, "amd64" or "arm64"; None means this machine's own.
     :param notify: is called with what is being waited for before the guest runs.
     """
     chosen = find_scenario(scenario)
-    found, root = _prepared(kernel, [chosen], userland, notify)
+    found, root = _prepared(kernel, [chosen], userland, arch, notify)
     directory, words = _directory(out_dir), ["bash", str(_RUNNER), str(chosen.path), *command]
     boot = partial(machine.run, cpus=cpus, memory_mb=memory_mb, qemu_opts=qemu_opts, on_output=on_output)
     environment, shown = {"LAB_IFACE": chosen.iface, **(env or {})}, _directories([chosen])
@@ -97,6 +100,7 @@ def run_shell(
     cpus: int = 2,
     env: Mapping[str, str] | None = None,
     userland: str | None = None,
+    arch: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> LabResult:
     """Build a scenario's network, and run a shell in it, which knows the scenario's functions; its status is that of
@@ -105,7 +109,7 @@ def run_shell(
     :param commands: what the shell is to run, or the terminal that it reads commands from.
     """
     chosen = find_scenario(scenario)
-    found, root = _prepared(kernel, [chosen], userland, notify)
+    found, root = _prepared(kernel, [chosen], userland, arch, notify)
     directory, words = _directory(out_dir), ["bash", str(_SHELL), str(chosen.path)]
     terminal = commands if isinstance(commands, Terminal) else None
     if isinstance(commands, bytes):
@@ -149,6 +153,7 @@ def run_scenarios(
     scenario_s: float = SCENARIO_S,
     qemu_opts: Sequence[str] = (),
     userland: str | None = None,
+    arch: str | None = None,
     notify: kernels.Notify = lambda text: None,
 ) -> dict[str, LabResult]:
     """Play scenarios one after the other in one guest, each traced by a command of its own; return results by name.
@@ -160,17 +165,16 @@ def run_scenarios(
     :raises BondtraceError: the guest did not play the first. If it ends later, the missing ones have an ``error``.
     """
     chosen = _several(scenarios)
-    found, root = _prepared(kernel, chosen, userland, notify)
+    found, root = _prepared(kernel, chosen, userland, arch, notify)
     directory = _directory(out_dir)
     outs = {one.name: directory / one.name for one in chosen}
     for out in outs.values():
         (out / EXCHANGE / "status").unlink(missing_ok=True)
     boot = partial(machine.run, cpus=cpus, memory_mb=memory_mb, qemu_opts=qemu_opts, on_output=on_output)
     error, environment = "", {"LAB_SCENARIO_S": f"{scenario_s:g}", **(env or {})}
-    timeout_s = _BOOT_S + scenario_s * len(chosen)
+    boot = partial(boot, timeout_s=_BOOT_S + scenario_s * len(chosen), shown=_directories(chosen))
     try:
-        words, shown = _several_words(chosen, command), _directories(chosen)
-        boot(found, words, directory, env=environment, timeout_s=timeout_s, userland=root, shown=shown)
+        boot(found, _several_words(chosen, command), directory, env=environment, userland=root)
     except BondtraceError as failure:
         error = str(failure)
         if not any(_status(out) is not None for out in outs.values()):
@@ -183,13 +187,19 @@ def _several_words(chosen: Sequence[Scenario], command: Sequence[str]) -> list[s
     return ["bash", str(_SEVERAL), *words, "--", *command]
 
 
+def python(userland: str | None, arch: str | None) -> str:
+    """Return the Python that runs bondtrace in a guest: this one, or another user land's."""
+    return sys.executable if userland is None and arches.find(arch).is_native else "python3"
+
+
 def _prepared(
-    kernel: str | None, chosen: Sequence[Scenario], userland: str | None, notify: kernels.Notify
+    kernel: str | None, chosen: Sequence[Scenario], userland: str | None, arch: str | None, notify: kernels.Notify
 ) -> tuple[kernels.Kernel, Path | None]:
     """Return the kernel and the root directory, once both are there and have what the scenarios need."""
-    root = userlands.resolve(userland, notify).root if userland else None
-    require_tools(chosen, root)
-    found = kernels.resolve(kernel, notify)
+    emulated = arches.find(arch)
+    root = userlands.root_for(userland, emulated, notify)
+    require_tools(emulated, chosen, root)
+    found = kernels.resolve(kernel, notify, emulated)
     notify(f"booting kernel {found.release}")
     return found, root
 

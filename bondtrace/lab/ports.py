@@ -88,7 +88,8 @@ class Ports:
     :raises BondtraceError: the sockets cannot be made in the directory for temporary files.
     """
 
-    def __init__(self, with_terminal: bool = False) -> None:
+    def __init__(self, with_terminal: bool = False, virtio: str = "pci") -> None:
+        self._virtio = virtio
         self._directory = tempfile.TemporaryDirectory(prefix="bondtrace-ports-")
         try:
             self.control = Port(Path(self._directory.name) / "control")
@@ -111,7 +112,7 @@ class Ports:
     @property
     def qemu_options(self) -> str:
         """Return QEMU's options for these ports."""
-        options = [f"-device virtio-serial-pci,id={_BUS}"]
+        options = [f"-device virtio-serial-{self._virtio},id={_BUS}"]
         for port, kind in ((self.control, f"virtserialport,name={CONTROL}"), (self.terminal, "virtconsole")):
             if port:
                 name = f"{_BUS}.{port.path.name}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
 from . import machine
+from .arches import Arch
 
 _SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 _LIBRARY = "lib.sh"
@@ -108,10 +109,10 @@ def find_scenario(name: str) -> Scenario:
     raise UsageError(f"no scenario {name}: give one of {known}, or the path of your own")
 
 
-def require_tools(chosen: Iterable[Scenario] = (), root: Path | None = None) -> None:
+def require_tools(arch: Arch, chosen: Iterable[Scenario] = (), root: Path | None = None) -> None:
     """Raise ``BondtraceError`` with all that must be installed, when this machine cannot run the lab, or this machine
     or the user land in ``root`` cannot run one of these scenarios."""
-    missing = machine.requirements()
+    missing = machine.requirements(arch)
     if missing:
         wanted = [f"{need.tool} ({'; '.join(f'{k}: {v}' for k, v in need.install.items())})" for need in missing]
         raise BondtraceError("the lab needs " + ", ".join(wanted))

@@ -4,8 +4,11 @@
 The programs that a kernel is given depend on the compiler that made them, so a kernel alone does not show whether
 bondtrace will load on another system. mmdebstrap makes the directory from the machine's own archive.
 
-Invariant: a user land in the cache is complete (it is made beside its place and renamed into it) and has exactly
-``PACKAGES``; the machine's own files and apt configuration are not touched.
+For another processor their files are unpacked, and no program in them is run: what their installation would have done
+is done here, as far as a guest needs it (``_finish``).
+
+Invariant: a user land in the cache is complete (it is made beside its place and renamed into it) and has exactly the
+packages that it is to have; the machine's own files and apt configuration are not touched.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from pathlib import Path
 
 from ..errors import BondtraceError, UsageError
 from ..util.cache import cache_directory
-from . import apt, machine
+from . import apt, arches, machine
+from .arches import Arch
 from .kernels import Notify, locked
 
 #: Releases that can be named by codename or by number.
@@ -48,6 +52,43 @@ PACKAGES = (
     "util-linux",
 )
 
+#: Those of one that is unpacked only: it has what is essential by their names.
+UNPACKED = (
+    *PACKAGES,
+    "base-files",
+    "base-passwd",
+    "bash",
+    "busybox-static",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "grep",
+    "gzip",
+    "hostname",
+    "libblas3",
+    "libc-bin",
+    "liblapack3",
+    "mawk",
+    "mount",
+    "sed",
+    "tar",
+)
+
+_MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+# What the packages' scripts would have made: links of alternatives, and accounts.
+_ALTERNATIVES = {
+    "bin/awk": "mawk",
+    "lib/{machine}-linux-gnu/libblas.so.3": "blas/libblas.so.3",
+    "lib/{machine}-linux-gnu/liblapack.so.3": "lapack/liblapack.so.3",
+}
+_PASSWD = """\
+root:x:0:0:root:/root:/bin/bash
+tcpdump:x:100:100::/nonexistent:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+"""
+_GROUP = "root:x:0:\ntty:x:5:\ntcpdump:x:100:\nnogroup:x:65534:\n"
+
 
 @dataclasses.dataclass(frozen=True)
 class Userland:
@@ -57,17 +98,28 @@ class Userland:
     root: Path
 
 
-def resolve(spec: str, notify: Notify = lambda text: None) -> Userland:
+def root_for(spec: str | None, arch: Arch, notify: Notify = lambda text: None) -> Path | None:
+    """Return the root directory that a guest's programs are from; ``None`` means this machine's own, which another
+    processor cannot run: there it is the same release, for that one."""
+    if spec is None and arch.is_native:
+        return None
+    return resolve(spec or apt.machine_codename(), notify, arch).root
+
+
+def resolve(spec: str, notify: Notify = lambda text: None, arch: Arch | None = None) -> Userland:
     """Return the user land that a user means, made if necessary.
 
     :param spec: a Debian release ("trixie", "13", "sid"), or the path of a root directory with python3 and bcc in it.
+    :param arch: what its programs are for; None means this machine's own.
     :raises UsageError: neither of these.
     :raises BondtraceError: it cannot be made here.
     """
     codename = next((name for name, number in CODENAMES.items() if spec in (name, number)), None)
     if codename:
-        root = cache_directory() / "userlands" / codename
-        return Userland(codename, root) if _is_current(root) else _make(codename, root, notify)
+        arch = arch or arches.native()
+        name = codename if arch.is_native else f"{codename}-{arch.name}"
+        root = cache_directory() / "userlands" / name
+        return Userland(name, root) if _is_current(root, arch) else _make(codename, root, arch, notify)
     path = Path(spec).absolute()
     if not os.path.lexists(path / "usr/bin/python3"):
         raise UsageError(
@@ -77,19 +129,23 @@ def resolve(spec: str, notify: Notify = lambda text: None) -> Userland:
     return Userland(path.name, path)
 
 
-def _is_current(root: Path) -> bool:
-    return root.is_dir() and _list_of(root).exists() and _list_of(root).read_text() == _packages_text()
+def _is_current(root: Path, arch: Arch) -> bool:
+    return root.is_dir() and _list_of(root).exists() and _list_of(root).read_text() == _packages_text(arch)
 
 
 def _list_of(root: Path) -> Path:
     return root.with_name(f"{root.name}.packages")
 
 
-def _packages_text() -> str:
-    return "\n".join(PACKAGES) + "\n"
+def _packages(arch: Arch) -> tuple[str, ...]:
+    return PACKAGES if arch.is_native else UNPACKED
 
 
-def _make(codename: str, root: Path, notify: Notify) -> Userland:
+def _packages_text(arch: Arch) -> str:
+    return "\n".join(_packages(arch)) + "\n"
+
+
+def _make(codename: str, root: Path, arch: Arch, notify: Notify) -> Userland:
     apt.require_apt()
     tool = shutil.which("mmdebstrap")
     if tool is None:
@@ -105,36 +161,50 @@ def _make(codename: str, root: Path, notify: Notify) -> Userland:
             "--userland the path of a root directory"
         )
     with locked(cache_directory()):
-        if not _is_current(root):  # another run may have made it while this one waited for the lock
-            notify(f"making the user land {codename}")
+        if not _is_current(root, arch):  # another run may have made it while this one waited for the lock
+            notify(f"making the user land {root.name}")
             try:
-                _replace(root, tool, codename, sources)
+                _replace(root, tool, codename, sources, arch)
             except OSError as error:
                 raise BondtraceError(
-                    f"cannot put the user land {codename} at {root}: {error.strerror or error}; make "
+                    f"cannot put the user land {root.name} at {root}: {error.strerror or error}; make "
                     "room there, or set BONDTRACE_CACHE"
                 ) from None
-    return Userland(codename, root)
+    return Userland(root.name, root)
 
 
-def _replace(root: Path, tool: str, codename: str, sources: str) -> None:
+def _replace(root: Path, tool: str, codename: str, sources: str, arch: Arch) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".make-", dir=root.parent) as name:
-        _bootstrap(tool, codename, sources, Path(name))
+        _bootstrap(tool, codename, sources, Path(name), arch)
+        if not arch.is_native:
+            _finish(Path(name) / "root", arch)
         if root.exists():
             shutil.rmtree(root)
         (Path(name) / "root").rename(root)
-    _list_of(root).write_text(_packages_text(), encoding="utf-8")
+    _list_of(root).write_text(_packages_text(arch), encoding="utf-8")
 
 
-def _bootstrap(tool: str, codename: str, sources: str, directory: Path) -> None:
+def _finish(root: Path, arch: Arch) -> None:
+    """Make what the guest needs and the packages' scripts would have made."""
+    for place, target in _ALTERNATIVES.items():
+        link = root / "usr" / place.format(machine=arch.machine)
+        if not os.path.lexists(link):
+            link.symlink_to(target)
+    for name, text in (("passwd", _PASSWD), ("group", _GROUP), ("nsswitch.conf", "hosts: files\n")):
+        (root / "etc" / name).write_text(text, encoding="utf-8")
+    for directory in ("usr/lib/modules", "var/tmp", "root"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+
+
+def _bootstrap(tool: str, codename: str, sources: str, directory: Path, arch: Arch) -> None:
     (directory / "userland.sources").write_text(sources, encoding="utf-8")
     directory.chmod(0o755)  # mmdebstrap may work as another user
     argv = [
         tool,
         "--quiet",
-        "--variant=minbase",
-        f"--include={','.join(PACKAGES)}",
+        *(["--variant=minbase"] if arch.is_native else _unpacking(arch)),
+        f"--include={','.join(_packages(arch))}",
         # sid's index may have expired; its signature stays valid.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         '--aptopt=Acquire::Languages "none"',
@@ -155,3 +225,9 @@ def _bootstrap(tool: str, codename: str, sources: str, directory: Path) -> None:
         said = [line.strip() for line in result.stderr.splitlines() if line.strip()]
         fault = [line for line in said if line.startswith("E:")] or said or ["it gave no reason"]
         raise BondtraceError(f"mmdebstrap cannot make the user land {codename}: {fault[0]}")
+
+
+def _unpacking(arch: Arch) -> list[str]:
+    """Return mmdebstrap's options for a root directory whose programs this machine cannot run."""
+    hooks = [f"--hook-directory={_MERGED_USR}"] if _MERGED_USR.is_dir() else []
+    return ["--variant=extract", f"--architectures={arch.name}", "--skip=check/qemu", *hooks]

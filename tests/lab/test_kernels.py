@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which kernel the lab takes: from its cache, or the user's own."""
 
+import dataclasses
+import platform
 import struct
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from bondtrace.errors import UsageError
 from bondtrace.lab import kernels
+from bondtrace.lab.arches import AMD64, ARM64
 
 
 def kernel_image(path: Path, release: str) -> Path:
@@ -33,6 +36,20 @@ def test_a_cached_kernel_is_used_without_apt(tmp_path, monkeypatch):
     newest = cached_kernel(tmp_path, "6.1.0-56-amd64")
     # when the series is asked for, then it is the newest of them
     assert kernels.resolve("6.1") == newest
+
+
+def test_each_processor_has_its_own_kernels(tmp_path, monkeypatch):
+    # given a cache with kernels for two processors, and a machine without apt
+    monkeypatch.setenv("BONDTRACE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    here = cached_kernel(tmp_path, "6.12.9-amd64")
+    there = dataclasses.replace(cached_kernel(tmp_path, "6.12.8-arm64"), arch=ARM64)
+    # then the series is that of the processor that is asked for, and a release is of its own
+    assert (kernels.resolve("6.12"), kernels.resolve("6.12", arch=ARM64)) == (here, there)
+    assert kernels.resolve("6.12.8-arm64", arch=ARM64) == there
+    with pytest.raises(UsageError, match=r"^6.12.8-arm64 is a kernel for arm64: add --arch arm64$"):
+        kernels.resolve("6.12.8-arm64", arch=AMD64)
 
 
 def test_a_half_kernel_in_the_cache_is_not_seen(tmp_path):

@@ -2,6 +2,7 @@
 """What the lab asks of the host and sends to the guest, without booting one."""
 
 import os
+import platform
 import select
 import signal
 import stat
@@ -12,6 +13,7 @@ import pytest
 
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab import guest, machine
+from bondtrace.lab.arches import AMD64, ARM64
 from bondtrace.lab.kernels import Kernel
 from bondtrace.util.signals import Ended
 
@@ -126,7 +128,7 @@ def test_a_path_that_cannot_be_shared_is_refused(tmp_path):
 
 def test_a_machine_without_anything_lacks_every_tool(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "find_tool", lambda name: None)
-    assert [missing.tool for missing in machine.requirements()] == [
+    assert [missing.tool for missing in machine.requirements(AMD64)] == [
         "qemu-system-x86_64",
         "vng",
         "busybox",
@@ -197,7 +199,9 @@ def test_a_signal_while_it_boots_ends_the_machine_at_once(tmp_path, monkeypatch,
 
 
 def test_the_guest_runs_the_command_in_the_root_directory():
-    script = guest.guest_script(["bondtrace", "doctor"], Path("/tmp/out"), {}, True, [Path("/mine/scenarios")])
+    script = guest.guest_script(
+        ["bondtrace", "doctor"], Path("/tmp/out"), {}, guest.Root.OTHER, [Path("/mine/scenarios")]
+    )
     lines = script.splitlines()
     assert (
         "setsid env --default-signal=INT,QUIT chroot /run/userland/root bash -c "
@@ -205,6 +209,20 @@ def test_the_guest_runs_the_command_in_the_root_directory():
     ) in lines
     # and finds there the output directory, this bondtrace and the scenarios, each at its own path
     assert {f"show {guest.PACKAGE}", "show /mine/scenarios", 'mount --bind /tmp/out "$new"/tmp/out'} <= set(lines)
+
+
+def test_a_guest_of_another_processor_boots_with_the_root_directory(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    kernel = Kernel("6.12.9-arm64", Path("/k/boot/vmlinuz-6.12.9-arm64"), Path("/k"), ARM64)
+    words = machine.vng_command(kernel, Path("/tmp/out"), 2, 512, ["-device a"], Path("/userland"))
+    # then nothing of this machine's is run in it, and it finds the output directory at a path of its own
+    assert words[words.index("--arch") + 1 :][:3] == ["arm64", "--root", "/userland"]
+    assert [word for word in words if word.startswith("--rwdir")] == ["--rwdir=/run/output=/tmp/out"]
+    assert words[-3:] == ["--", "bash", "/run/output/lab/guest.sh"] and "--append" not in words
+    # and the command finds it where it is on the host, with the kernel's modules
+    script = guest.guest_script(["true"], Path("/tmp/out"), {}, guest.Root.BOOTED).splitlines()
+    assert {'mount --bind /run/output "$new"/tmp/out', ": >/run/output/lab/begun"} <= set(script)
+    assert any(line.endswith(" modules /usr/lib/modules/$(uname -r)") for line in script)
 
 
 def test_the_guest_has_the_user_lands_own_python(monkeypatch):

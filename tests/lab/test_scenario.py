@@ -11,6 +11,7 @@ from shell import ROOT
 from bondtrace import lab
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab import machine
+from bondtrace.lab.arches import AMD64
 from bondtrace.lab.scenario import HEADER, Need, read_scenario, require_tools
 
 
@@ -61,14 +62,14 @@ def test_a_scenario_that_is_no_text_is_wrong_use(tmp_path):
 
 def test_what_a_scenario_lacks_is_said_before_anything_boots(tmp_path, monkeypatch):
     # given a machine that can run the lab, and a scenario with two programs that it has not and one that it has
-    monkeypatch.setattr(machine, "requirements", list)
+    monkeypatch.setattr(machine, "requirements", lambda arch: [])
     monkeypatch.setattr(machine, "run", lambda *_, **__: pytest.fail("it boots"))
     path = scenario(tmp_path, "# needs: ovs-nothing (openvswitch-switch)\n# needs: sh\n# needs: no-such-program\n")
     # then playing it alone, with others or on several kernels says what to install
     for play in (
         lambda: lab.run_scenario(kernel=None, scenario=str(path), command=["true"], on_output=print),
         lambda: lab.run_scenarios(kernel=None, scenarios=["ping", str(path)], command=["true"]),
-        lambda: require_tools([read_scenario(path)]),
+        lambda: require_tools(AMD64, [read_scenario(path)]),
     ):
         with pytest.raises(BondtraceError) as raised:
             play()
@@ -83,7 +84,7 @@ def test_what_the_lab_checks_for_is_what_make_installs():
     installed = set(re.search(r"^TOOLS := (.*)$", makefile, re.MULTILINE).group(1).split())
     unpacked = re.search(r"^UNPACKED := (.*)$", makefile, re.MULTILINE).group(1).split()
     installed |= {one.partition("=")[2] for one in unpacked}
-    commands = [need.install["Debian, Ubuntu"].split() for need in machine._NEEDED]
+    commands = [need.install["Debian, Ubuntu"].split() for need in machine._NEEDED] + [AMD64.install[0].split()]
     wanted = {package for first, _, *packages in commands if first == "apt" for package in packages}
     own = [read_scenario(path) for path in (ROOT / "tests/system/faults").glob("*.sh")]
     wanted |= {need.package for one in [*lab.scenarios(), *own] for need in one.needs}

@@ -2,12 +2,14 @@
 """User lands: which one is meant, how it is made, and what the guest is told of it; without a machine."""
 
 import os
+import platform
 import stat
 
 import pytest
 
 from bondtrace.errors import BondtraceError, UsageError
 from bondtrace.lab import apt, userlands
+from bondtrace.lab.arches import AMD64, ARM64
 
 SOURCES = """\
 Types: deb
@@ -73,6 +75,38 @@ def test_sid_has_no_security_archive(mmdebstrap, tmp_path):
     userlands.resolve("sid")
     sources = (tmp_path / "sources").read_text()
     assert "Suites: sid\n" in sources and "security" not in sources
+
+
+@pytest.fixture
+def on_amd64(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+
+
+def test_one_for_another_processor_is_unpacked_and_finished_without_running_its_programs(
+    mmdebstrap, tmp_path, on_amd64
+):
+    # given a release whose packages have their libraries, and a shadow file from a package
+    libraries = '"$root/usr/lib/aarch64-linux-gnu"'
+    mmdebstrap(f'mkdir -p "$root/usr/bin" "$root/etc" {libraries}; touch "$root/usr/bin/python3" "$root/usr/bin/mawk"')
+    told = []
+    found = userlands.resolve("13", told.append, ARM64)
+    again = userlands.root_for("trixie", ARM64)
+    # then it has a place beside this processor's
+    assert found == userlands.Userland("trixie-arm64", tmp_path / "cache/userlands/trixie-arm64")
+    assert (again, told) == (found.root, ["making the user land trixie-arm64"])
+    words = (tmp_path / "words").read_text().splitlines()
+    assert {"--variant=extract", "--architectures=arm64", "--skip=check/qemu"} <= set(words)
+    assert "--variant=minbase" not in words and f"--include={','.join(userlands.UNPACKED)}" in words
+    # and what the packages' scripts would have made
+    assert os.readlink(found.root / "usr/bin/awk") == "mawk"
+    assert os.readlink(found.root / "usr/lib/aarch64-linux-gnu/libblas.so.3") == "blas/libblas.so.3"
+    assert "tcpdump:" in (found.root / "etc/passwd").read_text() and (found.root / "usr/lib/modules").is_dir()
+
+
+def test_another_processor_has_a_user_land_even_where_none_is_named(mmdebstrap, tmp_path, on_amd64):
+    mmdebstrap('mkdir -p "$root/usr/bin" "$root/etc" "$root/usr/lib/aarch64-linux-gnu"')
+    assert userlands.root_for(None, AMD64) is None
+    assert userlands.root_for(None, ARM64) == tmp_path / "cache/userlands/bookworm-arm64"
 
 
 def test_one_with_other_packages_is_made_anew(mmdebstrap, tmp_path, monkeypatch):

@@ -2,8 +2,7 @@
 """Runs scenarios in the lab, each once a session, and hands out what they left behind.
 
 A machine has one CPU where a test does not ask for more: two machines of two CPUs each on a host of two take thrice as
-long, as their CPUs wait for each other.
-"""
+long, as their CPUs wait for each other."""
 
 import json
 import shutil
@@ -16,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from emulated import ARCH, userland_for
 from truth import contradictions_in
 
 from bondtrace import lab
@@ -87,6 +87,8 @@ def play():
                     on_output=said.append,
                     timeout_s=TIMEOUT_S,
                     env={"LAB_ATTACH_S": ATTACH_S},
+                    userland=userland_for(kernel, None),
+                    arch=ARCH,
                 )
                 done[key] = Run(out, b"".join(said).decode("utf-8", "replace"), result.status)
         run_done = done[key]
@@ -147,7 +149,8 @@ def play_all():
                     memory_mb=memory_mb,
                     env={"LAB_ATTACH_S": ATTACH_S, **env},
                     scenario_s=scenario_s,
-                    userland=userland,
+                    userland=userland_for(kernel, userland),
+                    arch=ARCH,
                 )
                 done[key] = Runs(
                     {name: Run(one.out_dir, one.output + one.error, one.status) for name, one in played.items()}

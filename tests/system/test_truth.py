@@ -19,7 +19,7 @@ pytestmark = pytest.mark.lab
 
 ALL = 3
 CPUS = 4
-KERNELS = [None, "7.3"] if os.environ.get("BONDTRACE_KERNELS") else [None]
+KERNELS = [None, "6.12", "7.3"] if os.environ.get("BONDTRACE_KERNELS") else [None]
 
 
 class Trace:
@@ -44,7 +44,7 @@ class Trace:
 
 @pytest.fixture(scope="session", params=KERNELS, ids=[kernel or "default" for kernel in KERNELS])
 def trace(play, request):
-    """On this Debian's own kernel; `make test-kernels` adds the newest, where plain sockets drop with a reason."""
+    """On this Debian's own kernel; `make test-kernels` adds those where plain sockets drop with a reason."""
     command = "exec bondtrace record --iface bond0 -o $LAB_OUT/trace.arrows"
     return Trace(play("taps", command, request.param, cpus=CPUS))
 

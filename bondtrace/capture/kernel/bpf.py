@@ -39,6 +39,8 @@ _PROGRAM_TYPES = {
 _ATTACH_TYPES = {TYPED_TRACEPOINT: 23, FENTRY: 24, FEXIT: 25}
 _RECURSION_MISSES = 208  # offset in struct bpf_prog_info
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
+_OF_THE_KERNEL = {524: "this kernel does not support it (ENOTSUPP)"}  # include/linux/errno.h: the C library lacks it
 _PERF_CLOSE_ON_EXEC = 8
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 _KPROBES = Path("/sys/bus/event_source/devices/kprobe")
@@ -54,7 +56,8 @@ def _system_call(numbers: Mapping[str, int], *arguments: Union[int, ctypes.Array
     """Make a system call, by its number for each machine, and return its result. ``OSError`` when it fails."""
     result = int(_LIBC.syscall(numbers[platform.machine()], *arguments))
     if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        number = ctypes.get_errno()
+        raise OSError(number, _OF_THE_KERNEL.get(number) or os.strerror(number))
     return result
 
 
@@ -65,6 +68,11 @@ def call(command: int, attr: bytes) -> int:
     if command == _BTF_GET_NEXT_ID:
         return int(struct.unpack_from("<I", buffer.raw, 4)[0])
     return result
+
+
+def membarrier(command: int) -> None:
+    """Call membarrier(2). ``OSError`` when it fails."""
+    _system_call(_MEMBARRIER, command, 0, 0)
 
 
 def unlock_memory() -> None:

@@ -5,6 +5,10 @@ Layout (kernel/bpf/ringbuf.c): a page with the consumer's position, writable; a 
 producer's position; the data, mapped twice in a row so that a block never has to be split. bondtrace's
 records are whole slots of 256 bytes, so the data is an array of slots.
 
+The kernel writes a record's bytes, then its header, and, before that, the producer's position; it takes room again once
+the consumer's position has passed it. They are read, and written, in the opposite order, with a barrier between each
+two.
+
 Invariant: reading stops before a record that is still being written (its busy bit is set).
 """
 
@@ -12,18 +16,22 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from typing import Optional
 
 import numpy as np
 
 from ...format.wire import SLOT_BYTES, SLOT_CONTINUES, Array
+from . import barrier
 
 _BUSY = 1 << 31
 
 
 class Ring:
-    """The ring behind a map's file descriptor; ``size_bytes`` is a power of two, whole pages."""
+    """The ring behind a map's file descriptor; ``size_bytes`` is a power of two, whole pages. ``fence`` is a barrier;
+    that of this machine where it is not given."""
 
-    def __init__(self, fd: int, size_bytes: int) -> None:
+    def __init__(self, fd: int, size_bytes: int, fence: Optional[barrier.Barrier] = None) -> None:
+        self._fence = fence or barrier.make()
         page = mmap.PAGESIZE
         self._size = size_bytes
         self._consumer_page = mmap.mmap(fd, page, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
@@ -41,8 +49,12 @@ class Ring:
         if ready <= 0:
             return self._slots[:0].copy()
         first = (begin & (self._size - 1)) // SLOT_BYTES
+        self._fence()
         # Headers before data: a copy loads its bytes in any order, and records are finished meanwhile.
-        block = self._slots[first : first + _whole(self._slots[first : first + ready])].copy()
+        whole = _whole(self._slots[first : first + ready])
+        self._fence()
+        block = self._slots[first : first + whole].copy()
+        self._fence()
         self._consumer.value = begin + len(block) * SLOT_BYTES
         return block
 

@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import struct
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_the_log_of_a_refusal(answers, levels, log, monkeypatch):
     with pytest.raises(bpf.LoadError) as raised:
         bpf.load("tap_ring_enter", bytes(8), FENTRY, 7)
     assert (kernel.levels, raised.value.log, raised.value.errno) == (levels, log, answers[0][0])
+
+
+def test_a_number_that_only_the_kernel_has_a_name_for_is_explained(monkeypatch):
+    # given Linux 6.1 for arm64, whose ftrace has no direct calls: fentry is refused by ENOTSUPP
+    def refuse(*_):
+        ctypes.set_errno(524)
+        return -1
+
+    monkeypatch.setattr(bpf, "_LIBC", SimpleNamespace(syscall=refuse))
+    with pytest.raises(OSError) as raised:
+        bpf.call(17, bytes(8))
+    assert raised.value.strerror == "this kernel does not support it (ENOTSUPP)"
 
 
 def test_a_call_of_a_kernels_own_function_takes_the_place_of_the_helper_that_stands_for_it():

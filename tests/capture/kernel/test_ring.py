@@ -42,6 +42,17 @@ class KernelSide:
         os.pwrite(self.fd, struct.pack("<Q", self._produced), PAGE)
         return begin
 
+    def reserve(self):
+        """One more slot, of which only the position is written. Answers where it is."""
+        begin = self._produced
+        self._produced += SLOT
+        os.pwrite(self.fd, struct.pack("<Q", self._produced), PAGE)
+        return begin
+
+    def fill(self, begin, text):
+        """Write the bytes of a slot behind its header."""
+        self._write(begin + 8, text.encode() * (SLOT - 8))
+
     def commit(self, begin, slots=1):
         """Take the busy bit away."""
         self._write(begin, self._head(slots, False))
@@ -210,3 +221,31 @@ def test_a_reader_begins_where_the_one_before_it_ended(kernel):
     second = Ring(kernel.fd, SIZE)
     assert text(second.read()) == "B"
     second.close()
+
+
+def test_each_is_read_only_behind_a_barrier(kernel):
+    # given a machine on which nothing is seen in order but across a barrier: the record's header is there after the
+    # first, and its bytes after the second
+    room_at = []
+    begin = kernel.reserve()
+
+    def fence():
+        room_at.append(kernel.room)
+        if len(room_at) == 1:
+            kernel.commit(begin)
+        if len(room_at) == 2:
+            kernel.fill(begin, "a")
+
+    ring = Ring(kernel.fd, SIZE, fence)
+    block = ring.read()
+    ring.close()
+    # then it is whole, and its room was given back behind a third one
+    assert (text(block), room_at, kernel.room) == ("A", [SLOTS - 1] * 3, SLOTS)
+
+
+def test_where_nothing_is_there_no_barrier_is_asked_for(kernel):
+    asked = []
+    ring = Ring(kernel.fd, SIZE, lambda: asked.append(1))
+    ring.read()
+    ring.close()
+    assert asked == []
