@@ -244,7 +244,7 @@ class Tracer:
     def _attach_again(self, stage: Stage) -> Stage:
         old = self.plan.stage(stage.name)
         for probe in old.probes if old else ():  # of a module that was unloaded: they never fire again
-            if probe in self._attacher:
+            if probe.module and probe in self._attacher:
                 self._attacher.detach(probe)
         self.plan = self.plan.with_stage(stage)
         if stage.available:

@@ -126,6 +126,10 @@ class Attacher(set):
 
     refuses = ""
 
+    def __init__(self):
+        super().__init__()
+        self.detached = []
+
     def attach(self, probe):
         if probe.program == self.refuses:
             raise OSError(13, "Permission denied")
@@ -133,6 +137,7 @@ class Attacher(set):
 
     def detach(self, probe):
         self.remove(probe)
+        self.detached.append(probe.program)
 
 
 @pytest.fixture
@@ -149,7 +154,8 @@ def tracer():
 def test_the_kernel_side_knows_what_is_attached_of_what_outcomes_depend_on(tracer):
     told = tracer.maps["watched"].held
     both = [tracer.attach_stage(name) for name in (QUEUE_OUTCOMES, RING_REFUSALS)]
-    # then both share a probe, and each has a number of its own
+    # then both share a probe, which was there all the time, and each has a number of its own
+    assert tracer._attacher.detached == []
     assert [stage.missing for stage in both] == ["", ""]
     assert sorted(probe.program for probe in tracer._attacher) == ["tap_queued", "tap_refused"]
     assert told == {word(0): word(1, 8), word(1): word(2, 8)}
