@@ -12,7 +12,7 @@ TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump 
 # Daemons that scenarios run: unpacked, not installed, as some would start here, or replace this machine's own.
 UNPACKED := dnsmasq=dnsmasq-base chronyd=chrony keepalived=keepalived lldpd=lldpd lldpcli=lldpd dhclient=isc-dhcp-client
 
-.PHONY: demo test soak test-stacks test-kernels test-arm64 test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-fleet bench-lab fuzz audit
+.PHONY: demo test soak test-stacks test-kernels test-arm64 test-rt test-platforms test-fleet test-fresh deb test-deb rpm unit lint setup clean example man bench bench-fleet bench-lab fuzz audit
 demo: setup
 	$(BIN)/bondtrace lab
 
@@ -41,6 +41,11 @@ test-arm64: setup
 	./scripts/install-tools qemu-system-arm
 	BONDTRACE_ARCH=arm64 BONDTRACE_KERNELS=6.1,6.12,7.3 BONDTRACE_SCENARIOS=any,vlan,flood $(BIN)/python -m pytest \
 		-m lab tests/system/test_scenarios.py tests/system/test_first_slice.py tests/system/test_truth.py
+
+# What each tap saw on real-time kernels, and where tasks interrupt each other while they receive (since 6.18); an hour.
+test-rt: setup
+	BONDTRACE_KERNELS=6.18-rt,7.3-rt BONDTRACE_SCENARIOS=any,vlan,rps,flood $(BIN)/python -m pytest -m lab \
+		tests/system/test_turns.py tests/system/test_truth.py tests/system/test_scenarios.py
 
 # The compiler of every Debian with every kernel: loading, filters, the taps' files; an hour or more. Prints a matrix.
 test-platforms: setup

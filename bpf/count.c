@@ -30,6 +30,40 @@ static __always_inline void settle(struct recent *recent)
 		count_more(COUNT_LOST, recent->count);
 }
 
+#ifdef BY_TASK /* another task may count in a recent place meanwhile: steps go into the hash at once */
+static __always_inline void count_key(struct count_key *key)
+{
+	u64 *value = counts.lookup(key), none = 0;
+
+	if (!value) {
+		counts.insert(key, &none);
+		value = counts.lookup(key);
+	}
+	if (value)
+		ADD_TO(value, 1);
+	else
+		count(COUNT_LOST);
+}
+#else
+static __always_inline void count_key(struct count_key *key)
+{
+	u32 place = (key->arg ^ key->arg >> 4 ^ key->ifindex * 11 ^ key->kind * 7 ^ key->result * 3 ^ key->outgoing * 17) &
+		    (RECENTS - 1);
+	struct recent *recent = recents.lookup(&place);
+	if (!recent)
+		return;
+	if (same_key(&recent->key, key)) {
+		recent->count++;
+		return;
+	}
+	if (recent->count)
+		settle(recent);
+	recent->count = 0;
+	recent->key = *key;
+	recent->count = 1;
+}
+#endif
+
 /* One more step of this kind. */
 static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind, u8 result, u8 func, u32 arg,
 				       u32 more)
@@ -44,18 +78,6 @@ static __always_inline void count_step(struct frame *frame, u32 ifindex, u8 kind
 	key.result = result;
 	key.func = func;
 	key.outgoing = record_of(frame)->kind == RECORD_TX;
-	u32 place = (arg ^ arg >> 4 ^ ifindex * 11 ^ kind * 7 ^ result * 3 ^ key.outgoing * 17) & (RECENTS - 1);
-	struct recent *recent = recents.lookup(&place);
-	if (!recent)
-		return;
-	if (same_key(&recent->key, &key)) {
-		recent->count++;
-		return;
-	}
-	if (recent->count)
-		settle(recent);
-	recent->count = 0;
-	recent->key = key;
-	recent->count = 1;
+	count_key(&key);
 }
 #endif

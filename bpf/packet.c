@@ -189,7 +189,7 @@ static __always_inline void begin_record(struct cpu_state *cpu, struct frame *fr
 		record->flags |= RECORD_RECEIVED;
 	record->steps = 0;
 	record->steps_lost = 0;
-	record->seq = ++cpu->seq;
+	record->seq = cpu->seq = number_after(cpu->seq);
 	record->arphrd = FIELD(part->typed, u16, dev, NET_DEVICE__TYPE);
 	describe_nesting(cpu, frame);
 	record->sender = kind == RECORD_TX ? sending_tap(part->skb)

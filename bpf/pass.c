@@ -75,6 +75,9 @@ struct frame {
 	u8 kind;          /* enum frame_kind */
 	u8 round;
 	u8 enslaved; /* dev is a slave, whose master is in its namespace */
+#ifdef BY_TASK
+	u64 begun_at; /* where on the task's stack its bracket began (state.c) */
+#endif
 	/* As the ring holds it; the first 8 bytes stand for the ring's own header. The slack lets
 	 * the verifier accept a masked offset plus the size of what is written there. */
 	u8 buf[BUFFER_BYTES + SLOT_BYTES];
@@ -172,6 +175,10 @@ struct cpu_state {
 	u32 frame_number;
 	u32 last_seq; /* of the last pass whose bracket was __netif_receive_skb_core itself (rx.c) */
 	u64 last_skb;
+#ifdef BY_TASK
+	u64 taken_ns; /* when a task took this state (state.c) */
+	u64 begun_at; /* of the bracket that begins */
+#endif
 	u64 full_since_ns; /* when the stack was first found to be full, 0 = it is not */
 	u64 place; /* for NUMBER_OF */
 	u32 call; /* in calls: where the next one goes */
@@ -293,17 +300,18 @@ struct part {
 	u8 typed;
 };
 
-static __always_inline struct cpu_state *this_cpu(void)
-{
-	u32 zero = 0;
-	return cpus.lookup(&zero);
-}
+/* Programs that count on this CPU may take turns (state.c). */
+#ifdef BY_TASK
+#define ADD_TO(value, more) lock_xadd(value, more)
+#else
+#define ADD_TO(value, more) (*(value) += (more))
+#endif
 
 static __always_inline void count_more(u32 counter, u64 more)
 {
 	u64 *value = counters.lookup(&counter);
 	if (value)
-		*value += more;
+		ADD_TO(value, more);
 }
 
 static __always_inline void count(u32 counter)

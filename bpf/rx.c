@@ -8,9 +8,9 @@
  * __netif_receive_skb_core itself (whatever its suffix), by kprobe and kretprobe.
  */
 
-static __always_inline int rx_begin(u8 kind)
+static __always_inline int rx_begin(void *ctx, u8 kind)
 {
-	struct cpu_state *cpu = this_cpu();
+	struct cpu_state *cpu = begin_bracket(ctx);
 	if (cpu)
 		push(cpu, kind);
 	return 0;
@@ -19,8 +19,10 @@ static __always_inline int rx_begin(u8 kind)
 static __always_inline int frame_end(void)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (cpu)
+	if (cpu) {
 		pop(cpu);
+		end_bracket(cpu);
+	}
 	return 0;
 }
 
@@ -55,9 +57,9 @@ static __always_inline int rx_packet(u64 skb, u8 typed)
 PROBE(frame_exit) { return frame_end(); }
 
 #ifdef PROBE_RX_CORE
-static __always_inline int rx_core_begin(u64 pskb)
+static __always_inline int rx_core_begin(void *ctx, u64 pskb)
 {
-	struct cpu_state *cpu = this_cpu();
+	struct cpu_state *cpu = begin_bracket(ctx);
 	if (!cpu)
 		return 0;
 	struct frame *frame = push(cpu, FRAME_RX);
@@ -67,7 +69,7 @@ static __always_inline int rx_core_begin(u64 pskb)
 	return 0;
 }
 
-PROBE(rx_core_enter) { return rx_core_begin(POINTER_ARG(rx_core_enter, 0)); }
+PROBE(rx_core_enter) { return rx_core_begin(ctx, POINTER_ARG(rx_core_enter, 0)); }
 
 /* The last tap of a packet is called after this, so its late record must find the pass: seq and skb are kept. */
 static __always_inline int rx_core_end(void)
@@ -79,12 +81,13 @@ static __always_inline int rx_core_end(void)
 	cpu->last_seq = frame && frame->state == PASS_OPEN ? record_of(frame)->seq : 0;
 	cpu->last_skb = frame && frame->state == PASS_OPEN ? frame->skb : 0;
 	pop(cpu);
+	end_bracket(cpu);
 	return 0;
 }
 
 PROBE(rx_core_exit) { return rx_core_end(); }
 #else
-PROBE(rx_one_enter) { return rx_begin(FRAME_RX); }
-PROBE(rx_list_enter) { return rx_begin(FRAME_RX_LIST); }
+PROBE(rx_one_enter) { return rx_begin(ctx, FRAME_RX); }
+PROBE(rx_list_enter) { return rx_begin(ctx, FRAME_RX_LIST); }
 PROBE(rx_packet) { return rx_packet(((u64 *)ctx)[0], TYPED_rx_packet); }
 #endif

@@ -42,7 +42,10 @@ static __always_inline struct frame *push(struct cpu_state *cpu, u8 kind)
 	if (frame) {
 		frame->state = PASS_NONE;
 		frame->kind = kind;
-		frame->number = ++cpu->frame_number;
+#ifdef BY_TASK
+		frame->begun_at = cpu->begun_at;
+#endif
+		frame->number = cpu->frame_number = number_after(cpu->frame_number);
 		cpu->quiet = is_quiet(frame); /* until a pass is opened */
 	} else {
 		cpu->quiet = 0;

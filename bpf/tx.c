@@ -5,9 +5,9 @@
  * bond and then on the slave.
  */
 
-static __always_inline int tx_begin(u64 skb, u64 dev, u8 typed)
+static __always_inline int tx_begin(void *ctx, u64 skb, u64 dev, u8 typed)
 {
-	struct cpu_state *cpu = this_cpu();
+	struct cpu_state *cpu = begin_bracket(ctx);
 	if (!cpu)
 		return 0;
 	struct frame *frame = push(cpu, FRAME_TX);
@@ -16,4 +16,4 @@ static __always_inline int tx_begin(u64 skb, u64 dev, u8 typed)
 	return 0;
 }
 
-PROBE(tx_enter) { return tx_begin(ARG(tx_enter, 0), ARG(tx_enter, 1), TYPED_tx_enter); }
+PROBE(tx_enter) { return tx_begin(ctx, ARG(tx_enter, 0), ARG(tx_enter, 1), TYPED_tx_enter); }

@@ -18,7 +18,7 @@ from bondtrace.format.wire import FUNCTIONS
 
 HERE = Path(__file__).parent
 FILES = (
-    *("wire.h", "probe.h", "pass.c", "record.c", "device.c", "stack.c", "filter.c", "packet.c"),
+    *("wire.h", "probe.h", "pass.c", "state.c", "record.c", "device.c", "stack.c", "filter.c", "packet.c"),
     *("tap.c", "handler.c"),
 )
 # Without calls of helpers by number, which are the kernel's.
@@ -34,12 +34,14 @@ def _plan(fentry):
     return plan.make(abilities, ("bond_handle_frame",), (QUEUE_OUTCOMES, RING_REFUSALS, RING_MEMBERS))
 
 
-def build(directory, fentry):
-    """The library, of programs with typed arguments or of such with registers."""
+def build(directory, fentry, real_time=False):
+    """The library, of programs with typed arguments or of such with registers; for a PREEMPT_RT kernel, or another."""
     files = [(source.bpf_dir() / name).read_text() for name in FILES]
     host, by_hand = ((HERE / "native" / name).read_text() for name in ("host.h", "programs_host.c"))
     (directory / "programs.c").write_text(
-        "\n".join([host, HEADER, source.program_names(_plan(fentry)), *files, by_hand])
+        "\n".join(
+            [host, HEADER + "#define BY_TASK 1\n" * real_time, source.program_names(_plan(fentry)), *files, by_hand]
+        )
     )
     command = ["gcc", "-O1", "-w", "-fno-strict-aliasing", "-shared", "-fPIC", "-o", "programs.so", "programs.c"]
     subprocess.run(command, check=True, cwd=directory)

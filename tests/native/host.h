@@ -26,10 +26,47 @@ typedef uint64_t u64;
 	static type *name##_lookup(void *key) { return &name##_values[*(u32 *)key]; }                     \
 	static struct { type *(*lookup)(void *); } name = { name##_lookup }
 #define BPF_PERCPU_ARRAY(name, type, size) BPF_ARRAY(name, type, size)
-#define BPF_HASH(name, key, type, size)                                                                   \
-	static type name##_value;                                                                         \
-	static type *name##_lookup(void *key) { (void)key; return &name##_value; }                        \
-	static struct { type *(*lookup)(void *); } name = { name##_lookup }
+#define BPF_HASH(name, key_type, type, size)                                                              \
+	static struct { u8 used; key_type key; type value; } name##_rows[size];                           \
+	static int name##_row(void *key)                                                                  \
+	{                                                                                                 \
+		for (int row = 0; row < size; row++)                                                      \
+			if (name##_rows[row].used && !memcmp(&name##_rows[row].key, key, sizeof(key_type))) \
+				return row;                                                               \
+		return -1;                                                                                \
+	}                                                                                                 \
+	static type *name##_lookup(void *key)                                                             \
+	{                                                                                                 \
+		int row = name##_row(key);                                                                \
+		return row < 0 ? 0 : &name##_rows[row].value;                                             \
+	}                                                                                                 \
+	static int name##_update(void *key, type *value)                                                  \
+	{                                                                                                 \
+		int row = name##_row(key);                                                                \
+		for (int free_row = 0; row < 0 && free_row < size; free_row++)                            \
+			row = name##_rows[free_row].used ? -1 : free_row;                                 \
+		if (row < 0)                                                                              \
+			return -1;                                                                        \
+		name##_rows[row].used = 1;                                                                \
+		memcpy(&name##_rows[row].key, key, sizeof(key_type));                                     \
+		name##_rows[row].value = *value;                                                          \
+		return 0;                                                                                 \
+	}                                                                                                 \
+	static int name##_insert(void *key, type *value)                                                  \
+	{                                                                                                 \
+		return name##_row(key) < 0 ? name##_update(key, value) : -1;                              \
+	}                                                                                                 \
+	static int name##_delete(void *key)                                                               \
+	{                                                                                                 \
+		int row = name##_row(key);                                                                \
+		if (row >= 0)                                                                             \
+			name##_rows[row].used = 0;                                                        \
+		return row < 0 ? -1 : 0;                                                                  \
+	}                                                                                                 \
+	static struct {                                                                                   \
+		type *(*lookup)(void *);                                                                  \
+		int (*update)(void *, type *), (*insert)(void *, type *), (*delete)(void *);              \
+	} name = { name##_lookup, name##_update, name##_insert, name##_delete }
 static int no_output(void *data, u64 size, u64 flags) { (void)data; (void)size; (void)flags; return 0; }
 static void *no_room(u64 size) { (void)size; return 0; }
 static void no_submit(void *data, u64 flags) { (void)data; (void)flags; }
@@ -41,5 +78,9 @@ static void no_submit(void *data, u64 flags) { (void)data; (void)flags; }
 	} name = { no_output, no_room, no_submit }
 
 static int bpf_probe_read_kernel(void *to, u32 size, const void *from) { memcpy(to, from, size); return 0; }
-static u64 bpf_ktime_get_ns(void) { static u64 now_ns; return now_ns += 100; }
+static u64 now_ns; /* of the clock */
+static u64 bpf_ktime_get_ns(void) { return now_ns += 100; }
+static u32 current_task;
+static u64 bpf_get_current_pid_tgid(void) { return current_task; }
+#define lock_xadd(value, more) (*(value) += (more))
 static u32 bpf_get_smp_processor_id(void) { return 0; }

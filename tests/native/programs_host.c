@@ -65,3 +65,48 @@ void close_by_hand(void)
 	this_cpu()->quiet = 1;
 	record_of(&this_cpu()->frames[0])->steps = 0;
 }
+
+#ifdef BY_TASK
+/* This task's bracket begins, at this place on its stack; how many of its brackets are open then, 0 where it got no state. */
+u32 begin_as(u32 task, u64 stack)
+{
+	current_task = task;
+	struct cpu_state *cpu = begin_bracket((void *)stack);
+	if (cpu)
+		push(cpu, FRAME_RX);
+	return cpu ? cpu->depth : 0;
+}
+
+u32 end_as(u32 task)
+{
+	current_task = task;
+	struct cpu_state *cpu = this_cpu();
+	pop(cpu);
+	end_bracket(cpu);
+	return cpu->depth;
+}
+
+/* Which state this task's programs work with: a number of its own for each, 0 for the CPU's. */
+u32 state_of(u32 task)
+{
+	current_task = task;
+	struct cpu_state *cpu = this_cpu();
+	return cpu == outside() ? 0 : 1 + (cpu - lanes_values);
+}
+
+u32 number_of_bracket(u32 task)
+{
+	current_task = task;
+	return top(this_cpu())->number;
+}
+
+u64 counted(u32 counter)
+{
+	return *counters.lookup(&counter);
+}
+
+void wait_ns(u64 time_ns)
+{
+	now_ns += time_ns;
+}
+#endif

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.lab
 
 ALL = 3
 CPUS = 4
-KERNELS = [None, "6.12", "7.3"] if os.environ.get("BONDTRACE_KERNELS") else [None]
+EVERY = os.environ.get("BONDTRACE_KERNELS", "").split(",")
+KERNELS = [None if one == "6.1" else one for one in EVERY if one in ("6.1", "6.12", "7.3", "6.18-rt", "7.3-rt")] or [
+    None
+]
 
 
 class Trace:

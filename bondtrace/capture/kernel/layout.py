@@ -193,9 +193,14 @@ def _call_lines(btf: Btf, structs: Mapping[str, int]) -> list[str]:
     return lines
 
 
+def _is_real_time(btf: Btf, structs: Mapping[str, int]) -> bool:
+    """Is it a PREEMPT_RT kernel? There a spinlock is a lock that its holder may be preempted with."""
+    return "spinlock" in structs and btf.field(structs["spinlock"], "lock") is not None
+
+
 def header(btf: Btf, machine: Optional[str] = None) -> str:
     """Return the text of the generated header, one ``#define`` per line. ``BtfError`` where it cannot be made."""
-    names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc"}
+    names = {wanted.struct for wanted in WANTED} | {"pt_regs", "socket_alloc", "spinlock"}
     structs = btf.find_many(names)
     needed = {wanted.struct for wanted in WANTED if wanted.required} | {"pt_regs", "socket_alloc"}
     missing = sorted(needed - set(structs))
@@ -208,6 +213,8 @@ def header(btf: Btf, machine: Optional[str] = None) -> str:
     lines.append(_inode_line(btf, structs))
     lines += _register_lines(btf, structs, machine or platform.machine())
     lines += _call_lines(btf, structs)
+    if _is_real_time(btf, structs):
+        lines.append("#define BY_TASK 1")
     reasons = {name: value for value, name in btf.enum("skb_drop_reason").items()}
     if reasons:
         lines.append("#define SKB_DROP_REASONS 1")

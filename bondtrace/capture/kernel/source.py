@@ -25,6 +25,7 @@ FILES = (
     "probe.h",
     "verifier.h",
     "pass.c",
+    "state.c",
     "count.c",
     "record.c",
     "device.c",

@@ -190,6 +190,20 @@ def test_the_registers_of_arm64():
     ]
 
 
+def test_a_real_time_kernel_is_known_by_its_spinlocks():
+    # given the types of two kernels: a spinlock is a raw one in the one, a lock that a task may sleep on in the other
+    base = captured("6.1")
+    headers = []
+    for name in ("rlock", "lock"):
+        w = Writer(_Continues(base))
+        u32 = w.integer(4, "number")
+        w.struct("spinlock", 4, [("", w.struct("", 4, [(name, u32, 0)], kind=5), 0)])
+        headers.append(layout.header(Btf(w.data(), base), "x86_64"))
+    # then passes are kept by task in the second, and in the first as where nothing is known of them
+    assert headers[0] == layout.header(base, "x86_64")
+    assert headers[1] == headers[0].rstrip("\n") + "\n#define BY_TASK 1\n" or "#define BY_TASK 1\n" in headers[1]
+
+
 class _Continues:
     """What a Writer asks of its base, answered by one that was read."""
 
