@@ -42,7 +42,7 @@ def test_a_bracket_whose_end_was_missed_is_not_nested_in(tasks):
     # given a task that was inside of the program at the end when another task came to it: the kernel skipped that
     assert tasks.begin_as(100, STACK) == 1
     assert tasks.begin_as(100, STACK - 500) == 2
-    # when its next bracket begins, then those that began there, or further down on its stack, have ended, and are counted
+    # when its next bracket begins, then those that began there, or further down on its stack, have ended
     assert tasks.begin_as(100, STACK) == 1
     assert counted(tasks, "unbalanced") == 2
 
@@ -51,7 +51,7 @@ def test_many_tasks_at_once(tasks):
     # given as many tasks as may be interrupted one by the other, and more of those that may take the same states
     assert {tasks.begin_as(task, STACK) for task in range(1, 17)} == {1}
     assert len({tasks.state_of(task) for task in range(1, 17)}) == 16
-    same = [task for task in range(128, 128 * 40, 128)]
+    same = list(range(128, 128 * 40, 128))
     depths = [tasks.begin_as(task, STACK) for task in same]
     # then those that get none have no bracket, and are counted
     assert 0 < depths.count(0) == counted(tasks, "too_deep")
