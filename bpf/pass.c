@@ -3,9 +3,9 @@
  * The frames of a CPU: what is under way on it, and which pass an event belongs to.
  *
  * Receive nests (a bridge delivers by calling netif_receive_skb again; a ping reply is transmitted inside the receive
- * of its request), so every CPU has a small stack of frames (stack.c). A frame is one call of a bracket: of a kernel
- * function inside which packets are received, or offered to transmit taps. It holds one pass at a time, whose record
- * is built in the frame and sent once (record.c).
+ * of its request), so every CPU, on PREEMPT_RT every task (state.c), has a small stack of frames (stack.c). A frame is
+ * one call of a bracket: of a kernel function inside which packets are received, or offered to transmit taps. It holds
+ * one pass at a time, whose record is built in the frame and sent once (record.c).
  *
  * The states of a frame (`state`). COUNT_ONLY has the same ones, but counts steps instead of sending passes.
  *
