@@ -54,6 +54,15 @@ def missed(scene):
     return losses.get("probe firings missed", 0)
 
 
+def untold(scene):
+    """How many steps may be missing. By kprobes also some that no kernel counts: it skips their programs on a CPU where
+    a task is inside of a call of bpf(2) about a map, and such a task can be interrupted (docs/receive-path.md)."""
+    by_kprobes = takes_turns(scene) and any(
+        "kprobe" in probe for one in scene.stages.values() for probe in one["probes"]
+    )
+    return missed(scene) + 5 * by_kprobes
+
+
 def test_they_did_take_turns(trace, figure):
     _, scene, out = trace
     if not takes_turns(scene):
@@ -70,8 +79,8 @@ def test_each_tap_captured_what_is_in_its_file(trace):
     for name in ("eth0", "eth1", "bond0"):
         truth = in_file(out / f"{name}.pcap", begin_ns, end_ns)
         assert len(truth) > 100
-        told_wrongly, untold = disagreement(captured_by(out / "trace.arrows", taps[name]), truth)
-        assert told_wrongly == [] and len(untold) <= missed(scene), name
+        told_wrongly, left = disagreement(captured_by(out / "trace.arrows", taps[name]), truth)
+        assert told_wrongly == [] and len(left) <= untold(scene), name
 
 
 def test_each_packet_has_the_steps_that_its_way_demands(trace):
@@ -92,4 +101,4 @@ def test_each_packet_has_the_steps_that_its_way_demands(trace):
         seen += 1
         if way != (both if journey.direction == "rx" else both[::-1]):
             wrong.append((journey.id, way))
-    assert seen > 2000 and len(wrong) <= missed(scene), wrong
+    assert seen > 2000 and len(wrong) <= untold(scene), wrong
