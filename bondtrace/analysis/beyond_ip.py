@@ -57,6 +57,8 @@ _OUTCOMES = {
     "XFRM_POLICY": "policy",
 }
 _NUMBERS = {ip_protocol_name(number): number for number in range(256)}
+#: The reasons for which one socket refuses a packet.
+OF_SOCKETS = frozenset(_OUTCOMES)
 #: What gives raw and ping sockets copies: that one is dropped says nothing of the packet.
 OF_COPIES = frozenset(("raw_rcv", "rawv6_rcv", "ping_queue_rcv_skb"))
 #: The functions of ICMP and ping sockets, which may also release so what was not lost.

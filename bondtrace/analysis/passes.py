@@ -40,6 +40,7 @@ from . import beyond_ip, fanout, verdicts
 from .bonds import Asked
 from .branches import Place
 from .contents import Contents, Progress, is_fragment, tags_of
+from .ip_drops import with_own_drops
 from .scene import Scene
 from .whereabouts import namespaces
 
@@ -76,7 +77,7 @@ def assembled(
             way.is_in(of_steps[nth], of_steps[nth + leaves[nth]])
             to_step = _TO_STEP.get(int(step["kind"]), _step)
             steps.append(to_step(step, record, time_ns - begin_ns, way, scene))
-    steps = beyond_ip.with_protocols(beyond_ip.with_outcomes(steps), packet)
+    steps = beyond_ip.with_protocols(beyond_ip.with_outcomes(with_own_drops(steps)), packet)
     end_ns = time_ns + max(int(record["duration_ns"]), max(raw["t_ns"].tolist(), default=0))
     sent = record["kind"] == RECORD_TX
     contents = _contents(record, packet, steps, way)

@@ -226,6 +226,25 @@ def test_that_a_copy_was_dropped_does_not_say_that_the_packet_was(steps):
     assert (kind, detail) == ("not-watched", module.NOT_WATCHED)
 
 
+@pytest.mark.parametrize(
+    ("dropped", "own"),
+    [
+        (drop("NO_SOCKET", "__udp4_lib_rcv", result=1), True),
+        (drop("NOT_SPECIFIED", "ip_rcv_core", result=1), True),  # as before 5.17, by the function's name
+        (drop("NOT_SPECIFIED", "udp_queue_rcv_one_skb", result=1), False),
+        (drop("SOCKET_RCVBUFF", "udp_queue_rcv_one_skb", result=1), False),  # for one socket of a group
+    ],
+)
+def test_what_ip_drops_while_others_are_still_to_be_given_the_packet_is_the_packet(dropped, own):
+    # given a packet socket for IP alone, as a DHCP client's, after IP: IP works on a clone
+    client = tap(ON_ANY, function="packet_rcv")
+    kind, detail = one_end(*IP, dropped, client, packet=UDP)
+    assert (kind == "dropped") == own == ("a copy of it" not in detail), detail
+    # and where it is given the packet before IP is, IP has it alone: a clone is another one
+    kind, detail = one_end(UP, client, IP[1], dropped, packet=UDP)
+    assert kind == "unknown" and "a copy of it" in detail
+
+
 def test_of_what_is_not_seen_it_is_said_that_a_copy_was_dropped():
     assert one_end(*IP, drop("NO_SOCKET", "__udp4_lib_rcv", result=1), packet=UDP) == (
         "unknown",

@@ -171,6 +171,20 @@ DEMANDED = {
 509 dropped NO_SOCKET | | port 514
 510 socket | dhclient queued
 """,
+    "daemons6": """
+521 socket | dnsmasq queued
+522 socket | dnsmasq queued
+523 socket | chronyd queued
+524 socket | keepalived queued; keepalived refused/filtered
+524 dropped UNHANDLED_PROTO
+525 socket | dnsmasq queued
+525 dropped UNHANDLED_PROTO
+527 socket | ?dnsmasq taken/backlog; ?nobody taken
+528 socket | chronyd queued
+529 dropped NO_SOCKET | | port 514
+# a DHCP client's packet socket has it; for IP the address that is offered is nobody's yet
+530 dropped * | | is not this host's
+""",
 }
 # A raw socket without room is passed over before the packet is copied for it, as if it were not there (raw_v4_input, in
 # 6.12 as of 6.12.118). A neighbour solicitation that is not answered is dropped (ndisc_recv_ns, since 6.4).

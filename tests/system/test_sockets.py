@@ -20,9 +20,8 @@ pytestmark = pytest.mark.lab
 
 # `make test` plays these on this Debian's own kernel, `make test-stacks` on the oldest, the current and the newest.
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
-SCENARIOS = [
-    name for name in os.environ.get("BONDTRACE_SCENARIOS", "ends,daemons").split(",") if name in ("ends", "daemons")
-]
+ALL = ["ends", "daemons", "daemons6"]
+SCENARIOS = [name for name in os.environ.get("BONDTRACE_SCENARIOS", ",".join(ALL)).split(",") if name in ALL]
 KERNELS = EVERY.split(",") if EVERY else [None]
 REFUSED = "full", "filtered", "checksum", "policy", "refused"
 TAKEN = "queued", "taken", "backlog"
@@ -92,6 +91,11 @@ def ends(played):
 @pytest.fixture
 def daemons(played):
     return played if played.name == "daemons" else pytest.skip("of the scenario daemons")
+
+
+@pytest.fixture
+def daemons6(played):
+    return played if played.name == "daemons6" else pytest.skip("of the scenario daemons6")
 
 
 def faults(played, demand, journey):
@@ -266,3 +270,33 @@ def test_sockets_have_their_processes_and_addresses(daemons):
     assert {"chronyd's UDP socket 10.40.0.2%red:123"} <= labels
     assert {"dhclient's UDP socket *:68", "dnsmasq's UDP socket *%bond0:67"} <= labels
     assert any(re.fullmatch(r"keepalived's raw VRRP socket \S+", label) for label in labels)
+
+
+def test_the_daemons_log_what_they_were_given_over_ipv6(daemons6):
+    out = daemons6.run.out
+    logs = {
+        "521": ("dnsmasq.log", r"query\[AAAA\] packet-521\.test from fd09::1"),
+        "522": ("dnsmasq.log", r"DHCPSOLICIT\(bond0\)"),
+        "525": ("dnsmasq.log", r"RTR-SOLICIT\(bond0\)"),
+        "527": ("dnsmasq.log", r"query\[AAAA\] packet-527\.test from fd09::1"),
+        "530": ("networkd.log", "DHCPv4 address 10.20.0.100/24, gateway 10.20.0.1 acquired from 10.20.0.1"),
+    }
+    assert (out / "answers").read_text().split() == ["521", "522", "523", "528", "527"]
+    assert [mark for mark, (file, words) in logs.items() if not re.search(words, (out / file).read_text())] == []
+
+
+def test_networkd_is_a_tap_and_sockets_over_ipv6_have_their_addresses(daemons6):
+    captured = {
+        process.comm
+        for journey in daemons6.received["530"].values()
+        for one in journey.passes
+        for step in one.steps
+        if step.kind == "tap" and step.outcome == "captured"
+        for process in daemons6.scene.taps[step.tap].last_known().processes
+    }
+    assert "systemd-network" in captured
+    labels = {
+        socket_names.label(daemons6.scene.sockets.at(inode, 1 << 62), daemons6.scene, 1 << 62)
+        for inode in daemons6.scene.sockets
+    }
+    assert {"dnsmasq's UDP socket [fd09::2]:53", "chronyd's UDP socket [fd40::2]%red:123"} <= labels
