@@ -279,22 +279,25 @@ def test_the_daemons_log_what_they_were_given_over_ipv6(daemons6):
         "522": ("dnsmasq.log", r"DHCPSOLICIT\(bond0\)"),
         "525": ("dnsmasq.log", r"RTR-SOLICIT\(bond0\)"),
         "527": ("dnsmasq.log", r"query\[AAAA\] packet-527\.test from fd09::1"),
-        "530": ("networkd.log", "DHCPv4 address 10.20.0.100/24, gateway 10.20.0.1 acquired from 10.20.0.1"),
+        "530": ("networkd.log", r"DHCPv4 address 10\.20\.0\.1\d\d/24, gateway 10\.20\.0\.1 acquired"),
     }
     assert (out / "answers").read_text().split() == ["521", "522", "523", "528", "527"]
     assert [mark for mark, (file, words) in logs.items() if not re.search(words, (out / file).read_text())] == []
 
 
-def test_networkd_is_a_tap_and_sockets_over_ipv6_have_their_addresses(daemons6):
-    captured = {
-        process.comm
-        for journey in daemons6.received["530"].values()
-        for one in journey.passes
-        for step in one.steps
-        if step.kind == "tap" and step.outcome == "captured"
-        for process in daemons6.scene.taps[step.tap].last_known().processes
-    }
-    assert "systemd-network" in captured
+def test_a_dhcp_client_does_not_hide_what_ip_made_of_its_packet(daemons6):
+    # given networkd, whose packet socket for IP alone is closed as soon as it has an address: it may be too short-lived
+    # to be read, and is then known by its inode
+    for journey in daemons6.received["530"].values():
+        steps = [step for one in journey.passes for step in one.steps if step.dev == "bond0.20"]
+        takes = [step for step in steps if step.kind == "tap" and step.outcome == "captured"]
+        assert [step.function for step in takes] == ["packet_rcv"]
+        tap = daemons6.scene.tap(takes[0].tap, journey.time_ns)
+        assert tap is None or {one.comm for one in tap.processes} <= {"systemd-network"}
+        assert [(step.kind, step.clone) for step in steps if step.kind == "drop"] == [("drop", False)]
+
+
+def test_sockets_over_ipv6_have_their_processes_and_addresses(daemons6):
     labels = {
         socket_names.label(daemons6.scene.sockets.at(inode, 1 << 62), daemons6.scene, 1 << 62)
         for inode in daemons6.scene.sockets
