@@ -61,6 +61,7 @@ class IpSettingsFollower:
         self._read, self._ways, self._now = read, ways, now
         self._known: dict[Key, IpSettings] = {}
         self._asked_ns: dict[tuple[int, str], int] = {}
+        self._wanted: dict[tuple[int, str], None] = {}  # ways that are still to be asked for, in order
         self._next_ns = self._next_way_ns = 0
 
     def is_due(self, time_ns: int) -> bool:
@@ -85,24 +86,34 @@ class IpSettingsFollower:
         return [ip_settings_event(ended_ns, one) for one in new]
 
     def ask_ways(self, passes: Passes, namespaces: Collection[Namespace]) -> list[Event]:
-        """Ask for the ways back to the sources of packets that rp_filter refused; return an event for each."""
-        begun_ns = self._now()
-        if not self.is_asked or self._refused is None or not len(passes) or begun_ns < self._next_way_ns:
+        """Ask for the ways back to the sources of packets that rp_filter refused; return an event for each. What cannot
+        be asked for yet is with a later call."""
+        if not self.is_asked or self._refused is None:
             return []
+        self._want(passes)
+        begun_ns = self._now()
+        if not self._wanted or begun_ns < self._next_way_ns:
+            return []
+        there = {one.inode: one for one in namespaces}
+        events = [event for netns, address in self._wanted for event in self._ask(netns, address, there)]
+        self._wanted = {}
+        ended_ns = self._now()
+        self._next_way_ns = ended_ns + SHARE * (ended_ns - begun_ns)
+        return events
+
+    def _want(self, passes: Passes) -> None:
+        """Note the sources of packets that rp_filter refused, as many as are asked for at once."""
+        if not len(passes) or len(self._wanted) >= WAYS_AT_ONCE:
+            return
         steps = passes.steps
         refused = np.flatnonzero((steps["kind"] == STEP_DROP) & (steps["arg"] == self._refused))
-        places = np.unique(passes.having(refused))[:WAYS_AT_ONCE]
-        there = {one.inode: one for one in namespaces}
-        events = []
-        for record in passes.records[places]:
+        for record in passes.records[np.unique(passes.having(refused))[:WAYS_AT_ONCE]]:
             data = record["packet"].tobytes()[: int(record["captured"])]
             packet = describe(
                 data, wire_len=int(record["len"]), ethertype=int(record["protocol"]), arphrd=int(record["arphrd"])
             )
-            events += self._ask(int(record["netns"]), packet.src, there)
-        ended_ns = self._now()
-        self._next_way_ns = ended_ns + SHARE * (ended_ns - begun_ns)
-        return events
+            if len(self._wanted) < WAYS_AT_ONCE:
+                self._wanted[int(record["netns"]), packet.src] = None
 
     def _ask(self, netns: int, address: str, there: Mapping[int, Namespace]) -> list[Event]:
         time_ns = self._now()

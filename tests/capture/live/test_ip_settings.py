@@ -110,8 +110,19 @@ def test_asking_takes_a_part_of_the_time_however_many_sources_there_are(host):
     passes = refused(100)
     passes.records["packet"][:, 29] = np.arange(100)
     follower.ask_ways(passes, NAMESPACES)
-    # when more come at once, and when they do after a rest
+    # when more come at once, and after a rest
     passes.records["packet"][:, 29] = np.arange(100, 200)
     assert follower.ask_ways(passes, NAMESPACES) == []
     host.time_ns += SHARE * 1000 * WAYS_AT_ONCE
-    assert len(follower.ask_ways(passes, NAMESPACES)) == WAYS_AT_ONCE
+    # then those that came meanwhile are asked for, though no packet comes any more
+    assert len(follower.ask_ways(EMPTY, NAMESPACES)) == WAYS_AT_ONCE
+    assert follower.ask_ways(EMPTY, NAMESPACES) == []
+
+
+def test_that_nothing_was_refused_is_no_reason_to_rest(host):
+    # given a process that is stopped for a while in a call without a refused packet
+    follower = host.follower()
+    now = iter([1000, 1_000_001_000])
+    follower._now = lambda: next(now, host.time_ns)
+    assert follower.ask_ways(refused(reason="NO_SOCKET"), NAMESPACES) == []
+    assert len(follower.ask_ways(refused(), NAMESPACES)) == 1
