@@ -8,7 +8,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := python3-bpfcc python3-venv qemu-system-x86 busybox-static kmod tcpdump iproute2 iputils-ping ethtool gcc libc6-dev libteam-utils tshark \
-         mmdebstrap man-db mandoc bpftool bpftrace file procps util-linux git nftables iptables wireguard-tools tmux
+         mmdebstrap man-db mandoc bpftool bpftrace file procps util-linux git nftables iptables wireguard-tools tmux systemd
 # Daemons that scenarios run: unpacked, not installed, as some would start here, or replace this machine's own.
 UNPACKED := dnsmasq=dnsmasq-base chronyd=chrony keepalived=keepalived lldpd=lldpd lldpcli=lldpd dhclient=isc-dhcp-client
 
