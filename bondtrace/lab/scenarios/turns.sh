@@ -29,31 +29,38 @@ setup() {
     chrt -f -p 10 "$(pgrep '^napi/eth1')"
 }
 
-# Frames with numbers to the bond's address, from the second slave's other end.
+# send_frames STOP MAC: frames with numbers to that address, from the second slave's other end, until there is a file STOP.
+# The first of them makes a file STOP.frames.
 send_frames() {
-    /usr/bin/env python3 - "$1" <<'PYTHON'
-import socket, sys, time
+    /usr/bin/env python3 - "$1" "$2" <<'PYTHON'
+import itertools, os, socket, sys, time
+stop, mac = sys.argv[1:]
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
     raw.bind(("port1", 0))
-    header = bytes.fromhex(sys.argv[1].replace(":", "")) + bytes.fromhex("02000000000188b5")
-    for number in range(600):
+    header = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("02000000000188b5")
+    for number in itertools.takewhile(lambda _: not os.path.exists(stop), itertools.count()):
         raw.send(header + b"second %08d" % number)
+        if not number:
+            open(stop + ".frames", "w").close()
         time.sleep(0.005)
 PYTHON
 }
 
-# The same through IP, from this host.
+# send_own STOP: the same through IP, from this host; STOP.own.
 send_own() {
-    /usr/bin/env python3 - <<'PYTHON'
-import socket, time
+    /usr/bin/env python3 - "$1" <<'PYTHON'
+import itertools, os, socket, sys, time
+stop = sys.argv[1]
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-    for number in range(600):
+    for number in itertools.takewhile(lambda _: not os.path.exists(stop), itertools.count()):
         udp.sendto(b"sent %08d" % number, ("10.9.0.1", 9))
+        if not number:
+            open(stop + ".own", "w").close()
         time.sleep(0.005)
 PYTHON
 }
 
-# A flood from the first slave's other end, for as long as it may take the two.
+# flood MAC: packets to that address from the first slave's other end; returns when all are sent.
 flood() {
     local pg=/proc/net/pktgen
     echo "add_device port0" >$pg/kpktgend_0
@@ -64,13 +71,15 @@ flood() {
 }
 
 play() {
-    local mac pids=()
+    local mac stop=$LAB_OUT/stop pids=()
     mac=$(</sys/class/net/bond0/address)
-    in_namespace gw flood "$mac" &
+    in_namespace gw chrt -f 10 bash -c "$(declare -f send_frames); send_frames $stop $mac" &
     pids+=($!)
-    in_namespace gw chrt -f 10 bash -c "$(declare -f send_frames); send_frames $mac" &
+    chrt -f 10 bash -c "$(declare -f send_own); send_own $stop" &
     pids+=($!)
-    chrt -f 10 bash -c "$(declare -f send_own); send_own" &
-    pids+=($!)
+    wait_until test -e "$stop.frames"
+    wait_until test -e "$stop.own"
+    in_namespace gw flood "$mac"
+    touch "$stop"
     wait "${pids[@]}"
 }
