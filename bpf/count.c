@@ -20,18 +20,8 @@ static __always_inline u8 same_key(struct count_key *one, struct count_key *othe
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
 }
 
-/* Move a recent count into the hash; it is lost, and counted as such, where the hash is full. */
-static __always_inline void settle(struct recent *recent)
-{
-	u64 *value = counts.lookup(&recent->key);
-	if (value)
-		*value += recent->count;
-	else if (counts.update(&recent->key, &recent->count))
-		count_more(COUNT_LOST, recent->count);
-}
-
-#ifdef BY_TASK /* another task may count in a recent place meanwhile: steps go into the hash at once */
-static __always_inline void count_key(struct count_key *key)
+/* Count so many more in the hash; they are lost, and counted as such, where it is full. */
+static __always_inline void count_in_hash(struct count_key *key, u64 more)
 {
 	u64 *value = counts.lookup(key), none = 0;
 
@@ -40,9 +30,15 @@ static __always_inline void count_key(struct count_key *key)
 		value = counts.lookup(key);
 	}
 	if (value)
-		ADD_TO(value, 1);
+		ADD_TO(value, more);
 	else
-		count(COUNT_LOST);
+		count_more(COUNT_LOST, more);
+}
+
+#ifdef BY_TASK /* another task may count in a recent place meanwhile: steps go into the hash at once */
+static __always_inline void count_key(struct count_key *key)
+{
+	count_in_hash(key, 1);
 }
 #else
 static __always_inline void count_key(struct count_key *key)
@@ -57,7 +53,7 @@ static __always_inline void count_key(struct count_key *key)
 		return;
 	}
 	if (recent->count)
-		settle(recent);
+		count_in_hash(&recent->key, recent->count);
 	recent->count = 0;
 	recent->key = *key;
 	recent->count = 1;

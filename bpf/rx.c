@@ -19,10 +19,8 @@ static __always_inline int rx_begin(void *ctx, u8 kind)
 static __always_inline int frame_end(void)
 {
 	struct cpu_state *cpu = this_cpu();
-	if (cpu) {
+	if (cpu)
 		pop(cpu);
-		end_bracket(cpu);
-	}
 	return 0;
 }
 
@@ -81,7 +79,6 @@ static __always_inline int rx_core_end(void)
 	cpu->last_seq = frame && frame->state == PASS_OPEN ? record_of(frame)->seq : 0;
 	cpu->last_skb = frame && frame->state == PASS_OPEN ? frame->skb : 0;
 	pop(cpu);
-	end_bracket(cpu);
 	return 0;
 }
 

@@ -63,4 +63,5 @@ static __always_inline void pop(struct cpu_state *cpu)
 	if (frame && frame->state == PASS_OPEN)
 		send_pass(frame);
 	cpu->quiet = is_quiet(top(cpu));
+	end_bracket(cpu);
 }

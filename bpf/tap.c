@@ -67,11 +67,9 @@ static __always_inline u8 tap_packet_type(struct frame *frame, u64 skb)
  * whether the packet is of the pass; where not, no copy of the loopback device's comes (they are queued one by one). */
 static __always_inline u8 tap_packet_type_after(struct frame *frame, u64 skb)
 {
-	if (is_received(frame, skb))
-		return record_of(frame)->pkt_type;
-	if (frame && frame->kind != FRAME_RX)
+	if (frame && frame->kind != FRAME_RX && !is_received(frame, skb))
 		return frame->kind == FRAME_TX ? PACKET_OUTGOING : 0;
-	return READ(u8, skb, SK_BUFF__PKT_TYPE) & SK_BUFF__PKT_TYPE_MASK;
+	return tap_packet_type(frame, skb);
 }
 
 static __always_inline u8 kind_of(u8 func)

@@ -82,7 +82,6 @@ u32 end_as(u32 task)
 	current_task = task;
 	struct cpu_state *cpu = this_cpu();
 	pop(cpu);
-	end_bracket(cpu);
 	return cpu->depth;
 }
 
