@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..format.stages import PROTOCOL_FUNCTIONS
 from ..model import Step
 from .beyond_ip import OF_COPIES, OF_SOCKETS
 
-_HANDLERS = frozenset(("ip_rcv", "ip_list_rcv", "ipv6_rcv", "ipv6_list_rcv", "arp_rcv"))
 _OF_IP = ("ip_", "ip6_", "ipv6_", "arp_", "nf_")  # how the names of IP's own functions begin
 
 
 def with_own_drops(steps: Sequence[Step]) -> list[Step]:
     """Return a pass's steps, of which those drops of clones that are the packet's are told as such."""
+    if not any(step.clone for step in steps):
+        return list(steps)
     return [replace(step, clone=False) if _is_own(steps, place) else step for place, step in enumerate(steps)]
 
 
@@ -29,7 +31,7 @@ def _is_own(steps: Sequence[Step], place: int) -> bool:
     if step.kind != "drop" or not step.clone or not _is_of_ip(step):
         return False
     handlers = [one for one in steps[:place] if one.kind == "protocol"]
-    if not handlers or handlers[-1].function not in _HANDLERS:
+    if not handlers or handlers[-1].function not in PROTOCOL_FUNCTIONS:
         return False
     given = handlers[-1].round
     return any(one.kind in ("tap", "fanout", "protocol") and one.round == given for one in steps[place + 1 :])

@@ -39,6 +39,10 @@ class DeviceFollower:
         """Return the devices of the traced namespaces."""
         return [device for device in self.known.values() if device.netns in self.namespaces]
 
+    def kinds(self) -> set[str]:
+        """Return the kinds of all known devices, wherever they are."""
+        return {device.kind for device in self.known.values()}
+
     def traced(self) -> Family:
         """Return the devices to trace as they are now; without names all of the traced namespaces, and what is above
         them elsewhere."""

@@ -121,6 +121,10 @@ class Followers:
     sockets: SocketFollower = field(default_factory=SocketFollower)
     ip_settings: IpSettingsFollower = field(default_factory=IpSettingsFollower)
 
+    def follow_needs(self, time_ns: int) -> tuple[list[Event], list[str]]:
+        """Attach what the devices that are known now, modules or taps need (``NeedFollower.follow``)."""
+        return self.needs.follow(self.devices.kinds(), time_ns)
+
 
 class Loop:
     """Makes the batches of an attached trace.
@@ -294,8 +298,7 @@ class Loop:
 
     def _follow_needs(self, time_ns: int) -> None:
         """Attach the stages that the devices of the host, modules that were loaded, or taps need now."""
-        kinds = {device.kind for device in self._follow.devices.known.values()}
-        self._take(self._follow.needs.follow(kinds, time_ns), time_ns)
+        self._take(self._follow.follow_needs(time_ns), time_ns)
 
     def _take(self, found: tuple[list[Event], list[str]], time_ns: int) -> None:
         """Take what a follower found: events, and sentences to note."""

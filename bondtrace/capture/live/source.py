@@ -128,7 +128,7 @@ class LiveSource:
         kernel = loader.read_kernel()
         handlers = tuple(sorted(devices.handlers(traced.all)))
         modules = {name: kernel.found[name].module for name in handlers if name in kernel.found}
-        wanted = needed({device.kind for device in devices.known.values()}, kernel.found)
+        wanted = needed(devices.kinds(), kernel.found)
         self._tracer = stack.enter_context(self._attached(kernel, handlers, wanted))
         self._tracer.require_packets(self._request.directions)
         self._followers = Followers(
@@ -188,7 +188,7 @@ class LiveSource:
         """Attach what the taps need that were there at the start; return the events."""
         time_ns, follow = now_ns(), self._followers
         follow.needs.notice(EMPTY, None, follow.taps.known, time_ns)
-        return follow.needs.follow({device.kind for device in follow.devices.known.values()}, time_ns)[0]
+        return follow.follow_needs(time_ns)[0]
 
     def _start_event(self, time_ns: int, kernel: loader.Kernel) -> Event:
         request, plan = self._request, self._tracer.plan
