@@ -35,8 +35,8 @@ test-stacks: setup
 	BONDTRACE_KERNELS=5.10,6.1,6.12,7.3 $(BIN)/python -m pytest -n 2 -m lab \
 		tests/system/test_stacks.py tests/system/test_sockets.py
 
-# What each tap saw on Debian's arm64 kernels (the oldest that it is tested on by kprobes, as it has no fentry), with the
-# user land of their releases, emulated: an hour or two. Needs dpkg's arm64 packages, which are unpacked, not installed.
+# What each tap saw on Debian's arm64 kernels, emulated, with the userlands of their releases; on 6.1 by kprobes, as it
+# has no fentry for arm64. An hour or two. The packages for arm64 are unpacked, not installed.
 test-arm64: setup
 	./scripts/install-tools qemu-system-arm
 	BONDTRACE_ARCH=arm64 BONDTRACE_KERNELS=6.1,6.12,7.3 BONDTRACE_SCENARIOS=any,vlan,flood $(BIN)/python -m pytest \

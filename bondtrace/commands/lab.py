@@ -8,7 +8,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import click
 
@@ -33,6 +33,16 @@ _OWN = (
 
 _RECORDING = "trace.arrows"
 _MOST_COMMANDS = 1 << 20
+
+
+class _Asked(NamedTuple):
+    """What is asked of every machine, by the names that ``lab``'s functions have for it."""
+
+    scenario: str
+    userland: Optional[str]
+    arch: Optional[str]
+    out_dir: Optional[Path]
+    cpus: int
 
 
 @click.command()
@@ -112,17 +122,18 @@ def lab(
     specs = [spec for words in kernels for spec in words.split(",") if spec]
     if kernels and not specs:
         raise UsageError(f"--kernel {kernels[0]!r} names no kernel: give one as 6.1, or several as 5.10,6.1")
+    asked = _Asked(scenario, userland, arch, out_dir, cpus)
     if wants_shell:
         _refuse_beside_shell(specs, as_json, command)
-        _shell(specs[0] if specs else None, userland, arch, scenario, out_dir, cpus)
+        _shell(specs[0] if specs else None, asked)
     if len(specs) > 1:
-        _compare(specs, userland, arch, scenario, out_dir, cpus, as_json, command)
+        _compare(specs, asked, as_json, command)
     if as_json:
         raise UsageError(
             "--json is for the comparison of several kernels; for one, have the command print it: "
             "bondtrace lab -- bondtrace --json --iface bond0"
         )
-    _play(specs[0] if specs else None, userland, arch, scenario, out_dir, cpus, command)
+    _play(specs[0] if specs else None, asked, command)
 
 
 def _list() -> None:
@@ -133,28 +144,16 @@ def _list() -> None:
     print("\n" + _OWN.format(next(one.path for one in found if one.name == "ping")))
 
 
-def _play(
-    kernel: Optional[str],
-    userland: Optional[str],
-    arch: Optional[str],
-    scenario: str,
-    out_dir: Optional[Path],
-    cpus: int,
-    command: tuple[str, ...],
-) -> None:
-    chosen = laboratory.find_scenario(scenario)
+def _play(kernel: Optional[str], asked: _Asked, command: tuple[str, ...]) -> None:
+    chosen = laboratory.find_scenario(asked.scenario)
     try:
         result = laboratory.run_scenario(
             kernel=kernel,
-            scenario=scenario,
-            command=_command(command, chosen.options, python(userland, arch)),
-            out_dir=out_dir,
+            command=_command(command, chosen.options, python(asked.userland, asked.arch)),
             on_output=_write,
-            cpus=cpus,
             env=_colour(),
-            userland=userland,
-            arch=arch,
             notify=say,
+            **asked._asdict(),
         )
     except laboratory.Interrupted as ended:
         sys.exit(ended.status)
@@ -178,18 +177,10 @@ def _refuse_beside_shell(specs: list[str], as_json: bool, command: tuple[str, ..
         raise UsageError("--json is for the comparison of several kernels: leave it out with --shell")
 
 
-def _shell(
-    kernel: Optional[str],
-    userland: Optional[str],
-    arch: Optional[str],
-    scenario: str,
-    out_dir: Optional[Path],
-    cpus: int,
-) -> None:
+def _shell(kernel: Optional[str], asked: _Asked) -> None:
     """Run a shell in a machine; exit with the status of its last command."""
     on_terminal = sys.stdin.isatty()
-    run = partial(laboratory.run_shell, kernel=kernel, scenario=scenario, out_dir=out_dir, on_output=_write, cpus=cpus)
-    run = partial(run, userland=userland, arch=arch, notify=say)
+    run = partial(laboratory.run_shell, kernel=kernel, on_output=_write, notify=say, **asked._asdict())
     try:
         if on_terminal:
             with Terminal() as terminal:
@@ -215,28 +206,17 @@ def _colour() -> dict[str, str]:
     return {"FORCE_COLOR": "1"} if wants_colour(sys.stdout) else {}
 
 
-def _compare(
-    specs: list[str],
-    userland: Optional[str],
-    arch: Optional[str],
-    scenario: str,
-    out_dir: Optional[Path],
-    cpus: int,
-    as_json: bool,
-    command: tuple[str, ...],
-) -> None:
+def _compare(specs: list[str], asked: _Asked, as_json: bool, command: tuple[str, ...]) -> None:
     """Compare kernels; exit with status 1 if any of them failed."""
     if command:
         raise UsageError(
             f"several kernels are recorded and compared, so there is no place for a command "
             f"({' '.join(command)}): leave it out, or give one --kernel"
         )
-    runs = compare.run_kernels(
-        specs=specs, scenario=scenario, out_dir=out_dir, cpus=cpus, userland=userland, arch=arch, notify=say
-    )
+    runs = compare.run_kernels(specs=specs, notify=say, **asked._asdict())
     observations = [_observe(run) for run in runs]
     if as_json:
-        comparison.write_json(observations, sys.stdout, laboratory.find_scenario(scenario).name)
+        comparison.write_json(observations, sys.stdout, laboratory.find_scenario(asked.scenario).name)
     else:
         comparison.write(observations, sys.stdout)
     sys.exit(1 if any(one.error for one in observations) else 0)

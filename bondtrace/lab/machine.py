@@ -145,14 +145,16 @@ def run(
     :raises Interrupted: the first SIGINT, SIGTERM or SIGHUP of this process while the command runs: its process group
         has received SIGINT, and has ended. A second one ends the machine at once, as one does while it boots.
     """
-    inside = userland if userland and not kernel.arch.is_native else None
-    exchange = _prepare(out_dir, command, env or {}, userland, inside is not None, shown, terminal is not None)
+    root = guest.Root.OWN if userland is None else guest.Root.OTHER if kernel.arch.is_native else guest.Root.BOOTED
+    exchange = _prepare(out_dir, command, env or {}, root, shown, terminal is not None)
     with Ports(terminal is not None, kernel.arch.virtio) as ports, signals_noted() as noted:
-        directories = {"remembered": Path("/"), **({"userland": userland} if userland else {})}
-        directories.update({"modules": kernel.modules} if inside else {})
-        shares = (_share(tag, path, kernel.arch.virtio) for tag, path in directories.items())
+        directories = {"remembered": Path("/"), "userland": userland}
+        directories["modules"] = kernel.modules if root is guest.Root.BOOTED else None
+        shares = (_share(tag, path, kernel.arch.virtio) for tag, path in directories.items() if path)
         options = (*kernel.arch.qemu_options, *shares, ports.qemu_options, *qemu_opts)
-        argv = vng_command(kernel, out_dir.absolute(), cpus, memory_mb, options, inside)
+        argv = vng_command(
+            kernel, out_dir.absolute(), cpus, memory_mb, options, userland if root is guest.Root.BOOTED else None
+        )
         machine = _Machine(exchange, ports, terminal, on_output, time.monotonic() + timeout_s, noted, notify)
         status = machine.run(argv)
     if status is None:
@@ -219,8 +221,7 @@ def _prepare(
     out_dir: Path,
     command: Sequence[str],
     env: Mapping[str, str],
-    userland: Path | None,
-    boots_userland: bool,
+    root: guest.Root,
     shown: Sequence[Path],
     on_terminal: bool,
 ) -> Path:
@@ -232,8 +233,7 @@ def _prepare(
         for name in ("status", "begun"):
             (exchange / name).unlink(missing_ok=True)
         (exchange / "output").write_bytes(b"")
-        environment = guest.guest_environment(out_dir, env, userland is not None)
-        root = guest.Root.BOOTED if boots_userland else guest.Root.OTHER if userland else guest.Root.OWN
+        environment = guest.guest_environment(out_dir, env, root is not guest.Root.OWN)
         script = guest.guest_script(command, out_dir, environment, root, shown, on_terminal)
         (exchange / "guest.sh").write_text(script, encoding="utf-8")
     except OSError as error:

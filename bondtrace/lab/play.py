@@ -189,7 +189,7 @@ def _several_words(chosen: Sequence[Scenario], command: Sequence[str]) -> list[s
 
 def python(userland: str | None, arch: str | None) -> str:
     """Return the Python that runs bondtrace in a guest: this one, or another user land's."""
-    return sys.executable if userland is None and arches.find(arch).is_native else "python3"
+    return sys.executable if userlands.is_own(userland, arches.find(arch)) else "python3"
 
 
 def _prepared(

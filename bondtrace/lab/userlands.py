@@ -98,10 +98,15 @@ class Userland:
     root: Path
 
 
+def is_own(spec: str | None, arch: Arch) -> bool:
+    """Do a guest's programs, where this is asked for, come from this machine? Another processor cannot run them."""
+    return spec is None and arch.is_native
+
+
 def root_for(spec: str | None, arch: Arch, notify: Notify = lambda text: None) -> Path | None:
-    """Return the root directory that a guest's programs are from; ``None`` means this machine's own, which another
-    processor cannot run: there it is the same release, for that one."""
-    if spec is None and arch.is_native:
+    """Return the root directory that a guest's programs are from; ``None`` means this machine's own. Where another
+    processor is asked for alone, it is the same release, for that one."""
+    if is_own(spec, arch):
         return None
     return resolve(spec or apt.machine_codename(), notify, arch).root
 

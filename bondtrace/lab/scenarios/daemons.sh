@@ -10,7 +10,6 @@
 # needs: lldpcli (lldpd)
 # needs: dhclient (isc-dhcp-client)
 
-here_scenarios=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 daemon_pids=()
 private=$(mktemp -d) # for sockets and the like, which the output directory may not be able to have
 
@@ -37,30 +36,60 @@ chronyd_on() {
     daemon "$1" chronyd -d -x -u root -f "$LAB_OUT/$1.conf"
 }
 
-# lldpd_here DIRECTORY: with a passwd of its own, as lldpd separates its privileges, and wants its user and directory.
-lldpd_here() {
+# with_user USER NUMBER DIRECTORY: in a mount namespace of one's own, a user that a daemon wants who separates its
+# privileges; DIRECTORY holds passwd and group. /run is empty.
+with_user() {
     mount -t tmpfs tmpfs /run
+    cp /etc/passwd /etc/group "$3"
+    sed -i "/^$1:/d" "$3/passwd" "$3/group"
+    echo "$1:x:$2:$2::/run:/usr/sbin/nologin" >>"$3/passwd"
+    echo "$1:x:$2:" >>"$3/group"
+    mount --bind "$3/passwd" /etc/passwd
+    mount --bind "$3/group" /etc/group
+}
+
+# lldpd_on DIRECTORY: where its socket is.
+lldpd_on() {
+    with_user _lldpd 998 "$1"
     mkdir -p /run/lldpd
-    cp /etc/passwd /etc/group "$1"
-    echo '_lldpd:x:998:998::/run/lldpd:/usr/sbin/nologin' >>"$1/passwd"
-    echo '_lldpd:x:998:' >>"$1/group"
-    mount --bind "$1/passwd" /etc/passwd
-    mount --bind "$1/group" /etc/group
     exec lldpd -d -u "$1/lldpd" -L "$(command -v lldpcli)" -I eth0,eth1
 }
 
-setup() {
+# apart NAME FUNCTION WORD...: a daemon that a function starts, in a mount namespace of its own.
+apart() {
+    daemon "$1" unshare --mount bash -c "$(declare -f with_user "$2"); $2 \"\$@\"" - "${@:3}"
+}
+
+# make_host: a bonded host with VLANs 20 and 40, the latter in the VRF red, and the gateway on both.
+make_host() {
+    local number
     make_bonded_host
     for number in 20 40; do
         ip link add link bond0 name "bond0.$number" type vlan id "$number"
         ip link set "bond0.$number" up
         ip -n gw link add link br0 name "br0.$number" type vlan id "$number"
         ip -n gw link set "br0.$number" up
-        ip -n gw addr add "10.$number.0.1/24" dev "br0.$number"
     done
     ip link add red type vrf table 10
     ip link set red up
     ip link set bond0.40 master red
+}
+
+# serve_leases WORD...: a DHCP server for the client on the VLAN, at the gateway.
+serve_leases() {
+    ip -n gw addr add 10.20.0.1/24 dev br0.20
+    daemon gateway ip netns exec gw bash -c "$(declare -f dnsmasq_on); dnsmasq_on \"\$@\"" - --port=0 \
+        --interface=br0.20 --dhcp-range=10.20.0.100,10.20.0.110 "$@"
+}
+
+end_daemons() {
+    kill -TERM "${daemon_pids[@]}"
+    wait "${daemon_pids[@]}" || true
+}
+
+setup() {
+    make_host
+    ip -n gw addr add 10.40.0.1/24 dev br0.40
     ip addr add 10.40.0.2/24 dev bond0.40
     daemon dnsmasq dnsmasq_on --interface=bond0 --address=/test/10.9.0.9 --dhcp-range=10.9.0.100,10.9.0.110
     chronyd_on chronyd 10.9.0.2
@@ -79,10 +108,8 @@ vrrp_instance ours {
 CONF
     daemon keepalived keepalived -n -l -D -P -f "$LAB_OUT/keepalived.conf" -p "$private/keepalived.pid" \
         -r "$private/vrrp.pid"
-    daemon lldpd unshare --mount bash -c "$(declare -f lldpd_here); lldpd_here \"\$@\"" - "$private"
-    # A server for the client on the VLAN. It answers by broadcast: the client has no address yet.
-    daemon gateway ip netns exec gw bash -c "$(declare -f dnsmasq_on); dnsmasq_on \"\$@\"" - --port=0 \
-        --interface=br0.20 --dhcp-range=10.20.0.100,10.20.0.110 --dhcp-broadcast --dhcp-option=15,packet-510.test
+    apart lldpd lldpd_on "$private"
+    serve_leases --dhcp-broadcast --dhcp-option=15,packet-510.test # by broadcast: the client has no address yet
     wait_until listens 'sport = 53'
     wait_until listens 'src 10.9.0.2:123'
     wait_until listens 'src 10.40.0.2:123'
@@ -165,6 +192,5 @@ play() {
     wait_until has_neighbours
     wait_until says keepalived 'vrrp packet too short'
     pause 1
-    kill -TERM "${daemon_pids[@]}"
-    wait "${daemon_pids[@]}" || true
+    end_daemons
 }

@@ -6,45 +6,26 @@
 # needs: dnsmasq (dnsmasq-base)
 # needs: chronyd (chrony)
 # needs: keepalived (keepalived)
-# needs: lldpd (lldpd)
-# needs: lldpcli (lldpd)
-# needs: dhclient (isc-dhcp-client)
 # needs: /lib/systemd/systemd-networkd (systemd)
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/daemons.sh"
 
-# networkd_on DEVICE: with files of its own. Where /sys can be read only, it does not wait for udev.
+# networkd_on DEVICE DIRECTORY: with files of its own. Where /sys can be read only, it does not wait for udev.
 networkd_on() {
-    mount -t tmpfs tmpfs /run
+    with_user systemd-network 997 "$2"
     mkdir -p /run/systemd/network /run/systemd/netif
     printf '%s\n' '[Match]' "Name=$1" '[Network]' 'DHCP=ipv4' 'LinkLocalAddressing=no' 'IPv6AcceptRA=no' \
         >/run/systemd/network/10-ours.network
-    cp /etc/passwd /etc/group "$2"
-    sed -i '/^systemd-network:/d' "$2/passwd" "$2/group"
-    echo 'systemd-network:x:997:997::/run:/usr/sbin/nologin' >>"$2/passwd"
-    echo 'systemd-network:x:997:' >>"$2/group"
     chown -R 997:997 /run/systemd
-    mount --bind "$2/passwd" /etc/passwd
-    mount --bind "$2/group" /etc/group
     mount -o remount,ro,bind /sys 2>/dev/null || mount --bind -o ro /sys /sys
     SYSTEMD_LOG_TARGET=console SYSTEMD_LOG_LEVEL=debug exec /lib/systemd/systemd-networkd
 }
 
 setup() {
-    make_bonded_host
+    make_host
     use_ipv6 bond0 fd09::2/64
     in_namespace gw use_ipv6 br0 fd09::1/64
-    for number in 20 40; do
-        ip link add link bond0 name "bond0.$number" type vlan id "$number"
-        ip link set "bond0.$number" up
-        ip -n gw link add link br0 name "br0.$number" type vlan id "$number"
-        ip -n gw link set "br0.$number" up
-    done
-    ip -n gw addr add 10.20.0.1/24 dev br0.20
     in_namespace gw use_ipv6 br0.40 fd40::1/64
-    ip link add red type vrf table 10
-    ip link set red up
-    ip link set bond0.40 master red
     use_ipv6 bond0.40 fd40::2/64
     daemon dnsmasq dnsmasq_on --interface=bond0 --address=/test/fd09::9 --dhcp-range=fd09::100,fd09::110,64 --enable-ra
     chronyd_on chronyd fd09::2
@@ -65,9 +46,7 @@ vrrp_instance ours {
 CONF
     daemon keepalived keepalived -n -l -D -P -f "$LAB_OUT/keepalived.conf" -p "$private/keepalived.pid" \
         -r "$private/vrrp.pid"
-    # A server for the client on the VLAN, which may be answered at the address that it will have.
-    daemon gateway ip netns exec gw bash -c "$(declare -f dnsmasq_on); dnsmasq_on \"\$@\"" - --port=0 \
-        --interface=br0.20 --dhcp-range=10.20.0.100,10.20.0.110 --dhcp-option=15,packet-530.test
+    serve_leases --dhcp-option=15,packet-530.test # the client may be answered at the address that it will have
     wait_until listens 'src [fd09::2]:53'
     wait_until listens 'src [fd09::2]:123'
     wait_until listens 'src [fd40::2]:123'
@@ -135,10 +114,9 @@ PYTHON
 
 play() {
     ask
-    daemon networkd unshare --mount bash -c "$(declare -f networkd_on); networkd_on \"\$@\"" - bond0.20 "$private"
+    apart networkd networkd_on bond0.20 "$private"
     wait_until says networkd 'acquired from 10.20.0.1'
     wait_until says keepalived 'packet too short'
     pause 1
-    kill -TERM "${daemon_pids[@]}"
-    wait "${daemon_pids[@]}" || true
+    end_daemons
 }

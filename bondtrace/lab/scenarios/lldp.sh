@@ -3,8 +3,6 @@
 # description: Two LLDP frames to each slave; taps for all protocols and for LLDP alone, on slaves, bond and any
 # iface: bond0
 
-here_scenarios=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-
 setup() {
     make_bonded_host
     start_taps eth0 eth1 bond0
