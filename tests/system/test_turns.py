@@ -18,6 +18,7 @@ pytestmark = pytest.mark.lab
 
 KERNELS = [one for one in os.environ.get("BONDTRACE_KERNELS", "").split(",") if "-rt" in one]
 OPTIONS = {"fentry": "", "kprobes": " --kprobes"}
+LOSSES = {"probe firings missed", "begins or ends missed"}
 
 
 @pytest.fixture(scope="module", params=[(kernel, how) for kernel in KERNELS for how in OPTIONS], ids=str)
@@ -48,20 +49,23 @@ def takes_turns(scene):
 
 
 def missed(scene):
-    """How many firings the kernel skipped, as the task was inside that very program when another one came to it. They
-    are told as losses, and so is nothing else."""
+    """How many firings the kernel skipped, as the task was inside that very program when another one came to it, and
+    how many brackets lacked their begin or end for that. They are told as losses, and so is nothing else."""
     losses = scene.losses()
-    assert set(losses) <= ({"probe firings missed"} if takes_turns(scene) else set())
-    return losses.get("probe firings missed", 0)
+    assert set(losses) <= (LOSSES if takes_turns(scene) else set())
+    return sum(losses.values())
 
 
 def untold(scene):
     """How many steps may be missing. By kprobes also some that no kernel counts: it skips their programs on a CPU where
     a task is inside of a call of bpf(2) about a map, and such a task can be interrupted (docs/receive-path.md)."""
-    by_kprobes = takes_turns(scene) and any(
-        "kprobe" in probe for one in scene.stages.values() for probe in one["probes"]
-    )
-    return missed(scene) + 5 * by_kprobes
+    return missed(scene) + 5 * by_kprobes(scene)
+
+
+def by_kprobes(scene):
+    """Are tasks interrupted inside of kprobes' programs? The kernel skips those of the other task, mostly uncounted."""
+    probes = [probe for one in scene.stages.values() for probe in one["probes"]]
+    return takes_turns(scene) and any("kprobe" in probe for probe in probes)
 
 
 def test_they_did_take_turns(trace, figure):
@@ -74,14 +78,27 @@ def test_they_did_take_turns(trace, figure):
 
 
 def test_each_tap_captured_what_is_in_its_file(trace):
-    _, scene, out = trace
+    journeys, scene, out = trace
     begin_ns, end_ns = traced_time(out / "trace.arrows")
     taps = {file_of(tap): tap.inode for history in scene.taps.values() for tap in [history.last_known()]}
     for name in ("eth0", "eth1", "bond0"):
         truth = in_file(out / f"{name}.pcap", begin_ns, end_ns)
         assert len(truth) > 100
         told_wrongly, left = disagreement(captured_by(out / "trace.arrows", taps[name]), truth)
-        assert told_wrongly == [] and len(left) <= untold(scene), name
+        assert told_wrongly == [] and len(left) <= untold(scene) + len(of_unknown_outcome(journeys, taps[name])), name
+
+
+def of_unknown_outcome(journeys, tap):
+    """The packets that this tap was offered, of which it is not known whether it took them."""
+    steps = ((journey.id, step) for journey in journeys for one in journey.passes for step in one.steps)
+    return {number for number, step in steps if step.tap == tap and step.outcome == "unknown"}
+
+
+def test_what_a_tap_did_is_rarely_unknown(trace, figure):
+    journeys, scene, _ = trace
+    count = sum(len(of_unknown_outcome(journeys, tap)) for tap in scene.taps)
+    figure(f"turns, kernel {scene.start['kernel']}: {count} deliveries of unknown outcome, {len(journeys)} journeys")
+    assert count <= (len(journeys) / 50 if by_kprobes(scene) else missed(scene))
 
 
 def test_each_packet_has_the_steps_that_its_way_demands(trace):
@@ -93,7 +110,7 @@ def test_each_packet_has_the_steps_that_its_way_demands(trace):
             (one.direction, step.dev, taps.get(step.tap))
             for one in journey.passes
             for step in one.steps
-            if step.kind == "tap" and step.outcome in ("captured", "full")
+            if step.kind == "tap"
         ]
         device = journey.passes[0].steps[0].dev if journey.direction == "rx" else journey.passes[-1].steps[0].dev
         both = [(journey.direction, dev, dev) for dev in (device, "bond0")]
