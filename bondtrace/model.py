@@ -43,7 +43,8 @@ class Device:
     ``link_netnsid``). ``link_netns`` is the inode of that other namespace where it was asked for and found (stacked
     devices and tunnels only). ``vlan_id`` and ``vlan_protocol`` (0x8100 or 0x88a8, host order) belong to a VLAN device.
     ``underlay`` has the devices over which a tunnel is known to run, each as (netns, ifindex): empty where that is not
-    known, and for other kinds.
+    known, and for other kinds. ``qdisc`` is the kind of its root queueing discipline as of the last reading ("noqueue":
+    what it sends never waits).
 
     Of a bond: ``bond_mode``; ``active_slave`` and ``primary`` (ifindex); ``arp_interval_ms`` (0: no ARP monitor);
     ``all_slaves_active``: its inactive slaves hand up what they receive, too; ``primary_reselect``: when the primary
@@ -89,6 +90,7 @@ class Device:
     ad_actor_state: Optional[int] = None
     ad_partner_state: Optional[int] = None
     underlay: tuple[tuple[int, int], ...] = ()
+    qdisc: Optional[str] = None
 
 
 @dataclass(frozen=True)

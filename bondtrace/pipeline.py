@@ -77,6 +77,7 @@ class Pipeline:
             strays=lambda: not self.scene.start.get("filter"),
             rest_ns=self.rest_ns,
             tunnels=self.scene.devices.tunnels,
+            waiting=self.scene.waiting,
         )
         if self.payloads is None and self.selection and self.selection.criteria.packet_filter:
             self.payloads = Payloads()

@@ -591,7 +591,7 @@ def scene(*further, **more):
 def stitched(*passes, around=None):
     """Return the passes as columns of journeys."""
     devices = (around or scene()).devices
-    stitcher = Stitcher(devices.related, tunnels=devices.tunnels)
+    stitcher = Stitcher(devices.related, tunnels=devices.tunnels, waiting=(around or scene()).waiting)
     stitcher.add(both(*passes), 0)
     return stitcher.flush()
 

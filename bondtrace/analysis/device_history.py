@@ -5,7 +5,7 @@ another (net/topology.py has the rule)."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Optional
+from typing import Callable, Optional
 
 from ..model import Device
 from ..net.topology import Key, are_peers, edges, family, is_ifb, is_tunnel, reached, share_lower, sits_on
@@ -19,6 +19,7 @@ class Devices(Mapping[Key, History[Device]]):
         self._histories: dict[Key, History[Device]] = {}
         self._tunnels: list[Key] = []
         self._numbered: dict[int, list[Key]] = {}  # by ifindex, the devices that have it
+        self._stacked: Optional[dict[Key, list[Key]]] = None  # ``stacking`` as of now
 
     def __getitem__(self, key: Key) -> History[Device]:
         return self._histories[key]
@@ -35,6 +36,7 @@ class Devices(Mapping[Key, History[Device]]):
             self._histories[key] = History()
             self._numbered.setdefault(key[1], []).append(key)
         self._histories[key].put(time_ns, device)
+        self._stacked = None
         if device is not None and key not in self._tunnels and (is_tunnel(device) or device.kind == "macsec"):
             self._tunnels.append(key)
 
@@ -82,10 +84,10 @@ class Devices(Mapping[Key, History[Device]]):
         """Can a packet go from the first device to the second, as they are stacked now?
 
         :param way: "up": what is received goes to what sits on a device, or copies of it to several such, or through a
-            pair (veth) elsewhere; "down": what is sent goes to what the device sits on; "over": from what sends to what
-            receives, for one from an ifb, which gives back what tc redirected to it; "through": what was received is
-            sent, routed in its namespace (at once it is nested in the receive, later if its next hop had to be asked
-            for).
+            pair (veth) elsewhere; "down": what is sent goes to what the device sits on, directly or not (what no tap
+            listens on has no pass of its own for what it sends); "over": from what sends to what receives, for one from
+            an ifb, which gives back what tc redirected to it; "through": what was received is sent, routed in its
+            namespace (at once it is nested in the receive, later if its next hop had to be asked for).
         """
         a, b = self._newest(first), self._newest(second)
         if a is None or b is None or first == second:
@@ -97,11 +99,30 @@ class Devices(Mapping[Key, History[Device]]):
         if is_ifb(a):
             return a.netns == b.netns
         if way == "down":
-            return sits_on(a, b)
+            return first in above(second, self._stacked_now())
         is_stacked = sits_on(a, b) or sits_on(b, a)
         if way == "through":
             return a.netns == b.netns and not is_stacked
         return is_stacked or share_lower(a, b)
+
+    def sending_again(self, is_heard: Callable[[Key], bool]) -> set[Key]:
+        """Return the devices of which what they send is sent once more below them, as they are stacked now, and is
+        heard of there: surely, or where it may have had to wait in a queue.
+
+        :param is_heard: does this device have a pass of its own for what it sends?
+        """
+        below: dict[Key, list[Key]] = {}
+        for lower, upper in ((lower, upper) for lower, uppers in self._stacked_now().items() for upper in uppers):
+            if self._sends_by(upper, lower):
+                below.setdefault(upper, []).append(lower)
+        heard = {key for key in self if is_heard(key)}
+        surely: set[Key] = set()
+        before = -1
+        while before < len(surely):
+            before = len(surely)
+            surely |= {upper for upper in below if all(lower in heard or lower in surely for lower in below[upper])}
+        ways = {upper: reached(below[upper], below) for upper in below.keys() - surely}
+        return surely | {upper for upper, way in ways.items() if way & heard and any(map(self._has_queue, way))}
 
     def tunnels(self) -> list[Key]:
         """Return the devices that wrap what they send into other packets, and receive what was inside of others."""
@@ -112,6 +133,23 @@ class Devices(Mapping[Key, History[Device]]):
         routed to it in its namespace? (An end that no tap listens on has no pass of its own for what it sends.)"""
         peers = (self._newest(key) for key in self._numbered.get(b.link or 0, ()))
         return any(peer is not None and peer.netns == a.netns and are_peers(peer, b) for peer in peers)
+
+    def _stacked_now(self) -> dict[Key, list[Key]]:
+        if self._stacked is None:
+            self._stacked = self.stacking(LAST_NS)
+        return self._stacked
+
+    def _sends_by(self, upper: Key, lower: Key) -> bool:
+        """May what the upper device sends leave by this one below it? A bond with an active slave sends by that one. (A
+        VRF also shows as sent what it received.)"""
+        a = self._newest(upper)
+        if a is None or a.kind == "vrf":
+            return False
+        return a.bond_mode != "active-backup" or a.active_slave in (None, lower[1])
+
+    def _has_queue(self, key: Key) -> bool:
+        device = self._newest(key)
+        return device is not None and device.qdisc != "noqueue"
 
     def _newest(self, key: Key) -> Optional[Device]:
         history = self._histories.get(key)

@@ -17,6 +17,7 @@ from ..format.wire import (
     RECORD_RECEIVED,
     RECORD_RX,
     RECORD_TX,
+    STEP_DROP,
     STEP_TAP,
     Array,
     Passes,
@@ -26,7 +27,8 @@ from ..util.arrays import alike, first_like, mix, previous_like, stable_order
 from . import rewritten
 from .shapes import Facts
 
-GAP_NS = 50_000_000  # the longest time between the end of a pass and the beginning of the next one of its journey
+GAP_NS = 150_000_000  # the longest time between the end of a pass and the beginning of the next one of its journey
+WAIT_NS = 1_000_000_000  # the same where a packet that was sent is known to be sent again below, maybe from a queue
 COPY_NS = 1_000_000  # the same where neither the devices nor the packet prove it
 _WAYS = ("up", "down", "over", "through")
 
@@ -92,6 +94,13 @@ class Links:
         free: Array = self.before.take(places) == places
         return free
 
+    def lead_on(self) -> Array:
+        """Return whether another pass follows each one, shape (n,)."""
+        linked = np.flatnonzero(self.before != np.arange(len(self.before)))
+        leads = np.zeros(len(self.before), bool)
+        leads[self.before[linked]] = True
+        return leads
+
     def first(self) -> Array:
         """Return for every pass the place of its journey's first pass, shape (n,)."""
         first = self.before.copy()
@@ -104,11 +113,12 @@ class Links:
         return first
 
 
-def join(lot: Lot, related: Related, tunnels: Collection[Key]) -> Links:
+def join(lot: Lot, related: Related, tunnels: Collection[Key], waiting: Collection[Key]) -> Links:
     """Return which pass follows which.
 
     :param related: says whether a packet can go from one device to another (``Stitcher``).
     :param tunnels: the devices that wrap what they send into other packets.
+    :param waiting: those of which what they send is to be sent again below them (``Scene.waiting``).
     """
     links = Links(len(lot))
     _join_nested(lot, links)
@@ -116,9 +126,27 @@ def join(lot: Lot, related: Related, tunnels: Collection[Key]) -> Links:
     _join_queued(lot, links)
     for address in ("skb", "head"):
         _join_same(address, lot, links, related)
+    _join_waited(lot, links, related, waiting)
     _join_rewritten(lot, links, tunnels)
     _join_routed_copies(lot, links)
     return links
+
+
+def are_waiting(lot: Lot, links: Links, waiting: Collection[Key]) -> Array:
+    """Return for every pass whether its packet is to be sent again below its device, and was not so far, nor dropped.
+
+    :param waiting: such devices (``Scene.waiting``).
+    """
+    wait = np.zeros(len(lot), bool)
+    if not waiting:
+        return wait
+    sent = np.flatnonzero((lot["kind"] == RECORD_TX) & ~links.lead_on())
+    sent = sent.compress(_of_devices(lot.some("device", sent), waiting))
+    if len(sent):
+        passes = lot.passes(sent)
+        of_drops = np.searchsorted(passes.offsets, np.flatnonzero(passes.steps["kind"] == STEP_DROP), side="right") - 1
+        wait[np.delete(sent, of_drops)] = True
+    return wait
 
 
 def _join_nested(lot: Lot, links: Links) -> None:
@@ -234,13 +262,13 @@ def _join_same(address: str, lot: Lot, links: Links, related: Related) -> None:
     links.add(order.take(pairs + 1), order.take(pairs), inferred)
 
 
-def _can_follow(lot: Lot, earlier: Array, later: Array) -> Array:
+def _can_follow(lot: Lot, earlier: Array, later: Array, gap_ns: int = GAP_NS) -> Array:
     """Return for pairs of passes whether the second is on another device than where the first began, soon after it."""
     can: Array = (
         (lot.some("device", earlier) != lot.some("device", later))
         & (lot.some("kind", earlier) != RECORD_LATE)
         & (lot.some("kind", later) != RECORD_LATE)
-        & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(GAP_NS))
+        & (lot.some("time_ns", later) <= lot.some("end_ns", earlier) + np.uint64(gap_ns))
     )
     return can
 
@@ -297,8 +325,7 @@ def _join_rewritten(lot: Lot, links: Links, tunnels: Collection[Key]) -> None:
     """Join passes of the same skb that follow one another with other contents: routed with its addresses translated, or
     with a tunnel's headers around it."""
     sent = lot["kind"] == RECORD_TX
-    keys = np.array([key_number(one) for one in tunnels], np.uint64)
-    of_tunnel = np.isin(lot["device"], keys) if len(keys) else np.zeros(len(lot), bool)
+    of_tunnel = _of_devices(lot["device"], tunnels)
     free = links.are_free(np.arange(len(lot)))
     routed = sent & free & (lot["flags"] & RECORD_RECEIVED != 0)
     unwrapped = ~sent & free & of_tunnel
@@ -338,12 +365,48 @@ def _join_routed_copies(lot: Lot, links: Links) -> None:
     links.add(places[follows[sure]], places[last[sure]], True)
 
 
+def _join_waited(lot: Lot, links: Links, related: Related, waiting: Collection[Key]) -> None:
+    """Join what was sent to the next pass of the same skb or data, with the same contents, if that is sent by a device
+    below: the packet may have waited in that one's queue, which owned the skb meanwhile."""
+    is_waiting = are_waiting(lot, links, waiting)
+    if not is_waiting.any():
+        return
+    free = links.are_free(np.arange(len(lot)))
+    for address in ("skb", "head"):
+        some = np.flatnonzero(np.isin(lot[address], lot.some(address, np.flatnonzero(is_waiting))))
+        earlier, later = _of_same(address, lot, some, is_waiting, free & (lot["kind"] == RECORD_TX))
+        can = _can_follow(lot, earlier, later, WAIT_NS) & (lot.some("print", earlier) == lot.some("print", later))
+        can &= _are_related(lot, earlier, later, related)
+        earlier, later = earlier.compress(can), later.compress(can)
+        links.add(later, earlier)
+        is_waiting[earlier] = free[later] = False
+
+
+def _of_devices(device: Array, keys: Collection[Key]) -> Array:
+    """Return which of these devices, as ``key_number``, are among the keys."""
+    if not keys:
+        return np.zeros(len(device), bool)
+    found: Array = np.isin(device, np.array([key_number(one) for one in keys], np.uint64))
+    return found
+
+
 def _of_one_skb(lot: Lot, free: Array) -> tuple[Array, Array]:
     """Return pairs of passes of one skb that follow one another soon, of which the second follows none so far."""
-    order = stable_order(lot["skb"])
-    skb = lot["skb"].take(order)
-    pairs = np.flatnonzero((skb[1:] == skb[:-1]) & (skb[1:] != 0) & free.take(order[1:]))
-    pairs = pairs.compress(_can_follow(lot, order.take(pairs), order.take(pairs + 1)))
+    every = np.arange(len(lot))
+    earlier, later = _of_same("skb", lot, every, np.ones(len(lot), bool), free)
+    soon = _can_follow(lot, earlier, later)
+    return earlier.compress(soon), later.compress(soon)
+
+
+def _of_same(address: str, lot: Lot, places: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """Return pairs of the passes at these places that follow one another with the same address (0: not known).
+
+    :param first: whether a pass may be the first of a pair, shape (n,); ``second`` likewise.
+    """
+    order = places.take(stable_order(lot.some(address, places)))
+    addresses = lot.some(address, order)
+    pairs = np.flatnonzero((addresses[1:] == addresses[:-1]) & (addresses[1:] != 0))
+    pairs = pairs.compress(first.take(order.take(pairs)) & second.take(order.take(pairs + 1)))
     return order.take(pairs), order.take(pairs + 1)
 
 

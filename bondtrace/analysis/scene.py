@@ -31,13 +31,13 @@ from ..format.events import (
 )
 from ..format.stages import TAP_HOOKS, WHO_DROPPED
 from ..format.wire import RECORD_HOOK, STEP_TAP, Passes
-from ..model import Device, Tap, Unseen
+from ..model import ETH_P_ALL, Device, Tap, Unseen
 from ..net.netfilter import chain_phrase
 from ..net.tc import filter_phrase
 from ..net.topology import Key, key_of
 from ..util.untrusted import items, mapping, number, text
 from .device_history import Devices, above
-from .history import Changes
+from .history import LAST_NS, Changes
 from .ip_facts import IpFacts
 from .sockets import Sockets
 from .tap_history import HOOK_MARGIN_NS, Presence, Taps
@@ -75,6 +75,7 @@ class Concluded:
 
     known: Known = field(default_factory=lambda: Known((-1, -1)))
     traced: dict[tuple[int, int], set[Key]] = field(default_factory=dict)  # few are asked for in turn
+    waiting: tuple[Optional[tuple[int, int]], set[Key]] = (None, set())
 
 
 @dataclass(frozen=True)
@@ -383,6 +384,17 @@ class Scene:
             reaches_out, start_ns = self.start["reaches_out"], event_time_ns(self.start)
             traced[state] = self.devices.traced(names, namespaces, time_ns, reaches_out, start_ns)
         return traced[state]
+
+    def waiting(self) -> set[Key]:
+        """Return the devices of which what they send is to be seen once more, maybe late, as it is sent below them:
+        where taps for all protocols listen now. (Only with such a tap does the kernel show what a device sends.)"""
+        state = self._changes.state(LAST_NS)
+        if self._concluded.waiting[0] != state:
+            taps = (history.last_known() for history in self.taps.values() if history.closed_ns is None)
+            places = {(tap.netns, tap.ifindex) for tap in taps if tap is not None and tap.protocol == ETH_P_ALL}
+            heard = self.devices.sending_again(lambda key: key in places or (key[0], 0) in places)
+            self._concluded.waiting = state, heard
+        return self._concluded.waiting[1]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
         """Return the tap as it was then, as far as that is known, or as it last was."""

@@ -17,7 +17,9 @@ which they are tried (``late`` has the first, ``joins`` the others):
    from, or routed to another device (``Devices.related``).
 5. So do passes with the same contents whose skbs share their data (``head``): clones (a macvlan's broadcast, a bridge's
    flooding). Where only that says so (tc's mirror of what is sent), it is inferred.
-6. So do passes with the same skb address and other contents: a received packet that is sent with what NAT rewrites, and
+6. So do passes with the same skb address or data and contents, of which the first was sent, to be sent again below
+   (``Scene.waiting``), even a second later: the packet may have waited in a queue, as a slave's.
+7. So do passes with the same skb address and other contents: a received packet that is sent with what NAT rewrites, and
    a tunnel's packet with the one around it (``rewritten``). Where the inner one is encrypted, it is inferred.
 
 The kernel reuses addresses at once, so an address alone never joins: contents and way must agree, and a pass that
@@ -25,7 +27,8 @@ repeats a device begins a new journey. What no rule joins stays a journey of its
 is concluded and not proven.
 
 Invariant: journeys come in the order in which they began, and are the same however the stream is cut into batches, as
-long as no pass lasts longer than ``HOLD_NS - GAP_NS``.
+long as no pass lasts longer than ``HOLD_NS - GAP_NS``. So a journey is held back for ``HOLD_NS``, or where rule 6 may
+still add to it for ``WAIT_NS`` more, and those that began after it with it.
 
 Example (tests/analysis/test_stitch.py runs it): on one CPU, eth0, a slave of bond0, receives two packets in list 9 and
 one in list 10. "(9)" is inside list 9, after its core calls::
@@ -60,15 +63,15 @@ import numpy as np
 from ..format.wire import EMPTY, RECORD_LATE, Array, Passes, concatenate
 from ..net.topology import Key
 from ..util.arrays import mix, stable_order
-from .joins import GAP_NS, Lot, Related, join
+from .joins import GAP_NS, WAIT_NS, Lot, Related, are_waiting, join
 from .late import merge_late
 from .shapes import facts, with_facts
 
 __all__ = ["GAP_NS", "HOLD_NS", "NO_JOURNEYS", "REST_NS", "Journeys", "Related", "Rows", "Stitcher"]
 
-HOLD_NS = 100_000_000
+HOLD_NS = 200_000_000
 REST_NS = 2 * HOLD_NS  # with much traffic, the time between two calls that return journeys,
-_MANY = 1 << 18  # unless this many passes are held
+_MANY = 1 << 18  # unless this many passes came, and more than are held
 _FEW = 1 << 13  # below this number, passes are joined again on every call
 
 
@@ -87,10 +90,8 @@ class Rows:
         """Return the passes with these numbers, in this order."""
         wanted = np.zeros(sum(map(len, self.parts)), bool)
         wanted[numbers] = True
-        begins = [0, *self.ends]
-        found = [
-            replace(part, facts=None).take(wanted[begin : begin + len(part)]) for begin, part in zip(begins, self.parts)
-        ]
+        of_parts = np.split(wanted, self.ends[:-1])
+        found = [replace(part, facts=None).take(some) for part, some in zip(self.parts, of_parts) if some.any()]
         return concatenate(found).take((np.cumsum(wanted) - 1).take(numbers))
 
 
@@ -162,6 +163,7 @@ class Stitcher:
         are of packets that it refused.
     :param rest_ns: how long ``add(later=True)`` may hold journeys back.
     :param tunnels: returns the devices that wrap what they send into other packets (``Devices.tunnels``).
+    :param waiting: returns those of which what they send is to be sent again below them (``Scene.waiting``).
     """
 
     def __init__(
@@ -171,8 +173,10 @@ class Stitcher:
         strays: Callable[[], bool] = lambda: True,
         rest_ns: int = REST_NS,
         tunnels: Callable[[], Collection[Key]] = tuple,
+        waiting: Callable[[], Collection[Key]] = tuple,
     ) -> None:
-        self._related, self._strays, self._rest_ns, self._tunnels = related, strays, rest_ns, tunnels
+        self._related, self._strays, self._rest_ns = related, strays, rest_ns
+        self._tunnels, self._waiting = tunnels, waiting
         self._coming: list[Passes] = []
         self._rows, self._held, self._facts = Rows(), np.zeros(0, np.int64), facts(EMPTY)
         self._next_id = first_id
@@ -187,8 +191,9 @@ class Stitcher:
         """
         if len(batch):
             self._coming.append(batch)
-        held = len(self._held) + sum(map(len, self._coming))
-        if later and _FEW <= held < _MANY and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
+        held, coming = len(self._held), sum(map(len, self._coming))
+        are_few = held + coming >= _FEW and coming < max(_MANY, held)
+        if later and are_few and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
             return NO_JOURNEYS
         self._told_ns = now_ns
         return self._complete(now_ns - HOLD_NS)
@@ -200,11 +205,14 @@ class Stitcher:
     def _complete(self, before_ns: int | None) -> Journeys:
         self._take_in()
         lot = Lot(self._facts, stable_order(self._facts["time_ns"]), self._rows_of)
-        links = join(lot, self._related, self._tunnels())
+        waiting = self._waiting()
+        links = join(lot, self._related, self._tunnels(), waiting)
         journey = links.first()
         done = np.ones(len(journey), bool)
         if before_ns is not None:  # none that is not over, and none that began after one that is not
             open_ = lot["end_ns"] >= before_ns if before_ns > 0 else done
+            patient_ns = max(before_ns - WAIT_NS, 0)
+            open_ = open_ | (are_waiting(lot, links, waiting) & (lot["end_ns"] >= patient_ns))
             done = journey < journey[open_].min(initial=len(journey))
         places = np.flatnonzero(done)
         if not self._strays():

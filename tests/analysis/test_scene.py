@@ -8,13 +8,14 @@ import pytest
 
 from bondtrace.analysis.scene import Scene
 from bondtrace.analysis.tap_history import HOOK_MARGIN_NS, Presence
-from bondtrace.format.events import tap_event
+from bondtrace.format.events import device_event, tap_event
 from bondtrace.model import Device, Process, Tap
 from build import (
     BEGIN_NS,
     DEVICES,
     HERE,
     LLDP,
+    MORE_DEVICES,
     ON_ANY,
     ON_BOND0,
     ON_ETH0,
@@ -154,7 +155,8 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
     around = scene()
     keys = {name: (device.netns, device.ifindex) for name, device in DEVICES.items()}
 
-    # then up and down exactly these are related, and all with the far end of a veth that their namespace may send into
+    # then up and down exactly these are related (down also through others, which may have no tap), and all with the far
+    # end of a veth that their namespace may send into
     found = {
         way: {(a, b) for a in keys for b in keys if around.devices.related(keys[a], keys[b], way)}
         for way in ("up", "down", "over")
@@ -164,9 +166,44 @@ def test_devices_are_related_when_stacked_or_the_ends_of_a_veth_and_never_else()
     across |= {("peer0", "veth0"), ("other1", "veth0")}
     assert found == {
         "up": stacked | across,
-        "down": {(b, a) for a, b in stacked},
+        "down": {(b, a) for a, b in stacked} | {("bond0.7", "eth0"), ("bond0.7", "eth1")},
         "over": {pair for a, b in stacked for pair in ((a, b), (b, a))} | across,
     }
+
+
+LACP_OF_TWO = {
+    name: replace(DEVICES[name], slave_state="active", bond_mode=mode, active_slave=None)
+    for name, mode in (("eth0", None), ("eth1", None), ("bond0", "802.3ad"))
+}
+
+
+@pytest.mark.parametrize(
+    ("devices", "taps", "waiting"),
+    [
+        ({}, [None], {"bond0", "bond0.7", "br0"}),  # a tap of all devices: whatever is sent is shown
+        ({}, ["bond0"], {"bond0.7"}),
+        ({}, ["eth0"], {"bond0", "bond0.7"}),
+        ({}, ["eth1"], set()),  # the bond sends by eth0
+        ({}, ["eth2"], {"br0"}),
+        (LACP_OF_TWO, ["eth1"], set()),  # without a queue it would be shown at once
+        (LACP_OF_TWO, ["eth0", "eth1"], {"bond0", "bond0.7"}),
+        ({**LACP_OF_TWO, "eth1": replace(LACP_OF_TWO["eth1"], qdisc="tbf")}, ["eth1"], {"bond0", "bond0.7"}),
+        ({"eth0": replace(DEVICES["eth0"], master=20), "red": MORE_DEVICES["red"]}, ["eth0"], set()),
+    ],
+)
+def test_what_is_sent_again_below_is_waited_for_where_a_tap_shows_it(devices, taps, waiting):
+    host = {name: replace(device, qdisc=device.qdisc or "noqueue") for name, device in {**DEVICES, **devices}.items()}
+    around = scene(taps={number: tcpdump(number, dev) for number, dev in enumerate(taps, 1)})
+    for device in host.values():
+        around.apply(device_event(at(1), device))
+
+    names = {(device.netns, device.ifindex): name for name, device in host.items()}
+    assert {names[key] for key in around.waiting()} == waiting
+
+    # when the taps have closed, then nothing more is to be expected
+    for number, _ in enumerate(taps, 1):
+        around.apply({"kind": "tap-gone", "time_ns": at(10), "not_before_ns": at(9), "inode": number})
+    assert around.waiting() == set()
 
 
 def test_devices_that_are_not_known_are_not_related():

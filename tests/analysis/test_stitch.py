@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bondtrace.analysis.shapes import fingerprint, with_facts
-from bondtrace.analysis.stitch import GAP_NS, HOLD_NS, Stitcher
+from bondtrace.analysis.stitch import GAP_NS, HOLD_NS, WAIT_NS, Stitcher
 from bondtrace.format.events import device_event
 from bondtrace.format.wire import EMPTY, RECORD_LATE, RECORD_RX, concatenate
 from bondtrace.model import Device
@@ -96,6 +96,34 @@ def test_sent_on_a_vlan_its_bond_and_the_slave_is_one_journey():
     assert told(stitched(*passes)) == [["tx bond0.7 0", "tx bond0 5", "tx eth0 10"]]
 
 
+def test_sent_on_a_vlan_and_then_on_the_slave_of_its_bond_that_no_tap_listens_on_is_one_journey():
+    # given taps on the VLAN and on eth0 alone: the kernel shows nothing of the bond between them
+    assert told(stitched(tx("bond0.7"), tx("eth0", at=10, packet=reply(tag=7)))) == [["tx bond0.7 0", "tx eth0 10"]]
+
+
+WAITS_US = WAIT_NS // 1000
+
+
+@pytest.mark.parametrize("address", ["skb", "head"])
+@pytest.mark.parametrize("way", [("bond0", "eth0"), ("bond0.7", "eth0"), ("bond0.7", "bond0")])
+def test_what_waited_in_a_queue_below_is_of_the_same_journey(way, address):
+    # given a packet that is sent again below by its skb, or by a clone, as late as a queue may let it go
+    addresses = {"skb": {"head": 0}, "head": {"skb": SKB + 64, "head": 7}}[address]
+    first, second = tx(way[0], head=7 if address == "head" else 0, lasts=0), tx(way[1], at=WAITS_US, seq=2, **addresses)
+
+    assert told(stitched(first, second)) == [[f"tx {way[0]} 0", f"tx {way[1]} {WAITS_US}"]]
+
+    # when it is later, or the packet had been dropped, or it is another one, or the first was sent on already, or
+    # nothing was to be expected there, then it is not
+    late = tx(way[1], at=WAITS_US + 1, seq=2, **addresses)
+    assert len(stitched(first, late)) == 2
+    assert len(stitched(tx(way[0], drop("TC_INGRESS"), head=addresses["head"]), second)) == 2
+    assert len(stitched(first, tx(way[1], at=WAITS_US, seq=2, packet=reply(seq=9), **addresses))) == 2
+    assert len(stitched(first, tx(way[1], at=5, seq=2, head=addresses["head"]), second)) == 2
+    assert len(stitched(first, second, around=scene(taps={}))) == 2
+    assert len(stitched(first, tx("eth2", at=WAITS_US, seq=2, **addresses))) == 2
+
+
 def test_a_reused_skb_address_never_joins_other_contents():
     # given the address of the bond's packet on the slave, with the next echo request in it
     assert told(stitched(tx("bond0"), tx("eth0", at=10, packet=reply(seq=2)))) == [["tx bond0 0"], ["tx eth0 10"]]
@@ -146,7 +174,7 @@ def test_retransmissions_of_two_packets_that_interleave_stay_apart():
 def test_passes_that_lie_too_far_apart_do_not_join(beyond_ns, joined):
     # given a pass on the slave that begins so long after the bond's has ended (it lasts 1 µs)
     gap_us = (GAP_NS + beyond_ns) // 1000
-    journeys = stitched(tx("bond0"), tx("eth0", at=1 + gap_us))
+    journeys = stitched(tx("bond0"), tx("eth0", at=1 + gap_us), around=scene(taps={}))
 
     assert len(journeys) == (1 if joined else 2)
 
@@ -235,7 +263,7 @@ def test_copies_of_a_broadcast_join_by_the_data_they_share():
     others = [
         rx("bond0.7", at=30, packet=arp(), skb=SKB + 64, head=8),
         rx("bond0.7", at=30, packet=reply(), skb=SKB + 64, head=7),
-        rx("bond0.7", at=60_000, packet=arp(), skb=SKB + 64, head=7),
+        rx("bond0.7", at=GAP_NS // 1000 + 60, packet=arp(), skb=SKB + 64, head=7),
     ]
     assert [len(stitched(whole, renumbered(other, 20), around=around)) for other in others] == [2, 2, 2]
 
@@ -359,6 +387,26 @@ def test_a_journey_is_given_once_nothing_can_add_to_it():
     assert told(stitcher.flush()) == []
 
 
+def test_a_journey_is_held_for_what_may_wait_in_a_queue_below():
+    # given a packet that was sent on the bond, and one that was received after it
+    stitcher, pair = Stitcher(scene().devices.related, waiting=scene().waiting), sent()
+    stitcher.add(both(pair.take(np.array([0])), rx("eth2", at=50)), BEGIN_NS)
+    over_ns = BEGIN_NS + 3_000 + HOLD_NS
+
+    # when time goes on, then both wait for the slave's pass, in order; with that they come as all do
+    assert told(stitcher.add(EMPTY, over_ns + WAIT_NS - 1)) == []
+    pair.records["time_ns"][1] += WAIT_NS - 10_000
+    assert told(stitcher.add(pair.take(np.array([1])), over_ns + WAIT_NS)) == []
+    assert told(stitcher.add(EMPTY, over_ns + WAIT_NS + 1)) == [["tx bond0 0", f"tx eth0 {WAITS_US}"], ["rx eth2 50"]]
+
+    # when nothing comes, or the packet is dropped, then it is told without
+    stitcher.add(pair.take(np.array([0])), BEGIN_NS)
+    assert told(stitcher.add(EMPTY, over_ns + WAIT_NS)) == []
+    assert told(stitcher.add(EMPTY, over_ns + WAIT_NS + 1)) == [["tx bond0 0"]]
+    stitcher.add(tx("bond0", drop("TC_INGRESS")), BEGIN_NS)
+    assert told(stitcher.add(EMPTY, over_ns + 1)) == [["tx bond0 0"]]
+
+
 def test_an_empty_stream_has_no_journeys():
     stitcher = Stitcher(scene().devices.related)
 
@@ -378,9 +426,11 @@ def long_stream():
         elif kind == 1:
             parts += [refused(at, seq=seq, skb=skb, cpu=n % 3)]
         elif kind == 2:
+            waits_us = int(rng.choice([0, 0, rng.integers(WAIT_NS // 1000)]))  # in the slave's queue
+            more["skb"] += n << 16 if waits_us else 0
             parts += [
                 tx("bond0", at=at, seq=seq, packet=packet, **more),
-                tx("eth0", at=at + 10, seq=seq + 1, packet=packet, **more),
+                tx("eth0", at=at + 10 + waits_us, seq=seq + 1, packet=packet, **more),
             ]
         elif kind == 3:
             parts += [
@@ -417,7 +467,7 @@ def test_journeys_do_not_depend_on_how_the_stream_is_cut():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         cuts = np.sort(rng.integers(0, len(stream) + 1, int(rng.integers(1, 60))))
-        stitcher, given = Stitcher(scene().devices.related), []
+        stitcher, given = Stitcher(scene().devices.related, waiting=scene().waiting), []
         for begin, end in zip([0, *cuts], [*cuts, len(stream)]):
             now_ns = int(ends[end - 1]) if end else 0
             part = stream.take(np.arange(begin, end))
@@ -550,8 +600,8 @@ def test_fingerprint_leaves_the_passes_as_they_are():
 
 
 def test_where_there_is_much_traffic_journeys_wait_for_company_and_are_the_same():
-    # given 50,000 packets a second for half a second, through the bond, in batches of a hundredth
-    one, count = sent(), 25_000
+    # given 50,000 packets a second for a second, through the bond, in batches of a hundredth
+    one, count = sent(), 50_000
     passes = one.take(np.tile([0, 1], count))
     packet = np.repeat(np.arange(count), 2)
     passes.records["time_ns"] += (packet * 20_000).astype(np.uint64)

@@ -33,6 +33,7 @@ IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
 IFLA_MTU = 4
 IFLA_LINK = 5
+IFLA_QDISC = 6
 IFLA_MASTER = 10
 IFLA_WIRELESS = 11
 IFLA_LINKINFO = 18
@@ -104,6 +105,7 @@ def parse_device(netns: int, payload: bytes) -> Optional[Device]:
         address=attributes.get(IFLA_ADDRESS, b"").hex(":") if IFLA_ADDRESS in attributes else "",
         mtu=netlink.number(attributes.get(IFLA_MTU)) or 0,
         promiscuity=netlink.number(attributes.get(IFLA_PROMISCUITY)) or 0,
+        qdisc=netlink.text(attributes.get(IFLA_QDISC)),
     )
     return _with_info(device, netlink.attributes(attributes.get(IFLA_LINKINFO, b"")))
 
