@@ -287,8 +287,9 @@ class Pass:
     ``parent`` is the place, among the journey's passes, of the one in which this one was nested or from which it
     branched off as a copy; passes that follow one another on a branch have the same. ``follows`` is the place of the
     one after which the packet went on here. Both are ``None`` for the first pass; ``parent`` also where there is no
-    branch. ``shown``: the packet was received and not sent, and was shown to a device's transmit taps (a VRF's).
-    ``inferred``: that this pass belongs to the journey was concluded and is not proven.
+    branch. ``received``: the packet had been received before the pass began. ``shown``: it was received and not sent,
+    and was shown to a device's transmit taps (a VRF's). ``inferred``: that this pass belongs to the journey was
+    concluded and is not proven.
     """
 
     direction: str
@@ -303,6 +304,7 @@ class Pass:
     sender: Optional[int] = None
     parent: Optional[int] = None
     follows: Optional[int] = None
+    received: bool = False
     shown: bool = False
     inferred: bool = False
 

@@ -18,6 +18,7 @@ from ..format.wire import (
     NETNS_FROM_HERE,
     OUTCOMES,
     RECORD_LATE,
+    RECORD_RECEIVED,
     RECORD_TX,
     STEP_DROP,
     STEP_FANOUT,
@@ -94,6 +95,7 @@ def assembled(
         sender=(int(record["sender"]) or None) if sent else None,
         parent=at.parent,
         follows=at.follows,
+        received=bool(record["flags"] & RECORD_RECEIVED),
     )
     return one, contents
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..format.wire import (
     FUNC_IP6_PROTOCOL_DELIVER_RCU,
     RECORD_LATE,
+    RECORD_RECEIVED,
     RECORD_VLAN,
     RECORD_VLAN_AD,
     STEP_DROP,
@@ -170,7 +171,7 @@ def _shapes(records: Array, types: Types, device: Array, of_steps: Array, few: F
         device,
         upper_half(records["sender"]) | (types.first << 16 | types.inner),
         upper_half(records["steps"].astype(np.uint32) << 16 | records["steps_lost"])
-        | (records["kind"].astype(np.uint32) << 16 | records["protocol"]),
+        | ((records["kind"] | records["flags"] & RECORD_RECEIVED).astype(np.uint32) << 16 | records["protocol"]),
         (records["captured"] < 18).astype(np.uint64),
         *([_of_few(records, few)] if any(map(len, few)) else []),
     )

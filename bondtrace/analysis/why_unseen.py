@@ -78,6 +78,7 @@ def _said(one: Pass) -> tuple[object, ...]:
     thousands of taps to answer for."""
     return (
         one.direction,
+        one.received,
         one.sender,
         one.steps_lost > 0,
         *(
@@ -116,7 +117,7 @@ class _Facts:
         """Return (reason, detail) for a tap that was not offered the packet."""
         answer = self._not_there(tap, presence) or self._not_traced(tap) or self._not_watched(tap)
         if not answer:
-            answer = self._in_place(tap) if self._ways.is_at(tap) else self._beyond.why_not(tap)
+            answer = self._in_place(tap) if self._ways.is_at(tap) else self._earlier(tap) or self._beyond.why_not(tap)
         return answer or ("unknown", NO_RULE)
 
     def _not_traced(self, tap: Tap) -> Answer:
@@ -143,6 +144,14 @@ class _Facts:
         if presence is Presence.OUT:
             return "not-running", "it was not hooked in: not bound yet, or its device was down"
         return None
+
+    def _earlier(self, tap: Tap) -> Answer:
+        """Answer for a tap that may have been given the packet before: a journey that begins with the sending of what
+        was received lacks how that came."""
+        first = self._ways.passes[0]
+        if first.direction == "rx" or not first.received or tap.netns != first.netns:
+            return None
+        return "unknown", "it had been received before, and where is not part of this journey: bondtrace cannot tell"
 
     def _in_place(self, tap: Tap) -> Answer:
         """Answer for a tap whose device the packet visited, or that is bound to no device."""

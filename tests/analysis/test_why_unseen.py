@@ -24,6 +24,7 @@ from build import (
     THERE,
     answered,
     arp,
+    both,
     drop,
     ether,
     fanout,
@@ -87,6 +88,14 @@ def why(asked, *passes, further=(), **more):
         (replace(tcpdump(ASKED, "eth0"), protocol=0), received(), "not-running", "not been bound to a protocol"),
         (replace(tcpdump(ASKED, "eth0"), running=False), received(), "not-running", "it was not hooked in"),
         (tcpdump(ASKED, "eth0"), received(), "unknown", "no rule explains it"),
+        (tcpdump(ASKED, "eth0"), tx("eth2", tap(ON_ANY), again=True), "unknown", "it had been received before"),
+        (tcpdump(ASKED, "eth0"), tx("eth2", tap(ON_ANY)), "bound-elsewhere", "the packet passed eth2"),
+        (
+            tcpdump(ASKED, "eth1"),
+            both(rx("eth0", handler("ANOTHER", "bond0")), tx("eth2", tap(ON_ANY), again=True, seq=2, at=9)),
+            "bound-elsewhere",
+            "the packet passed eth0 and bond0 and eth2",
+        ),
     ],
 )
 def test_a_reason(asked, passes, reason, words):

@@ -311,7 +311,8 @@ def test_devices_of_another_namespace(netns):
     # then
     v0, v1, bridge = found["v0"], found["v1"], found["br0"]
     assert set(found) >= {"lo", "v0", "v1", "br0"}
-    assert v0 == Device(netns.inode, v0.ifindex, "v0", "veth", link=v1.ifindex, address="02:00:00:00:00:01", mtu=1500)
+    told = {"link": v1.ifindex, "address": "02:00:00:00:00:01", "mtu": 1500, "qdisc": "noop"}
+    assert v0 == Device(netns.inode, v0.ifindex, "v0", "veth", **told)
     assert v1 == Device(
         netns.inode,
         v1.ifindex,
@@ -322,7 +323,13 @@ def test_devices_of_another_namespace(netns):
         address="02:00:00:00:00:02",
         mtu=1500,
         promiscuity=1,
+        qdisc="noop",
     )
+
+    # when they are up, then they have no queue
+    for name in ("v0", "v1"):
+        ip("-n", netns.name, "link", "set", name, "up")
+    assert {d.qdisc for d in devices.read_devices([netns]) if d.name in ("v0", "v1")} == {"noqueue"}
 
 
 def test_a_macvlan_on_a_device_of_another_namespace_knows_which(netns):
@@ -357,7 +364,8 @@ def test_a_monitor_sees_a_device_come_change_and_go(netns):
         # then the peer comes first, still without m0; both go
         changes = read_until(monitor, 5)
     index = {d.name: d.ifindex for _, d, _ in changes}
-    m0 = Device(netns.inode, index["m0"], "m0", "veth", link=index["m1"], address="02:00:00:00:00:01", mtu=1500)
+    told = {"link": index["m1"], "address": "02:00:00:00:00:01", "mtu": 1500, "qdisc": "noop"}
+    m0 = Device(netns.inode, index["m0"], "m0", "veth", **told)
     seen = [(what, d.name, d.mtu) for what, d, _ in changes]
     assert changes[1] == Change("add", m0)
     assert seen[:3] == [("add", "m1", 1500), ("add", "m0", 1500), ("add", "m0", 1400)]
