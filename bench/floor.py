@@ -15,7 +15,7 @@ import argparse
 import signal
 import sys
 
-from bondtrace.capture.kernel import loader, source
+from bondtrace.capture.kernel import loader, netfilter, source
 from bondtrace.capture.kernel.plan import Plan
 from bondtrace.capture.live.source import NOT_COUNTED
 
@@ -30,9 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     loader.source.join = empty_text
     kernel = loader.read_kernel()
-    plan = loader.make_plan(kernel, fentry=not options.kprobes, handlers=HANDLERS)
-    if options.counted:
-        plan = plan.only(lambda stage: stage.name not in NOT_COUNTED)
+    plan = attached_plan(kernel, not options.kprobes, options.counted)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with loader.Tracer(kernel, plan) as tracer:
         tracer.attach()
@@ -41,6 +39,12 @@ def main() -> None:
                 print(f"bondtrace: without {stage.name}: {stage.missing}", file=sys.stderr)
         print(f"bondtrace: attached: {len(tracer.plan.probes)} probes", file=sys.stderr, flush=True)
         signal.sigwait({signal.SIGINT})
+
+
+def attached_plan(kernel: loader.Kernel, fentry: bool, counted: bool) -> Plan:
+    """Return what is attached; ``counted``: for counting alone."""
+    plan = loader.make_plan(kernel, fentry=fentry, handlers=HANDLERS)
+    return plan.only(lambda stage: stage.name not in NOT_COUNTED) if counted else plan
 
 
 def empty_text(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, *_: object) -> str:
@@ -52,6 +56,9 @@ def empty_text(layout: str, plan: Plan, ring_bytes: int, page_bytes: int, *_: ob
             "#include <linux/types.h>",
             f"#define PAGE_SIZE {page_bytes}",
             f"BPF_RINGBUF_OUTPUT(events, {ring_bytes // page_bytes});",
+            f"struct netfilter_layout {{ char bytes[{netfilter.LAYOUT.itemsize}]; }};",
+            "BPF_ARRAY(netfilter, struct netfilter_layout, 1);",
+            "BPF_HASH(chains, u32, u64, 1);",
             "BPF_ARRAY(hook_changes, u64, 1);",
             "BPF_ARRAY(watched, u64, 2);",
             f"BPF_ARRAY(places, u64, {source.DEVICE_PLACES});",

@@ -325,6 +325,11 @@ DEMANDED = {
 142 rx eth0 bond0 bond0.100 bond0.100.7 | =
 143 rx eth0 bond0 | = | drop bond0 UNHANDLED_PROTO; says 802.1ad
 """,
+    "queued": """
+301 tx bond0.100 eth0 | =
+302 tx bond0.100.7 bond0.100 eth0 | =
+303 tx bond0.100 | = | eth0 dropped-before; drop eth0 *
+""",
     "qinq": """
 151 rx eth0 bond0 bond0.10 bond0.10.20 | = | tags-bond0 bound-elsewhere/protocol; drops *; says 802.1ad
 152 rx eth0 bond0 | eth0 bond0 tags-bond0 | ip-bond0 protocol; says 802.1ad

@@ -13,7 +13,7 @@ from stacks import Stack, false_absences, out_of_order, plays, unknowns
 pytestmark = pytest.mark.lab
 
 # `make test` plays these on this Debian's own kernel, `make test-stacks` all on the oldest, the current and the newest.
-SOME = "vxlan,ipsec,vrf,dnat,ifb,redirect,netfilter,bridge_forward,qinq,fanout"
+SOME = "vxlan,ipsec,vrf,dnat,ifb,redirect,netfilter,bridge_forward,qinq,fanout,queued"
 EVERY = os.environ.get("BONDTRACE_KERNELS", "")
 WANTED = os.environ.get("BONDTRACE_SCENARIOS", ",".join(DEMANDED) if EVERY else SOME)
 SCENARIOS = [name for name in WANTED.split(",") if name in DEMANDED]

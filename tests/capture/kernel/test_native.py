@@ -2,9 +2,10 @@
 """The verifier of the kernel that the tests run on takes every program that can be loaded without attaching it."""
 
 import os
+import sys
 
 import pytest
-from shell import as_root
+from shell import ROOT, as_root
 
 from bondtrace.capture.kernel import bpf, compiler, layout, loader, plan, source
 from bondtrace.capture.kernel.programs import make_maps
@@ -56,3 +57,19 @@ def test_this_kernel_takes_every_program_that_is_attached_by_kprobe_or_tracepoin
         pytest.skip("this kernel lets nobody load programs")
     # then none is refused
     assert len(probes) >= 20 and refused == []
+
+
+@as_root
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_empty_programs_that_the_benchmark_attaches_have_the_maps_that_a_tracer_opens(counted, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "bench")])
+    import floor
+
+    monkeypatch.setattr(loader.source, "join", floor.empty_text)
+    try:
+        kernel = loader.read_kernel()
+        made = floor.attached_plan(kernel, fentry=False, counted=counted)
+        with loader.Tracer(kernel, made, compile_anew=True) as tracer:
+            assert {source.program_name(probe.program) for probe in made.probes} <= set(tracer.programs.code)
+    except BondtraceError as error:
+        pytest.skip(str(error))
