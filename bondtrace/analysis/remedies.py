@@ -13,11 +13,18 @@ from . import look_at
 from .scene import Scene
 
 _PLACES_NAMED = 4
-#: By what a tap did with a packet that it did not capture.
+_REFUSES = "or let a filter refuse what is not needed"
+#: By what a tap did with a packet that it did not capture, and what it is: tcpdump, or another with a ring or without.
 _OF_OUTCOME = {
-    "full": "give it a larger buffer (tcpdump -B KIB), capture less of each packet (-s), write to a file (-w) instead "
-    "of printing, or let a filter refuse what is not needed",
-    "filtered": "`tcpdump -d FILTER` shows what it asks; where the packets have a VLAN tag, it needs `vlan and ...`",
+    ("full", "tcpdump"): "give it a larger buffer (tcpdump -B KIB), capture less of each packet (-s), write to a file "
+    f"(-w) instead of printing, {_REFUSES}",
+    ("full", "ring"): f"give it a larger ring (PACKET_RX_RING), have its program read faster, {_REFUSES}",
+    ("full", "queue"): "give its socket a larger receive buffer (SO_RCVBUF, at most net.core.rmem_max), have its "
+    f"program read faster, {_REFUSES}",
+    ("filtered", "tcpdump"): "`tcpdump -d FILTER` shows what it asks; where the packets have a VLAN tag, it needs "
+    "`vlan and ...`",
+    ("filtered", "ring"): "its program set a filter: `ss -0bp` shows it",
+    ("filtered", "queue"): "its program set a filter: `ss -0bp` shows it",
 }
 
 
@@ -107,6 +114,8 @@ def _commands(places: list[str]) -> str:
     return " or ".join(f"`tcpdump -i {dev}`" for dev in places[:_PLACES_NAMED])
 
 
-def of_outcome(outcome: Optional[str]) -> str:
-    """Return what to change so that a tap captures packets with which it did this."""
-    return _OF_OUTCOME.get(outcome or "", "")
+def of_outcome(outcome: Optional[str], tap: Optional[Tap]) -> str:
+    """Return what to change so that a tap (``None``: not known) captures packets with which it did this."""
+    of_tcpdump = tap is None or any(process.comm == "tcpdump" for process in tap.processes)
+    kind = "tcpdump" if of_tcpdump else "ring" if tap and tap.buffer == "ring" else "queue"
+    return _OF_OUTCOME.get((outcome or "", kind), "")

@@ -44,7 +44,7 @@ def of_tap(inode: int, answers: Answers, scene: Scene, file: str) -> list[str]:
         why = f" ({open_reason})" + (f": {line}" if line else "")
         return [*found, f"What it got is not known from this recording{why}. {_remedy_of(open_reason)}".rstrip()]
     of = f"of the {_packets(answers.packets)} of this recording" if answers.packets else "and this recording has none"
-    found.append(f"It captured {told.captured:,} {of}{_again(told)}.{_otherwise(told)}")
+    found.append(f"It captured {told.captured:,} {of}{_again(told)}.{_otherwise(told, tap)}")
     found += _end(inode, scene)
     reasons = told.ranked
     found += _missed(reasons, tap, scene)
@@ -108,13 +108,13 @@ def _again(told: TapAnswers) -> str:
     return f", {told.twice:,} of them several times: a tap that is bound to no device is offered a packet on each"
 
 
-def _otherwise(told: TapAnswers) -> str:
+def _otherwise(told: TapAnswers, tap: Optional[Tap]) -> str:
     """Return what it did with what it was offered and did not capture."""
     said = []
     for outcome in _OTHERS:
         count = told.outcomes[outcome]
         if count:
-            advice = remedies.of_outcome(outcome)
+            advice = remedies.of_outcome(outcome, tap)
             said.append(f" {count:,} {_SAID[outcome]}{f': {advice}' if advice else ''}.")
     return "".join(said)
 
@@ -158,7 +158,7 @@ def _of_one(inode: int, name: str, answers: Answers, scene: Scene) -> str:
     if told.captured == answers.packets:
         return f"{name} captured all of them."
     reasons = told.ranked
-    words = f"{name} captured {told.captured:,} of them.{_otherwise(told)}"
+    words = f"{name} captured {told.captured:,} of them.{_otherwise(told, tap)}"
     if reasons:
         first = reasons[0]
         remedy = remedies.of_unseen(first.unseen.reason, tap, first.journey, scene) if tap else ""

@@ -7,6 +7,7 @@ import pytest
 
 from bondtrace.analysis import remedies
 from bondtrace.analysis.why_unseen import REASONS
+from bondtrace.model import Process
 from build import ON_BOND0, ON_ETH0, TAPS, THERE, drop, enters, handler, journeys, protocol, received, rx, scene, tap
 
 SCENE = scene()
@@ -47,8 +48,15 @@ def test_what_is_sent_and_not_offered_is_a_matter_of_the_protocol_or_of_the_devi
 
 
 def test_what_a_tap_refused_has_its_own():
-    assert "tcpdump -B" in remedies.of_outcome("full") and "tcpdump -d" in remedies.of_outcome("filtered")
-    assert remedies.of_outcome("captured") == remedies.of_outcome(None) == ""
+    assert "tcpdump -B" in remedies.of_outcome("full", ASKING)
+    assert "tcpdump -d" in remedies.of_outcome("filtered", None)
+    assert remedies.of_outcome("captured", ASKING) == remedies.of_outcome(None, ASKING) == ""
+
+
+@pytest.mark.parametrize(("buffer", "full"), [("ring", "PACKET_RX_RING"), ("queue", "SO_RCVBUF"), (None, "SO_RCVBUF")])
+def test_of_another_programs_tap_no_option_of_tcpdump_is_told(buffer, full):
+    lldpd = replace(ASKING, buffer=buffer, processes=(Process(7, "lldpd", "lldpd"),))
+    assert full in remedies.of_outcome("full", lldpd) and "ss -0bp" in remedies.of_outcome("filtered", lldpd)
 
 
 @pytest.mark.parametrize(("verdict", "has_option"), [("EXACT", True), ("PASS", False)])
