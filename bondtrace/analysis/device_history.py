@@ -20,6 +20,7 @@ class Devices(Mapping[Key, History[Device]]):
         self._tunnels: list[Key] = []
         self._numbered: dict[int, list[Key]] = {}  # by ifindex, the devices that have it
         self._stacked: Optional[dict[Key, list[Key]]] = None  # ``stacking`` as of now
+        self._below: Optional[dict[Key, list[Key]]] = None  # the other way, as far as something is sent that way
 
     def __getitem__(self, key: Key) -> History[Device]:
         return self._histories[key]
@@ -36,7 +37,7 @@ class Devices(Mapping[Key, History[Device]]):
             self._histories[key] = History()
             self._numbered.setdefault(key[1], []).append(key)
         self._histories[key].put(time_ns, device)
-        self._stacked = None
+        self._stacked = self._below = None
         if device is not None and key not in self._tunnels and (is_tunnel(device) or device.kind == "macsec"):
             self._tunnels.append(key)
 
@@ -111,11 +112,7 @@ class Devices(Mapping[Key, History[Device]]):
 
         :param is_heard: does this device have a pass of its own for what it sends?
         """
-        below: dict[Key, list[Key]] = {}
-        for lower, upper in ((lower, upper) for lower, uppers in self._stacked_now().items() for upper in uppers):
-            if self._sends_by(upper, lower):
-                below.setdefault(upper, []).append(lower)
-        heard = {key for key in self if is_heard(key)}
+        below, heard = self._senders_below(), {key for key in self if is_heard(key)}
         surely: set[Key] = set()
         before = -1
         while before < len(surely):
@@ -123,6 +120,11 @@ class Devices(Mapping[Key, History[Device]]):
             surely |= {upper for upper in below if all(lower in heard or lower in surely for lower in below[upper])}
         ways = {upper: reached(below[upper], below) for upper in below.keys() - surely}
         return surely | {upper for upper, way in ways.items() if way & heard and any(map(self._has_queue, way))}
+
+    def sent_by(self, key: Key) -> set[Key]:
+        """Return the devices below this one, directly or not, by which what it sends may leave now."""
+        below = self._senders_below()
+        return reached(below.get(key, ()), below)
 
     def tunnels(self) -> list[Key]:
         """Return the devices that wrap what they send into other packets, and receive what was inside of others."""
@@ -138,6 +140,15 @@ class Devices(Mapping[Key, History[Device]]):
         if self._stacked is None:
             self._stacked = self.stacking(LAST_NS)
         return self._stacked
+
+    def _senders_below(self) -> dict[Key, list[Key]]:
+        if self._below is None:
+            edges_now = ((lower, upper) for lower, uppers in self._stacked_now().items() for upper in uppers)
+            self._below = {}
+            for lower, upper in edges_now:
+                if self._sends_by(upper, lower):
+                    self._below.setdefault(upper, []).append(lower)
+        return self._below
 
     def _sends_by(self, upper: Key, lower: Key) -> bool:
         """May what the upper device sends leave by this one below it? A bond with an active slave sends by that one. (A

@@ -20,7 +20,9 @@ from ..model import End, Journey, Pass, Step
 from . import ip_reasons, look_at, socket_names
 from .beyond_ip import KINDS, OF_COPIES, OF_ICMP
 from .scene import Scene
+from .ways import is_not_sent_on, key_of
 
+_NAMED = 3  # queues
 #: The kinds of steps that only the stages beyond IP show.
 BEYOND_IP = tuple(KINDS.values())
 #: What is said where the stages beyond IP were not asked for.
@@ -51,7 +53,9 @@ def of_journey(passes: Sequence[Pass], scene: Scene, time_ns: int) -> tuple[End,
         return ()
     on_ns = _goes_on(passes)
     found = (
-        _end(place, one, place not in on_ns or _last(one).t_ns > on_ns[place], scene, time_ns)
+        _not_sent_on(place, one, scene)
+        if is_not_sent_on(place, passes, scene)
+        else _end(place, one, place not in on_ns or _last(one).t_ns > on_ns[place], scene, time_ns)
         for place, one in enumerate(passes)
         if one.steps and not one.shown
     )
@@ -119,6 +123,13 @@ def _end(place: int, one: Pass, is_last: bool, scene: Scene, time_ns: int) -> Op
     if local:
         return _taken(place, local[-1], scene)
     return _left_open(place, one, scene) if is_last else None
+
+
+def _not_sent_on(place: int, one: Pass, scene: Scene) -> End:
+    words = f"sent by {one.steps[0].dev}, and not seen to be sent on: a queue may still hold it, or have dropped it"
+    below = sorted(scene.devices.sent_by(key_of(one.steps[0])))[:_NAMED]
+    names = (scene.device_name(*key, one.time_ns) for key in below)
+    return End("unknown", place, words, " or ".join(f"`tc -s qdisc show dev {name}`" for name in names))
 
 
 def _own_end(place: int, one: Pass, scene: Scene) -> Optional[End]:

@@ -8,6 +8,7 @@ change the tags: beyond them any may be taken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, Optional
 
@@ -42,6 +43,16 @@ class Visit(NamedTuple):
         return any(
             step.kind in _HANDLED and not (step.kind == "vlan" and step.verdict == "CONSUMED") for step in self.steps
         )
+
+
+def is_not_sent_on(place: int, passes: Sequence[Pass], scene: Scene) -> bool:
+    """Was the packet of this pass sent by a device below which it is sent once more, where a tap would have shown that
+    (``Scene.waiting``), and was neither seen there nor dropped?"""
+    one = passes[place]
+    if one.direction != "tx" or one.shown or not one.steps or key_of(one.steps[0]) not in scene.waiting():
+        return False
+    went_on = any(place in (other.follows, other.parent) for other in passes)
+    return not went_on and not any(step.kind == "drop" for step in one.steps)
 
 
 class Ways:

@@ -21,7 +21,7 @@ from . import fanout, telling, watched
 from .contents import Contents
 from .scene import Scene
 from .tap_history import Presence
-from .ways import Visit, Ways, key_of, listens
+from .ways import Visit, Ways, is_not_sent_on, key_of, listens
 
 REASONS = (
     "bound-elsewhere",
@@ -79,6 +79,7 @@ def _said(one: Pass) -> tuple[object, ...]:
     return (
         one.direction,
         one.received,
+        one.follows,
         one.sender,
         one.steps_lost > 0,
         *(
@@ -309,7 +310,7 @@ class _Beyond:
 
     def why_not(self, tap: Tap) -> tuple[str, str]:
         """Return (reason, detail) for a tap that does not listen at any place of the journey."""
-        answer = self._not_watched(tap) or self._queued(tap) or self._dropped_there(tap)
+        answer = self._not_watched(tap) or self._queued(tap) or self._dropped_there(tap) or self._not_sent_on(tap)
         if answer:
             return answer
         furthest = self._ways.furthest(tap)
@@ -350,6 +351,19 @@ class _Beyond:
                 return watched.HANDED_ON, (
                     f"{step.function} handed it to {step.next_dev}, where it was not received by itself: GRO may have "
                     "made one packet of several"
+                )
+        return None
+
+    def _not_sent_on(self, tap: Tap) -> Answer:
+        """Answer for a tap on a device by which the packet was to be sent on, and was not seen to be."""
+        passes = self._ways.passes
+        for place in (place for place, _ in enumerate(passes) if is_not_sent_on(place, passes, self._scene)):
+            first, here = passes[place].steps[0], (tap.netns, tap.ifindex)
+            if here in self._scene.devices.sent_by(key_of(first)):
+                name = self._scene.device_name(*here, self._time_ns)
+                return "unknown", (
+                    f"{first.dev} sent it, and it was not seen to leave by {name}: a queue may still hold it, or have "
+                    "dropped it"
                 )
         return None
 

@@ -377,6 +377,18 @@ def test_a_packet_that_is_forwarded_ends_with_the_device_by_which_it_is_sent():
     assert ends(*passes) == ends(*passes, around=scene()) == [("sent", 1, "sent by eth2")]
 
 
+def test_what_a_bond_sends_and_no_slave_is_seen_to_send_may_wait_or_be_gone():
+    passes = nested("bond0", packet=FORWARDED, again=True), rx("eth2", *IP, seq=5, lasts=9)
+    [end] = journey(*passes).ends
+    assert (end.kind, end.place) == ("unknown", 1)
+    assert end.detail == "sent by bond0, and not seen to be sent on: a queue may still hold it, or have dropped it"
+    assert end.look_at == "`tc -s qdisc show dev eth0`"
+    # but not where a tap would not have shown it, or it was seen, or dropped
+    assert ends(*passes, around=scene(taps={})) == [("sent", 1, "sent by bond0")]
+    sent = tx("eth0", at=20, seq=7, packet=FORWARDED, again=True)
+    assert ends(*passes, sent) == [("sent", 2, "sent by eth0")]
+
+
 def test_where_no_tap_is_on_that_device_it_is_told_to_which_one_it_was_forwarded():
     words = "forwarded to eth2; what that sends is only seen where a tap is on it"
     [end] = journey(rx("eth0", *IP, forwarded(ETH2))).ends

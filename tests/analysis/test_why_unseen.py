@@ -90,6 +90,9 @@ def why(asked, *passes, further=(), **more):
         (tcpdump(ASKED, "eth0"), received(), "unknown", "no rule explains it"),
         (tcpdump(ASKED, "eth0"), tx("eth2", tap(ON_ANY), again=True), "unknown", "it had been received before"),
         (tcpdump(ASKED, "eth0"), tx("eth2", tap(ON_ANY)), "bound-elsewhere", "the packet passed eth2"),
+        (tcpdump(ASKED, "eth0"), tx("bond0", tap(ON_ANY)), "unknown", "it was not seen to leave by eth0: a queue may"),
+        (tcpdump(ASKED, "eth1"), tx("bond0", tap(ON_ANY)), "bound-elsewhere", "the packet passed bond0"),
+        (tcpdump(ASKED, "eth0"), tx("bond0", drop("TC_INGRESS")), "bound-elsewhere", "the packet passed bond0"),
         (
             tcpdump(ASKED, "eth1"),
             both(rx("eth0", handler("ANOTHER", "bond0")), tx("eth2", tap(ON_ANY), again=True, seq=2, at=9)),

@@ -558,8 +558,10 @@ def test_why_lists_reasons_that_tell_something_first_and_their_examples():
         ["1", "unknown:"],
         ["2", "bound-elsewhere:"],
     ]
-    [elsewhere] = [one for one in told if "bound to eth0; the packet passed bond0" in one]
-    assert elsewhere.split()[0] == "4" and elsewhere.endswith("(for example #4)")
+    [queued] = [one for one in told if "bond0 sent it, and it was not seen to leave by eth0" in one]
+    assert queued.split()[0] == "1" and queued.endswith("(for example #4)")
+    [elsewhere] = [one for one in told if "bound to eth0; the packet passed eth2" in one]
+    assert elsewhere.split()[0] == "3" and elsewhere.endswith("(for example #1)")
 
 
 def test_a_tap_that_closed_keeps_its_row_with_a_mark():

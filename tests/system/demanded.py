@@ -328,7 +328,7 @@ DEMANDED = {
     "queued": """
 301 tx bond0.100 eth0 | =
 302 tx bond0.100.7 bond0.100 eth0 | =
-303 tx bond0.100 | = | eth0 dropped-before; drop eth0 *
+303 tx bond0.100 | = | eth0 unknown; says not seen to leave by eth0: a queue may
 """,
     "qinq": """
 151 rx eth0 bond0 bond0.10 bond0.10.20 | = | tags-bond0 bound-elsewhere/protocol; drops *; says 802.1ad
