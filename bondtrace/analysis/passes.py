@@ -67,8 +67,7 @@ def assembled(
     :param at: where it is in its journey.
     """
     record = passes.records[place]
-    time_ns = int(record["time_ns"])
-    netns = int(record["netns"])
+    time_ns, netns = int(record["time_ns"]), int(record["netns"])
     way = _Way(scene, netns, int(record["ifindex"]), time_ns, Progress(record, _tpid_beside(packet)))
     steps = [] if record["kind"] == RECORD_LATE else [_enter(record, time_ns - begin_ns, way)]
     raw = passes.steps[passes.offsets[place] : passes.offsets[place + 1]]

@@ -23,8 +23,8 @@ _OF_OUTCOME = {
     f"program read faster, {_REFUSES}",
     ("filtered", "tcpdump"): "`tcpdump -d FILTER` shows what it asks; where the packets have a VLAN tag, it needs "
     "`vlan and ...`",
-    ("filtered", "ring"): "its program set a filter: `ss -0bp` shows it",
-    ("filtered", "queue"): "its program set a filter: `ss -0bp` shows it",
+    ("filtered", "ring"): "`ss -0bp` shows the filter that its program set",
+    ("filtered", "queue"): "`ss -0bp` shows the filter that its program set",
 }
 
 
