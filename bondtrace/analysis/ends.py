@@ -54,7 +54,7 @@ def of_journey(passes: Sequence[Pass], scene: Scene, time_ns: int) -> tuple[End,
     on_ns = _goes_on(passes)
     found = (
         _not_sent_on(place, one, scene)
-        if is_not_sent_on(place, passes, scene)
+        if is_not_sent_on(place, passes, scene) and not scene.unheard_below(key_of(one.steps[0]))
         else _end(place, one, place not in on_ns or _last(one).t_ns > on_ns[place], scene, time_ns)
         for place, one in enumerate(passes)
         if one.steps and not one.shown

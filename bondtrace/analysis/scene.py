@@ -70,12 +70,26 @@ class Known:
 
 
 @dataclass
+class Sending:
+    """Where taps for all protocols listen, and what follows for what is sent: only with such a tap, on the device or on
+    none, does the kernel show what a device sends."""
+
+    state: Optional[tuple[int, int]] = None
+    places: set[Key] = field(default_factory=set)
+    waiting: set[Key] = field(default_factory=set)
+
+    def is_heard(self, key: Key) -> bool:
+        """Is what this device sends shown?"""
+        return key in self.places or (key[0], 0) in self.places
+
+
+@dataclass
 class Concluded:
     """What was concluded so far: for the state that was last asked for, and which devices were traced, by state."""
 
     known: Known = field(default_factory=lambda: Known((-1, -1)))
     traced: dict[tuple[int, int], set[Key]] = field(default_factory=dict)  # few are asked for in turn
-    waiting: tuple[Optional[tuple[int, int]], set[Key]] = (None, set())
+    sending: Sending = field(default_factory=Sending)
 
 
 @dataclass(frozen=True)
@@ -387,14 +401,20 @@ class Scene:
 
     def waiting(self) -> set[Key]:
         """Return the devices of which what they send is to be seen once more, maybe late, as it is sent below them:
-        where taps for all protocols listen now. (Only with such a tap does the kernel show what a device sends.)"""
+        where taps for all protocols listen now."""
         state = self._changes.state(LAST_NS)
-        if self._concluded.waiting[0] != state:
+        if self._concluded.sending.state != state:
             taps = (history.last_known() for history in self.taps.values() if history.closed_ns is None)
             places = {(tap.netns, tap.ifindex) for tap in taps if tap is not None and tap.protocol == ETH_P_ALL}
-            heard = self.devices.sending_again(lambda key: key in places or (key[0], 0) in places)
-            self._concluded.waiting = state, heard
-        return self._concluded.waiting[1]
+            self._concluded.sending = sending = Sending(state, places)
+            sending.waiting = self.devices.sending_again(sending.is_heard)
+        return self._concluded.sending.waiting
+
+    def unheard_below(self, key: Key) -> list[Key]:
+        """Return by which devices what this one sends may leave without a tap that would show it, as of now."""
+        self.waiting()
+        below = sorted(self.devices.sent_by(key))
+        return [one for one in below if not self.devices.sent_by(one) and not self._concluded.sending.is_heard(one)]
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
         """Return the tap as it was then, as far as that is known, or as it last was."""

@@ -50,6 +50,7 @@ _BY_PRESENCE = {
     Presence.UNREAD: ("unknown", "how it was bound then was not read: bondtrace cannot tell"),
 }
 _KEPT = 100_000  # taps in cached answers
+_NAMED = 3  # devices in a phrase
 _VRF_SHOWS = "a VRF shows received packets as outgoing ones, and only to taps for all protocols"
 _VRF_SHOWS_NOT = "a VRF's taps are shown unicast IP packets only, and no neighbour discovery"
 # What drops a packet after the taps of a round: tc ingress, netfilter ingress, and what comes behind them.
@@ -359,12 +360,15 @@ class _Beyond:
         passes = self._ways.passes
         for place in (place for place, _ in enumerate(passes) if is_not_sent_on(place, passes, self._scene)):
             first, here = passes[place].steps[0], (tap.netns, tap.ifindex)
-            if here in self._scene.devices.sent_by(key_of(first)):
-                name = self._scene.device_name(*here, self._time_ns)
-                return "unknown", (
-                    f"{first.dev} sent it, and it was not seen to leave by {name}: a queue may still hold it, or have "
-                    "dropped it"
-                )
+            if here not in self._scene.devices.sent_by(key_of(first)):
+                continue
+            name = self._scene.device_name(*here, self._time_ns)
+            words = f"{first.dev} sent it, and it was not seen to leave by {name}"
+            unheard = self._scene.unheard_below(key_of(first))
+            if not unheard:
+                return "unknown", f"{words}: a queue may still hold it, or have dropped it"
+            others = " or ".join(self._scene.device_name(*one, self._time_ns) for one in unheard[:_NAMED])
+            return "bound-elsewhere", f"{words}: it may have left by {others}, where no tap would show it"
         return None
 
     def _is_vrf(self, key: Optional[Key]) -> bool:

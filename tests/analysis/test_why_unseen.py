@@ -22,6 +22,7 @@ from build import (
     SKB,
     TAPS,
     THERE,
+    altered,
     answered,
     arp,
     both,
@@ -617,3 +618,18 @@ def test_a_vrfs_taps_are_answered_for_as_without_the_steps_of_its_device():
         Tap(ASKED, HERE, 20, 0x0806, "raw", "red", running=True),
     ):
         assert why(asked, listed, beyond, further=further) == why(asked, listed, further=further)
+
+
+def test_what_may_have_left_by_a_slave_without_a_tap_is_not_told_to_wait_in_a_queue():
+    # given a bond that sends by both slaves, a tap on one of them
+    balanced = altered("bond0", 0, bond_mode="balance-xor", active_slave=None)
+    eth0 = tcpdump(ASKED, "eth0")
+    [journey] = journeys(tx("bond0"), around=scene(balanced, taps={ASKED: eth0}))
+    [found] = journey.unseen
+    words = "bond0 sent it, and it was not seen to leave by eth0: it may have left by eth1, where no tap would show it"
+    assert (found.reason, found.detail) == ("bound-elsewhere", words)
+
+    # when the other one has a tap, too, then it was seen nowhere
+    eth1 = tcpdump(ASKED + 1, "eth1")
+    [journey] = journeys(tx("bond0"), around=scene(balanced, taps={ASKED: eth0, ASKED + 1: eth1}))
+    assert {one.reason for one in journey.unseen} == {"unknown"}
