@@ -72,6 +72,7 @@ __all__ = ["GAP_NS", "HOLD_NS", "NO_JOURNEYS", "REST_NS", "Journeys", "Related",
 HOLD_NS = 200_000_000
 REST_NS = 2 * HOLD_NS  # with much traffic, the time between two calls that return journeys,
 _MANY = 1 << 18  # unless this many passes came, and more than are held
+_MOST = 1 << 19  # where more are held, rule 6 waits for none: what a second of the highest rates would take
 _FEW = 1 << 13  # below this number, passes are joined again on every call
 
 
@@ -205,7 +206,7 @@ class Stitcher:
     def _complete(self, before_ns: int | None) -> Journeys:
         self._take_in()
         lot = Lot(self._facts, stable_order(self._facts["time_ns"]), self._rows_of)
-        waiting = self._waiting()
+        waiting = self._waiting() if len(lot) <= _MOST else ()
         links = join(lot, self._related, self._tunnels(), waiting)
         journey = links.first()
         done = np.ones(len(journey), bool)

@@ -407,6 +407,15 @@ def test_a_journey_is_held_for_what_may_wait_in_a_queue_below():
     assert told(stitcher.add(EMPTY, over_ns + 1)) == [["tx bond0 0"]]
 
 
+def test_where_too_many_would_be_held_none_is_waited_for(monkeypatch):
+    monkeypatch.setattr("bondtrace.analysis.stitch._MOST", 2)
+    stitcher = Stitcher(scene().devices.related, waiting=scene().waiting)
+    stitcher.add(both(*(tx("bond0", at=n, skb=SKB + 64 * n) for n in range(2))), BEGIN_NS)
+    assert told(stitcher.add(EMPTY, BEGIN_NS + HOLD_NS + 10_000)) == []
+    stitcher.add(tx("bond0", at=2, skb=SKB + 128), BEGIN_NS)
+    assert len(told(stitcher.add(EMPTY, BEGIN_NS + HOLD_NS + 10_000))) == 3
+
+
 def test_an_empty_stream_has_no_journeys():
     stitcher = Stitcher(scene().devices.related)
 
