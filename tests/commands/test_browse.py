@@ -75,8 +75,10 @@ def test_what_can_follow_stands_below_the_line_and_tab_completes_it():
         terminal.press("Tab")
         assert "/--unseen inactive-slave" in terminal.shows("2 of 10")[-2:]
         terminal.type(" --tap bond")
-        terminal.shows(" tcpdump -i bond0")
-        terminal.press("Tab", "Enter")
+        terminal.until(lambda lines: lines[-1] == " tcpdump -i bond0")
+        terminal.press("Tab")
+        terminal.shows("--tap 'tcpdump -i bond0'")
+        terminal.press("Enter")
         assert terminal.shows("'tcpdump -i bond0']  / ")[-1].startswith(
             "[--unseen inactive-slave --tap 'tcpdump -i bond0']"
         )
