@@ -118,7 +118,7 @@ class Devices(Mapping[Key, History[Device]]):
         while before < len(surely):
             before = len(surely)
             surely |= {upper for upper in below if all(lower in heard or lower in surely for lower in below[upper])}
-        ways = {upper: reached(below[upper], below) for upper in below.keys() - surely}
+        ways = {upper: self.sent_by(upper) for upper in below.keys() - surely}
         return surely | {upper for upper, way in ways.items() if way & heard and any(map(self._has_queue, way))}
 
     def sent_by(self, key: Key) -> set[Key]:

@@ -402,19 +402,21 @@ class Scene:
     def waiting(self) -> set[Key]:
         """Return the devices of which what they send is to be seen once more, maybe late, as it is sent below them:
         where taps for all protocols listen now."""
+        return self._sending().waiting
+
+    def unheard_below(self, key: Key) -> list[Key]:
+        """Return by which devices what this one sends may leave without a tap that would show it, as of now."""
+        is_heard, sent_by = self._sending().is_heard, self.devices.sent_by
+        return [one for one in sorted(sent_by(key)) if not sent_by(one) and not is_heard(one)]
+
+    def _sending(self) -> Sending:
         state = self._changes.state(LAST_NS)
         if self._concluded.sending.state != state:
             taps = (history.last_known() for history in self.taps.values() if history.closed_ns is None)
             places = {(tap.netns, tap.ifindex) for tap in taps if tap is not None and tap.protocol == ETH_P_ALL}
             self._concluded.sending = sending = Sending(state, places)
             sending.waiting = self.devices.sending_again(sending.is_heard)
-        return self._concluded.sending.waiting
-
-    def unheard_below(self, key: Key) -> list[Key]:
-        """Return by which devices what this one sends may leave without a tap that would show it, as of now."""
-        self.waiting()
-        below = sorted(self.devices.sent_by(key))
-        return [one for one in below if not self.devices.sent_by(one) and not self._concluded.sending.is_heard(one)]
+        return self._concluded.sending
 
     def tap(self, inode: int, time_ns: int) -> Optional[Tap]:
         """Return the tap as it was then, as far as that is known, or as it last was."""

@@ -193,8 +193,8 @@ class Stitcher:
         if len(batch):
             self._coming.append(batch)
         held, coming = len(self._held), sum(map(len, self._coming))
-        are_few = held + coming >= _FEW and coming < max(_MANY, held)
-        if later and are_few and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
+        may_wait = held + coming >= _FEW and coming < max(_MANY, held)
+        if later and may_wait and self._told_ns <= now_ns < self._told_ns + self._rest_ns:
             return NO_JOURNEYS
         self._told_ns = now_ns
         return self._complete(now_ns - HOLD_NS)

@@ -68,8 +68,14 @@ def test_the_empty_programs_that_the_benchmark_attaches_have_the_maps_that_a_tra
     monkeypatch.setattr(loader.source, "join", floor.empty_text)
     try:
         kernel = loader.read_kernel()
-        made = floor.attached_plan(kernel, fentry=False, counted=counted)
-        with loader.Tracer(kernel, made, compile_anew=True) as tracer:
-            assert {source.program_name(probe.program) for probe in made.probes} <= set(tracer.programs.code)
     except BondtraceError as error:
         pytest.skip(str(error))
+    made = floor.attached_plan(kernel, fentry=False, counted=counted)
+    try:
+        tracer = loader.Tracer(kernel, made, compile_anew=True)
+    except BondtraceError as error:
+        if "makes no maps" in str(error):
+            pytest.skip(str(error))
+        raise
+    with tracer:
+        assert {source.program_name(probe.program) for probe in made.probes} <= set(tracer.programs.code)
