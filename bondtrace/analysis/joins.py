@@ -77,12 +77,14 @@ class Lot:
 
 
 class Links:
-    """For every pass the one that it follows in its journey (``before``), or its own place; and whether that is
-    ``inferred`` rather than proven."""
+    """For every pass the one that it follows in its journey (``before``), or its own place; whether that is
+    ``inferred`` rather than proven; and whether its packet was to be sent again below its device, and was neither seen
+    there by then nor dropped (``waiting``)."""
 
     def __init__(self, count: int) -> None:
         self.before = np.arange(count)
         self.inferred = np.zeros(count, bool)
+        self.waiting = np.zeros(count, bool)
 
     def add(self, later: Array, earlier: Array, inferred: Array | bool = False) -> None:
         """Let these passes follow those."""
@@ -130,23 +132,6 @@ def join(lot: Lot, related: Related, tunnels: Collection[Key], waiting: Collecti
     _join_rewritten(lot, links, tunnels)
     _join_routed_copies(lot, links)
     return links
-
-
-def are_waiting(lot: Lot, links: Links, waiting: Collection[Key]) -> Array:
-    """Return for every pass whether its packet is to be sent again below its device, and was not so far, nor dropped.
-
-    :param waiting: such devices (``Scene.waiting``).
-    """
-    wait = np.zeros(len(lot), bool)
-    if not waiting:
-        return wait
-    sent = np.flatnonzero((lot["kind"] == RECORD_TX) & ~links.lead_on())
-    sent = sent.compress(_of_devices(lot.some("device", sent), waiting))
-    if len(sent):
-        passes = lot.passes(sent)
-        of_drops = np.searchsorted(passes.offsets, np.flatnonzero(passes.steps["kind"] == STEP_DROP), side="right") - 1
-        wait[np.delete(sent, of_drops)] = True
-    return wait
 
 
 def _join_nested(lot: Lot, links: Links) -> None:
@@ -368,18 +353,27 @@ def _join_routed_copies(lot: Lot, links: Links) -> None:
 def _join_waited(lot: Lot, links: Links, related: Related, waiting: Collection[Key]) -> None:
     """Join what was sent to the next pass of the same skb or data, with the same contents, if that is sent by a device
     below: the packet may have waited in that one's queue, which owned the skb meanwhile."""
-    is_waiting = are_waiting(lot, links, waiting)
-    if not is_waiting.any():
+    _note_waiting(lot, links, waiting)
+    if not links.waiting.any():
         return
     free = links.are_free(np.arange(len(lot)))
     for address in ("skb", "head"):
-        some = np.flatnonzero(np.isin(lot[address], lot.some(address, np.flatnonzero(is_waiting))))
-        earlier, later = _of_same(address, lot, some, is_waiting, free & (lot["kind"] == RECORD_TX))
+        some = np.flatnonzero(np.isin(lot[address], lot.some(address, np.flatnonzero(links.waiting))))
+        earlier, later = _of_same(address, lot, some, links.waiting, free & (lot["kind"] == RECORD_TX))
         can = _can_follow(lot, earlier, later, WAIT_NS) & (lot.some("print", earlier) == lot.some("print", later))
         can &= _are_related(lot, earlier, later, related)
         earlier, later = earlier.compress(can), later.compress(can)
         links.add(later, earlier)
-        is_waiting[earlier] = free[later] = False
+        links.waiting[earlier] = free[later] = False
+
+
+def _note_waiting(lot: Lot, links: Links, waiting: Collection[Key]) -> None:
+    sent = np.flatnonzero((lot["kind"] == RECORD_TX) & ~links.lead_on()) if waiting else np.zeros(0, np.int64)
+    sent = sent.compress(_of_devices(lot.some("device", sent), waiting))
+    if len(sent):
+        passes = lot.passes(sent)
+        of_drops = np.searchsorted(passes.offsets, np.flatnonzero(passes.steps["kind"] == STEP_DROP), side="right") - 1
+        links.waiting[np.delete(sent, of_drops)] = True
 
 
 def _of_devices(device: Array, keys: Collection[Key]) -> Array:

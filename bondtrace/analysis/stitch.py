@@ -63,7 +63,7 @@ import numpy as np
 from ..format.wire import EMPTY, RECORD_LATE, Array, Passes, concatenate
 from ..net.topology import Key
 from ..util.arrays import mix, stable_order
-from .joins import GAP_NS, WAIT_NS, Lot, Related, are_waiting, join
+from .joins import GAP_NS, WAIT_NS, Lot, Related, join
 from .late import merge_late
 from .shapes import facts, with_facts
 
@@ -213,7 +213,7 @@ class Stitcher:
         if before_ns is not None:  # none that is not over, and none that began after one that is not
             open_ = lot["end_ns"] >= before_ns if before_ns > 0 else done
             patient_ns = max(before_ns - WAIT_NS, 0)
-            open_ = open_ | (are_waiting(lot, links, waiting) & (lot["end_ns"] >= patient_ns))
+            open_ = open_ | (links.waiting & ~links.lead_on() & (lot["end_ns"] >= patient_ns))
             done = journey < journey[open_].min(initial=len(journey))
         places = np.flatnonzero(done)
         if not self._strays():
